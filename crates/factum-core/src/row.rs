@@ -1,0 +1,47 @@
+//! Typed rows of read models: one key, indexed fields, a JSON body.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+/// A row of a view. Derive it: `#[derive(Row)] #[row("orders")]` with `#[key]` on one field and `#[index]` on those
+/// that queries filter or sort by.
+pub trait Row: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
+    /// The table, lower snake case.
+    const TABLE: &'static str;
+    /// Names of the indexed fields, as they stand in the JSON body (camel case).
+    const INDEXES: &'static [&'static str];
+    /// The type of the key field.
+    type Key: std::fmt::Display;
+
+    /// The key's text.
+    fn key(&self) -> String;
+    /// Values of [`Row::INDEXES`], in that order.
+    fn indexed(&self) -> Vec<IndexValue>;
+}
+
+/// What an index can compare.
+#[derive(Clone, Debug, PartialEq, PartialOrd)]
+pub enum IndexValue {
+    /// Absent.
+    Null,
+    /// Numbers and booleans.
+    Integer(i64),
+    /// Everything that prints as a string.
+    Text(String),
+}
+
+impl IndexValue {
+    /// The index value of a field: strings (and unit variants of enums) as text, integers and booleans as integers,
+    /// anything else as its JSON text.
+    pub fn of<T: Serialize + ?Sized>(field: &T) -> Self {
+        match serde_json::to_value(field) {
+            Ok(serde_json::Value::Null) | Err(_) => Self::Null,
+            Ok(serde_json::Value::String(text)) => Self::Text(text),
+            Ok(serde_json::Value::Bool(flag)) => Self::Integer(i64::from(flag)),
+            Ok(serde_json::Value::Number(number)) => match number.as_i64() {
+                Some(integer) => Self::Integer(integer),
+                None => Self::Text(number.to_string()),
+            },
+            Ok(other) => Self::Text(other.to_string()),
+        }
+    }
+}

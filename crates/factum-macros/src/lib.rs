@@ -1,0 +1,1 @@
+//! The four derives: `Event`, `Command`, `Rejection`, `Row`.
