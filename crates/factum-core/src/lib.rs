@@ -1,5 +1,25 @@
-//! The words and rules of Factum. Pure: no clock, no randomness, no I/O, no async.
+//! The words and rules of Factum. Pure: no clock, no randomness, no I/O, no async runtime.
+//!
+//! Read in this order: [`envelope`] (what a message is), [`stream`] and [`commit`] (what one change of the store means),
+//! [`decider`], [`reaction`], [`saga`], [`view`], [`call`] (the handlers that users write), [`service`] (how they are
+//! put together), [`ports`] (what the outside must provide), [`memory`] (the model that every backend is tested against).
 
+pub mod call;
+pub mod cell;
+pub mod commit;
+pub mod decider;
+pub mod envelope;
+pub mod error;
+pub mod id;
+pub mod memory;
 pub mod payload;
+pub mod ports;
+pub mod reaction;
 pub mod rejection;
 pub mod row;
+pub mod saga;
+pub mod service;
+pub mod stream;
+pub mod view;
+
+pub use jiff::Timestamp;

@@ -1,0 +1,231 @@
+//! Calls: messages handled outside the process, with retry, time-out and an answer.
+//!
+//! ```text
+//!            ┌────────── again, timed out, unknown ──────────┐
+//!            ▼                                               │
+//! open ──► asked ──► done ─────► command to the decider ─► closed
+//!            │  └──► refused ──► command to the decider ─► closed
+//!            └─────► attempts used up: `gave_up` ────────► closed
+//! ```
+//!
+//! A call is open as long as its cell stands. Its answer is a command, decided in the commit that deletes the cell, so
+//! that an answer counts once however often the call was made.
+
+use std::{future::Future, marker::PhantomData, pin::Pin, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+
+use crate::{
+    envelope::{Draft, Stored},
+    error::HandlerError,
+    payload::{Command, TypeInfo},
+};
+
+/// One attempt at a call.
+#[derive(Clone, Debug)]
+pub struct Call<R> {
+    /// What is asked.
+    pub request: R,
+    /// The same on every attempt: give it to the other side, so that it acts once.
+    pub idempotency_key: String,
+    /// Counts from 1.
+    pub attempt: u32,
+    /// When the call was decided.
+    pub at: Timestamp,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug)]
+pub enum Answer<C> {
+    /// The other side did it.
+    Done(C),
+    /// The other side will not do it; final.
+    Refused(C),
+    /// It may or may not have happened: ask by the idempotency key before trying again.
+    Unknown(String),
+    /// It has not happened and may succeed later, not before the given time if the other side named one.
+    Again(String, Option<Duration>),
+}
+
+/// How often and how long to try. Waiting grows exponentially with full jitter
+/// (Marc Brooker, *Exponential Backoff and Jitter*, 2015).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Retry {
+    /// The longest first wait.
+    pub first: Duration,
+    /// Each wait's bound is this many times the one before.
+    pub factor: f64,
+    /// No wait is longer.
+    pub longest: Duration,
+    /// Attempts in all.
+    pub attempts: u32,
+}
+
+/// Exponential backoff: waits up to `first`, then `factor` times as long each time; at most a minute, 8 attempts.
+pub fn exp(first: Duration, factor: f64) -> Retry {
+    Retry { first, factor, longest: Duration::from_secs(60), attempts: 8 }
+}
+
+impl Retry {
+    /// How many attempts in all.
+    #[must_use]
+    pub fn max(self, attempts: u32) -> Self {
+        Self { attempts: attempts.max(1), ..self }
+    }
+
+    /// The longest wait before an attempt, counted from 1 (before the first there is none).
+    pub fn bound(&self, attempt: u32) -> Duration {
+        if attempt <= 1 {
+            return Duration::ZERO;
+        }
+        let grown = self.first.as_secs_f64() * self.factor.max(1.0).powi(attempt.min(64) as i32 - 2);
+        Duration::from_secs_f64(grown.min(self.longest.as_secs_f64()))
+    }
+}
+
+/// How a call is made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CallPolicy {
+    /// How often.
+    pub retry: Retry,
+    /// One attempt's longest time; then its outcome is unknown.
+    pub timeout: Duration,
+    /// Calls under way at once, over all keys.
+    pub window: usize,
+}
+
+impl Default for CallPolicy {
+    fn default() -> Self {
+        Self { retry: exp(Duration::from_millis(200), 2.0), timeout: Duration::from_secs(10), window: 64 }
+    }
+}
+
+/// An attempt under way.
+pub type Attempt = Pin<Box<dyn Future<Output = Answer<Draft>> + Send>>;
+
+type Ask = Arc<dyn Fn(&Stored, String, u32) -> Result<Attempt, HandlerError> + Send + Sync>;
+type GaveUp = Arc<dyn Fn(&Stored, &str) -> Result<Draft, HandlerError> + Send + Sync>;
+
+/// A call without its types, as the outward loop holds it.
+#[derive(Clone)]
+pub struct AnyCall {
+    /// Its name within the service.
+    pub name: &'static str,
+    /// How it is made.
+    pub policy: CallPolicy,
+    /// Commands that can be its answer.
+    pub answers: Vec<TypeInfo>,
+    /// Makes an attempt.
+    pub ask: Ask,
+    /// Finds out what became of an attempt whose outcome is unknown; without it the call is simply made again.
+    pub query: Option<Ask>,
+    /// The answer when all attempts are used up.
+    pub gave_up: GaveUp,
+}
+
+/// A call of a service: what asks the outside, and how.
+pub struct CallSpec<R, C> {
+    any: AnyCall,
+    marker: PhantomData<fn(R) -> C>,
+}
+
+impl<R, C> CallSpec<R, C>
+where
+    R: DeserializeOwned + Send + 'static,
+    C: Command,
+{
+    /// A call: `ask` makes one attempt, `gave_up` is the command that the decider gets when all attempts are used up
+    /// (with what stood in the way at the last one).
+    pub fn new<F, Fut>(name: &'static str, ask: F, gave_up: impl Fn(R, &str) -> C + Send + Sync + 'static) -> Self
+    where
+        F: Fn(Call<R>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Answer<C>> + Send + 'static,
+    {
+        let gave_up: GaveUp = Arc::new(move |stored, reason| Ok(Draft::of(&gave_up(request(stored)?, reason))?));
+        let any =
+            AnyCall { name, policy: CallPolicy::default(), answers: C::types(), ask: erase(ask), query: None, gave_up };
+        Self { any, marker: PhantomData }
+    }
+
+    /// How often to try, and how long to wait between.
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.any.policy.retry = retry;
+        self
+    }
+
+    /// One attempt's longest time; then its outcome is unknown.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.any.policy.timeout = timeout;
+        self
+    }
+
+    /// Calls under way at once. Calls of one key are always made one after the other.
+    #[must_use]
+    pub fn window(mut self, calls: usize) -> Self {
+        self.any.policy.window = calls.max(1);
+        self
+    }
+
+    /// What finds out, by the idempotency key, what became of an attempt whose outcome is unknown. `Again` means that
+    /// the other side does not know the key, so that the call may be made again.
+    #[must_use]
+    pub fn query<F, Fut>(mut self, query: F) -> Self
+    where
+        F: Fn(Call<R>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Answer<C>> + Send + 'static,
+    {
+        self.any.query = Some(erase(query));
+        self
+    }
+
+    /// Takes the types away.
+    pub fn erase(self) -> AnyCall {
+        self.any
+    }
+}
+
+fn erase<R, C, F, Fut>(ask: F) -> Ask
+where
+    R: DeserializeOwned + Send + 'static,
+    C: Command,
+    F: Fn(Call<R>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Answer<C>> + Send + 'static,
+{
+    Arc::new(move |stored, idempotency_key, attempt| {
+        let at = stored.envelope().timestamp;
+        let answer = ask(Call { request: request(stored)?, idempotency_key, attempt, at });
+        let attempt: Attempt = Box::pin(async move {
+            match answer.await {
+                Answer::Done(command) => encoded(&command).map_or_else(Answer::Unknown, Answer::Done),
+                Answer::Refused(command) => encoded(&command).map_or_else(Answer::Unknown, Answer::Refused),
+                Answer::Unknown(reason) => Answer::Unknown(reason),
+                Answer::Again(reason, wait) => Answer::Again(reason, wait),
+            }
+        });
+        Ok(attempt)
+    })
+}
+
+fn encoded<C: Command>(command: &C) -> Result<Draft, String> {
+    Draft::of(command).map_err(|error| error.to_string())
+}
+
+fn request<R: DeserializeOwned>(stored: &Stored) -> Result<R, HandlerError> {
+    serde_json::from_slice(&stored.message.data).map_err(|error| HandlerError::Payload(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_up_to_the_longest_and_never_overflow() {
+        let retry = exp(Duration::from_millis(200), 2.0);
+        let bounds: Vec<u128> = (1..=5).map(|attempt| retry.bound(attempt).as_millis()).collect();
+        assert_eq!(bounds, [0, 200, 400, 800, 1600]);
+        assert_eq!(retry.bound(u32::MAX), Duration::from_secs(60));
+    }
+}

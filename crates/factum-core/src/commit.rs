@@ -1,0 +1,205 @@
+//! What one commit means. [`check`] is the only place that decides whether a commit may happen; backends find and write.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    cell::{CellChange, CellKey, Revision},
+    envelope::Message,
+    error::Refusal,
+    id::Name,
+    stream::{ExpectedVersion, StreamId, StreamVersion},
+};
+
+/// The largest message: data, metadata and envelope, in bytes.
+pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
+/// The largest commit, in bytes.
+pub const MAX_COMMIT_BYTES: usize = 8 << 20;
+
+/// Everything one step changes. It happens whole or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct Commit {
+    /// Messages at the ends of streams.
+    pub appends: Vec<Append>,
+    /// Cells that change with them.
+    pub cells: Vec<CellChange>,
+}
+
+/// Messages for one stream.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// The stream.
+    pub stream: StreamId,
+    /// What the writer believes about it.
+    pub expected: ExpectedVersion,
+    /// The service that writes; checked against the category's owner.
+    pub writer: Name,
+    /// In order.
+    pub messages: Vec<Message>,
+}
+
+impl Commit {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.appends.is_empty() && self.cells.is_empty()
+    }
+
+    /// Bytes that count against [`MAX_COMMIT_BYTES`].
+    pub fn bytes(&self) -> usize {
+        let messages: usize = self.appends.iter().flat_map(|append| &append.messages).map(Message::bytes).sum();
+        let cells: usize =
+            self.cells.iter().map(|cell| cell.key.name.len() + cell.value.as_ref().map_or(0, Vec::len)).sum();
+        messages + cells
+    }
+
+    /// What [`check`] must know to judge it.
+    pub fn wanted(&self) -> Wanted {
+        Wanted {
+            streams: self.appends.iter().map(|append| append.stream.clone()).collect(),
+            cells: self.cells.iter().map(|cell| cell.key.clone()).collect(),
+        }
+    }
+}
+
+/// Heads and cells to look up.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Streams whose last version is wanted.
+    pub streams: Vec<StreamId>,
+    /// Cells whose revision is wanted.
+    pub cells: Vec<CellKey>,
+}
+
+/// What a backend found. What is missing does not exist.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// Last versions.
+    pub streams: BTreeMap<StreamId, StreamVersion>,
+    /// Revisions.
+    pub cells: BTreeMap<CellKey, Revision>,
+}
+
+impl Found {
+    /// Takes a plan as done, so that the next commit of the same batch is judged by what it will find.
+    ///
+    /// The revision that the backend will give is not known yet; a cell that a plan writes is only known to exist.
+    pub fn apply(&mut self, plan: &Plan) {
+        for append in &plan.appends {
+            let last = append.first.0 + append.messages.len() as u64 - 1;
+            self.streams.insert(append.stream.clone(), StreamVersion(last));
+        }
+        for cell in &plan.cells {
+            match cell.value {
+                Some(_) => self.cells.insert(cell.key.clone(), Revision(u64::MAX)),
+                None => self.cells.remove(&cell.key),
+            };
+        }
+    }
+}
+
+/// A commit that may happen, with the version of each stream's first message.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Messages with their versions.
+    pub appends: Vec<PlannedAppend>,
+    /// Cells to write or delete.
+    pub cells: Vec<CellChange>,
+}
+
+/// Messages for one stream with the version of the first.
+#[derive(Clone, Debug)]
+pub struct PlannedAppend {
+    /// The stream.
+    pub stream: StreamId,
+    /// The first message's version.
+    pub first: StreamVersion,
+    /// In order.
+    pub messages: Vec<Message>,
+}
+
+/// Who owns which stream category.
+#[derive(Clone, Debug, Default)]
+pub struct Owners(BTreeMap<String, Name>);
+
+impl Owners {
+    /// Gives a category to a service; answers the owner that it has already, if another.
+    ///
+    /// # Errors
+    /// The name of the service that owns it.
+    pub fn claim(&mut self, category: &str, service: &Name) -> Result<(), Name> {
+        match self.0.get(category) {
+            Some(owner) if owner != service => Err(owner.clone()),
+            _ => {
+                self.0.insert(category.to_owned(), service.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether `writer` may write to the category: its owner, or anybody if nobody owns it.
+    pub fn allows(&self, category: &str, writer: &Name) -> Result<(), &Name> {
+        match self.0.get(category) {
+            Some(owner) if owner != writer => Err(owner),
+            _ => Ok(()),
+        }
+    }
+
+    /// Categories and their owners.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Name)> {
+        self.0.iter().map(|(category, owner)| (category.as_str(), owner))
+    }
+}
+
+/// Judges a commit by what was found. Nothing is written before this says yes, and only here can it say no.
+///
+/// # Errors
+/// A [`Refusal`] that names what stands in the way.
+pub fn check(owners: &Owners, found: &Found, commit: Commit) -> Result<Plan, Refusal> {
+    let bytes = commit.bytes();
+    if bytes > MAX_COMMIT_BYTES {
+        return Err(Refusal::CommitTooLarge { bytes, limit: MAX_COMMIT_BYTES });
+    }
+    for change in &commit.cells {
+        let revision = found.cells.get(&change.key).copied().unwrap_or_default();
+        if !change.expected.holds(revision) {
+            return Err(Refusal::CellConflict { key: change.key.clone() });
+        }
+    }
+    let mut heads: BTreeMap<StreamId, StreamVersion> = BTreeMap::new();
+    let mut appends = Vec::with_capacity(commit.appends.len());
+    for append in commit.appends {
+        check_append(owners, &append)?;
+        let stored = || found.streams.get(&append.stream).copied().unwrap_or_default();
+        let head = heads.get(&append.stream).copied().unwrap_or_else(stored);
+        if !append.expected.holds(head) {
+            return Err(Refusal::Conflict { stream: append.stream, expected: append.expected, actual: head });
+        }
+        if append.messages.is_empty() {
+            continue;
+        }
+        heads.insert(append.stream.clone(), StreamVersion(head.0 + append.messages.len() as u64));
+        appends.push(PlannedAppend {
+            stream: append.stream,
+            first: StreamVersion(head.0 + 1),
+            messages: append.messages,
+        });
+    }
+    Ok(Plan { appends, cells: commit.cells })
+}
+
+fn check_append(owners: &Owners, append: &Append) -> Result<(), Refusal> {
+    if let Err(owner) = owners.allows(append.stream.category(), &append.writer) {
+        return Err(Refusal::ForeignStream {
+            stream: append.stream.clone(),
+            owner: owner.to_string(),
+            writer: append.writer.to_string(),
+        });
+    }
+    match append.messages.iter().find(|message| message.bytes() > MAX_MESSAGE_BYTES) {
+        None => Ok(()),
+        Some(message) => Err(Refusal::MessageTooLarge {
+            type_name: message.envelope.type_name.to_string(),
+            bytes: message.bytes(),
+            limit: MAX_MESSAGE_BYTES,
+        }),
+    }
+}

@@ -1,0 +1,153 @@
+//! Errors, by what a caller can do about them.
+
+use crate::{
+    cell::CellKey,
+    payload::PayloadError,
+    stream::{ExpectedVersion, StreamId, StreamVersion},
+};
+
+/// A name or id that does not follow the rules.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {what} {problem}")]
+pub struct NameError {
+    /// What was named.
+    pub what: &'static str,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// Why a commit was refused before anything was written. The caller may read again and decide anew.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Somebody else wrote first.
+    #[error("stream {stream} is at version {actual}, expected {expected:?}: read it again and decide anew")]
+    Conflict {
+        /// The stream.
+        stream: StreamId,
+        /// What the writer believed.
+        expected: ExpectedVersion,
+        /// What is there.
+        actual: StreamVersion,
+    },
+    /// A cell has another revision than expected.
+    #[error("cell {key} was changed by somebody else: read it again")]
+    CellConflict {
+        /// The cell.
+        key: CellKey,
+    },
+    /// The stream's category belongs to another service.
+    #[error("stream {stream} belongs to {owner}; {writer} may not write to it: send {owner} a command")]
+    ForeignStream {
+        /// The stream.
+        stream: StreamId,
+        /// Who owns the category.
+        owner: String,
+        /// Who tried.
+        writer: String,
+    },
+    /// One message is over the limit.
+    #[error(
+        "a message of type {type_name} has {bytes} bytes; {limit} are allowed: store the body elsewhere and refer to it"
+    )]
+    MessageTooLarge {
+        /// Its type.
+        type_name: String,
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The commit as a whole is over the limit.
+    #[error("the commit has {bytes} bytes; {limit} are allowed: split it")]
+    CommitTooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// What a store answers when it cannot do its work.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing was written; a later attempt may succeed.
+    #[error("the store cannot take this now: {0}")]
+    Transient(String),
+    /// The disk is full: nothing was written, reading goes on.
+    #[error("the store is full: {0}")]
+    Full(String),
+    /// It is not known whether the write is durable. The store takes no more writes until it is opened again.
+    #[error("the outcome of a write is unknown and the store has stopped: {0}")]
+    OutcomeUnknown(String),
+    /// Stored data is damaged.
+    #[error("stored data is damaged: {0}")]
+    Corrupt(String),
+    /// The store cannot do this at all.
+    #[error("{0}")]
+    Permanent(String),
+}
+
+/// Why a commit did not happen.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Refused by the rules; nothing was written.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The store could not write it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A handler that could not do its work on one message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HandlerError {
+    /// The message's data does not fit.
+    #[error("{0}")]
+    Payload(String),
+    /// The handler said so itself.
+    #[error("{0}")]
+    Failed(String),
+    /// The handler panicked.
+    #[error("the handler panicked: {0}")]
+    Panicked(String),
+}
+
+impl HandlerError {
+    /// A handler's own failure, as a sentence.
+    pub fn failed(reason: impl std::fmt::Display) -> Self {
+        Self::Failed(reason.to_string())
+    }
+}
+
+impl From<PayloadError> for HandlerError {
+    fn from(error: PayloadError) -> Self {
+        Self::Payload(error.to_string())
+    }
+}
+
+impl From<NameError> for HandlerError {
+    fn from(error: NameError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// A store of rows that cannot do its work.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RowError {
+    /// The rows are of another log or ahead of it.
+    #[error("{0}")]
+    Lineage(String),
+    /// The query names a field without an index.
+    #[error("`{field}` is not an indexed field of {table}; indexed are: {indexed}")]
+    NotIndexed {
+        /// The table.
+        table: String,
+        /// The field asked for.
+        field: String,
+        /// What can be asked for.
+        indexed: String,
+    },
+    /// The store failed.
+    #[error("the row store failed: {0}")]
+    Store(String),
+}

@@ -1,0 +1,105 @@
+//! The port of a unit's store: a log of messages in streams, with live cells.
+
+use std::sync::Arc;
+
+use crate::{
+    cell::{Cell, CellKind},
+    commit::{Found, Plan, Wanted},
+    envelope::Stored,
+    error::StoreError,
+    stream::{Lineage, Position, StreamId, StreamVersion},
+};
+
+/// The writing side. One owner at a time; driven by the committer.
+///
+/// An implementation keeps these promises:
+///
+/// - `write` is durable on return, and whole: after any failure either all plans of the batch are there or none.
+/// - Positions are gapless over messages, in the order of the batch; versions are those of the plans.
+/// - Nothing is visible to a [`Reader`] before it is durable.
+/// - A write whose outcome is unknown answers [`StoreError::OutcomeUnknown`], and no later write succeeds.
+/// - A cell's revision changes with every write of it and is never 0 while the cell exists.
+pub trait Backend: Send {
+    /// Looks up heads and cells, as of the last write.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn find(&mut self, wanted: &Wanted) -> Result<Found, StoreError>;
+
+    /// Writes plans that [`crate::commit::check`] allowed against what [`Backend::find`] found. Answers the last position.
+    ///
+    /// # Errors
+    /// [`StoreError`]; see the promises.
+    fn write(&mut self, batch: &[Plan]) -> Result<Position, StoreError>;
+
+    /// The owner has had nothing to write for a moment.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be written.
+    fn idle(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// The reading side; usable from any thread, also while this side writes.
+    fn reader(&self) -> Arc<dyn Reader>;
+
+    /// What an acknowledged write survives, as a word for people: `sync`, `os`, `memory`.
+    fn durability(&self) -> &'static str;
+}
+
+/// What to read of the log.
+#[derive(Clone, Copy)]
+pub struct Scan<'a> {
+    /// Start behind this position.
+    pub after: Position,
+    /// Stop at this position.
+    pub until: Position,
+    /// About how many bytes of messages to answer at most; at least one message is answered if there is one.
+    pub bytes: usize,
+    /// Only these types; all if `None`.
+    pub types: Option<&'a dyn Fn(&str) -> bool>,
+}
+
+/// What was read of the log.
+#[derive(Clone, Debug, Default)]
+pub struct Scanned {
+    /// In order of position.
+    pub messages: Vec<Stored>,
+    /// Everything up to here was looked at.
+    pub through: Position,
+}
+
+/// The reading side of a store. Only durable data is ever visible.
+pub trait Reader: Send + Sync {
+    /// Which log this is.
+    fn lineage(&self) -> Lineage;
+
+    /// The last durable position.
+    fn head(&self) -> Position;
+
+    /// Messages behind a position. An empty answer with `through` at the end means that there are no more.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn scan(&self, scan: &Scan<'_>) -> Result<Scanned, StoreError>;
+
+    /// The messages of a stream behind a version, in order.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn stream(&self, stream: &StreamId, after: StreamVersion) -> Result<Vec<Stored>, StoreError>;
+
+    /// Several streams at once, each whole. A backend that pays per query does this in one.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn streams(&self, streams: &[StreamId]) -> Result<Vec<Vec<Stored>>, StoreError> {
+        streams.iter().map(|stream| self.stream(stream, StreamVersion(0))).collect()
+    }
+
+    /// All cells of a kind, by name.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn cells(&self, kind: CellKind) -> Result<Vec<Cell>, StoreError>;
+}

@@ -1,0 +1,11 @@
+//! What the outside must provide. Each port's documentation is the contract that the conformance suite runs.
+
+pub mod backend;
+pub mod clock;
+pub mod ids;
+pub mod rows;
+
+pub use backend::{Backend, Reader, Scan, Scanned};
+pub use clock::Clock;
+pub use ids::IdSource;
+pub use rows::{Page, Query, RowChange, RowReader, RowStore, TableBatch, TableSpec};

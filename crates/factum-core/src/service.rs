@@ -1,0 +1,172 @@
+//! A service as a value: its deciders, reactions, sagas, views and calls. It names no backend.
+
+use std::time::Duration;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    call::{AnyCall, CallSpec},
+    decider::{AnyDecider, Decider, erase as erase_decider},
+    envelope::Recorded,
+    id::Name,
+    payload::{Command, Event},
+    reaction::{AnyFolding, Effects, Folding, Outcome, Reaction},
+    row::Row,
+    saga::{AnySaga, Saga},
+    view::{AnyView, Rows, erase as erase_view},
+};
+
+/// A service. Build it in the room's `mod.rs`, give it to the app.
+pub struct Service {
+    /// Its short name; also the first part of its reactions' streams.
+    pub name: Name,
+    /// What stands in `source` of its messages; the name, if not said.
+    pub source: Name,
+    /// Its aggregates.
+    pub deciders: Vec<Box<dyn AnyDecider>>,
+    /// Reactions without state.
+    pub reactions: Vec<Reaction>,
+    /// Reactions with state.
+    pub foldings: Vec<Box<dyn AnyFolding>>,
+    /// Its sagas.
+    pub sagas: Vec<Box<dyn AnySaga>>,
+    /// Its read models.
+    pub views: Vec<Box<dyn AnyView>>,
+    /// Its ways to the outside.
+    pub calls: Vec<AnyCall>,
+    /// Stream categories it owns besides those of its deciders, reactions and sagas.
+    pub owned: Vec<&'static str>,
+}
+
+impl Service {
+    /// A service without anything.
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name: Name::Static(name),
+            source: Name::Static(name),
+            deciders: Vec::new(),
+            reactions: Vec::new(),
+            foldings: Vec::new(),
+            sagas: Vec::new(),
+            views: Vec::new(),
+            calls: Vec::new(),
+            owned: Vec::new(),
+        }
+    }
+
+    /// What stands in `source` of its messages, where that is not the name.
+    #[must_use]
+    pub fn source(mut self, source: &'static str) -> Self {
+        self.source = Name::Static(source);
+        self
+    }
+
+    /// Adds an aggregate.
+    #[must_use]
+    pub fn decider<D: Decider>(mut self) -> Self {
+        self.deciders.push(erase_decider::<D>());
+        self
+    }
+
+    /// Adds a reaction without state. A new one starts now.
+    #[must_use]
+    pub fn react<E: Event, O: Outcome>(
+        mut self,
+        name: &'static str,
+        handler: impl Fn(&Recorded<'_, E>, &mut Effects) -> O + Send + Sync + 'static,
+    ) -> Self {
+        self.reactions.push(Reaction::new(name, handler));
+        self
+    }
+
+    /// Adds a reaction that, when new, starts at the beginning of the log.
+    #[must_use]
+    pub fn react_from_start<E: Event, O: Outcome>(
+        mut self,
+        name: &'static str,
+        handler: impl Fn(&Recorded<'_, E>, &mut Effects) -> O + Send + Sync + 'static,
+    ) -> Self {
+        let mut reaction = Reaction::new(name, handler);
+        reaction.from_start = true;
+        self.reactions.push(reaction);
+        self
+    }
+
+    /// Adds a reaction with a state of its own.
+    #[must_use]
+    pub fn folding<S: Default + Send + 'static>(mut self, folding: Folding<S>) -> Self {
+        self.foldings.push(Box::new(folding));
+        self
+    }
+
+    /// Adds a saga.
+    #[must_use]
+    pub fn saga<F>(mut self, saga: Saga<F>) -> Self
+    where
+        F: Serialize + DeserializeOwned + Default + Clone + Send + 'static,
+    {
+        self.sagas.push(Box::new(saga));
+        self
+    }
+
+    /// Adds a view. Raise the version when the handler changes what rows mean: the new rows are built beside the old.
+    #[must_use]
+    pub fn view<R: Row, E: Event>(
+        mut self,
+        version: u32,
+        handler: impl Fn(&mut Rows<'_, R>, &Recorded<'_, E>) + Send + Sync + 'static,
+    ) -> Self {
+        self.views.push(erase_view(version, handler));
+        self
+    }
+
+    /// Adds a way to the outside.
+    #[must_use]
+    pub fn call<R, C>(mut self, call: CallSpec<R, C>) -> Self
+    where
+        R: DeserializeOwned + Send + 'static,
+        C: Command,
+    {
+        self.calls.push(call.erase());
+        self
+    }
+
+    /// Claims a stream category that reactions of this service emit to.
+    #[must_use]
+    pub fn owns(mut self, category: &'static str) -> Self {
+        self.owned.push(category);
+        self
+    }
+}
+
+/// Durations that read like words: `30.secs()`.
+pub trait Durations {
+    /// Milliseconds.
+    fn ms(self) -> Duration;
+    /// Seconds.
+    fn secs(self) -> Duration;
+    /// Minutes.
+    fn minutes(self) -> Duration;
+    /// Hours.
+    fn hours(self) -> Duration;
+    /// Days of 24 hours.
+    fn days(self) -> Duration;
+}
+
+impl Durations for u64 {
+    fn ms(self) -> Duration {
+        Duration::from_millis(self)
+    }
+    fn secs(self) -> Duration {
+        Duration::from_secs(self)
+    }
+    fn minutes(self) -> Duration {
+        Duration::from_secs(self.saturating_mul(60))
+    }
+    fn hours(self) -> Duration {
+        Duration::from_secs(self.saturating_mul(3600))
+    }
+    fn days(self) -> Duration {
+        Duration::from_secs(self.saturating_mul(86400))
+    }
+}
