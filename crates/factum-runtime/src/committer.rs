@@ -1,0 +1,143 @@
+//! The committer: judges commits by [`check`] and writes them, all that wait in one batch, one write, one sync.
+//!
+//! There is no thread of its own: whoever gets the backend's lock writes for all who queued meanwhile (flat combining:
+//! Hendler, Incze, Shavit, Tzafrir, 2010). A lone caller pays no handover, many callers share one sync.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use factum_core::{
+    commit::{Commit, Owners, Plan, Wanted, check},
+    envelope::Stored,
+    error::{CommitError, StoreError},
+    ports::{Backend, Reader},
+    stream::{Position, StreamVersion},
+};
+
+use crate::tail::Tail;
+
+/// See the module.
+pub struct Committer {
+    owners: Owners,
+    queue: Mutex<Vec<Waiting>>,
+    backend: Mutex<Box<dyn Backend>>,
+    tail: Arc<Tail>,
+}
+
+type Slot = Arc<Mutex<Option<Result<Position, CommitError>>>>;
+
+struct Waiting {
+    commit: Commit,
+    slot: Slot,
+}
+
+impl Committer {
+    /// A committer over a backend.
+    pub fn new(backend: Box<dyn Backend>, owners: Owners) -> Self {
+        let tail = Arc::new(Tail::new(backend.reader().head()));
+        Self { owners, queue: Mutex::default(), backend: Mutex::new(backend), tail }
+    }
+
+    /// The tail that durable messages go to.
+    pub fn tail(&self) -> Arc<Tail> {
+        self.tail.clone()
+    }
+
+    /// The reading side of the store.
+    pub fn reader(&self) -> Arc<dyn Reader> {
+        lock(&self.backend).reader()
+    }
+
+    /// What an acknowledged commit survives, as a word.
+    pub fn durability(&self) -> &'static str {
+        lock(&self.backend).durability()
+    }
+
+    /// Commits, and answers the position of the last message of its batch once it is durable. Blocks.
+    ///
+    /// # Errors
+    /// [`CommitError::Refused`] if nothing was written because a rule stands in the way, [`CommitError::Store`] if the
+    /// store failed.
+    pub fn commit(&self, commit: Commit) -> Result<Position, CommitError> {
+        let slot = Slot::default();
+        lock(&self.queue).push(Waiting { commit, slot: slot.clone() });
+        let mut backend = lock(&self.backend);
+        // Whoever held the backend before may have written this commit along with its own.
+        if let Some(outcome) = lock(&slot).take() {
+            return outcome;
+        }
+        let batch = std::mem::take(&mut *lock(&self.queue));
+        self.write(&mut **backend, batch);
+        drop(backend);
+        lock(&slot).take().unwrap_or_else(|| Err(StoreError::Permanent("the commit was lost in the queue".into()).into()))
+    }
+
+    /// Tells the backend that there has been nothing to write for a moment.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be written.
+    pub fn idle(&self) -> Result<(), StoreError> {
+        lock(&self.backend).idle()
+    }
+
+    fn write(&self, backend: &mut dyn Backend, batch: Vec<Waiting>) {
+        let mut wanted = Wanted::default();
+        for waiting in &batch {
+            let more = waiting.commit.wanted();
+            wanted.streams.extend(more.streams);
+            wanted.cells.extend(more.cells);
+        }
+        let mut found = match backend.find(&wanted) {
+            Ok(found) => found,
+            Err(error) => return answer(batch.into_iter().map(|waiting| waiting.slot), &Err(error.into())),
+        };
+        let mut plans: Vec<Plan> = Vec::with_capacity(batch.len());
+        let mut slots = Vec::with_capacity(batch.len());
+        for waiting in batch {
+            match check(&self.owners, &found, waiting.commit) {
+                Err(refusal) => answer([waiting.slot], &Err(refusal.into())),
+                Ok(plan) => {
+                    found.apply(&plan);
+                    plans.push(plan);
+                    slots.push(waiting.slot);
+                }
+            }
+        }
+        if plans.is_empty() {
+            return;
+        }
+        match backend.write(&plans) {
+            Err(error) => answer(slots, &Err(error.into())),
+            Ok(last) => {
+                self.tail.push(place(plans, last));
+                answer(slots, &Ok(last));
+            }
+        }
+    }
+}
+
+/// Gives the messages of a batch the positions that end at `last`.
+fn place(plans: Vec<Plan>, last: Position) -> Vec<Stored> {
+    let appends = || plans.iter().flat_map(|plan| &plan.appends);
+    let count: u64 = appends().map(|append| append.messages.len() as u64).sum();
+    let mut position = last.0 - count;
+    let mut placed = Vec::with_capacity(count as usize);
+    for append in plans.into_iter().flat_map(|plan| plan.appends) {
+        for (version, message) in (append.first.0..).zip(append.messages) {
+            position += 1;
+            let version = StreamVersion(version);
+            placed.push(Stored { position: Position(position), stream: append.stream.clone(), version, message });
+        }
+    }
+    placed
+}
+
+fn answer(slots: impl IntoIterator<Item = Slot>, outcome: &Result<Position, CommitError>) {
+    for slot in slots {
+        *lock(&slot) = Some(outcome.clone());
+    }
+}
+
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A backend that panicked answers errors from then on; a queue or slot cannot be left half changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,23 @@
+//! The three loops: the engine (deciders, reactions, sagas, timers), views, and outward calls.
+//!
+//! ```text
+//!  commands, answers ──► inbox ─┐
+//!                               ▼
+//!            tail ──────► engine.step() ──► committer: check, write, sync ──► tail ──► views, outward
+//! ```
+//!
+//! The engine is the only committer of a unit. Everything it runs is pure, so whatever is not committed is simply run
+//! again. Views and outward calls follow the tail with positions of their own.
+
+pub mod clock;
+pub mod committer;
+pub mod engine;
+pub mod ids;
+pub mod inbox;
+pub mod outward;
+pub mod registry;
+pub mod signal;
+pub mod supervisor;
+pub mod tail;
+pub mod timers;
+pub mod views;

@@ -1,0 +1,245 @@
+//! Who handles what: the services of a unit, checked against each other and turned into routes.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use factum_core::{
+    commit::Owners,
+    id::{Name, check_name},
+    saga::SagaProblem,
+    service::Service,
+};
+
+/// A consumer of the log, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConsumerId(pub usize);
+
+/// A named reader of the unit's log.
+#[derive(Clone, Debug)]
+pub struct Consumer {
+    /// `<service>.<handler>`, unique in the unit.
+    pub name: String,
+    /// The service, by its number.
+    pub service: usize,
+    /// Which of the service's handlers.
+    pub handler: Handler,
+}
+
+/// Which of a service's handlers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handler {
+    /// A decider.
+    Decider(usize),
+    /// A stateless reaction.
+    Reaction(usize),
+    /// A folding reaction.
+    Folding(usize),
+    /// A saga.
+    Saga(usize),
+}
+
+/// Services that do not fit together.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// Two services, or two handlers of one, have one name.
+    #[error("there are two {0}: give each a name of its own")]
+    Twice(String),
+    /// A name that does not follow the rules.
+    #[error("{0}")]
+    Name(#[from] factum_core::error::NameError),
+    /// A stream category with two owners.
+    #[error("stream category `{category}` is claimed by {one} and by {other}: one of them must use another")]
+    TwoOwners {
+        /// The category.
+        category: String,
+        /// Who has it.
+        one: Name,
+        /// Who wants it.
+        other: Name,
+    },
+    /// A command with two handlers.
+    #[error("command `{command}` is answered by {one} and by {other}: a command has one addressee")]
+    TwoAddressees {
+        /// The command.
+        command: String,
+        /// Who answers it.
+        one: String,
+        /// Who wants to answer it.
+        other: String,
+    },
+    /// A saga whose table is not complete.
+    #[error("{0}")]
+    Saga(#[from] SagaProblem),
+}
+
+/// See the module.
+pub struct Registry {
+    /// The services, in the order in which they were given.
+    pub services: Vec<Service>,
+    /// All consumers; their order is the order of delivery of one message.
+    pub consumers: Vec<Consumer>,
+    /// Who owns which stream category.
+    pub owners: Owners,
+    events: HashMap<String, Arc<[ConsumerId]>>,
+    commands: HashMap<String, ConsumerId>,
+    sagas: HashMap<&'static str, ConsumerId>,
+    reaction_categories: Vec<String>,
+}
+
+impl Registry {
+    /// Checks services against each other.
+    ///
+    /// # Errors
+    /// [`RegistryError`], as a sentence that says what to change.
+    pub fn new(services: Vec<Service>) -> Result<Self, RegistryError> {
+        let mut build = Build::default();
+        for (index, service) in services.iter().enumerate() {
+            build.service(index, service)?;
+        }
+        let events = build.events.into_iter().map(|(name, consumers)| (name, Arc::from(consumers))).collect();
+        Ok(Self {
+            services,
+            consumers: build.consumers,
+            owners: build.owners,
+            events,
+            commands: build.commands,
+            sagas: build.sagas,
+            reaction_categories: build.reaction_categories,
+        })
+    }
+
+    /// Consumers of an event type.
+    pub fn readers(&self, type_name: &str) -> &[ConsumerId] {
+        self.events.get(type_name).map_or(&[], |consumers| consumers)
+    }
+
+    /// The consumer that answers a command type.
+    pub fn addressee(&self, type_name: &str) -> Option<ConsumerId> {
+        self.commands.get(type_name).copied()
+    }
+
+    /// The saga whose instances' streams are of this category.
+    pub fn saga(&self, category: &str) -> Option<ConsumerId> {
+        self.sagas.get(category).copied()
+    }
+
+    /// A consumer.
+    pub fn consumer(&self, id: ConsumerId) -> &Consumer {
+        &self.consumers[id.0]
+    }
+
+    /// The service of a consumer.
+    pub fn service(&self, id: ConsumerId) -> &Service {
+        &self.services[self.consumers[id.0].service]
+    }
+
+    /// The category of the stream in which a reaction's commands and calls stand.
+    pub fn category(&self, id: ConsumerId) -> &str {
+        &self.reaction_categories[id.0]
+    }
+}
+
+#[derive(Default)]
+struct Build {
+    consumers: Vec<Consumer>,
+    owners: Owners,
+    events: BTreeMap<String, Vec<ConsumerId>>,
+    commands: HashMap<String, ConsumerId>,
+    sagas: HashMap<&'static str, ConsumerId>,
+    reaction_categories: Vec<String>,
+}
+
+impl Build {
+    fn service(&mut self, index: usize, service: &Service) -> Result<(), RegistryError> {
+        check_name("service", &service.name)?;
+        check_name("source", &service.source)?;
+        for category in &service.owned {
+            self.claim(category, service)?;
+        }
+        for (at, decider) in service.deciders.iter().enumerate() {
+            let id = self.consumer(index, service, decider.category(), Handler::Decider(at))?;
+            self.claim(decider.category(), service)?;
+            for info in decider.commands() {
+                self.command(info.name, id)?;
+            }
+        }
+        // Folds stand before what reacts to the same event, so that every reaction sees the event in all states.
+        for (at, folding) in service.foldings.iter().enumerate() {
+            let id = self.consumer(index, service, folding.name(), Handler::Folding(at))?;
+            for info in folding.folded().iter().chain(&folding.reacted()) {
+                self.event(info.name, id);
+            }
+            for info in folding.answered() {
+                self.command(info.name, id)?;
+            }
+        }
+        for (at, saga) in service.sagas.iter().enumerate() {
+            saga.check()?;
+            let id = self.consumer(index, service, saga.name(), Handler::Saga(at))?;
+            self.claim(saga.name(), service)?;
+            for name in saga.types() {
+                self.event(name, id);
+            }
+            self.command(&saga.expire_type(), id)?;
+            self.sagas.insert(saga.name(), id);
+        }
+        for (at, reaction) in service.reactions.iter().enumerate() {
+            let id = self.consumer(index, service, reaction.name, Handler::Reaction(at))?;
+            for info in &reaction.types {
+                self.event(info.name, id);
+            }
+        }
+        Ok(())
+    }
+
+    fn consumer(
+        &mut self,
+        service: usize,
+        owner: &Service,
+        name: &str,
+        handler: Handler,
+    ) -> Result<ConsumerId, RegistryError> {
+        check_name("handler", name)?;
+        let full = format!("{}.{name}", owner.name);
+        if self.consumers.iter().any(|known| known.name == full) {
+            return Err(RegistryError::Twice(format!("handlers called `{full}`")));
+        }
+        let category = match handler {
+            Handler::Saga(_) => name.to_owned(),
+            _ => full.replace('-', "_"),
+        };
+        self.claim(&category, owner)?;
+        self.reaction_categories.push(category);
+        self.consumers.push(Consumer { name: full, service, handler });
+        Ok(ConsumerId(self.consumers.len() - 1))
+    }
+
+    fn event(&mut self, name: &str, id: ConsumerId) {
+        let consumers = self.events.entry(name.to_owned()).or_default();
+        if !consumers.contains(&id) {
+            consumers.push(id);
+        }
+    }
+
+    fn command(&mut self, name: &str, id: ConsumerId) -> Result<(), RegistryError> {
+        match self.commands.insert(name.to_owned(), id) {
+            None => Ok(()),
+            Some(known) => Err(RegistryError::TwoAddressees {
+                command: name.to_owned(),
+                one: self.consumers[known.0].name.clone(),
+                other: self.consumers[id.0].name.clone(),
+            }),
+        }
+    }
+
+    fn claim(&mut self, category: &str, service: &Service) -> Result<(), RegistryError> {
+        factum_core::stream::check_category(category)?;
+        self.owners.claim(category, &service.name).map_err(|one| RegistryError::TwoOwners {
+            category: category.to_owned(),
+            one,
+            other: service.name.clone(),
+        })
+    }
+}

@@ -1,0 +1,34 @@
+//! A doorbell for threads: whoever rings it wakes the one that waits, and a ring before the wait is not lost.
+
+use std::{
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Signal {
+    rung: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Signal {
+    /// Wakes the waiter, or lets its next wait return at once.
+    pub fn ring(&self) {
+        *self.lock() = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits for a ring, but not longer than the limit; answers whether it rang.
+    pub fn wait(&self, limit: Duration) -> bool {
+        let guard = self.lock();
+        let waited = self.changed.wait_timeout_while(guard, limit, |rung| !*rung);
+        let (mut rung, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut rung)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        // A flag cannot be left half changed by a panic.
+        self.rung.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

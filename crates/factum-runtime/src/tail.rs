@@ -1,0 +1,111 @@
+//! The tail of the log: the last durable messages, decoded once and shared by everybody who keeps up.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use factum_core::{envelope::Stored, stream::Position};
+use tokio::sync::watch;
+
+use crate::signal::Signal;
+
+/// Bytes that the ring keeps.
+pub const RING_BYTES: usize = 64 << 20;
+
+/// Messages that became durable together, or that were read together from the store.
+#[derive(Debug)]
+pub struct Frame {
+    /// In order of position.
+    pub messages: Vec<Stored>,
+    /// Everything up to here was looked at.
+    pub through: Position,
+}
+
+impl Frame {
+    fn bytes(&self) -> usize {
+        self.messages.iter().map(|stored| stored.message.bytes()).sum()
+    }
+}
+
+/// The ring.
+pub struct Tail {
+    ring: Mutex<Ring>,
+    head: watch::Sender<Position>,
+    listeners: Mutex<Vec<Arc<Signal>>>,
+}
+
+struct Ring {
+    frames: VecDeque<(Arc<Frame>, usize)>,
+    /// Everything up to here has left the ring.
+    floor: Position,
+    bytes: usize,
+}
+
+impl Tail {
+    /// An empty ring behind the store's head.
+    pub fn new(head: Position) -> Self {
+        Self {
+            ring: Mutex::new(Ring { frames: VecDeque::new(), floor: head, bytes: 0 }),
+            head: watch::Sender::new(head),
+            listeners: Mutex::default(),
+        }
+    }
+
+    /// The last durable position.
+    pub fn head(&self) -> Position {
+        *self.head.borrow()
+    }
+
+    /// Follows the head from async code.
+    pub fn watch(&self) -> watch::Receiver<Position> {
+        self.head.subscribe()
+    }
+
+    /// Rings a thread's signal whenever the head moves.
+    pub fn listen(&self, signal: Arc<Signal>) {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).push(signal);
+    }
+
+    /// Adds messages that have just become durable.
+    pub fn push(&self, messages: Vec<Stored>) {
+        let Some(last) = messages.last() else { return };
+        let through = last.position;
+        let frame = Frame { messages, through };
+        let bytes = frame.bytes();
+        {
+            let mut ring = self.lock();
+            ring.bytes += bytes;
+            ring.frames.push_back((Arc::new(frame), bytes));
+            while ring.bytes > RING_BYTES && ring.frames.len() > 1 {
+                if let Some((gone, bytes)) = ring.frames.pop_front() {
+                    ring.floor = gone.through;
+                    ring.bytes -= bytes;
+                }
+            }
+        }
+        self.head.send_replace(through);
+        for signal in self.listeners.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            signal.ring();
+        }
+    }
+
+    /// The frame that holds the message behind a position. `Err` if it has left the ring: read it from the store.
+    pub fn after(&self, position: Position) -> Result<Option<Arc<Frame>>, Behind> {
+        let ring = self.lock();
+        if position < ring.floor {
+            return Err(Behind);
+        }
+        let index = ring.frames.partition_point(|(frame, _)| frame.through <= position);
+        Ok(ring.frames.get(index).map(|(frame, _)| frame.clone()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ring> {
+        // Nothing in here panics between two changes that belong together.
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The position asked for has left the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behind;
