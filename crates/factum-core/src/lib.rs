@@ -1,5 +1,6 @@
 //! The words and rules of Factum. Pure: no clock, no randomness, no I/O, no async.
 
+pub mod money;
 pub mod payload;
 pub mod rejection;
 pub mod row;
