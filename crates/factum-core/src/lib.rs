@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`envelope`] (what a message is), [`stream`] and [`commit`] (what one change of the store means),
 //! [`decider`], [`reaction`], [`saga`], [`view`], [`call`] (the handlers that users write), [`service`] (how they are
-//! put together), [`ports`] (what the outside must provide), [`memory`] (the model that every backend is tested against).
+//! put together), [`ports`] (what the outside must provide), [`memory`] and [`memory_rows`] (the models that every store
+//! and every row store is tested against).
 
 pub mod call;
 pub mod cell;
@@ -12,6 +13,7 @@ pub mod envelope;
 pub mod error;
 pub mod id;
 pub mod memory;
+pub mod memory_rows;
 pub mod money;
 pub mod payload;
 pub mod ports;

@@ -24,6 +24,50 @@ pub struct RowChange {
     pub row: Option<(Vec<u8>, Vec<IndexValue>)>,
 }
 
+impl TableSpec {
+    /// Refuses a declaration of other indexes than the table of this version has; for implementations.
+    ///
+    /// # Errors
+    /// [`RowError::Store`], which says to raise the view's version.
+    pub fn check_indexes<T: AsRef<str>>(&self, existing: &[T]) -> Result<(), RowError> {
+        let same = existing.len() == self.indexes.len()
+            && self.indexes.iter().all(|index| existing.iter().any(|known| known.as_ref() == *index));
+        if same {
+            return Ok(());
+        }
+        Err(RowError::Store(format!(
+            "the rows of {} version {} have the indexes ({}), the view declares ({}): raise the view's version, so that \
+             they are built anew",
+            self.name,
+            self.version,
+            list(existing),
+            list(self.indexes),
+        )))
+    }
+
+    /// Refuses a change that has not exactly one value for each index; for implementations.
+    ///
+    /// # Errors
+    /// [`RowError::Store`], which names the row.
+    pub fn check_change(&self, change: &RowChange) -> Result<(), RowError> {
+        let Some((_, values)) = &change.row else { return Ok(()) };
+        if values.len() == self.indexes.len() {
+            return Ok(());
+        }
+        let (name, key, wanted, given) = (self.name, &change.key, self.indexes.len(), values.len());
+        Err(RowError::Store(format!("row {key} of {name} has {given} index values for {wanted} indexes")))
+    }
+
+    /// The answer to a use of a table that was not opened.
+    pub fn not_open(&self) -> RowError {
+        RowError::Store(format!("the rows of {} version {} were not opened: open them first", self.name, self.version))
+    }
+}
+
+fn list<T: AsRef<str>>(names: &[T]) -> String {
+    names.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ")
+}
+
 /// All changes of one table in a batch, with the cursor behind them.
 #[derive(Clone, Debug)]
 pub struct TableBatch {
@@ -41,7 +85,9 @@ pub struct TableBatch {
 ///
 /// - `write` is one transaction: rows and cursors change together, for all tables of the batch, or not at all.
 /// - A row or cursor that was written is read back by the next `get`.
-/// - Queries see the version that was last `activate`d, or the only one there is, never a mixture.
+/// - Queries see the version that was last `activate`d, or the oldest one if none was, never a mixture.
+/// - A table is `open`ed before it is used otherwise; anything else is refused whole, also a declaration of other indexes
+///   at the same version.
 pub trait RowStore: Send {
     /// Makes the table of this version if it is missing; answers how far it was built.
     ///
@@ -82,9 +128,9 @@ pub trait RowStore: Send {
 pub struct Query {
     /// Indexed field = value.
     pub equal: Vec<(String, IndexValue)>,
-    /// Indexed field from (inclusive) and to (exclusive).
+    /// Indexed field from (inclusive) and to (exclusive); an absent value lies in no range.
     pub range: Option<(String, Option<IndexValue>, Option<IndexValue>)>,
-    /// Indexed field to sort by, else the key.
+    /// Indexed field to sort by, and rows of one value by key; else by key. Absent before numbers before text.
     pub order_by: Option<String>,
     /// Largest first.
     pub descending: bool,
@@ -92,6 +138,25 @@ pub struct Query {
     pub offset: u64,
     /// Rows to answer at most.
     pub limit: u64,
+}
+
+impl Query {
+    /// Refuses a field without an index; for implementations.
+    ///
+    /// # Errors
+    /// [`RowError::NotIndexed`], which lists what is indexed.
+    pub fn check_indexes<T: AsRef<str>>(&self, table: &str, indexed: &[T]) -> Result<(), RowError> {
+        let equal = self.equal.iter().map(|(field, _)| field);
+        let mut fields = equal.chain(self.range.iter().map(|(field, ..)| field)).chain(&self.order_by);
+        match fields.find(|field| !indexed.iter().any(|known| known.as_ref() == *field)) {
+            None => Ok(()),
+            Some(field) => Err(RowError::NotIndexed {
+                table: table.to_owned(),
+                field: field.clone(),
+                indexed: if indexed.is_empty() { "none".to_owned() } else { list(indexed) },
+            }),
+        }
+    }
 }
 
 /// A page of rows.

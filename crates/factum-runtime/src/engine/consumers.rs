@@ -96,11 +96,7 @@ impl Consumers {
     }
 
     /// The cell of a consumer's own cursor; it goes when the consumer has joined.
-    pub(super) fn cell(
-        &self,
-        registry: &Registry,
-        consumer: ConsumerId,
-    ) -> Result<CellWrite, StoreError> {
+    pub(super) fn cell(&self, registry: &Registry, consumer: ConsumerId) -> Result<CellWrite, StoreError> {
         let key = CellKey::new(CellKind::Cursor, registry.consumer(consumer).name.clone());
         Ok((key, self.apart.get(&consumer).map(write).transpose()?))
     }

@@ -1,0 +1,88 @@
+//! A unit's store as a log in a directory: the ports [`Backend`](factum_core::ports::Backend) and
+//! [`Reader`](factum_core::ports::Reader) over `factum-log`.
+//!
+//! | promise of the port | how it is kept here |
+//! |---|---|
+//! | a write is durable on return | the log syncs before `append` returns, unless opened with `Durability::Os` |
+//! | a write is whole | all plans of a batch are one frame with one checksum; a torn frame is cut off at the next open |
+//! | positions are gapless, versions are the plans' | the log numbers entries itself; it has one writer, by its lock |
+//! | nothing is visible before it is durable | readers see the head that `append` publishes after the sync |
+//! | after an unknown outcome nothing is written | a failed write or sync is final in the log |
+//! | a cell's revision changes with every write | it is the number of the frame that wrote it, counted from 1 |
+//!
+//! What stands where: an entry's stream, kind and source are those of the message, its body is
+//! [`factum_core::envelope::binary`]; a cell's key is [`CellKey::to_text`](factum_core::cell::CellKey::to_text).
+//!
+//! One write takes at most 16 MiB, which is two commits of the largest size: whoever folds commits into a write bounds
+//! it.
+
+mod names;
+mod reader;
+mod store;
+
+use std::{io::ErrorKind, path::Path, sync::Arc};
+
+use factum_core::{error::StoreError, ports, stream::Lineage};
+pub use factum_log::{Cut, Durability, Opened, Options};
+use factum_log::{Log, LogError, RealDisk};
+
+use reader::Entries;
+pub use store::Embedded;
+
+/// Opens the store in `dir`, or makes one if the directory is missing or empty. Every write is synced.
+///
+/// # Errors
+/// [`StoreError::Permanent`] if another process has it open or the directory holds something else,
+/// [`StoreError::Corrupt`] if it is damaged, [`StoreError::Full`] and [`StoreError::Transient`] as the disk says.
+pub fn open(dir: &Path) -> Result<(Embedded, Opened), StoreError> {
+    open_with(dir, Options::default())
+}
+
+/// Opens the store in `dir` with options: the durability, the length of a segment, the disk.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with(dir: &Path, options: Options) -> Result<(Embedded, Opened), StoreError> {
+    let durability = options.durability;
+    let (log, opened) = Log::open(dir, options).map_err(store_error)?;
+    Ok((Embedded::new(log, durability), opened))
+}
+
+/// Reads the store in `dir` as it is now, also while another process writes it. What is written later needs another
+/// open.
+///
+/// # Errors
+/// [`StoreError::Permanent`] if there is no store in `dir`; else as [`open`].
+pub fn open_read_only(dir: &Path) -> Result<Arc<dyn ports::Reader>, StoreError> {
+    match factum_log::open_read_only(dir, Arc::new(RealDisk)) {
+        Ok(reader) => Ok(Arc::new(Entries::new(reader))),
+        Err(LogError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            Err(no_store(dir, "does not exist"))
+        }
+        Err(LogError::NotALog { .. }) => Err(no_store(dir, "holds no store")),
+        Err(error) => Err(store_error(error)),
+    }
+}
+
+fn no_store(dir: &Path, problem: &str) -> StoreError {
+    let dir = dir.display();
+    StoreError::Permanent(format!(
+        "{dir} {problem}: name the directory of a store, or start the app on it, which makes one"
+    ))
+}
+
+/// The port's error, by what the caller can do.
+fn store_error(error: LogError) -> StoreError {
+    let sentence = error.to_string();
+    match error {
+        LogError::Full => StoreError::Full(sentence),
+        LogError::Failed => StoreError::OutcomeUnknown(sentence),
+        LogError::Damaged { .. } => StoreError::Corrupt(sentence),
+        LogError::Io { .. } => StoreError::Transient(sentence),
+        _ => StoreError::Permanent(sentence),
+    }
+}
+
+fn lineage(lineage: factum_log::Lineage) -> Lineage {
+    Lineage { log_id: lineage.log_id, epoch: lineage.epoch }
+}

@@ -1,0 +1,14 @@
+//! What lies behind the ports: one folder and one feature per technology, all of one shape.
+//!
+//! | folder | ports | for |
+//! |---|---|---|
+//! | `embedded` | `Backend`, `Reader` | a unit's store as a log in a directory, without a server |
+//! | `sqlite` | `RowStore`, `RowReader` | rows of read models in one file |
+//!
+//! Each folder's first page maps every promise of its port to its technology. Each runs the whole conformance suite of
+//! its ports in `tests/it`.
+
+#[cfg(feature = "embedded")]
+pub mod embedded;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;

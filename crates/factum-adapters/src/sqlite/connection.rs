@@ -1,0 +1,166 @@
+//! Connections to the file: how they are set up, what is ours in it, and what its errors mean.
+
+use std::{path::Path, time::Duration};
+
+use factum_core::{
+    error::RowError,
+    row::IndexValue,
+    stream::{Cursor, Lineage, Position},
+};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Row, ToSql,
+    types::{ToSqlOutput, Value, ValueRef},
+};
+
+/// Marks a file as ours in SQLite's own header: "fact".
+const APPLICATION: i64 = 0x6661_6374;
+/// The layout that this program writes.
+const LAYOUT: i64 = 1;
+/// Prepared statements kept per connection: a few for each of some dozen tables.
+const STATEMENTS: usize = 256;
+/// How long to wait for a lock. Only a foreign program on the file can hold one for long.
+const BUSY: Duration = Duration::from_secs(10);
+
+const TABLES: &str = "CREATE TABLE IF NOT EXISTS _tables (
+    name TEXT NOT NULL, version INTEGER NOT NULL, indexes TEXT NOT NULL, active INTEGER NOT NULL DEFAULT 0,
+    log_id BLOB, epoch INTEGER, position INTEGER, PRIMARY KEY (name, version)) WITHOUT ROWID";
+
+/// The writing connection; makes the file if it is missing.
+pub(super) fn writer(path: &Path) -> Result<Connection, RowError> {
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir)
+            .map_err(|error| RowError::Store(format!("cannot create {}: {error}", dir.display())))?;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || -> rusqlite::Result<Result<Connection, String>> {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        if let Some(foreign) = foreign(&connection)? {
+            return Ok(Err(foreign));
+        }
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        // Upserts at random keys touch many pages: 64 MiB of them are kept, and a log of as much at rest.
+        connection.pragma_update(None, "cache_size", -65_536)?;
+        connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+        connection.pragma_update(None, "application_id", APPLICATION)?;
+        connection.pragma_update(None, "user_version", LAYOUT)?;
+        connection.execute_batch(TABLES)?;
+        Ok(Ok(connection))
+    };
+    open().map_err(|error| row_error(path, &error))?.map_err(|foreign| RowError::Store(unusable(path, &foreign)))
+}
+
+/// A reading connection.
+pub(super) fn reader(path: &Path) -> Result<Connection, RowError> {
+    let open = || -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(connection)
+    };
+    open().map_err(|error| row_error(path, &error))
+}
+
+/// What makes the file one that is not ours; changes nothing in it.
+fn foreign(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let (application, layout) = (number("application_id")?, number("user_version")?);
+    let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
+    Ok(match (application, layout) {
+        (APPLICATION, LAYOUT) => None,
+        (APPLICATION, other) => Some(format!("has layout {other}, this program knows {LAYOUT}")),
+        (0, 0) if objects == 0 => None,
+        _ => Some("is a database of another program".to_owned()),
+    })
+}
+
+fn unusable(path: &Path, problem: &str) -> String {
+    let path = path.display();
+    format!(
+        "{path} {problem}; rows are derived, so nothing is lost: stop, remove {path} (and {path}-wal, {path}-shm) and \
+         start again, and they are rebuilt from the log"
+    )
+}
+
+/// The port's error: damage says what to do about it.
+pub(super) fn row_error(path: &Path, error: &rusqlite::Error) -> RowError {
+    RowError::Store(match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => unusable(path, "is no SQLite database"),
+        Some(ErrorCode::DatabaseCorrupt) => unusable(path, &format!("is damaged ({error})")),
+        _ => format!("{error} ({})", path.display()),
+    })
+}
+
+/// A table of one version as `_tables` knows it.
+pub(super) struct Known {
+    pub indexes: Vec<String>,
+    pub cursor: Option<Cursor>,
+}
+
+/// Looks a table of one version up.
+pub(super) fn known(connection: &Connection, name: &str, version: u32) -> rusqlite::Result<Option<Known>> {
+    let sql = "SELECT indexes, log_id, epoch, position FROM _tables WHERE name = ?1 AND version = ?2";
+    let read = |row: &Row<'_>| Ok(Known { indexes: split(&row.get::<_, String>(0)?), cursor: cursor(row, 1)? });
+    connection.prepare_cached(sql)?.query_row((name, version), read).optional()
+}
+
+/// The version that queries of a table read, with its indexes: the active one, else the oldest.
+pub(super) fn queried(connection: &Connection, name: &str) -> rusqlite::Result<Option<(u32, Vec<String>)>> {
+    let sql = "SELECT version, indexes FROM _tables WHERE name = ?1 ORDER BY active DESC, version LIMIT 1";
+    let read = |row: &Row<'_>| Ok((row.get(0)?, split(&row.get::<_, String>(1)?)));
+    connection.prepare_cached(sql)?.query_row([name], read).optional()
+}
+
+fn split(indexes: &str) -> Vec<String> {
+    indexes.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+fn cursor(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Cursor>> {
+    let Some(log_id) = row.get::<_, Option<[u8; 16]>>(at)? else { return Ok(None) };
+    let (epoch, position): (u32, i64) = (row.get(at + 1)?, row.get(at + 2)?);
+    Ok(Some(Cursor { lineage: Lineage { log_id, epoch }, position: Position(position as u64) }))
+}
+
+/// Refuses names that are not ours to put into SQL: `[a-z][A-Za-z0-9_]*`.
+pub(super) fn check_name(what: &str, name: &str) -> Result<(), RowError> {
+    let starts_well = name.as_bytes().first().is_some_and(u8::is_ascii_lowercase);
+    if starts_well && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return Ok(());
+    }
+    Err(RowError::Store(format!("`{name}` is no name for {what}: start with a-z, go on with letters, digits and `_`")))
+}
+
+/// The name of a table's version. No two of them are the same: what follows the last `_v` is all digits.
+pub(super) fn table(name: &str, version: u32) -> String {
+    format!("{name}_v{version}")
+}
+
+/// An index value as a parameter.
+pub(super) struct Indexed<'a>(pub &'a IndexValue);
+
+impl ToSql for Indexed<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self.0 {
+            IndexValue::Null => ToSqlOutput::Owned(Value::Null),
+            IndexValue::Integer(number) => ToSqlOutput::Owned(Value::Integer(*number)),
+            IndexValue::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+        })
+    }
+}
+
+/// A JSON body as a parameter: text, so that SQL by hand can use SQLite's JSON functions.
+pub(super) struct Body<'a>(pub &'a [u8]);
+
+impl ToSql for Body<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Text(self.0)))
+    }
+}
+
+/// The bytes of a body.
+pub(super) fn body(row: &Row<'_>) -> rusqlite::Result<Vec<u8>> {
+    Ok(row.get_ref(0)?.as_bytes()?.to_vec())
+}

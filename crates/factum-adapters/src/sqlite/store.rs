@@ -1,0 +1,250 @@
+//! The writing side: one connection, one transaction per batch.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use factum_core::{
+    error::RowError,
+    ports::{RowChange, RowReader, RowStore, TableBatch, TableSpec},
+    stream::Cursor,
+};
+use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, TransactionBehavior, params_from_iter};
+
+use super::{
+    connection::{self, Body, Indexed, body, check_name, row_error, table},
+    reader::Pool,
+};
+
+/// Rows that one statement writes: enough to spread its cost, few enough for short statements.
+const MANY: usize = 16;
+
+/// Rows in one SQLite file; the only writer of it.
+pub struct Rows {
+    path: PathBuf,
+    connection: Connection,
+    reader: Arc<Pool>,
+    /// SQL of the tables that were opened, by name and version.
+    tables: BTreeMap<(&'static str, u32), Sql>,
+}
+
+/// The statements of one table.
+struct Sql {
+    get: String,
+    put: String,
+    put_many: String,
+    remove: String,
+}
+
+/// What can end a write: SQLite, or a change that does not fit.
+enum Failure {
+    Sqlite(rusqlite::Error),
+    Refused(RowError),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<RowError> for Failure {
+    fn from(error: RowError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl Rows {
+    pub(super) fn open(path: &Path) -> Result<Self, RowError> {
+        let connection = connection::writer(path)?;
+        let reader = Arc::new(Pool::new(path.to_owned()));
+        Ok(Self { path: path.to_owned(), connection, reader, tables: BTreeMap::new() })
+    }
+
+    /// Runs `work` in one transaction: all of it, or nothing.
+    fn in_transaction<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>, &BTreeMap<(&'static str, u32), Sql>) -> Result<T, Failure>,
+    ) -> Result<T, RowError> {
+        let Self { connection, tables, path, .. } = self;
+        let run = || {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let done = work(&transaction, tables)?;
+            transaction.commit()?;
+            Ok(done)
+        };
+        run().map_err(|failure| match failure {
+            Failure::Sqlite(error) => row_error(path, &error),
+            Failure::Refused(error) => error,
+        })
+    }
+}
+
+impl RowStore for Rows {
+    fn open(&mut self, spec: &TableSpec) -> Result<Option<Cursor>, RowError> {
+        check_name("a table", spec.name)?;
+        spec.indexes.iter().try_for_each(|field| check_name("an indexed field", field))?;
+        let cursor = self.in_transaction(|transaction, _| {
+            if let Some(known) = connection::known(transaction, spec.name, spec.version)? {
+                spec.check_indexes(&known.indexes)?;
+                return Ok(known.cursor);
+            }
+            create(transaction, spec)?;
+            Ok(None)
+        })?;
+        self.tables.insert((spec.name, spec.version), Sql::of(spec));
+        Ok(cursor)
+    }
+
+    fn get(&mut self, spec: &TableSpec, key: &str) -> Result<Option<Vec<u8>>, RowError> {
+        let sql = self.tables.get(&(spec.name, spec.version)).ok_or_else(|| spec.not_open())?;
+        let row = self.connection.prepare_cached(&sql.get).and_then(|mut get| get.query_row([key], body).optional());
+        row.map_err(|error| row_error(&self.path, &error))
+    }
+
+    fn write(&mut self, batches: &[TableBatch]) -> Result<(), RowError> {
+        self.in_transaction(|transaction, tables| {
+            for TableBatch { table: spec, changes, cursor } in batches {
+                let sql = tables.get(&(spec.name, spec.version)).ok_or_else(|| spec.not_open())?;
+                changes.iter().try_for_each(|change| spec.check_change(change))?;
+                sql.remove(transaction, changes)?;
+                sql.put(transaction, changes)?;
+                move_cursor(transaction, spec, cursor)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn activate(&mut self, spec: &TableSpec) -> Result<(), RowError> {
+        if !self.tables.contains_key(&(spec.name, spec.version)) {
+            return Err(spec.not_open());
+        }
+        let dropped = self.in_transaction(|transaction, _| {
+            let mut older =
+                transaction.prepare_cached("SELECT version FROM _tables WHERE name = ?1 AND version < ?2")?;
+            let older: Vec<u32> =
+                older.query_map((spec.name, spec.version), |row| row.get(0))?.collect::<Result<_, _>>()?;
+            for version in &older {
+                drop_table(transaction, spec.name, *version)?;
+            }
+            let active = "UPDATE _tables SET active = (version = ?2) WHERE name = ?1";
+            transaction.prepare_cached(active)?.execute((spec.name, spec.version))?;
+            Ok(older)
+        })?;
+        self.tables.retain(|(name, version), _| *name != spec.name || !dropped.contains(version));
+        Ok(())
+    }
+
+    fn discard(&mut self, spec: &TableSpec) -> Result<(), RowError> {
+        check_name("a table", spec.name)?;
+        self.in_transaction(|transaction, _| Ok(drop_table(transaction, spec.name, spec.version)?))?;
+        self.tables.remove(&(spec.name, spec.version));
+        Ok(())
+    }
+
+    fn reader(&self) -> Arc<dyn RowReader> {
+        Arc::clone(&self.reader) as Arc<dyn RowReader>
+    }
+}
+
+impl fmt::Debug for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rows").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Sql {
+    fn of(spec: &TableSpec) -> Self {
+        let table = table(spec.name, spec.version);
+        let columns: String = spec.indexes.iter().map(|field| format!(", \"{field}\"")).collect();
+        let updates: String =
+            spec.indexes.iter().map(|field| format!(", \"{field}\" = excluded.\"{field}\"")).collect();
+        let row = format!("({})", vec!["?"; 2 + spec.indexes.len()].join(", "));
+        let put = |rows: usize| {
+            let rows = vec![row.as_str(); rows].join(", ");
+            format!(
+                "INSERT INTO \"{table}\" (_key, _body{columns}) VALUES {rows} \
+                 ON CONFLICT (_key) DO UPDATE SET _body = excluded._body{updates}"
+            )
+        };
+        Self {
+            get: format!("SELECT _body FROM \"{table}\" WHERE _key = ?1"),
+            put: put(1),
+            put_many: put(MANY),
+            remove: format!("DELETE FROM \"{table}\" WHERE _key = ?1"),
+        }
+    }
+
+    fn remove(&self, transaction: &Transaction<'_>, changes: &[RowChange]) -> rusqlite::Result<()> {
+        for change in changes.iter().filter(|change| change.row.is_none()) {
+            transaction.prepare_cached(&self.remove)?.execute([&change.key])?;
+        }
+        Ok(())
+    }
+
+    fn put(&self, transaction: &Transaction<'_>, changes: &[RowChange]) -> rusqlite::Result<()> {
+        let rows: Vec<_> = changes.iter().filter_map(|change| Some((&change.key, change.row.as_ref()?))).collect();
+        let chunks = rows.chunks_exact(MANY);
+        let single = chunks.remainder().chunks(1);
+        for chunk in chunks.chain(single) {
+            let sql = if chunk.len() == MANY { &self.put_many } else { &self.put };
+            let parameters = chunk.iter().flat_map(|(key, (body, values))| {
+                let values = values.iter().map(|value| Parameter::Value(Indexed(value)));
+                [Parameter::Key(key), Parameter::Body(Body(body))].into_iter().chain(values)
+            });
+            transaction.prepare_cached(sql)?.execute(params_from_iter(parameters))?;
+        }
+        Ok(())
+    }
+}
+
+/// One of a row's parameters.
+enum Parameter<'a> {
+    Key(&'a str),
+    Body(Body<'a>),
+    Value(Indexed<'a>),
+}
+
+impl ToSql for Parameter<'_> {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        match self {
+            Self::Key(key) => key.to_sql(),
+            Self::Body(body) => body.to_sql(),
+            Self::Value(value) => value.to_sql(),
+        }
+    }
+}
+
+fn create(transaction: &Transaction<'_>, spec: &TableSpec) -> rusqlite::Result<()> {
+    let table = table(spec.name, spec.version);
+    // Columns without a type keep each value as it was given, and compare numbers before text, as the model does.
+    let columns: String = spec.indexes.iter().map(|field| format!(", \"{field}\"")).collect();
+    transaction.execute_batch(&format!(
+        "CREATE TABLE \"{table}\" (_key TEXT PRIMARY KEY NOT NULL, _body TEXT NOT NULL{columns}) WITHOUT ROWID"
+    ))?;
+    for field in spec.indexes {
+        // A dot keeps the name apart from those of tables. The key stands behind the field by itself (WITHOUT ROWID).
+        transaction.execute_batch(&format!("CREATE INDEX \"{table}.{field}\" ON \"{table}\" (\"{field}\")"))?;
+    }
+    let insert = "INSERT INTO _tables (name, version, indexes) VALUES (?1, ?2, ?3)";
+    transaction.execute(insert, (spec.name, spec.version, spec.indexes.join(",")))?;
+    Ok(())
+}
+
+fn drop_table(transaction: &Transaction<'_>, name: &str, version: u32) -> rusqlite::Result<()> {
+    transaction.execute_batch(&format!("DROP TABLE IF EXISTS \"{}\"", table(name, version)))?;
+    transaction.execute("DELETE FROM _tables WHERE name = ?1 AND version = ?2", (name, version))?;
+    Ok(())
+}
+
+fn move_cursor(transaction: &Transaction<'_>, spec: &TableSpec, cursor: &Cursor) -> rusqlite::Result<()> {
+    let sql = "UPDATE _tables SET log_id = ?3, epoch = ?4, position = ?5 WHERE name = ?1 AND version = ?2";
+    let Cursor { lineage, position } = cursor;
+    // A log would have to take a million messages a second for 292,000 years to reach the sign bit.
+    let place = (spec.name, spec.version, lineage.log_id, lineage.epoch, position.0 as i64);
+    transaction.prepare_cached(sql)?.execute(place)?;
+    Ok(())
+}

@@ -1,0 +1,24 @@
+//! One process per directory: the lock on the file `lock`, held as long as the log is open.
+
+use std::any::Any;
+use std::path::Path;
+
+use crate::disk::Disk;
+use crate::error::{During, LogError};
+
+/// The lock's file. It is never removed: a lock on a removed file would exclude nobody.
+pub(crate) const FILE: &str = "lock";
+
+/// The held lock; dropping it frees the directory.
+pub(crate) struct Held {
+    _guard: Box<dyn Any + Send + Sync>,
+}
+
+/// Takes the directory, or says at once that somebody else has it.
+pub(crate) fn take(disk: &dyn Disk, dir: &Path) -> Result<Held, LogError> {
+    let path = dir.join(FILE);
+    match disk.lock(&path).during("lock", &path)? {
+        Some(guard) => Ok(Held { _guard: guard }),
+        None => Err(LogError::Locked { dir: dir.to_owned() }),
+    }
+}
