@@ -1,7 +1,7 @@
 //! catalog-service: products, and the check of an order's products. Streams `product-<SKU>`, `validation-<orderId>`.
 
 use super::ids::{OrderId, Sku};
-use super::shapes::{InvalidItem, Line};
+use super::shapes::{InvalidItem, Quantity};
 use factum::money::UnitPrice;
 use factum::prelude::*;
 
@@ -67,8 +67,8 @@ pub struct RegisterProduct {
 pub struct ValidateProducts {
     /// Whose products.
     pub order_id: OrderId,
-    /// The order's lines; only goods are checked.
-    pub items: Vec<Line>,
+    /// The goods of the order.
+    pub items: Vec<Quantity>,
 }
 
 /// What can happen to a product.

@@ -206,6 +206,8 @@ pub struct RecordPayment {
     pub act: PaymentAct,
     /// What came of it.
     pub outcome: PaymentOutcome,
+    /// Of a refund: which one.
+    pub refund_id: Option<RefundId>,
 }
 
 /// What a provider is asked to do.

@@ -164,17 +164,6 @@ pub struct CancelShipment {
     pub reason: String,
 }
 
-/// Own. Asks the shipping service to ask the carrier for news; answered by `shipping.dispatched`,
-/// `shipping.delivered` or `shipping.failed`, by none if there are no news.
-#[derive(Command, Clone, Debug, PartialEq)]
-#[command("shipping.track")]
-pub struct TrackShipment {
-    /// Whose goods.
-    pub order_id: OrderId,
-    /// The shipment.
-    pub shipment_id: ShipmentId,
-}
-
 /// What can happen to a shipment.
 #[derive(Event, Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "each variant holds the type that its name says")]
@@ -195,5 +184,4 @@ pub enum ShippingCommand {
     Dispatch(DispatchShipment),
     Record(RecordShipment),
     Cancel(CancelShipment),
-    Track(TrackShipment),
 }

@@ -135,7 +135,7 @@ fn catalog() {
         )
         .done();
     Examples::<ValidationCommand>::of()
-        .example::<ValidateProducts>("product.validate", json!({ "orderId": "o-1", "items": [line(), carriage()] }))
+        .example::<ValidateProducts>("product.validate", json!({ "orderId": "o-1", "items": [quantity()] }))
         .done();
 }
 
@@ -263,7 +263,7 @@ fn payment() {
         .example::<VoidPayment>("payment.void", json!({ "orderId": "o-1", "reason": "customer" }))
         .example::<RecordPayment>(
             "payment.record",
-            json!({ "paymentId": "pay-o-1", "act": "capture",
+            json!({ "paymentId": "pay-o-1", "act": "capture", "refundId": "r-1",
                 "outcome": { "result": "captured", "transactionId": "t-1" } }),
         )
         .example::<RefundPayment>(
@@ -323,7 +323,6 @@ fn shipping() {
                 "estimatedDelivery": AT, "labelRef": "labels/1", "reason": "none" }),
         )
         .example::<CancelShipment>("shipping.cancel", json!({ "orderId": "o-1", "reason": "customer" }))
-        .example::<TrackShipment>("shipping.track", json!({ "orderId": "o-1", "shipmentId": "ship-o-1" }))
         .done();
 }
 
