@@ -36,7 +36,7 @@ pub struct EntryRef<'a> {
 }
 
 /// How much is read at once for an entry whose length is not known yet.
-const GUESS: usize = 768;
+const GUESS: usize = 512;
 /// Bodies kept while a chain is walked back; what is older is read a second time on the way forth.
 const CHAIN_BYTES: usize = 4 << 20;
 

@@ -186,7 +186,7 @@ pub(crate) fn create_temp(disk: &dyn Disk, path: &Path) -> io::Result<Arc<dyn Di
 /// Writes real zeroes: a later sync of frames written over them needs no change of the file's metadata, which is about
 /// half the price of one that does.
 pub(crate) fn fill(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
-    const ZEROES: [u8; 64 << 10] = [0; 64 << 10];
+    static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
     let mut at = from;
     while at < to {
         let length = (to - at).min(ZEROES.len() as u64);
