@@ -67,6 +67,12 @@ impl Ahead {
         self.desk.changed.notify_one();
     }
 
+    /// Whether a filled segment can be taken.
+    pub fn is_ready(&self) -> bool {
+        let orders = self.desk.orders();
+        orders.file.is_some() && orders.filled >= self.desk.size
+    }
+
     /// The filled segment and its temporary name, if it is ready.
     pub fn take(&mut self) -> Option<(PathBuf, Arc<dyn DiskFile>)> {
         let mut orders = self.desk.orders();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::ahead::Ahead;
 use crate::batch::{Batch, Part};
+use crate::directory;
 use crate::disk::{Access, Disk, DiskFile, RealDisk};
 use crate::error::{During, LogError, is_full};
 use crate::frame::{self, Kind};
@@ -133,13 +134,13 @@ impl Log {
         let disk = Arc::clone(&options.disk);
         disk.create_dir(dir).during("create", dir)?;
         // Looked at before anything is made, so that a directory of other things is left as it was.
-        has_log(&*disk, dir)?;
+        directory::has_log(&*disk, dir)?;
         let lock = lock::take(&*disk, dir)?;
-        let created = !has_log(&*disk, dir)?;
+        let created = !directory::has_log(&*disk, dir)?;
         if created {
-            create(&options, dir)?;
+            directory::create(&*disk, dir, options.segment_bytes)?;
         }
-        remove_left_over(&*disk, dir)?;
+        directory::remove_left_over(&*disk, dir)?;
         let mut found = recovery::read(&*disk, dir, Access::Write)?;
         found.secure_last()?;
         let cut = found.cut(&*disk, dir)?;
@@ -223,7 +224,7 @@ impl Log {
         let size = batch.bytes() as u64;
         let many_names = self.active.names.len() + batch.names().len() > NAMES;
         // A segment without entries stays, however long: the next one would have the same name.
-        if self.active.has_entries && (self.active.at + size > self.active.limit || many_names) {
+        if self.active.has_entries && (!self.has_room(size) || many_names) {
             self.roll()?;
         }
         self.encode(batch);
@@ -253,6 +254,19 @@ impl Log {
             None | Some(Kind::Closing) => Ok(()),
             _ => self.mark(Kind::Closing),
         }
+    }
+
+    /// Whether so much more fits into the segment. A short one, which was not filled ahead, grows for as long as the next
+    /// is still being filled.
+    fn has_room(&mut self, size: u64) -> bool {
+        let (active, full) = (&mut self.active, self.options.segment_bytes);
+        while active.at + size > active.limit
+            && active.limit < full
+            && !self.ahead.as_ref().is_some_and(Ahead::is_ready)
+        {
+            active.limit = (active.limit + segment::UNFILLED).min(full);
+        }
+        active.at + size <= active.limit
     }
 
     fn check_failure(&self) -> Result<(), LogError> {
@@ -472,40 +486,4 @@ impl fmt::Debug for Log {
         let mut out = f.debug_struct("Log");
         out.field("dir", &self.dir).field("head", &self.head).field("failure", &self.failure).finish_non_exhaustive()
     }
-}
-
-/// Whether there is a log in the directory; an error if there is something else.
-fn has_log(disk: &dyn Disk, dir: &Path) -> Result<bool, LogError> {
-    let names = disk.list(dir).during("list", dir)?;
-    if names.iter().any(|name| segment::is_segment(name)) {
-        return Ok(true);
-    }
-    // The last one stands in the root of many file systems.
-    let ours = [lock::FILE, segment::NEXT, segment::SPARE, "lost+found"];
-    match names.iter().all(|name| ours.contains(&name.as_str())) {
-        true => Ok(false),
-        false => Err(LogError::NotALog { dir: dir.to_owned() }),
-    }
-}
-
-fn create(options: &Options, dir: &Path) -> Result<(), LogError> {
-    let disk = &*options.disk;
-    let log_id = disk.fresh_id().during("get random bytes for", dir)?;
-    let header = segment::Header { log_id, epoch: 1, first: 1, number: 1, base: 0 };
-    let temp = dir.join(segment::NEXT);
-    let file = segment::create_temp(disk, &temp).during("create", &temp)?;
-    segment::fill(&*file, 0, options.segment_bytes.min(segment::FIRST)).during("write", &temp)?;
-    match segment::install(disk, dir, &temp, &*file, &header) {
-        Ok(_) => Ok(()),
-        Err(Unfit::Before(error) | Unfit::After(error)) => Err(error).during("make the first segment of", dir),
-    }
-}
-
-fn remove_left_over(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
-    let left = disk.list(dir).during("list", dir)?;
-    let left = left.iter().filter(|name| [segment::NEXT, segment::SPARE].contains(&name.as_str()));
-    for path in left.map(|name| dir.join(name)) {
-        disk.remove(&path).during("remove", &path)?;
-    }
-    Ok(())
 }

@@ -60,8 +60,10 @@ fn a_changed_byte_anywhere_is_refused_or_changes_nothing() {
     let dir = tempdir().unwrap();
     let (mut refused, mut harmless) = (0, 0);
     for index in 0..count {
-        let length = fs::read(&segments(original.path())[index]).unwrap().len();
-        for place in 0..length {
+        let bytes = fs::read(&segments(original.path())[index]).unwrap();
+        let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+        // Every byte that is in use, and a sample of the zeroes behind.
+        for place in (0..=used).chain((used + 1..bytes.len()).step_by(61)) {
             copy(original.path(), dir.path());
             let path = &segments(dir.path())[index];
             let mut bytes = fs::read(path).unwrap();
@@ -72,7 +74,7 @@ fn a_changed_byte_anywhere_is_refused_or_changes_nothing() {
         }
     }
     // Harmless are only the rests of segments behind their frames, and the closing mark itself.
-    assert!(refused > 5000 && harmless < 3500, "{refused} refused, {harmless} harmless");
+    assert!(refused > 5000 && harmless < 200, "{refused} refused, {harmless} harmless");
 }
 
 #[test]

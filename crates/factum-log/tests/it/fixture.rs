@@ -36,7 +36,7 @@ fn write(dir: &Path) {
 
 fn expected() -> Vec<Seen> {
     let entry = |number: u8| {
-        let orders = (u64::from(number) + 2) / 3;
+        let orders = u64::from(number).div_ceil(3);
         let version = u64::from(number);
         [
             (
