@@ -15,6 +15,7 @@ const GROUP: usize = 1024;
 const BODY: usize = 400;
 const GROUPS: usize = 1000;
 const STREAMS: usize = GROUP * GROUPS / 10;
+const BARE: usize = 768 << 20;
 const SINGLES: usize = 4000;
 const KINDS: [&str; 4] = ["order.created", "order.paid", "order.sent", "order.closed"];
 
@@ -23,22 +24,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let root = std::env::args().nth(1).map_or(temporary.path().to_owned(), Into::into);
     let dir = root.join("figures-log");
     let (mut log, _) = Log::open(&dir, Options::default())?;
-    let bare = Bare::new(&root.join("figures-bare"), 768 << 20)?;
+    let bare = Bare::new(&root.join("figures-bare"), BARE)?;
     groups(&mut log, &bare)?;
     singles(&mut log, &bare)?;
     scan(&log)?;
-    streams(&log)?;
+    streams(&log, &bare)?;
     log.close()?;
     let start = Instant::now();
     let (log, opened) = Log::open(&dir, Options::default())?;
     let took = start.elapsed();
-    println!(
-        r#"{{"figure":"open","entries":{},"segments":{},"streams":{STREAMS},"ms":{:.1},"entries_per_s":{:.0}}}"#,
-        opened.entries,
-        opened.segments,
-        took.as_secs_f64() * 1e3,
-        opened.entries as f64 / took.as_secs_f64()
-    );
+    let entries = opened.entries as f64;
+    let (segments, each) = (opened.segments as f64, entries / took.as_secs_f64());
+    let ms = took.as_secs_f64() * 1e3;
+    print("open", &[("entries", entries), ("segments", segments), ("ms", ms), ("entries_per_s", each)]);
     log.close()?;
     fs::remove_dir_all(&dir)?;
     fs::remove_file(root.join("figures-bare"))?;
@@ -116,15 +114,20 @@ fn groups(log: &mut Log, bare: &Bare) -> Result<(), Box<dyn Error>> {
         disk.time(|| bare.write(black_box(&same), &mut at))?;
     }
     let each = |time: Duration| time.as_nanos() as f64 / (GROUP * GROUPS) as f64;
-    println!(
-        r#"{{"figure":"append groups","durability":"sync","entries":{GROUP},"body":{BODY},"entries_per_s":{:.0},"bare_per_s":{:.0},"slowest_ms":{:.1},"cpu_ns":{:.0},"bare_cpu_ns":{:.0},"above_bare_cpu_ns":{:.0},"build_cpu_ns":{:.0}}}"#,
-        1e9 / each(append.wall),
-        1e9 / each(disk.wall),
-        append.slowest.as_secs_f64() * 1e3,
-        each(append.cpu),
-        each(disk.cpu),
-        each(append.cpu) - each(disk.cpu),
-        each(build.cpu)
+    print(
+        "append groups, every one synced",
+        &[
+            ("entries", GROUP as f64),
+            ("body_bytes", BODY as f64),
+            ("entries_per_s", 1e9 / each(append.wall)),
+            ("bare_per_s", 1e9 / each(disk.wall)),
+            ("slowest_ms", append.slowest.as_secs_f64() * 1e3),
+            ("bare_slowest_ms", disk.slowest.as_secs_f64() * 1e3),
+            ("cpu_ns", each(append.cpu)),
+            ("bare_cpu_ns", each(disk.cpu)),
+            ("above_bare_cpu_ns", each(append.cpu) - each(disk.cpu)),
+            ("build_cpu_ns", each(build.cpu)),
+        ],
     );
     Ok(())
 }
@@ -144,13 +147,16 @@ fn singles(log: &mut Log, bare: &Bare) -> Result<(), Box<dyn Error>> {
     }
     times.iter_mut().for_each(|times| times.sort());
     let at = |index: usize, share: f64| times[index][(SINGLES as f64 * share) as usize].as_nanos() as f64 / 1e3;
-    println!(
-        r#"{{"figure":"append single","durability":"sync","body":{BODY},"p50_us":{:.1},"p99_us":{:.1},"bare_p50_us":{:.1},"bare_p99_us":{:.1},"ratio_p50":{:.2}}}"#,
-        at(0, 0.5),
-        at(0, 0.99),
-        at(1, 0.5),
-        at(1, 0.99),
-        at(0, 0.5) / at(1, 0.5)
+    print(
+        "append one, every one synced",
+        &[
+            ("body_bytes", BODY as f64),
+            ("p50_us", at(0, 0.5)),
+            ("p99_us", at(0, 0.99)),
+            ("bare_p50_us", at(1, 0.5)),
+            ("bare_p99_us", at(1, 0.99)),
+            ("ratio_p50", at(0, 0.5) / at(1, 0.5)),
+        ],
     );
     Ok(())
 }
@@ -175,30 +181,45 @@ fn scan(log: &Log) -> Result<(), Box<dyn Error>> {
         copied = copied.min(start.elapsed().as_secs_f64());
     }
     let (rate, memcpy) = (bytes as f64 / best / 1e9, from.len() as f64 / copied / 1e9);
-    println!(
-        r#"{{"figure":"scan","entries":{},"entries_per_s":{:.0},"gb_per_s":{rate:.2},"memcpy_gb_per_s":{memcpy:.2},"of_memcpy":{:.2}}}"#,
-        reader.head(),
-        reader.head() as f64 / best,
-        rate / memcpy
+    print(
+        "scan",
+        &[
+            ("entries", reader.head() as f64),
+            ("entries_per_s", reader.head() as f64 / best),
+            ("gb_per_s", rate),
+            ("memcpy_gb_per_s", memcpy),
+            ("of_memcpy", rate / memcpy),
+        ],
     );
     Ok(())
 }
 
-fn streams(log: &Log) -> Result<(), Box<dyn Error>> {
+fn streams(log: &Log, bare: &Bare) -> Result<(), Box<dyn Error>> {
     let reader = log.reader();
     let (mut seed, mut seen) = (7_u64, 0);
-    let reads = 100_000;
+    let mut random = move |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % below
+    };
+    let reads = 50_000;
     let start = Instant::now();
     for _ in 0..reads {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let stream = format!("order-{:08}", (seed >> 33) as usize % STREAMS);
+        let stream = format!("order-{:08}", random(STREAMS));
         reader.stream(&stream, 0, &mut |entry| seen += usize::from(entry.body.len() == BODY))?;
     }
     let took = start.elapsed().as_secs_f64();
-    println!(
-        r#"{{"figure":"stream","entries_each":{:.1},"reads_per_s":{:.0}}}"#,
-        seen as f64 / f64::from(reads),
-        f64::from(reads) / took
-    );
+    let start = Instant::now();
+    let mut bytes = [0; 512];
+    for _ in 0..reads * 10 {
+        bare.0.read_exact_at(&mut bytes, random(BARE - 512) as u64)?;
+    }
+    let reads = f64::from(reads);
+    let bare = reads / start.elapsed().as_secs_f64();
+    print("stream", &[("entries", seen as f64 / reads), ("reads_per_s", reads / took), ("bare_10_preads_per_s", bare)]);
     Ok(())
+}
+
+fn print(figure: &str, values: &[(&str, f64)]) {
+    let values: Vec<_> = values.iter().map(|(name, value)| format!(r#""{name}":{:.2}"#, value)).collect();
+    println!(r#"{{"figure":"{figure}",{}}}"#, values.join(","));
 }

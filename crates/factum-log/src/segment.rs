@@ -12,9 +12,8 @@ use crate::frame::{self, checksum, u32_at, u64_at};
 pub(crate) const HEADER: usize = 64;
 /// The format that this build reads and writes.
 pub(crate) const FORMAT: u32 = 1;
-/// A segment that was not filled ahead grows by this much at a time, so that a filled one takes over soon.
-pub(crate) const UNFILLED: u64 = 4 << 20;
-/// How much of a new log's first segment is filled when it is made.
+/// How much of a new log's first segment is filled when it is made. When as much of any is used that was not filled
+/// ahead, the next one should be ready.
 pub(crate) const FIRST: u64 = 1 << 20;
 /// A new segment's name until it is complete.
 pub(crate) const NEXT: &str = "next.tmp";

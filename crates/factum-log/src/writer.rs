@@ -24,8 +24,8 @@ pub enum Durability {
     /// After it is synced: it survives a loss of power.
     #[default]
     Sync,
-    /// After the operating system has it: it survives the process, not a loss of power. After one, the log may refuse to
-    /// start, since frames written out of order look like damage.
+    /// After the operating system has it: it survives the process, not a loss of power. After one, the log may refuse
+    /// to start, since frames written out of order look like damage.
     Os,
 }
 
@@ -109,8 +109,8 @@ struct Active {
     base: u64,
     /// Where the next frame goes, in the file.
     at: u64,
-    /// Length at which the next segment is begun.
-    limit: u64,
+    /// Up to where it was filled with zeroes ahead.
+    filled: u64,
     has_entries: bool,
     names: HashMap<Arc<str>, u16>,
 }
@@ -153,7 +153,7 @@ impl Log {
             file: Arc::clone(&last.file),
             base: last.base,
             at: found.view.end - last.base,
-            limit: size.max(segment::UNFILLED).min(options.segment_bytes),
+            filled: size,
             has_entries: found.view.head >= last.first,
             names: (0_u16..=u16::MAX).zip(last.names.iter()).map(|(id, name)| (Arc::clone(name), id)).collect(),
         };
@@ -256,17 +256,12 @@ impl Log {
         }
     }
 
-    /// Whether so much more fits into the segment. A short one, which was not filled ahead, grows for as long as the next
-    /// is still being filled.
-    fn has_room(&mut self, size: u64) -> bool {
-        let (active, full) = (&mut self.active, self.options.segment_bytes);
-        while active.at + size > active.limit
-            && active.limit < full
-            && !self.ahead.as_ref().is_some_and(Ahead::is_ready)
-        {
-            active.limit = (active.limit + segment::UNFILLED).min(full);
-        }
-        active.at + size <= active.limit
+    /// Whether so much more goes into the segment. Where nothing was filled ahead, it goes on only until there is a
+    /// segment that was.
+    fn has_room(&self, size: u64) -> bool {
+        let end = self.active.at + size;
+        let better = end > self.active.filled && self.ahead.as_ref().is_some_and(Ahead::is_ready);
+        end <= self.options.segment_bytes && !better
     }
 
     fn check_failure(&self) -> Result<(), LogError> {
@@ -367,7 +362,10 @@ impl Log {
     /// Removes what a full disk took of a frame. Cutting a file off needs no space.
     fn withdraw(&mut self) -> LogError {
         match self.active.file.set_len(self.active.at).and_then(|()| self.active.file.sync_data()) {
-            Ok(()) => LogError::Full,
+            Ok(()) => {
+                self.active.filled = self.active.at;
+                LogError::Full
+            }
             Err(error) => self.fail("cutting off a refused frame", &error),
         }
     }
@@ -412,7 +410,7 @@ impl Log {
         view.end = active.base + active.at;
         drop(view);
         if let Some(ahead) = &mut self.ahead {
-            ahead.keep_up(active.at, active.limit);
+            ahead.keep_up(active.at, active.filled.max(segment::FIRST));
         }
         appended
     }
@@ -450,12 +448,12 @@ impl Log {
         let Lineage { log_id, epoch } = self.lineage();
         let header = segment::Header { log_id, epoch, first: self.head + 1, number: self.next_frame, base };
         let disk = Arc::clone(&self.options.disk);
-        let (temp, file, limit) = match self.ahead.as_mut().and_then(Ahead::take) {
+        let (temp, file, filled) = match self.ahead.as_mut().and_then(Ahead::take) {
             Some((temp, file)) => (temp, file, self.options.segment_bytes),
             None => {
                 let temp = self.dir.join(segment::NEXT);
                 let file = segment::create_temp(&*disk, &temp).during("create", &temp)?;
-                (temp, file, self.options.segment_bytes.min(segment::UNFILLED))
+                (temp, file, 0)
             }
         };
         let path = match segment::install(&*disk, &self.dir, &temp, &*file, &header) {
@@ -476,7 +474,7 @@ impl Log {
             Arc::make_mut(&mut view.segments).push(Segment::new(path.clone(), Arc::clone(&file), &header));
             view.end = base + at;
         }
-        self.active = Active { path, file, base, at, limit, has_entries: false, names: HashMap::new() };
+        self.active = Active { path, file, base, at, filled, has_entries: false, names: HashMap::new() };
         Ok(())
     }
 }
