@@ -364,9 +364,16 @@ impl Log {
         match self.active.file.set_len(self.active.at).and_then(|()| self.active.file.sync_data()) {
             Ok(()) => {
                 self.active.filled = self.active.at;
+                self.give_back();
                 LogError::Full
             }
             Err(error) => self.fail("cutting off a refused frame", &error),
+        }
+    }
+
+    fn give_back(&mut self) {
+        if let Some(ahead) = &mut self.ahead {
+            ahead.give_back();
         }
     }
 
@@ -452,7 +459,11 @@ impl Log {
             Some((temp, file)) => (temp, file, self.options.segment_bytes),
             None => {
                 let temp = self.dir.join(segment::NEXT);
-                let file = segment::create_temp(&*disk, &temp).during("create", &temp)?;
+                let file = segment::create_temp(&*disk, &temp);
+                if file.as_ref().is_err_and(is_full) {
+                    self.give_back();
+                }
+                let file = file.during("create", &temp)?;
                 (temp, file, 0)
             }
         };
@@ -461,6 +472,7 @@ impl Log {
             Err(Unfit::Before(error)) if is_full(&error) => {
                 // What stays of it is removed by the next try or the next open.
                 drop(disk.remove(&temp));
+                self.give_back();
                 return Err(LogError::Full);
             }
             Err(Unfit::Before(error) | Unfit::After(error)) => {
