@@ -281,11 +281,9 @@ impl Order {
         use OrderStatus as S;
         let event = match (command, status) {
             (C::MarkValidated(c), S::PendingValidation) => E::Validated(OrderValidated { order_id: c.order_id }),
-            (C::Reject(c), S::PendingValidation | S::Held) => E::Rejected(OrderRejected {
-                order_id: c.order_id,
-                reason: c.reason,
-                invalid_items: c.invalid_items,
-            }),
+            (C::Reject(c), S::PendingValidation | S::Held) => {
+                E::Rejected(OrderRejected { order_id: c.order_id, reason: c.reason, invalid_items: c.invalid_items })
+            }
             (C::Hold(c), S::PendingValidation | S::Validated | S::Reserved) => {
                 E::Held(OrderHeld { order_id: c.order_id, reason: c.reason })
             }
@@ -293,9 +291,7 @@ impl Order {
                 Verdict::Cleared => {
                     E::HoldReleased(OrderHoldReleased { order_id: c.order_id, by: "review".to_owned() })
                 }
-                Verdict::Flagged => {
-                    E::Cancelled(OrderCancelled { order_id: c.order_id, reason: "fraud".to_owned() })
-                }
+                Verdict::Flagged => E::Cancelled(OrderCancelled { order_id: c.order_id, reason: "fraud".to_owned() }),
             },
             (C::MarkReserved(c), S::Validated) => {
                 E::StockReserved(OrderStockReserved { order_id: c.order_id, items: c.items })

@@ -16,7 +16,10 @@ use crate::{
 ///
 /// # Errors
 /// [`MoneyError`] if an amount is beyond what money can count.
-pub fn lines(items: &[Quantity], price_of: impl Fn(&Sku) -> Option<PriceRow>) -> Result<(Vec<Line>, Money), MoneyError> {
+pub fn lines(
+    items: &[Quantity],
+    price_of: impl Fn(&Sku) -> Option<PriceRow>,
+) -> Result<(Vec<Line>, Money), MoneyError> {
     let mut total = pence(0);
     let mut lines = Vec::with_capacity(items.len());
     for (line, item) in (1..).zip(items) {
@@ -32,7 +35,7 @@ pub fn lines(items: &[Quantity], price_of: impl Fn(&Sku) -> Option<PriceRow>) ->
                 amount: pence(0),
             },
         };
-        total = total.checked_add(&priced.amount)?;
+        total = total.checked_add(priced.amount)?;
         lines.push(priced);
     }
     Ok((lines, total))

@@ -61,11 +61,6 @@ fn changed(open: &OpenOrders, event: &Recorded<CustomerUpdated>, fx: &mut Effect
     }
     for order in open.by_customer.get(&event.customer_id).into_iter().flatten() {
         let contact = Contact { name: event.name.clone(), email: event.email.clone(), phone: event.phone.clone() };
-        fx.send(UpdateOrder {
-            order_id: order.clone(),
-            contact: Some(contact),
-            shipping_address: None,
-            items: None,
-        });
+        fx.send(UpdateOrder { order_id: order.clone(), contact: Some(contact), shipping_address: None, items: None });
     }
 }

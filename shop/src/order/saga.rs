@@ -10,7 +10,9 @@ use crate::contracts::{
     ids::{CustomerId, OrderId, PaymentId, PaymentMethod, ShipmentId},
     inventory::{InventoryReleased, InventoryReserved, ReleaseStock, ReservationFailed, ReserveStock},
     order::*,
-    payment::{AuthorizePayment, CapturePayment, PaymentAuthorized, PaymentCaptured, PaymentFailed, PaymentVoided, VoidPayment},
+    payment::{
+        AuthorizePayment, CapturePayment, PaymentAuthorized, PaymentCaptured, PaymentFailed, PaymentVoided, VoidPayment,
+    },
     shapes::{Address, InvalidItem, Quantity, Reservation, Verdict},
     shipping::{
         CancelShipment, CreateShipment, DispatchShipment, ShippingCancelled, ShippingCreated, ShippingDelivered,
@@ -166,7 +168,11 @@ pub fn fulfilment() -> Saga<Fulfilment> {
             step.own(|f: &Fulfilment| MarkShipped {
                 order_id: f.order(),
                 shipment_id: ShipmentId::of(&f.order()),
-                tracking_number: f.shipment.as_ref().map(|shipment| shipment.tracking_number.clone()).unwrap_or_default(),
+                tracking_number: f
+                    .shipment
+                    .as_ref()
+                    .map(|shipment| shipment.tracking_number.clone())
+                    .unwrap_or_default(),
                 carrier: f.shipment.as_ref().map(|shipment| shipment.carrier.clone()).unwrap_or_default(),
                 estimated_delivery: f.shipment.as_ref().map(|shipment| shipment.estimated_delivery),
             })

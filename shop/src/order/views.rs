@@ -64,55 +64,73 @@ pub fn orders(rows: &mut Rows<OrderRow>, event: &Recorded<OrderEvent>) {
             status_before_hold: None,
         }),
         E::Validated(e) => to(rows, &e.order_id, S::Validated),
-        E::Rejected(e) => _ = rows.update(&e.order_id, |row| {
-            row.status = S::Rejected;
-            row.reason = Some(e.reason.clone());
-            row.invalid_items = Some(e.invalid_items.clone());
-        }),
-        E::Updated(e) => _ = rows.update(&e.order_id, |row| {
-            if let Some(contact) = &e.contact {
-                row.contact = Some(contact.clone());
-            }
-            if let Some(address) = &e.shipping_address {
-                row.country = Some(address.country.clone());
-            }
-        }),
+        E::Rejected(e) => {
+            _ = rows.update(&e.order_id, |row| {
+                row.status = S::Rejected;
+                row.reason = Some(e.reason.clone());
+                row.invalid_items = Some(e.invalid_items.clone());
+            })
+        }
+        E::Updated(e) => {
+            _ = rows.update(&e.order_id, |row| {
+                if let Some(contact) = &e.contact {
+                    row.contact = Some(contact.clone());
+                }
+                if let Some(address) = &e.shipping_address {
+                    row.country = Some(address.country.clone());
+                }
+            })
+        }
         E::StockReserved(e) => to(rows, &e.order_id, S::Reserved),
         E::Confirmed(e) => to(rows, &e.order_id, S::Confirmed),
-        E::Paid(e) => _ = rows.update(&e.order_id, |row| {
-            row.status = S::Paid;
-            row.payment_id = Some(e.payment_id.clone());
-        }),
-        E::Held(e) => _ = rows.update(&e.order_id, |row| {
-            row.status_before_hold = Some(row.status);
-            row.status = S::Held;
-            row.reason = Some(e.reason.clone());
-        }),
-        E::HoldReleased(e) => _ = rows.update(&e.order_id, |row| {
-            row.status = row.status_before_hold.take().unwrap_or_default();
-            row.reason = None;
-        }),
+        E::Paid(e) => {
+            _ = rows.update(&e.order_id, |row| {
+                row.status = S::Paid;
+                row.payment_id = Some(e.payment_id.clone());
+            })
+        }
+        E::Held(e) => {
+            _ = rows.update(&e.order_id, |row| {
+                row.status_before_hold = Some(row.status);
+                row.status = S::Held;
+                row.reason = Some(e.reason.clone());
+            })
+        }
+        E::HoldReleased(e) => {
+            _ = rows.update(&e.order_id, |row| {
+                row.status = row.status_before_hold.take().unwrap_or_default();
+                row.reason = None;
+            })
+        }
         E::ReleasedForShipping(e) => to(rows, &e.order_id, S::ReadyForShipping),
-        E::Shipped(e) => _ = rows.update(&e.order_id, |row| {
-            row.status = S::Shipped;
-            row.carrier = Some(e.carrier.clone());
-            row.tracking_number = Some(e.tracking_number.clone());
-            row.estimated_delivery = e.estimated_delivery;
-        }),
-        E::Delivered(e) => _ = rows.update(&e.order_id, |row| {
-            row.status = S::Delivered;
-            row.delivered_at = Some(e.delivered_at);
-        }),
-        E::Cancelled(e) => _ = rows.update(&e.order_id, |row| {
-            row.status = S::Cancelled;
-            row.reason = Some(e.reason.clone());
-        }),
-        E::Returned(e) => _ = rows.update(&e.order_id, |row| {
-            row.status = S::Returned;
-            row.reason = Some(e.reason.clone());
-            let before = row.returned_amount.as_ref().map_or(0, |amount| amount.amount);
-            row.returned_amount = Some(Money { amount: before + e.amount.amount, ..e.amount.clone() });
-        }),
+        E::Shipped(e) => {
+            _ = rows.update(&e.order_id, |row| {
+                row.status = S::Shipped;
+                row.carrier = Some(e.carrier.clone());
+                row.tracking_number = Some(e.tracking_number.clone());
+                row.estimated_delivery = e.estimated_delivery;
+            })
+        }
+        E::Delivered(e) => {
+            _ = rows.update(&e.order_id, |row| {
+                row.status = S::Delivered;
+                row.delivered_at = Some(e.delivered_at);
+            })
+        }
+        E::Cancelled(e) => {
+            _ = rows.update(&e.order_id, |row| {
+                row.status = S::Cancelled;
+                row.reason = Some(e.reason.clone());
+            })
+        }
+        E::Returned(e) => {
+            _ = rows.update(&e.order_id, |row| {
+                row.status = S::Returned;
+                row.reason = Some(e.reason.clone());
+                let before = row.returned_amount.as_ref().map_or(0, |amount| amount.amount);
+                row.returned_amount = Some(Money { amount: before + e.amount.amount, ..e.amount.clone() });
+            })
+        }
     }
 }
 
