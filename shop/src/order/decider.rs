@@ -119,7 +119,7 @@ impl Decider for Order {
                     *self.units.entry(item.sku.clone()).or_default() += item.quantity;
                 }
                 self.address.clone_from(&e.shipping_address);
-                self.total = Some(e.total.clone());
+                self.total = Some(e.total);
                 self.status = Some(OrderStatus::PendingValidation);
             }
             E::Updated(e) => {

@@ -55,7 +55,7 @@ impl Fulfilment {
             order_id: Some(order.order_id.clone()),
             customer_id: order.customer_id.clone(),
             items: goods(&order.items),
-            total: Some(order.total.clone()),
+            total: Some(order.total),
             method: order.payment_method.clone(),
             address: order.shipping_address.clone(),
             ..Self::default()
@@ -67,7 +67,7 @@ impl Fulfilment {
     }
 
     fn amount(&self) -> Money {
-        self.total.clone().unwrap_or_else(|| crate::money::pence(0))
+        self.total.unwrap_or_else(|| crate::money::pence(0))
     }
 
     fn method(&self) -> PaymentMethod {

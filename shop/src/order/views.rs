@@ -48,7 +48,7 @@ pub fn orders(rows: &mut Rows<OrderRow>, event: &Recorded<OrderEvent>) {
             order_id: e.order_id.clone(),
             customer_id: e.customer_id.clone(),
             item_count: goods(&e.items).iter().map(|item| item.quantity).sum(),
-            total_amount: e.total.clone(),
+            total_amount: e.total,
             status: S::PendingValidation,
             created_at: event.at(),
             estimated_delivery: None,
@@ -128,7 +128,7 @@ pub fn orders(rows: &mut Rows<OrderRow>, event: &Recorded<OrderEvent>) {
                 row.status = S::Returned;
                 row.reason = Some(e.reason.clone());
                 let before = row.returned_amount.as_ref().map_or(0, |amount| amount.amount);
-                row.returned_amount = Some(Money { amount: before + e.amount.amount, ..e.amount.clone() });
+                row.returned_amount = Some(Money { amount: before + e.amount.amount, ..e.amount });
             })
         }
     }
