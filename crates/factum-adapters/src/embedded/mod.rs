@@ -23,8 +23,8 @@ mod store;
 use std::{io::ErrorKind, path::Path, sync::Arc};
 
 use factum_core::{error::StoreError, ports, stream::Lineage};
-use factum_log::{Log, LogError, RealDisk};
 pub use factum_log::{Cut, Durability, Opened, Options};
+use factum_log::{Log, LogError, RealDisk};
 
 use reader::Entries;
 pub use store::Embedded;
@@ -56,7 +56,9 @@ pub fn open_with(dir: &Path, options: Options) -> Result<(Embedded, Opened), Sto
 pub fn open_read_only(dir: &Path) -> Result<Arc<dyn ports::Reader>, StoreError> {
     match factum_log::open_read_only(dir, Arc::new(RealDisk)) {
         Ok(reader) => Ok(Arc::new(Entries::new(reader))),
-        Err(LogError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => Err(no_store(dir, "does not exist")),
+        Err(LogError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            Err(no_store(dir, "does not exist"))
+        }
         Err(LogError::NotALog { .. }) => Err(no_store(dir, "holds no store")),
         Err(error) => Err(store_error(error)),
     }
@@ -64,7 +66,9 @@ pub fn open_read_only(dir: &Path) -> Result<Arc<dyn ports::Reader>, StoreError> 
 
 fn no_store(dir: &Path, problem: &str) -> StoreError {
     let dir = dir.display();
-    StoreError::Permanent(format!("{dir} {problem}: name the directory of a store, or start the app on it, which makes one"))
+    StoreError::Permanent(format!(
+        "{dir} {problem}: name the directory of a store, or start the app on it, which makes one"
+    ))
 }
 
 /// The port's error, by what the caller can do.

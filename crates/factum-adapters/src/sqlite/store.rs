@@ -123,7 +123,8 @@ impl RowStore for Rows {
             return Err(spec.not_open());
         }
         let dropped = self.in_transaction(|transaction, _| {
-            let mut older = transaction.prepare_cached("SELECT version FROM _tables WHERE name = ?1 AND version < ?2")?;
+            let mut older =
+                transaction.prepare_cached("SELECT version FROM _tables WHERE name = ?1 AND version < ?2")?;
             let older: Vec<u32> =
                 older.query_map((spec.name, spec.version), |row| row.get(0))?.collect::<Result<_, _>>()?;
             for version in &older {
@@ -159,7 +160,8 @@ impl Sql {
     fn of(spec: &TableSpec) -> Self {
         let table = table(spec.name, spec.version);
         let columns: String = spec.indexes.iter().map(|field| format!(", \"{field}\"")).collect();
-        let updates: String = spec.indexes.iter().map(|field| format!(", \"{field}\" = excluded.\"{field}\"")).collect();
+        let updates: String =
+            spec.indexes.iter().map(|field| format!(", \"{field}\" = excluded.\"{field}\"")).collect();
         let row = format!("({})", vec!["?"; 2 + spec.indexes.len()].join(", "));
         let put = |rows: usize| {
             let rows = vec![row.as_str(); rows].join(", ");
