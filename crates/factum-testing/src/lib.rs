@@ -1,1 +1,15 @@
-//! x
+//! Tests in the words of the field, and the conformance suites of the ports.
+//!
+//! - [`scenario`]: given past events, when a command, then new events; and the same for reactions.
+//! - [`conformance`]: what every implementation of a port must do, as one list of cases per port. An adapter, ours or
+//!   yours, runs all of it.
+//!
+//! ```text
+//! given::<Order>([OrderCreated { sku, quantity: 3 }])
+//!     .when(CancelOrder { reason })
+//!     .then([OrderCancelled { reason }])
+//!     .again_changes_nothing();
+//! ```
+
+pub mod conformance;
+pub mod scenario;

@@ -1,1 +1,5 @@
-//! x
+//! Every adapter runs the whole list of its port; what is its own stands beside it.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test subjects and helpers are tests too")]
+
+mod embedded;
+mod sqlite;

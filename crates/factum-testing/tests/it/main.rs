@@ -1,1 +1,64 @@
-//! x
+//! The suites against the models in memory, so that the suites themselves are tested; and the scenarios.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "test subjects and helpers are tests too")]
+
+mod scenarios;
+
+use factum_core::{
+    memory::Memory,
+    memory_rows::MemoryRows,
+    ports::{Backend, RowStore},
+};
+use factum_testing::conformance::{self, Cannot};
+
+/// A model, and whether it can be "opened again": by a clone, which shares the data.
+struct InMemory<T> {
+    last: T,
+    reopens: bool,
+}
+
+impl<T: Clone> InMemory<T> {
+    fn again(&self) -> Result<T, Cannot> {
+        if self.reopens { Ok(self.last.clone()) } else { Err(Cannot("this subject plays one that forgets everything")) }
+    }
+}
+
+impl conformance::store::Subject for InMemory<Memory> {
+    fn fresh(&mut self) -> Box<dyn Backend> {
+        self.last = Memory::new();
+        Box::new(self.last.clone())
+    }
+    fn reopen(&mut self) -> Result<Box<dyn Backend>, Cannot> {
+        Ok(Box::new(self.again()?))
+    }
+}
+
+impl conformance::rows::Subject for InMemory<MemoryRows> {
+    fn fresh(&mut self) -> Box<dyn RowStore> {
+        self.last = MemoryRows::new();
+        Box::new(self.last.clone())
+    }
+    fn reopen(&mut self) -> Result<Box<dyn RowStore>, Cannot> {
+        Ok(Box::new(self.again()?))
+    }
+}
+
+#[test]
+fn the_store_in_memory_keeps_every_promise() {
+    for reopens in [true, false] {
+        conformance::store::run(&mut InMemory { last: Memory::new(), reopens });
+    }
+}
+
+#[test]
+fn the_store_in_memory_runs_random_programs_as_itself() {
+    for reopens in [true, false] {
+        conformance::random::run(conformance::random::seeds(20), 100, &mut InMemory { last: Memory::new(), reopens });
+    }
+}
+
+#[test]
+fn rows_in_memory_keep_every_promise() {
+    for reopens in [true, false] {
+        conformance::rows::run(&mut InMemory { last: MemoryRows::new(), reopens });
+    }
+}
