@@ -14,3 +14,5 @@ pub mod shipping;
 
 pub mod import;
 pub mod money;
+pub mod report;
+pub mod services;
