@@ -14,6 +14,7 @@ pub mod error;
 pub mod id;
 pub mod memory;
 pub mod memory_rows;
+pub mod money;
 pub mod payload;
 pub mod ports;
 pub mod reaction;
@@ -25,3 +26,10 @@ pub mod stream;
 pub mod view;
 
 pub use jiff::Timestamp;
+
+/// What generated code refers to; not for use by hand.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate as core;
+    pub use {schemars, serde, serde_json};
+}

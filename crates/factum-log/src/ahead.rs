@@ -67,6 +67,20 @@ impl Ahead {
         self.desk.changed.notify_one();
     }
 
+    /// Whether a filled segment can be taken.
+    pub fn is_ready(&self) -> bool {
+        let orders = self.desk.orders();
+        orders.file.is_some() && orders.filled >= self.desk.size
+    }
+
+    /// Gives the space of the next segment back, because the log itself has none; nothing is filled until the next one.
+    pub fn give_back(&mut self) {
+        let mut orders = self.desk.orders();
+        *orders = Orders { failed: true, stop: orders.stop, ..Orders::default() };
+        // If it is not there, there is nothing to give back.
+        drop(self.desk.disk.remove(&self.desk.path));
+    }
+
     /// The filled segment and its temporary name, if it is ready.
     pub fn take(&mut self) -> Option<(PathBuf, Arc<dyn DiskFile>)> {
         let mut orders = self.desk.orders();
@@ -117,8 +131,8 @@ impl Desk {
             let piece = self.piece(file, from);
             orders = self.orders();
             match piece {
-                Ok((file, to)) => (orders.file, orders.filled) = (Some(file), to),
-                Err(_) => {
+                Ok((file, to)) if !orders.failed => (orders.file, orders.filled) = (Some(file), to),
+                _ => {
                     orders.failed = true;
                     orders.file = None;
                     // The space is what the log itself needs most now.

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use crate::error::LogError;
 use crate::frame;
 
-/// Entries and changes of cells that are to become durable together. The log gives entries their positions and versions;
-/// whoever fills the batch has checked what it expects of them.
+/// Entries and changes of cells that are to become durable together. The log gives entries their positions and
+/// versions; whoever fills the batch has checked what it expects of them.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// All texts and bodies, one behind the other.

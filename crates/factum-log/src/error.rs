@@ -15,8 +15,8 @@ pub enum LogError {
     },
     /// Bytes that were once whole are not whole any more. Nothing was changed.
     #[error(
-        "{} is damaged at offset {offset}: {what}; the log does not start, since going on would lose entries in silence: \
-         restore this file from a backup, or keep a copy and repair it by hand",
+        "{} is damaged at offset {offset}: {what}; going on would lose entries in silence, so the log \
+         refuses: restore this file from a backup, or keep a copy and repair it by hand",
         file.display()
     )]
     Damaged {
@@ -28,7 +28,10 @@ pub enum LogError {
         what: String,
     },
     /// The file was written by another version of the format, or its first bytes are damaged.
-    #[error("{} has format {found}, this build knows format {known}: open it with the build that wrote it", file.display())]
+    #[error(
+        "{} has format {found}, this build knows format {known}: open it with the build that wrote it",
+        file.display()
+    )]
     UnknownFormat {
         /// The file.
         file: PathBuf,
@@ -49,7 +52,8 @@ pub enum LogError {
     /// A write or sync failed now or earlier. If it was this append, its outcome is unknown; later ones are refused at
     /// once. There is no retry: after a failed sync the kernel may have dropped the pages it could not write.
     #[error(
-        "a write or sync of the log failed, which is final: check the disk, then open the log again; it tells what was kept"
+        "a write or sync of the log failed, which is final: check the disk, then open it again to see what \
+         was kept"
     )]
     Failed,
     /// One thing is larger than the format allows. Nothing was written.
@@ -65,7 +69,10 @@ pub enum LogError {
         limit: u64,
     },
     /// The operating system refused an operation; nothing was changed by it.
-    #[error("cannot {op} {}: {source}; check that it exists, its permissions and the disk, then try again", file.display())]
+    #[error(
+        "cannot {op} {}: {source}; check that it exists, its permissions and the disk, then try again",
+        file.display()
+    )]
     Io {
         /// The file or directory.
         file: PathBuf,

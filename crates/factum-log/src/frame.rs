@@ -204,7 +204,8 @@ pub(crate) fn read_entry(bytes: &[u8]) -> Result<Entry<'_>, &'static str> {
     parse_entry(bytes)
 }
 
-fn parse_entry(bytes: &[u8]) -> Result<Entry<'_>, &'static str> {
+/// Reads one entry whose checksum was checked.
+pub(crate) fn parse_entry(bytes: &[u8]) -> Result<Entry<'_>, &'static str> {
     let stream_end = ENTRY_FIXED + usize::from(u16_at(bytes, 2));
     Ok(Entry {
         stream: text(&bytes[ENTRY_FIXED..stream_end])?,

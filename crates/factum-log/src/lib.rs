@@ -1,7 +1,7 @@
 //! An embedded, append-only log: bytes in, bytes out.
 //!
-//! A log is a directory of segments. A [`Batch`] of entries and cell changes becomes one frame, written with one write and
-//! made durable with one sync: all of it, or nothing. What the bytes mean is not the log's business.
+//! A log is a directory of segments. A [`Batch`] of entries and cell changes becomes one frame, written with one write
+//! and made durable with one sync: all of it, or nothing. What the bytes mean is not the log's business.
 //!
 //! ```text
 //!   Batch ──▶ Log::append ──▶ frame ──▶ 00000000000000000001.segment      Reader::scan    by position
@@ -9,22 +9,23 @@
 //!                 └─ after the sync ──▶ heads and cells in memory     ──▶ Reader::cells
 //! ```
 //!
-//! - An **entry** has a position in the log (1, 2, 3 …, no gaps, never used again) and a version in its stream (likewise).
-//!   It knows where its stream's entry before stands, so that a stream is read without an index.
+//! - An **entry** has a position in the log (1, 2, 3 …, no gaps, never used again) and a version in its stream
+//!   (likewise). It knows where its stream's entry before stands, so that a stream is read without an index.
 //! - A **cell** is a live value under a key. Only the last value counts; its revision is the number of the frame that
 //!   wrote it.
 //! - A **mark** is a frame that only says how far everything is synced. [`Log::idle`] and [`Log::close`] write one.
 //!
 //! # What it promises
 //!
-//! - An append that returned survives a loss of power ([`Durability::Sync`]). Readers never see one that did not return.
+//! - An append that returned survives a loss of power ([`Durability::Sync`]). Readers never see one before it does.
 //! - A failed write or sync is final ([`LogError::Failed`]): that append's outcome is unknown until the log is opened
 //!   again, and no later one is tried. A full disk is not a failure ([`LogError::Full`]).
 //! - Opening tells the remains of an unfinished append from damage. Remains are cut off, kept in a file and reported
 //!   ([`Opened::cut`]); of anything else it says file and offset and does not start ([`LogError::Damaged`]).
 //! - One process writes ([`LogError::Locked`]); others may read beside it ([`open_read_only`]).
 //!
-//! What it cannot notice: that whole segments were removed from the end of the log, or its last frames replaced by zeroes.
+//! What it cannot notice: that whole segments were removed from the end of the log, or that everything from some frame
+//! on was replaced by zeroes. Whoever keeps a position outside notices: it is ahead of the head.
 //!
 //! # Example
 //!
@@ -52,6 +53,7 @@
 
 mod ahead;
 mod batch;
+mod directory;
 pub mod disk;
 mod error;
 mod frame;

@@ -36,13 +36,13 @@ pub struct EntryRef<'a> {
 }
 
 /// How much is read at once for an entry whose length is not known yet.
-const GUESS: usize = 768;
+const GUESS: usize = 512;
 /// Bodies kept while a chain is walked back; what is older is read a second time on the way forth.
 const CHAIN_BYTES: usize = 4 << 20;
 
 /// Opens a log for reading only, also while another process writes it. The reader sees the log as it is now; what is
-/// appended later needs another open. It needs no lock, stops quietly before a frame that is not complete yet, and makes
-/// the last complete frame durable first, so that nothing is seen that could still be lost.
+/// appended later needs another open. It needs no lock, stops quietly before a frame that is not complete yet, and
+/// makes the last complete frame durable first, so that nothing is seen that could still be lost.
 pub fn open_read_only(dir: &Path, disk: Arc<dyn Disk>) -> Result<Reader, LogError> {
     let mut found = recovery::read(&*disk, dir, Access::Read)?;
     found.sync_last()?;
@@ -220,22 +220,17 @@ impl Chain<'_> {
                 kept.push(used);
             }
         }
-        // Forth.
+        // Forth; what was kept has been checked on the way back.
         for (index, offset) in places.iter().enumerate().rev() {
-            let version = head.version - index as u64;
-            let (segment, at, range) = match kept.get(index) {
-                Some(end) => {
-                    let (segment, at) = self.place(*offset)?;
-                    let start = index.checked_sub(1).map_or(0, |before| kept[before]);
-                    // Its checksum was right a moment ago; it is checked again for a simpler walk, at 10 ns an entry.
-                    (segment, at, start..*end)
-                }
-                None => {
-                    let (segment, at, length) = self.read(*offset, GUESS, buffer, used)?;
-                    (segment, at, used..used + length)
-                }
+            let Some(end) = kept.get(index) else {
+                let (segment, at, length) = self.read(*offset, GUESS, buffer, used)?;
+                let entry = self.check(segment, at, &buffer[used..used + length], head.version - index as u64)?;
+                visit(named(segment, &entry, at)?);
+                continue;
             };
-            let entry = self.check(segment, at, &buffer[range], version)?;
+            let (segment, at) = self.place(*offset)?;
+            let start = index.checked_sub(1).map_or(0, |newer| kept[newer]);
+            let entry = frame::parse_entry(&buffer[start..*end]).map_err(|what| segment.damaged(at, what))?;
             visit(named(segment, &entry, at)?);
         }
         Ok(())

@@ -12,9 +12,8 @@ use crate::frame::{self, checksum, u32_at, u64_at};
 pub(crate) const HEADER: usize = 64;
 /// The format that this build reads and writes.
 pub(crate) const FORMAT: u32 = 1;
-/// A segment that no thread could fill ahead is kept this short, so that a filled one takes over soon.
-pub(crate) const UNFILLED: u64 = 4 << 20;
-/// How much of a new log's first segment is filled when it is made.
+/// How much of a new log's first segment is filled when it is made. When as much of any is used that was not filled
+/// ahead, the next one should be ready.
 pub(crate) const FIRST: u64 = 1 << 20;
 /// A new segment's name until it is complete.
 pub(crate) const NEXT: &str = "next.tmp";
@@ -186,7 +185,7 @@ pub(crate) fn create_temp(disk: &dyn Disk, path: &Path) -> io::Result<Arc<dyn Di
 /// Writes real zeroes: a later sync of frames written over them needs no change of the file's metadata, which is about
 /// half the price of one that does.
 pub(crate) fn fill(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
-    const ZEROES: [u8; 64 << 10] = [0; 64 << 10];
+    static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
     let mut at = from;
     while at < to {
         let length = (to - at).min(ZEROES.len() as u64);

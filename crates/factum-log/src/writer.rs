@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::ahead::Ahead;
 use crate::batch::{Batch, Part};
+use crate::directory;
 use crate::disk::{Access, Disk, DiskFile, RealDisk};
 use crate::error::{During, LogError, is_full};
 use crate::frame::{self, Kind};
@@ -23,8 +24,8 @@ pub enum Durability {
     /// After it is synced: it survives a loss of power.
     #[default]
     Sync,
-    /// After the operating system has it: it survives the process, not a loss of power. After one, the log may refuse to
-    /// start, since frames written out of order look like damage.
+    /// After the operating system has it: it survives the process, not a loss of power. After one, the log may refuse
+    /// to start, since frames written out of order look like damage.
     Os,
 }
 
@@ -108,8 +109,8 @@ struct Active {
     base: u64,
     /// Where the next frame goes, in the file.
     at: u64,
-    /// Length at which the next segment is begun.
-    limit: u64,
+    /// Up to where it was filled with zeroes ahead.
+    filled: u64,
     has_entries: bool,
     names: HashMap<Arc<str>, u16>,
 }
@@ -133,13 +134,13 @@ impl Log {
         let disk = Arc::clone(&options.disk);
         disk.create_dir(dir).during("create", dir)?;
         // Looked at before anything is made, so that a directory of other things is left as it was.
-        has_log(&*disk, dir)?;
+        directory::has_log(&*disk, dir)?;
         let lock = lock::take(&*disk, dir)?;
-        let created = !has_log(&*disk, dir)?;
+        let created = !directory::has_log(&*disk, dir)?;
         if created {
-            create(&options, dir)?;
+            directory::create(&*disk, dir, options.segment_bytes)?;
         }
-        remove_left_over(&*disk, dir)?;
+        directory::remove_left_over(&*disk, dir)?;
         let mut found = recovery::read(&*disk, dir, Access::Write)?;
         found.secure_last()?;
         let cut = found.cut(&*disk, dir)?;
@@ -152,7 +153,7 @@ impl Log {
             file: Arc::clone(&last.file),
             base: last.base,
             at: found.view.end - last.base,
-            limit: size.max(segment::UNFILLED).min(options.segment_bytes),
+            filled: size,
             has_entries: found.view.head >= last.first,
             names: (0_u16..=u16::MAX).zip(last.names.iter()).map(|(id, name)| (Arc::clone(name), id)).collect(),
         };
@@ -223,7 +224,7 @@ impl Log {
         let size = batch.bytes() as u64;
         let many_names = self.active.names.len() + batch.names().len() > NAMES;
         // A segment without entries stays, however long: the next one would have the same name.
-        if self.active.has_entries && (self.active.at + size > self.active.limit || many_names) {
+        if self.active.has_entries && (!self.has_room(size) || many_names) {
             self.roll()?;
         }
         self.encode(batch);
@@ -253,6 +254,14 @@ impl Log {
             None | Some(Kind::Closing) => Ok(()),
             _ => self.mark(Kind::Closing),
         }
+    }
+
+    /// Whether so much more goes into the segment. Where nothing was filled ahead, it goes on only until there is a
+    /// segment that was.
+    fn has_room(&self, size: u64) -> bool {
+        let end = self.active.at + size;
+        let better = end > self.active.filled && self.ahead.as_ref().is_some_and(Ahead::is_ready);
+        end <= self.options.segment_bytes && !better
     }
 
     fn check_failure(&self) -> Result<(), LogError> {
@@ -353,8 +362,18 @@ impl Log {
     /// Removes what a full disk took of a frame. Cutting a file off needs no space.
     fn withdraw(&mut self) -> LogError {
         match self.active.file.set_len(self.active.at).and_then(|()| self.active.file.sync_data()) {
-            Ok(()) => LogError::Full,
+            Ok(()) => {
+                self.active.filled = self.active.at;
+                self.give_back();
+                LogError::Full
+            }
             Err(error) => self.fail("cutting off a refused frame", &error),
+        }
+    }
+
+    fn give_back(&mut self) {
+        if let Some(ahead) = &mut self.ahead {
+            ahead.give_back();
         }
     }
 
@@ -398,7 +417,7 @@ impl Log {
         view.end = active.base + active.at;
         drop(view);
         if let Some(ahead) = &mut self.ahead {
-            ahead.keep_up(active.at, active.limit);
+            ahead.keep_up(active.at, active.filled.max(segment::FIRST));
         }
         appended
     }
@@ -436,12 +455,16 @@ impl Log {
         let Lineage { log_id, epoch } = self.lineage();
         let header = segment::Header { log_id, epoch, first: self.head + 1, number: self.next_frame, base };
         let disk = Arc::clone(&self.options.disk);
-        let (temp, file, limit) = match self.ahead.as_mut().and_then(Ahead::take) {
+        let (temp, file, filled) = match self.ahead.as_mut().and_then(Ahead::take) {
             Some((temp, file)) => (temp, file, self.options.segment_bytes),
             None => {
                 let temp = self.dir.join(segment::NEXT);
-                let file = segment::create_temp(&*disk, &temp).during("create", &temp)?;
-                (temp, file, self.options.segment_bytes.min(segment::UNFILLED))
+                let file = segment::create_temp(&*disk, &temp);
+                if file.as_ref().is_err_and(is_full) {
+                    self.give_back();
+                }
+                let file = file.during("create", &temp)?;
+                (temp, file, 0)
             }
         };
         let path = match segment::install(&*disk, &self.dir, &temp, &*file, &header) {
@@ -449,6 +472,7 @@ impl Log {
             Err(Unfit::Before(error)) if is_full(&error) => {
                 // What stays of it is removed by the next try or the next open.
                 drop(disk.remove(&temp));
+                self.give_back();
                 return Err(LogError::Full);
             }
             Err(Unfit::Before(error) | Unfit::After(error)) => {
@@ -462,7 +486,7 @@ impl Log {
             Arc::make_mut(&mut view.segments).push(Segment::new(path.clone(), Arc::clone(&file), &header));
             view.end = base + at;
         }
-        self.active = Active { path, file, base, at, limit, has_entries: false, names: HashMap::new() };
+        self.active = Active { path, file, base, at, filled, has_entries: false, names: HashMap::new() };
         Ok(())
     }
 }
@@ -472,40 +496,4 @@ impl fmt::Debug for Log {
         let mut out = f.debug_struct("Log");
         out.field("dir", &self.dir).field("head", &self.head).field("failure", &self.failure).finish_non_exhaustive()
     }
-}
-
-/// Whether there is a log in the directory; an error if there is something else.
-fn has_log(disk: &dyn Disk, dir: &Path) -> Result<bool, LogError> {
-    let names = disk.list(dir).during("list", dir)?;
-    if names.iter().any(|name| segment::is_segment(name)) {
-        return Ok(true);
-    }
-    // The last one stands in the root of many file systems.
-    let ours = [lock::FILE, segment::NEXT, segment::SPARE, "lost+found"];
-    match names.iter().all(|name| ours.contains(&name.as_str())) {
-        true => Ok(false),
-        false => Err(LogError::NotALog { dir: dir.to_owned() }),
-    }
-}
-
-fn create(options: &Options, dir: &Path) -> Result<(), LogError> {
-    let disk = &*options.disk;
-    let log_id = disk.fresh_id().during("get random bytes for", dir)?;
-    let header = segment::Header { log_id, epoch: 1, first: 1, number: 1, base: 0 };
-    let temp = dir.join(segment::NEXT);
-    let file = segment::create_temp(disk, &temp).during("create", &temp)?;
-    segment::fill(&*file, 0, options.segment_bytes.min(segment::FIRST)).during("write", &temp)?;
-    match segment::install(disk, dir, &temp, &*file, &header) {
-        Ok(_) => Ok(()),
-        Err(Unfit::Before(error) | Unfit::After(error)) => Err(error).during("make the first segment of", dir),
-    }
-}
-
-fn remove_left_over(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
-    let left = disk.list(dir).during("list", dir)?;
-    let left = left.iter().filter(|name| [segment::NEXT, segment::SPARE].contains(&name.as_str()));
-    for path in left.map(|name| dir.join(name)) {
-        disk.remove(&path).during("remove", &path)?;
-    }
-    Ok(())
 }

@@ -68,7 +68,9 @@ impl Committer {
         let batch = std::mem::take(&mut *lock(&self.queue));
         self.write(&mut **backend, batch);
         drop(backend);
-        lock(&slot).take().unwrap_or_else(|| Err(StoreError::Permanent("the commit was lost in the queue".into()).into()))
+        lock(&slot)
+            .take()
+            .unwrap_or_else(|| Err(StoreError::Permanent("the commit was lost in the queue".into()).into()))
     }
 
     /// Tells the backend that there has been nothing to write for a moment.

@@ -1,4 +1,12 @@
 //! The log from outside: what it keeps, what it refuses, and what it does when the disk or the bytes fail.
 
-#[test]
-fn x() {}
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod append;
+mod beside;
+mod damage;
+mod disk;
+mod fixture;
+mod model;
+mod support;
+mod torn;

@@ -1,0 +1,10 @@
+//! An event without its attribute.
+
+use factum_macros::Event;
+
+#[derive(Event)]
+struct OrderCreated {
+    order_id: String,
+}
+
+fn main() {}

@@ -1,0 +1,103 @@
+//! Making one call: attempt, time-out, query, backoff, until there is an answer. This is where a retry happens.
+
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use factum_core::{
+    call::{Answer, AnyCall},
+    envelope::Draft,
+};
+use futures_util::FutureExt;
+
+use super::Work;
+use crate::inbox::{Input, Sender};
+
+/// Makes a call until it is answered, and hands the answer to the engine.
+pub(super) async fn until_answered(call: AnyCall, inbox: Sender, mut work: Work) {
+    let command = loop {
+        if work.open.attempts >= call.policy.retry.attempts {
+            let reason = work.open.reason.clone().unwrap_or_default();
+            tracing::warn!(
+                call = work.stored.type_name(),
+                key = work.cell.name,
+                attempts = work.open.attempts,
+                reason,
+                "call given up"
+            );
+            match (call.gave_up)(&work.stored, &reason) {
+                Ok(command) => break command,
+                Err(error) => {
+                    tracing::error!(call = work.stored.type_name(), %error, "the call has no last answer; it stays open");
+                    return;
+                }
+            }
+        }
+        match once(&call, &work).await {
+            Answer::Done(command) | Answer::Refused(command) => break command,
+            Answer::Unknown(reason) => failed(&call, &inbox, &mut work, reason, true, None).await,
+            Answer::Again(reason, wait) => failed(&call, &inbox, &mut work, reason, false, wait).await,
+        }
+    };
+    let cause = std::sync::Arc::new(work.stored.message.clone());
+    // If the engine has stopped, the call stays open in the store and is made again, by the same key, at the next start.
+    let _ = inbox.send(Input::Answer { call: work.cell, command, cause }).await;
+}
+
+/// One attempt; if the one before is in the dark, its fate is looked up first.
+async fn once(call: &AnyCall, work: &Work) -> Answer<Draft> {
+    let attempt = work.open.attempts + 1;
+    if work.open.unknown
+        && let Some(query) = &call.query
+    {
+        match bounded(call, query(&work.stored, work.cell.name.clone(), attempt)).await {
+            Answer::Again(..) => {}
+            found => return found,
+        }
+    }
+    bounded(call, (call.ask)(&work.stored, work.cell.name.clone(), attempt)).await
+}
+
+async fn bounded(
+    call: &AnyCall,
+    attempt: Result<factum_core::call::Attempt, factum_core::error::HandlerError>,
+) -> Answer<Draft> {
+    let attempt = match attempt {
+        Ok(attempt) => AssertUnwindSafe(attempt).catch_unwind(),
+        Err(error) => return Answer::Again(error.to_string(), None),
+    };
+    match tokio::time::timeout(call.policy.timeout, attempt).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Answer::Unknown("the call's handler panicked".to_owned()),
+        Err(_) => Answer::Unknown(format!("no answer within {:?}", call.policy.timeout)),
+    }
+}
+
+/// Notes a vain attempt durably and waits before the next.
+async fn failed(
+    call: &AnyCall,
+    inbox: &Sender,
+    work: &mut Work,
+    reason: String,
+    unknown: bool,
+    asked_to_wait: Option<Duration>,
+) {
+    work.open.attempts += 1;
+    work.open.unknown = unknown;
+    tracing::warn!(
+        call = work.stored.type_name(),
+        key = work.cell.name,
+        attempt = work.open.attempts,
+        unknown,
+        reason,
+        correlation = %work.stored.envelope().correlation_id,
+        "call failed"
+    );
+    work.open.reason = Some(reason);
+    if let Ok(value) = work.open.encode() {
+        let _ = inbox.send(Input::Attempted { call: work.cell.clone(), value }).await;
+    }
+    if work.open.attempts < call.policy.retry.attempts {
+        let bound = call.policy.retry.bound(work.open.attempts + 1);
+        let jittered = bound.mul_f64(fastrand::f64());
+        tokio::time::sleep(jittered.max(asked_to_wait.unwrap_or_default())).await;
+    }
+}

@@ -1,0 +1,236 @@
+//! The outward loop: calls to the outside, in order per key, concurrent up to a window, retried until they have an answer.
+//!
+//! An open call is a message of kind call and a cell. After a start the cells say what is open; from then on the tail does.
+//! An answer goes to the engine, which closes the call in the commit that takes the answer.
+
+mod attempt;
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use factum_core::{
+    call::AnyCall,
+    cell::{CellKey, CellKind},
+    envelope::{Kind, Stored},
+    error::{HandlerError, StoreError},
+    ports::{Reader, Scan},
+    stream::{Position, StreamId, StreamVersion},
+};
+use serde::{Deserialize, Serialize};
+use tokio::{sync::watch, task::JoinSet};
+
+use crate::{
+    inbox::Sender,
+    registry::Registry,
+    tail::{Behind, Tail},
+};
+
+/// Calls that may wait in memory; more stay in the log until there is room.
+const QUEUED: usize = 4096;
+/// Bytes to read at once from the store.
+const SCAN_BYTES: usize = 4 << 20;
+
+/// The value of a call's cell.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OpenCall {
+    /// The stream in which the call's message stands.
+    pub stream: String,
+    /// Attempts made in vain.
+    #[serde(default)]
+    pub attempts: u32,
+    /// Whether the last attempt's outcome is unknown.
+    #[serde(default)]
+    pub unknown: bool,
+    /// What stood in the way at the last attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl OpenCall {
+    /// A call that was not tried yet.
+    pub fn new(stream: &StreamId) -> Self {
+        Self { stream: stream.to_string(), attempts: 0, unknown: false, reason: None }
+    }
+
+    /// The cell's value.
+    ///
+    /// # Errors
+    /// [`HandlerError`] if it has no JSON form.
+    pub fn encode(&self) -> Result<Vec<u8>, HandlerError> {
+        serde_json::to_vec(self).map_err(HandlerError::failed)
+    }
+}
+
+/// One open call on its way.
+#[derive(Clone)]
+struct Work {
+    stored: Arc<Stored>,
+    cell: CellKey,
+    open: OpenCall,
+}
+
+/// See the module.
+pub struct Outward {
+    calls: HashMap<String, AnyCall>,
+    reader: Arc<dyn Reader>,
+    tail: Arc<Tail>,
+    inbox: Sender,
+    position: Position,
+    lanes: BTreeMap<Lane, VecDeque<Work>>,
+    ready: BTreeMap<String, VecDeque<Lane>>,
+    running: HashMap<String, usize>,
+    queued: usize,
+}
+
+/// Calls of one name and key are made one after the other.
+type Lane = (String, String);
+
+impl Outward {
+    /// Finds the open calls. Must be made before the engine starts, so that no call falls between cells and tail.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub fn open(
+        registry: &Registry,
+        reader: Arc<dyn Reader>,
+        tail: Arc<Tail>,
+        inbox: Sender,
+    ) -> Result<Self, StoreError> {
+        let named = registry.services.iter().flat_map(|service| {
+            service.calls.iter().map(|call| (format!("{}.{}", service.name, call.name), call.clone()))
+        });
+        let mut outward = Self {
+            calls: named.collect(),
+            position: tail.head(),
+            reader,
+            tail,
+            inbox,
+            lanes: BTreeMap::new(),
+            ready: BTreeMap::new(),
+            running: HashMap::new(),
+            queued: 0,
+        };
+        let mut found = Vec::new();
+        for cell in outward.reader.cells(CellKind::Call)? {
+            let corrupt = |error: String| StoreError::Corrupt(format!("cell {} cannot be read: {error}", cell.key));
+            let open: OpenCall = serde_json::from_slice(&cell.value).map_err(|error| corrupt(error.to_string()))?;
+            let stream = StreamId::parse(&open.stream).map_err(|error| corrupt(error.to_string()))?;
+            let messages = outward.reader.stream(&stream, StreamVersion(0))?;
+            let message = messages.into_iter().find(|stored| stored.envelope().id.to_string() == cell.key.name);
+            let stored = Arc::new(message.ok_or_else(|| corrupt("its message is not in the log".to_owned()))?);
+            found.push(Work { stored, cell: cell.key, open });
+        }
+        found.sort_by_key(|work| work.stored.position);
+        for work in found {
+            outward.enqueue(work);
+        }
+        Ok(outward)
+    }
+
+    /// Runs until told to stop; attempts under way are then left to the next start, which asks by the same key.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the log cannot be read.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), StoreError> {
+        let mut head = self.tail.watch();
+        let mut attempts: JoinSet<Lane> = JoinSet::new();
+        loop {
+            self.pull().await?;
+            self.begin(&mut attempts);
+            let room = self.queued < QUEUED;
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                Some(ended) = attempts.join_next(), if !attempts.is_empty() => match ended {
+                    Ok(lane) => self.ended(lane),
+                    Err(error) => tracing::error!(%error, "an outward task ended early; its call is tried again at the next start"),
+                },
+                changed = head.changed(), if room && self.position >= *head.borrow() => if changed.is_err() { return Ok(()) },
+            }
+        }
+    }
+
+    /// Takes calls that have become durable.
+    async fn pull(&mut self) -> Result<(), StoreError> {
+        while self.queued < QUEUED && self.position < self.tail.head() {
+            match self.tail.after(self.position) {
+                Ok(None) => return Ok(()),
+                Ok(Some(frame)) => {
+                    let position = self.position;
+                    for stored in frame.messages.iter().filter(|stored| stored.position > position) {
+                        self.take(stored);
+                    }
+                    self.position = frame.through;
+                }
+                Err(Behind) => {
+                    let (reader, after, until) = (self.reader.clone(), self.position, self.tail.head());
+                    let scan = move || reader.scan(&Scan { after, until, bytes: SCAN_BYTES, types: None });
+                    let scanned = tokio::task::spawn_blocking(scan).await;
+                    let scanned = scanned.map_err(|error| StoreError::Permanent(error.to_string()))??;
+                    for stored in &scanned.messages {
+                        self.take(stored);
+                    }
+                    self.position = scanned.through;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, stored: &Stored) {
+        if stored.envelope().kind != Kind::Call {
+            return;
+        }
+        let cell = CellKey::new(CellKind::Call, stored.envelope().id.to_string());
+        self.enqueue(Work { open: OpenCall::new(&stored.stream), stored: Arc::new(stored.clone()), cell });
+    }
+
+    fn enqueue(&mut self, work: Work) {
+        let name = work.stored.type_name().to_owned();
+        if !self.calls.contains_key(&name) {
+            tracing::error!(call = name, "no service has this call any more; it stays open");
+            return;
+        }
+        let lane = (name.clone(), work.stored.envelope().partition_key.to_string());
+        self.queued += 1;
+        let waiting = self.lanes.entry(lane.clone()).or_default();
+        waiting.push_back(work);
+        if waiting.len() == 1 {
+            self.ready.entry(name).or_default().push_back(lane);
+        }
+    }
+
+    /// Starts as many calls as their windows allow.
+    fn begin(&mut self, attempts: &mut JoinSet<Lane>) {
+        for (name, ready) in &mut self.ready {
+            let Some(call) = self.calls.get(name) else { continue };
+            let running = self.running.entry(name.clone()).or_default();
+            while *running < call.policy.window {
+                let Some(lane) = ready.pop_front() else { break };
+                let Some(work) = self.lanes.get(&lane).and_then(VecDeque::front) else { continue };
+                *running += 1;
+                let (call, inbox, work) = (call.clone(), self.inbox.clone(), work.clone());
+                attempts.spawn(async move {
+                    attempt::until_answered(call, inbox, work).await;
+                    lane
+                });
+            }
+        }
+    }
+
+    fn ended(&mut self, lane: Lane) {
+        self.queued -= 1;
+        if let Some(running) = self.running.get_mut(&lane.0) {
+            *running -= 1;
+        }
+        let Some(waiting) = self.lanes.get_mut(&lane) else { return };
+        waiting.pop_front();
+        if waiting.is_empty() {
+            self.lanes.remove(&lane);
+        } else {
+            self.ready.entry(lane.0.clone()).or_default().push_back(lane);
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The app: services on a store, started together.
+
+use std::{
+    future::{Future, IntoFuture},
+    path::Path,
+    pin::Pin,
+    sync::Arc,
+};
+
+use factum_core::{
+    Timestamp,
+    envelope::{Draft, digest},
+    error::{HandlerError, NameError, RowError, StoreError},
+    id::MessageId,
+    memory::Memory,
+    payload::Command,
+    ports::{Clock, Reader},
+    row::Row,
+    service::Service,
+    stream::Position,
+};
+use factum_runtime::{
+    clock::{DataClock, LiveClock},
+    engine::{Arrange, Limits},
+    ids::UuidSource,
+    inbox::{ExecuteError, Receipt, Request, Rested},
+    supervisor::{StartError, Unit, UnitHealth, UnitParts},
+};
+
+use crate::{
+    rows::RowsOf,
+    wiring::{self, Stores},
+};
+
+/// Why a directory cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] StoreError),
+    /// The rows.
+    #[error(transparent)]
+    Rows(#[from] RowError),
+}
+
+/// An app that is being put together.
+pub struct AppBuilder {
+    stores: Stores,
+    services: Vec<Service>,
+    data_clock: Option<DataClock>,
+    arrange: Arrange,
+    limits: Limits,
+}
+
+impl AppBuilder {
+    fn new(stores: Stores) -> Self {
+        Self { stores, services: Vec::new(), data_clock: None, arrange: Arrange::AsTaken, limits: Limits::default() }
+    }
+
+    /// Adds a service.
+    #[must_use]
+    pub fn with(mut self, service: Service) -> Self {
+        self.services.push(service);
+        self
+    }
+
+    /// Takes time from recorded data instead of the wall clock: see [`App::advance`].
+    #[must_use]
+    pub fn on_data_time(mut self) -> Self {
+        self.data_clock = Some(DataClock::default());
+        self
+    }
+
+    /// Interleaves deliveries by a seed, keeping only what the delivery contract promises: order per consumer, key and
+    /// source. For tests.
+    #[must_use]
+    pub fn shuffled(mut self, seed: u64) -> Self {
+        self.arrange = Arrange::shuffled(seed);
+        self
+    }
+
+    /// Bounds the memory of cached states, in bytes.
+    #[must_use]
+    pub fn state_bytes(mut self, bytes: usize) -> Self {
+        self.limits.state_bytes = bytes;
+        self
+    }
+
+    /// Starts the engine, the views and the outward loop.
+    ///
+    /// # Errors
+    /// [`StartError`] if the services do not fit together, or the stores cannot be read.
+    #[expect(clippy::unused_async, reason = "it needs a tokio runtime around it, which an async fn makes plain")]
+    pub async fn start(self) -> Result<App, StartError> {
+        let clock: Arc<dyn Clock> = match &self.data_clock {
+            Some(clock) => Arc::new(clock.clone()),
+            None => Arc::new(LiveClock::default()),
+        };
+        let unit = Unit::start(UnitParts {
+            services: self.services,
+            backend: self.stores.backend,
+            rows: self.stores.rows,
+            clock,
+            ids: Box::new(UuidSource::random()),
+            arrange: self.arrange,
+            limits: self.limits,
+        })?;
+        Ok(App { inner: Arc::new(Inner { unit, data_clock: self.data_clock }) })
+    }
+}
+
+/// A running app. Clones are the same app.
+#[derive(Clone)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    unit: Unit,
+    data_clock: Option<DataClock>,
+}
+
+impl App {
+    /// An app over one directory, made if it is missing: the log below `log/`, the rows beside it. One process at a time.
+    ///
+    /// # Errors
+    /// [`OpenError`] if another process has the directory, it is of another version, or it is damaged.
+    pub fn open(dir: impl AsRef<Path>) -> Result<AppBuilder, OpenError> {
+        Ok(AppBuilder::new(wiring::directory(dir.as_ref())?))
+    }
+
+    /// An app in memory, to try and to test.
+    pub fn in_memory() -> AppBuilder {
+        AppBuilder::new(wiring::memory(Memory::new()))
+    }
+
+    /// An app over a log in memory that the caller keeps, so that a test can restart over the same data.
+    pub fn over(log: Memory) -> AppBuilder {
+        AppBuilder::new(wiring::memory(log))
+    }
+
+    /// Carries out a command. The receipt comes when everything that follows at once is durable.
+    ///
+    /// ```ignore
+    /// let receipt = app.execute(CreateOrder { … }).id("idempotency-key").await?;
+    /// ```
+    pub fn execute<C: Command>(&self, command: C) -> Execution<'_> {
+        Execution { app: self, request: request(&command), or_busy: false }
+    }
+
+    /// Several commands in one commit, or none of them. Only for aggregates of one unit; meant for loaders, which must
+    /// note what they did together with what they did.
+    pub fn together(&self) -> Together<'_> {
+        Together { app: self, requests: Ok(Vec::new()) }
+    }
+
+    /// The rows of a view.
+    pub fn rows<R: Row>(&self) -> RowsOf<R> {
+        RowsOf::new(self.inner.unit.rows(), self.inner.unit.progress().clone())
+    }
+
+    /// Waits until nothing is unread, no call is open and no timer is due.
+    ///
+    /// # Errors
+    /// [`ExecuteError::Stopped`] if the engine stops before.
+    pub async fn rest(&self) -> Result<Rested, ExecuteError> {
+        self.inner.unit.rest().await
+    }
+
+    /// Moves the mark of an app [`AppBuilder::on_data_time`]: timers due by then fire. Without effect on a live clock.
+    pub fn advance(&self, to: Timestamp) {
+        if let Some(clock) = &self.inner.data_clock {
+            clock.advance(to);
+            self.inner.unit.wake();
+        }
+    }
+
+    /// The reading side of the log.
+    pub fn reader(&self) -> Arc<dyn Reader> {
+        self.inner.unit.reader()
+    }
+
+    /// The last durable position.
+    pub fn position(&self) -> Position {
+        self.inner.unit.head()
+    }
+
+    /// How everything stands.
+    pub fn health(&self) -> UnitHealth {
+        self.inner.unit.health()
+    }
+
+    /// Stops: what waits is carried out, views catch up, cursors are written.
+    pub async fn stop(&self) {
+        self.inner.unit.stop().await;
+    }
+}
+
+/// A command on its way; await it.
+#[must_use = "a command does nothing until it is awaited"]
+pub struct Execution<'a> {
+    app: &'a App,
+    request: Result<Request, ExecuteError>,
+    or_busy: bool,
+}
+
+impl<'a> Execution<'a> {
+    /// The command's id: a second command with the same id gets the first one's receipt. The last 1,024 commands of each
+    /// aggregate are remembered.
+    pub fn id(self, id: &str) -> Self {
+        self.with(|request| {
+            request.id = Some(MessageId::parse(id)?);
+            Ok(())
+        })
+    }
+
+    /// What the client really sent, so that the same id with another body is noticed.
+    pub fn body(self, body: &[u8]) -> Self {
+        self.with(|request| {
+            request.digest = Some(digest(&request.draft.type_name, body));
+            Ok(())
+        })
+    }
+
+    /// When it happened; by default now.
+    pub fn at(self, at: Timestamp) -> Self {
+        self.with(|request| {
+            request.at = Some(at);
+            Ok(())
+        })
+    }
+
+    /// The business transaction that it belongs to; by default its own.
+    pub fn correlation(self, id: &str) -> Self {
+        self.with(|request| {
+            request.correlation_id = Some(MessageId::parse(id)?);
+            Ok(())
+        })
+    }
+
+    /// Who asks.
+    pub fn user(self, id: &str) -> Self {
+        self.with(|request| {
+            request.user_id = Some(Arc::from(id));
+            Ok(())
+        })
+    }
+
+    /// [`ExecuteError::Busy`] at once instead of waiting for room in the inbox.
+    pub fn or_busy(mut self) -> Self {
+        self.or_busy = true;
+        self
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Request) -> Result<(), NameError>) -> Self {
+        self.request = self.request.and_then(|mut request| {
+            change(&mut request).map_err(HandlerError::from)?;
+            Ok(request)
+        });
+        self
+    }
+}
+
+impl<'a> IntoFuture for Execution<'a> {
+    type Output = Result<Receipt, ExecuteError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let requests = vec![self.request?];
+            let unit = &self.app.inner.unit;
+            let receipts =
+                if self.or_busy { unit.try_execute(requests).await? } else { unit.execute(requests).await? };
+            let no_receipt = || ExecuteError::Stopped("it gave no receipt".to_owned());
+            receipts.into_iter().next().ok_or_else(no_receipt)
+        })
+    }
+}
+
+/// Commands for one commit.
+#[must_use = "commands do nothing until they are executed"]
+pub struct Together<'a> {
+    app: &'a App,
+    requests: Result<Vec<Request>, ExecuteError>,
+}
+
+impl Together<'_> {
+    /// Adds a command that happened at a time. They are decided in the order in which they are added.
+    pub fn add<C: Command>(mut self, command: &C, at: Timestamp) -> Self {
+        self.requests = self.requests.and_then(|mut requests| {
+            let mut request = request(command)?;
+            request.at = Some(at);
+            requests.push(request);
+            Ok(requests)
+        });
+        self
+    }
+
+    /// Carries them out.
+    ///
+    /// # Errors
+    /// [`ExecuteError`]: then none was carried out.
+    pub async fn execute(self) -> Result<Vec<Receipt>, ExecuteError> {
+        self.app.inner.unit.execute(self.requests?).await
+    }
+}
+
+fn request<C: Command>(command: &C) -> Result<Request, ExecuteError> {
+    Ok(Request::new(Draft::of(command).map_err(HandlerError::from)?))
+}

@@ -1,0 +1,119 @@
+//! Reading a directory's log without running anything, also beside the process that writes it.
+
+use std::{path::Path, sync::Arc};
+
+use factum_core::{
+    envelope::{Kind, Recorded, Stored},
+    error::{HandlerError, StoreError},
+    id::MessageId,
+    payload::Event,
+    ports::{Reader, Scan},
+    stream::{Position, StreamId, StreamVersion},
+};
+
+use crate::{app::OpenError, wiring};
+
+/// Bytes to read at once.
+const SCAN_BYTES: usize = 8 << 20;
+
+/// The durable part of a log, as it was when it was opened.
+#[derive(Clone)]
+pub struct Archive {
+    reader: Arc<dyn Reader>,
+}
+
+impl Archive {
+    /// Opens a directory for reading.
+    ///
+    /// # Errors
+    /// [`OpenError`] if there is no log, or it is damaged.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Ok(Self { reader: wiring::read_only(dir.as_ref())? })
+    }
+
+    /// Reads through a running app's log.
+    pub fn of(reader: Arc<dyn Reader>) -> Self {
+        Self { reader }
+    }
+
+    /// The last position.
+    pub fn head(&self) -> Position {
+        self.reader.head()
+    }
+
+    /// Every message of the types asked for (all if `None`), in order.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the log cannot be read, or the visitor's own error.
+    pub fn each<E: From<StoreError>>(
+        &self,
+        types: Option<&dyn Fn(&str) -> bool>,
+        mut visit: impl FnMut(&Stored) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let until = self.head();
+        let mut after = Position::START;
+        while after < until {
+            let scanned = self.reader.scan(&Scan { after, until, bytes: SCAN_BYTES, types })?;
+            for stored in &scanned.messages {
+                visit(stored)?;
+            }
+            if scanned.through <= after {
+                break;
+            }
+            after = scanned.through;
+        }
+        Ok(())
+    }
+
+    /// Folds all events of `E` into something, in the order of the log.
+    ///
+    /// # Errors
+    /// [`HandlerError`] if the log cannot be read or an event does not fit its type.
+    pub fn fold<E: Event, S>(
+        &self,
+        mut state: S,
+        mut fold: impl FnMut(&mut S, &Recorded<'_, E>),
+    ) -> Result<S, HandlerError> {
+        let names: Vec<&str> = E::types().iter().map(|info| info.name).collect();
+        let wanted = |name: &str| names.contains(&name);
+        self.each::<Problem>(Some(&wanted), |stored| {
+            if stored.envelope().kind == Kind::Event {
+                fold(&mut state, &Recorded::<E>::read(stored).map_err(|error| Problem(error.into()))?);
+            }
+            Ok(())
+        })
+        .map_err(|problem| problem.0)?;
+        Ok(state)
+    }
+
+    /// The messages of a stream, in order.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the log cannot be read.
+    pub fn stream(&self, stream: &StreamId) -> Result<Vec<Stored>, StoreError> {
+        self.reader.stream(stream, StreamVersion(0))
+    }
+
+    /// The messages of business transactions, in the order of the log.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the log cannot be read.
+    pub fn correlated(&self, ids: &std::collections::BTreeSet<MessageId>) -> Result<Vec<Stored>, StoreError> {
+        let mut found = Vec::new();
+        self.each::<StoreError>(None, |stored| {
+            if ids.contains(&stored.envelope().correlation_id) {
+                found.push(stored.clone());
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+}
+
+struct Problem(HandlerError);
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self(HandlerError::failed(error))
+    }
+}

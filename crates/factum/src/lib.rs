@@ -1,0 +1,52 @@
+//! Factum: event-driven systems in Rust. Start with the [`prelude`] and [`App`].
+
+extern crate self as factum;
+
+mod app;
+mod archive;
+mod rows;
+mod wiring;
+
+pub use app::{App, AppBuilder, Execution, OpenError, Together};
+pub use archive::Archive;
+pub use factum_core::{
+    call, commit, decider, envelope, error, id, money, payload, ports, reaction, rejection, row, saga, service, stream,
+    view,
+};
+pub use factum_runtime::{
+    clock,
+    engine::{EngineHealth, StoppedConsumer},
+    inbox::{ExecuteError, Receipt, Request, Rested},
+    supervisor::{StartError, UnitHealth},
+};
+#[cfg(feature = "http")]
+pub use factum_server as http;
+pub use rows::{ReadError, RowsOf};
+
+/// The names that nearly every service uses.
+pub mod prelude {
+    pub use factum_core::{
+        Timestamp,
+        call::{Answer, Call, CallSpec, exp},
+        decider::{Context, Decider},
+        envelope::{Envelope, Recorded},
+        error::HandlerError,
+        money::Money,
+        payload::{Command as _, Event as _},
+        reaction::{Effects, Folding},
+        rejection::Never,
+        saga::{Failure, Saga},
+        service::{Durations, Service},
+        view::Rows,
+    };
+    pub use factum_macros::{Command, Event, Rejection, Row};
+
+    pub use crate::{App, Receipt};
+}
+
+/// What generated code refers to; not for use by hand.
+#[doc(hidden)]
+pub mod __private {
+    pub use factum_core as core;
+    pub use {schemars, serde, serde_json};
+}

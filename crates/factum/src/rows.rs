@@ -1,0 +1,166 @@
+//! Reading the rows of a view.
+
+use std::{marker::PhantomData, sync::Arc, time::Duration};
+
+use factum_core::{
+    error::RowError,
+    ports::{Query, RowReader},
+    row::{IndexValue, Row},
+    stream::Position,
+};
+use factum_runtime::views::Progress;
+use serde::Serialize;
+
+/// How long a read waits for a position if it does not say.
+const WAIT: Duration = Duration::from_secs(2);
+/// Rows on a page if the query does not say.
+const PAGE: u64 = 50;
+
+/// Why rows cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The query or the store.
+    #[error(transparent)]
+    Rows(#[from] RowError),
+    /// A row is not of its type any more.
+    #[error("a row of {table} does not fit its type ({cause}): raise the view's version")]
+    Shape {
+        /// The table.
+        table: &'static str,
+        /// What the reader found.
+        cause: String,
+    },
+    /// The view did not reach the position in time.
+    #[error("the view of {table} has not reached position {wanted} within {waited:?}: try again")]
+    Late {
+        /// The table.
+        table: &'static str,
+        /// The position waited for.
+        wanted: Position,
+        /// How long.
+        waited: Duration,
+    },
+    /// The view has stopped.
+    #[error("the view of {table} has stopped: {reason}")]
+    Stopped {
+        /// The table.
+        table: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// No service of this app writes these rows.
+    #[error("no view of this app writes {0}: add the service that does")]
+    NoView(&'static str),
+}
+
+/// The rows of `R`, and a question in the making.
+#[derive(Clone)]
+pub struct RowsOf<R> {
+    reader: Arc<dyn RowReader>,
+    progress: Progress,
+    after: Option<Position>,
+    query: Query,
+    marker: PhantomData<fn() -> R>,
+}
+
+/// A page of rows.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rows<R> {
+    /// In the order asked for.
+    pub rows: Vec<R>,
+    /// Rows that fit the question, on all pages.
+    pub total: u64,
+}
+
+impl<R: Row> RowsOf<R> {
+    pub(crate) fn new(reader: Arc<dyn RowReader>, progress: Progress) -> Self {
+        let query = Query { limit: PAGE, ..Query::default() };
+        Self { reader, progress, after: None, query, marker: PhantomData }
+    }
+
+    /// Waits, for two seconds at most, until the rows stand for this position: to read one's own write.
+    #[must_use]
+    pub fn after(mut self, position: Position) -> Self {
+        self.after = Some(position);
+        self
+    }
+
+    /// Only rows whose indexed field (JSON name) has this value.
+    #[must_use]
+    pub fn equal<T: Serialize + ?Sized>(mut self, field: &str, value: &T) -> Self {
+        self.query.equal.push((field.to_owned(), IndexValue::of(value)));
+        self
+    }
+
+    /// Sorted by an indexed field instead of the key.
+    #[must_use]
+    pub fn order_by(mut self, field: &str) -> Self {
+        self.query.order_by = Some(field.to_owned());
+        self
+    }
+
+    /// Largest first.
+    #[must_use]
+    pub fn descending(mut self) -> Self {
+        self.query.descending = true;
+        self
+    }
+
+    /// Which rows of the answer: `offset` are passed over, `limit` at most are answered (50 if not said).
+    #[must_use]
+    pub fn slice(mut self, offset: u64, limit: u64) -> Self {
+        (self.query.offset, self.query.limit) = (offset, limit);
+        self
+    }
+
+    /// One row.
+    ///
+    /// # Errors
+    /// [`ReadError`]; a row that is not there is `None`.
+    pub async fn get(self, key: impl std::fmt::Display) -> Result<Option<R>, ReadError> {
+        self.wait().await?;
+        let (reader, key) = (self.reader, key.to_string());
+        let body = blocking(move || reader.get(R::TABLE, &key)).await?;
+        body.map(|body| shaped(&body)).transpose()
+    }
+
+    /// The rows that fit.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn page(self) -> Result<Rows<R>, ReadError> {
+        self.wait().await?;
+        let (reader, query) = (self.reader, self.query);
+        let page = blocking(move || reader.page(R::TABLE, &query)).await?;
+        let rows: Result<Vec<R>, ReadError> = page.rows.iter().map(|body| shaped(body)).collect();
+        Ok(Rows { rows: rows?, total: page.total })
+    }
+
+    async fn wait(&self) -> Result<(), ReadError> {
+        let mut state = self.progress.follow(R::TABLE).ok_or(ReadError::NoView(R::TABLE))?;
+        let Some(wanted) = self.after else { return Ok(()) };
+        let there = state.wait_for(|state| state.position >= wanted || state.stopped.is_some());
+        match tokio::time::timeout(WAIT, there).await {
+            Ok(Ok(state)) => match &state.stopped {
+                Some(reason) if state.position < wanted => {
+                    Err(ReadError::Stopped { table: R::TABLE, reason: reason.clone() })
+                }
+                _ => Ok(()),
+            },
+            Ok(Err(_)) => Err(ReadError::Stopped { table: R::TABLE, reason: "the app has ended".to_owned() }),
+            Err(_) => Err(ReadError::Late { table: R::TABLE, wanted, waited: WAIT }),
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, RowError> + Send + 'static,
+) -> Result<T, RowError> {
+    let ended = |error: tokio::task::JoinError| RowError::Store(error.to_string());
+    tokio::task::spawn_blocking(read).await.map_err(ended)?
+}
+
+fn shaped<R: Row>(body: &[u8]) -> Result<R, ReadError> {
+    serde_json::from_slice(body).map_err(|cause| ReadError::Shape { table: R::TABLE, cause: cause.to_string() })
+}

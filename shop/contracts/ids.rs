@@ -1,0 +1,209 @@
+//! Ids: opaque strings, each of a type of its own, so that an order's id cannot stand where a payment's belongs.
+//!
+//! An id is shared, not copied: cloning one costs a counter. Reading never refuses an id, because what is stored must
+//! stay readable; the edges check with [`str::parse`], deciders with `valid()`.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::{borrow::Cow, fmt, marker::PhantomData, str::FromStr, sync::Arc};
+
+/// Most characters in an id.
+pub const LONGEST: usize = 128;
+
+/// A text that cannot be an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidId;
+
+impl fmt::Display for InvalidId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an id has 1 to {LONGEST} characters and no control characters among them")
+    }
+}
+
+impl std::error::Error for InvalidId {}
+
+/// A type that is a text on the wire; `$normal` turns what was written into what is kept.
+macro_rules! text {
+    ($(#[$doc:meta])* $name:ident, $normal:path) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// Whether it has 1 to 128 characters, none of them a control character.
+            pub fn valid(&self) -> bool {
+                is_valid(&self.0)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self($normal(text))
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self($normal(&text))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                let id = Self::from(text);
+                if id.valid() { Ok(id) } else { Err(InvalidId) }
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(Text(PhantomData))
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "minLength": 1, "maxLength": LONGEST })
+            }
+        }
+    };
+}
+
+text!(
+    /// A cart.
+    CartId,
+    as_written
+);
+text!(
+    /// An order.
+    OrderId,
+    as_written
+);
+text!(
+    /// A customer.
+    CustomerId,
+    as_written
+);
+text!(
+    /// A payment: one per order, and one per credit that has no order.
+    PaymentId,
+    as_written
+);
+text!(
+    /// A shipment: one per order.
+    ShipmentId,
+    as_written
+);
+text!(
+    /// A credit.
+    CreditId,
+    as_written
+);
+text!(
+    /// A refund; a payment can have several.
+    RefundId,
+    as_written
+);
+text!(
+    /// The reservation of one article for one order.
+    ReservationId,
+    as_written
+);
+text!(
+    /// A warehouse.
+    WarehouseId,
+    as_written
+);
+text!(
+    /// An article's number. Always in upper case: `85123a` and `85123A` are one article.
+    Sku,
+    upper_case
+);
+text!(
+    /// How somebody pays: `card`, `invoice`, `paypal` and whatever else the provider knows.
+    PaymentMethod,
+    as_written
+);
+
+// Ids that follow from others: a pure decider makes none at random, and a repeated command meets the same stream.
+
+impl OrderId {
+    /// The order that a cart becomes when it is checked out.
+    pub fn of_cart(cart: &CartId) -> Self {
+        Self::from(format!("cart-{cart}"))
+    }
+}
+
+impl PaymentId {
+    /// The payment of an order.
+    pub fn of(order: &OrderId) -> Self {
+        Self::from(format!("pay-{order}"))
+    }
+
+    /// The payment that pays out a credit.
+    pub fn of_credit(credit: &CreditId) -> Self {
+        Self::from(format!("credit-{credit}"))
+    }
+}
+
+impl ShipmentId {
+    /// The shipment of an order.
+    pub fn of(order: &OrderId) -> Self {
+        Self::from(format!("ship-{order}"))
+    }
+}
+
+fn as_written(text: &str) -> Arc<str> {
+    text.into()
+}
+
+fn upper_case(text: &str) -> Arc<str> {
+    text.to_uppercase().into()
+}
+
+fn is_valid(text: &str) -> bool {
+    (1..=LONGEST).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
+struct Text<T>(PhantomData<T>);
+
+impl<T: for<'a> From<&'a str>> de::Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        Ok(T::from(text))
+    }
+}

@@ -1,0 +1,486 @@
+//! order-service: orders from the first click to the last return. Streams `order-<orderId>`, `credit-<creditId>`.
+
+use super::ids::{CartId, CreditId, CustomerId, OrderId, PaymentId, PaymentMethod, ShipmentId};
+use super::shapes::{Address, Contact, InvalidItem, Line, Quantity, Reservation, Verdict};
+use factum::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Published when an order is accepted.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("order.created")]
+pub struct OrderCreated {
+    /// The order.
+    pub order_id: OrderId,
+    /// Who orders; absent for a guest.
+    pub customer_id: Option<CustomerId>,
+    /// The cart it was.
+    pub cart_id: Option<CartId>,
+    /// What is ordered.
+    pub items: Vec<Line>,
+    /// The lines' sum.
+    pub subtotal: Option<Money>,
+    /// What is taken off.
+    pub discount: Option<Money>,
+    /// The tax on it.
+    pub tax: Option<Money>,
+    /// What sending it costs.
+    pub shipping_charge: Option<Money>,
+    /// What is to be paid.
+    pub total: Money,
+    /// Where it goes.
+    pub shipping_address: Option<Address>,
+    /// How it is paid.
+    pub payment_method: Option<PaymentMethod>,
+    /// Always `pending_validation`.
+    pub status: OrderStatus,
+}
+
+/// The states of an order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderStatus {
+    /// Accepted; products and fraud are being checked.
+    #[default]
+    PendingValidation,
+    /// The products are valid.
+    Validated,
+    /// The products are not; the end.
+    Rejected,
+    /// Suspicious; a person decides.
+    Held,
+    /// Given up, and everything undone; the end.
+    Cancelled,
+    /// Its goods are kept.
+    Reserved,
+    /// From here it only goes forward.
+    Confirmed,
+    /// The money is taken.
+    Paid,
+    /// The parcel may leave.
+    ReadyForShipping,
+    /// The carrier has it.
+    Shipped,
+    /// The customer has it.
+    Delivered,
+    /// Some or all of it has come back.
+    Returned,
+}
+
+/// Published when the order's products are found valid.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("order.validated")]
+pub struct OrderValidated {
+    /// The order.
+    pub order_id: OrderId,
+}
+
+/// Published when the order's products are found invalid.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("order.rejected")]
+pub struct OrderRejected {
+    /// The order.
+    pub order_id: OrderId,
+    /// A word such as `invalid_products`.
+    pub reason: String,
+    /// What cannot be sold.
+    pub invalid_items: Vec<InvalidItem>,
+}
+
+/// Published when an order is changed by command, or its contact by `customer.updated`. What did not change is absent.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("order.updated")]
+pub struct OrderUpdated {
+    /// The order.
+    pub order_id: OrderId,
+    /// Names of the changed fields.
+    pub fields: Vec<String>,
+    /// The new contact.
+    pub contact: Option<Contact>,
+    /// The new address.
+    pub shipping_address: Option<Address>,
+    /// The new lines, all of them.
+    pub items: Option<Vec<Line>>,
+}
+
+/// Own. Published when `inventory.reserved` is seen.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("order.stock_reserved")]
+pub struct OrderStockReserved {
+    /// The order.
+    pub order_id: OrderId,
+    /// What is kept for it.
+    pub items: Vec<Reservation>,
+}
+
+/// Own. Published at the pivot: from here a cancel is refused.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("order.confirmed")]
+pub struct OrderConfirmed {
+    /// The order.
+    pub order_id: OrderId,
+}
+
+/// Published when `payment.captured` is seen.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("order.paid")]
+pub struct OrderPaid {
+    /// The order.
+    pub order_id: OrderId,
+    /// Its payment.
+    pub payment_id: PaymentId,
+    /// How much.
+    pub amount: Money,
+    /// By which means, if it is known.
+    pub payment_method: Option<PaymentMethod>,
+}
+
+/// Published when fraud flags the order; a person answers within 24 hours.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("order.held")]
+pub struct OrderHeld {
+    /// The order.
+    pub order_id: OrderId,
+    /// Why.
+    pub reason: String,
+}
+
+/// Published when a person clears a held order.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("order.hold_released")]
+pub struct OrderHoldReleased {
+    /// The order.
+    pub order_id: OrderId,
+    /// Who.
+    pub by: String,
+}
+
+/// Published when the order is paid, its goods are kept and nobody holds it.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("order.released_for_shipping")]
+pub struct OrderReleasedForShipping {
+    /// The order.
+    pub order_id: OrderId,
+    /// The goods; may be empty.
+    pub items: Vec<Quantity>,
+    /// Where they go, if the order says so.
+    pub shipping_address: Option<Address>,
+    /// Under which they are kept.
+    pub reservations: Vec<Reservation>,
+}
+
+/// Published when the carrier has it.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("order.shipped")]
+pub struct OrderShipped {
+    /// The order.
+    pub order_id: OrderId,
+    /// Its shipment.
+    pub shipment_id: ShipmentId,
+    /// The carrier's name for it.
+    pub tracking_number: String,
+    /// Who brings it.
+    pub carrier: String,
+    /// When it should arrive.
+    pub estimated_delivery: Option<Timestamp>,
+}
+
+/// Published when the carrier says that it has arrived.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("order.delivered")]
+pub struct OrderDelivered {
+    /// The order.
+    pub order_id: OrderId,
+    /// When.
+    pub delivered_at: Timestamp,
+}
+
+/// Published when an order is given up; what was done for it is undone.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("order.cancelled")]
+pub struct OrderCancelled {
+    /// The order.
+    pub order_id: OrderId,
+    /// `payment_failed`, `out_of_stock`, `undeliverable`, `customer`, `fraud` or another word.
+    pub reason: String,
+}
+
+/// Published when goods come back, whole or in part, more than once.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("order.returned")]
+pub struct OrderReturned {
+    /// The order.
+    pub order_id: OrderId,
+    /// The credit that it was booked under.
+    pub credit_id: Option<CreditId>,
+    /// What came back.
+    pub items: Vec<Quantity>,
+    /// What is given back for it.
+    pub amount: Money,
+    /// Why.
+    pub reason: String,
+}
+
+/// Published for a credit whose order is unknown, in a stream of its own.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("order.credited")]
+pub struct OrderCredited {
+    /// The credit.
+    pub credit_id: CreditId,
+    /// Who gets it, if it is known.
+    pub customer_id: Option<CustomerId>,
+    /// For what.
+    pub items: Vec<Line>,
+    /// How much.
+    pub amount: Money,
+    /// Why.
+    pub reason: String,
+}
+
+/// Asks for an order, priced by the edge; answered by `order.created`.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("order.create")]
+pub struct CreateOrder {
+    /// The order.
+    pub order_id: OrderId,
+    /// Who orders; absent for a guest.
+    pub customer_id: Option<CustomerId>,
+    /// The cart it was.
+    pub cart_id: Option<CartId>,
+    /// What is ordered.
+    pub items: Vec<Line>,
+    /// The lines' sum.
+    pub subtotal: Option<Money>,
+    /// What is taken off.
+    pub discount: Option<Money>,
+    /// The tax on it.
+    pub tax: Option<Money>,
+    /// What sending it costs.
+    pub shipping_charge: Option<Money>,
+    /// What is to be paid.
+    pub total: Money,
+    /// Where it goes.
+    pub shipping_address: Option<Address>,
+    /// How it is paid.
+    pub payment_method: Option<PaymentMethod>,
+}
+
+/// Asks to change an order; answered by `order.updated`. What is absent stays as it is.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("order.update")]
+pub struct UpdateOrder {
+    /// The order.
+    pub order_id: OrderId,
+    /// The new contact.
+    pub contact: Option<Contact>,
+    /// The new address.
+    pub shipping_address: Option<Address>,
+    /// The new lines, all of them.
+    pub items: Option<Vec<Line>>,
+}
+
+/// Asks to give an order up; answered by `order.cancelled`, refused after the pivot.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("order.cancel")]
+pub struct CancelOrder {
+    /// The order.
+    pub order_id: OrderId,
+    /// Why.
+    pub reason: String,
+}
+
+/// Asks to book goods that come back; answered by `order.returned`.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("order.return")]
+pub struct ReturnOrder {
+    /// The order.
+    pub order_id: OrderId,
+    /// The credit that it is booked under.
+    pub credit_id: Option<CreditId>,
+    /// What comes back.
+    pub items: Vec<Quantity>,
+    /// What is to be given back for it.
+    pub amount: Money,
+    /// Why.
+    pub reason: String,
+}
+
+/// Asks to book a credit whose order is unknown; answered by `order.credited`.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("order.credit")]
+pub struct CreditOrder {
+    /// The credit.
+    pub credit_id: CreditId,
+    /// Who gets it, if it is known.
+    pub customer_id: Option<CustomerId>,
+    /// For what.
+    pub items: Vec<Line>,
+    /// How much.
+    pub amount: Money,
+    /// Why.
+    pub reason: String,
+}
+
+/// A person's answer about a held order; answered by `order.hold_released` or `order.cancelled`.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("order.release_hold")]
+pub struct ReleaseHold {
+    /// The order.
+    pub order_id: OrderId,
+    /// `cleared` lets it go on, `flagged` cancels it.
+    pub verdict: Verdict,
+}
+
+// From here on: what only the order's own process sends.
+
+/// Own. The products are valid; answered by `order.validated`.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("order.mark_validated")]
+pub struct MarkValidated {
+    /// The order.
+    pub order_id: OrderId,
+}
+
+/// Own. The products are not valid; answered by `order.rejected`.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("order.reject")]
+pub struct RejectOrder {
+    /// The order.
+    pub order_id: OrderId,
+    /// A word such as `invalid_products`.
+    pub reason: String,
+    /// What cannot be sold.
+    pub invalid_items: Vec<InvalidItem>,
+}
+
+/// Own. Fraud flagged it; answered by `order.held`.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("order.hold")]
+pub struct HoldOrder {
+    /// The order.
+    pub order_id: OrderId,
+    /// Why.
+    pub reason: String,
+}
+
+/// Own. The goods are kept; answered by `order.stock_reserved`.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("order.mark_reserved")]
+pub struct MarkReserved {
+    /// The order.
+    pub order_id: OrderId,
+    /// What is kept for it.
+    pub items: Vec<Reservation>,
+}
+
+/// Own. The pivot; answered by `order.confirmed`.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("order.confirm")]
+pub struct ConfirmOrder {
+    /// The order.
+    pub order_id: OrderId,
+}
+
+/// Own. The money is taken; answered by `order.paid`.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("order.mark_paid")]
+pub struct MarkPaid {
+    /// The order.
+    pub order_id: OrderId,
+    /// Its payment.
+    pub payment_id: PaymentId,
+    /// How much.
+    pub amount: Money,
+    /// By which means, if it is known.
+    pub payment_method: Option<PaymentMethod>,
+}
+
+/// Own. The parcel may leave; answered by `order.released_for_shipping`.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("order.release_for_shipping")]
+pub struct ReleaseForShipping {
+    /// The order.
+    pub order_id: OrderId,
+    /// Under which its goods are kept.
+    pub reservations: Vec<Reservation>,
+}
+
+/// Own. The carrier has it; answered by `order.shipped`.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("order.mark_shipped")]
+pub struct MarkShipped {
+    /// The order.
+    pub order_id: OrderId,
+    /// Its shipment.
+    pub shipment_id: ShipmentId,
+    /// The carrier's name for it.
+    pub tracking_number: String,
+    /// Who brings it.
+    pub carrier: String,
+    /// When it should arrive.
+    pub estimated_delivery: Option<Timestamp>,
+}
+
+/// Own. The customer has it; answered by `order.delivered`.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("order.mark_delivered")]
+pub struct MarkDelivered {
+    /// The order.
+    pub order_id: OrderId,
+    /// When.
+    pub delivered_at: Timestamp,
+}
+
+/// What can happen to an order.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "each variant holds the type that its name says")]
+pub enum OrderEvent {
+    Created(OrderCreated),
+    Validated(OrderValidated),
+    Rejected(OrderRejected),
+    Updated(OrderUpdated),
+    StockReserved(OrderStockReserved),
+    Confirmed(OrderConfirmed),
+    Paid(OrderPaid),
+    Held(OrderHeld),
+    HoldReleased(OrderHoldReleased),
+    ReleasedForShipping(OrderReleasedForShipping),
+    Shipped(OrderShipped),
+    Delivered(OrderDelivered),
+    Cancelled(OrderCancelled),
+    Returned(OrderReturned),
+}
+
+/// What an order can be asked.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "each variant holds the type that its name says")]
+pub enum OrderCommand {
+    Create(CreateOrder),
+    Update(UpdateOrder),
+    Cancel(CancelOrder),
+    Return(ReturnOrder),
+    ReleaseHold(ReleaseHold),
+    MarkValidated(MarkValidated),
+    Reject(RejectOrder),
+    Hold(HoldOrder),
+    MarkReserved(MarkReserved),
+    Confirm(ConfirmOrder),
+    MarkPaid(MarkPaid),
+    ReleaseForShipping(ReleaseForShipping),
+    MarkShipped(MarkShipped),
+    MarkDelivered(MarkDelivered),
+}
+
+/// What can happen to a credit without an order.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "each variant holds the type that its name says")]
+pub enum CreditEvent {
+    Credited(OrderCredited),
+}
+
+/// What a credit without an order can be asked.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "each variant holds the type that its name says")]
+pub enum CreditCommand {
+    Credit(CreditOrder),
+}

@@ -1,0 +1,18 @@
+//! The catalog room: products, and whether an order's products exist.
+
+pub mod decider;
+pub mod http;
+pub mod reactions;
+pub mod views;
+
+use factum::prelude::*;
+
+/// The catalog service.
+pub fn service() -> Service {
+    Service::new("catalog")
+        .source("catalog-service")
+        .decider::<decider::Product>()
+        .owns("validation")
+        .folding(reactions::validation())
+        .view(1, views::products)
+}

@@ -1,0 +1,16 @@
+//! The fraud room: whether an order looks like fraud, from how much and how often its customer orders.
+
+pub mod http;
+pub mod reactions;
+pub mod views;
+
+use factum::prelude::*;
+
+/// The fraud service.
+pub fn service(policy: reactions::Policy) -> Service {
+    Service::new("fraud")
+        .source("fraud-service")
+        .owns("check")
+        .folding(reactions::velocity(policy))
+        .view(1, views::checks)
+}

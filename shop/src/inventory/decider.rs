@@ -1,0 +1,254 @@
+//! What may happen in a warehouse. One stream holds all its articles, so that an order is reserved whole or not at all.
+//!
+//! ```text
+//!  of an order:  – ─► reserved ─► shipped
+//!                │        └─────► released
+//!                ├──► failed
+//!                └──► released (before it was reserved: the late reservation is refused)
+//! ```
+
+use std::collections::BTreeMap;
+
+use factum::prelude::*;
+
+use crate::contracts::{
+    ids::{OrderId, ReservationId, Sku, WarehouseId},
+    inventory::*,
+    shapes::{Quantity, Reservation, Shortage},
+};
+
+/// Where goods lie if nothing else is said.
+pub const DEFAULT_WAREHOUSE: &str = "main";
+/// An article with this many units left, or fewer, is short.
+pub const LOW_STOCK: i64 = 10;
+
+/// A warehouse.
+#[derive(Default)]
+pub struct Warehouse {
+    stock: BTreeMap<Sku, Stock>,
+    orders: BTreeMap<OrderId, Kept>,
+}
+
+#[derive(Default)]
+struct Stock {
+    available: i64,
+}
+
+enum Kept {
+    Reserved(Vec<Quantity>),
+    Shipped,
+    Released,
+    Failed,
+}
+
+/// Why the warehouse says no.
+#[derive(Debug, Rejection)]
+#[allow(missing_docs, reason = "each variant says itself what it is")]
+pub enum InventoryRejection {
+    #[rejection("bad_quantity", "{quantity} of {sku} is no quantity: use 1 or more", invalid)]
+    BadQuantity { sku: Sku, quantity: i64 },
+    #[rejection("not_in_stock", "{sku} has {available} units; {wanted} cannot be written off", invalid)]
+    NotInStock { sku: Sku, available: i64, wanted: i64 },
+    #[rejection("already_released", "the reservation of order {order} was released before it came")]
+    AlreadyReleased { order: OrderId },
+    #[rejection("already_shipped", "the goods of order {order} are shipped: use a return")]
+    AlreadyShipped { order: OrderId },
+    #[rejection("not_reserved", "nothing is reserved for order {order}")]
+    NotReserved { order: OrderId },
+    #[rejection("not_shipped", "nothing was shipped for order {order}, so nothing can come back")]
+    NotShipped { order: OrderId },
+}
+
+impl Decider for Warehouse {
+    const CATEGORY: &'static str = "warehouse";
+    type Id = WarehouseId;
+    type Command = InventoryCommand;
+    type Event = InventoryEvent;
+    type Rejection = InventoryRejection;
+
+    fn address(command: &InventoryCommand, _: &Envelope) -> WarehouseId {
+        use InventoryCommand as C;
+        let named = match command {
+            C::Receive(c) => return c.warehouse_id.clone(),
+            C::Reserve(c) => &c.warehouse_id,
+            C::Release(c) => &c.warehouse_id,
+            C::Adjust(c) => &c.warehouse_id,
+            C::Ship(c) => &c.warehouse_id,
+            C::Restock(c) => &c.warehouse_id,
+        };
+        named.clone().unwrap_or_else(|| WarehouseId::from(DEFAULT_WAREHOUSE))
+    }
+
+    fn decide(
+        &self,
+        _: &WarehouseId,
+        command: InventoryCommand,
+        _: &Context,
+    ) -> Result<Vec<InventoryEvent>, InventoryRejection> {
+        use InventoryCommand as C;
+        match command {
+            C::Receive(c) => {
+                at_least_one(&c.sku, c.quantity)?;
+                let (sku, quantity, warehouse_id) = (c.sku, c.quantity, c.warehouse_id);
+                Ok(vec![InventoryEvent::StockReceived(StockReceived { sku, quantity, warehouse_id })])
+            }
+            C::Adjust(c) => self.adjust(c),
+            C::Reserve(c) => self.reserve(c),
+            C::Release(c) => self.release(c),
+            C::Ship(c) => self.ship(c),
+            C::Restock(c) => self.restock(c),
+        }
+    }
+
+    fn evolve(&mut self, event: &InventoryEvent) {
+        use InventoryEvent as E;
+        match event {
+            E::StockReceived(e) => self.add(&e.sku, e.quantity),
+            E::StockAdjusted(e) => self.add(&e.sku, e.quantity),
+            E::Reserved(e) => {
+                for item in &e.items {
+                    self.add(&item.sku, -item.quantity);
+                }
+                let items = e.items.iter().map(|item| Quantity { sku: item.sku.clone(), quantity: item.quantity });
+                self.orders.insert(e.order_id.clone(), Kept::Reserved(items.collect()));
+            }
+            E::ReservationFailed(e) => _ = self.orders.insert(e.order_id.clone(), Kept::Failed),
+            E::Released(e) => {
+                for item in &e.items {
+                    self.add(&item.sku, item.quantity);
+                }
+                self.orders.insert(e.order_id.clone(), Kept::Released);
+            }
+            E::StockShipped(e) => _ = self.orders.insert(e.order_id.clone(), Kept::Shipped),
+            E::StockReturned(e) => {
+                for item in &e.items {
+                    self.add(&item.sku, item.quantity);
+                }
+            }
+            E::LowStockDetected(_) | E::ReorderPlaced(_) => {}
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + 128 * (self.stock.len() + self.orders.len())
+    }
+}
+
+impl Warehouse {
+    fn add(&mut self, sku: &Sku, quantity: i64) {
+        match self.stock.get_mut(sku) {
+            Some(stock) => stock.available += quantity,
+            None => _ = self.stock.insert(sku.clone(), Stock { available: quantity }),
+        }
+    }
+
+    fn available(&self, sku: &Sku) -> i64 {
+        self.stock.get(sku).map_or(0, |stock| stock.available)
+    }
+
+    fn adjust(&self, adjust: AdjustStock) -> Result<Vec<InventoryEvent>, InventoryRejection> {
+        let available = self.available(&adjust.sku);
+        if available + adjust.quantity < 0 {
+            let (sku, wanted) = (adjust.sku, -adjust.quantity);
+            return Err(InventoryRejection::NotInStock { sku, available, wanted });
+        }
+        if adjust.quantity == 0 {
+            return Ok(vec![]);
+        }
+        let low = self.low(&adjust.sku, -adjust.quantity);
+        let (sku, quantity, reason) = (adjust.sku, adjust.quantity, adjust.reason);
+        let mut events = vec![InventoryEvent::StockAdjusted(StockAdjusted { sku, quantity, reason })];
+        events.extend(low);
+        Ok(events)
+    }
+
+    fn reserve(&self, reserve: ReserveStock) -> Result<Vec<InventoryEvent>, InventoryRejection> {
+        let order_id = reserve.order_id;
+        match self.orders.get(&order_id) {
+            Some(Kept::Released) => return Err(InventoryRejection::AlreadyReleased { order: order_id }),
+            Some(_) => return Ok(vec![]),
+            None => {}
+        }
+        let mut wanted: BTreeMap<&Sku, i64> = BTreeMap::new();
+        for item in &reserve.items {
+            at_least_one(&item.sku, item.quantity)?;
+            *wanted.entry(&item.sku).or_default() += item.quantity;
+        }
+        let short = wanted.iter().filter(|(sku, quantity)| self.available(sku) < **quantity);
+        let items: Vec<Shortage> = short
+            .map(|(sku, quantity)| Shortage {
+                sku: (*sku).clone(),
+                requested: *quantity,
+                available: self.available(sku),
+            })
+            .collect();
+        if !items.is_empty() {
+            let reason = "out_of_stock".to_owned();
+            return Ok(vec![InventoryEvent::ReservationFailed(ReservationFailed { order_id, items, reason })]);
+        }
+        let low: Vec<InventoryEvent> = wanted.iter().filter_map(|(sku, quantity)| self.low(sku, *quantity)).collect();
+        let numbered = (1..).zip(reserve.items);
+        let items: Vec<Reservation> = numbered
+            .map(|(line, item): (u32, Quantity)| Reservation {
+                sku: item.sku,
+                quantity: item.quantity,
+                reservation_id: ReservationId::from(format!("{order_id}/{line}")),
+            })
+            .collect();
+        let mut events = vec![InventoryEvent::Reserved(InventoryReserved { order_id, items })];
+        events.extend(low);
+        Ok(events)
+    }
+
+    fn release(&self, release: ReleaseStock) -> Result<Vec<InventoryEvent>, InventoryRejection> {
+        let (order_id, reason) = (release.order_id, release.reason);
+        let items = match self.orders.get(&order_id) {
+            Some(Kept::Released) => return Ok(vec![]),
+            Some(Kept::Shipped) => return Err(InventoryRejection::AlreadyShipped { order: order_id }),
+            Some(Kept::Reserved(items)) => items.clone(),
+            // Undone before it was done: noted, so that the late reservation is refused.
+            Some(Kept::Failed) | None => Vec::new(),
+        };
+        Ok(vec![InventoryEvent::Released(InventoryReleased { order_id, items, reason })])
+    }
+
+    fn ship(&self, ship: ShipStock) -> Result<Vec<InventoryEvent>, InventoryRejection> {
+        let order_id = ship.order_id;
+        match self.orders.get(&order_id) {
+            Some(Kept::Reserved(items)) => {
+                let items = items.clone();
+                Ok(vec![InventoryEvent::StockShipped(StockShipped { order_id, items })])
+            }
+            Some(Kept::Shipped) => Ok(vec![]),
+            _ => Err(InventoryRejection::NotReserved { order: order_id }),
+        }
+    }
+
+    fn restock(&self, restock: Restock) -> Result<Vec<InventoryEvent>, InventoryRejection> {
+        let (order_id, items) = (restock.order_id, restock.items);
+        for item in &items {
+            at_least_one(&item.sku, item.quantity)?;
+        }
+        match self.orders.get(&order_id) {
+            Some(Kept::Shipped) => Ok(vec![InventoryEvent::StockReturned(StockReturned { order_id, items })]),
+            _ => Err(InventoryRejection::NotShipped { order: order_id }),
+        }
+    }
+
+    /// Whether taking so many crosses the threshold; once per crossing.
+    fn low(&self, sku: &Sku, taken: i64) -> Option<InventoryEvent> {
+        let before = self.available(sku);
+        let left = before - taken;
+        (before > LOW_STOCK && left <= LOW_STOCK).then(|| {
+            let (sku, current_quantity, threshold) = (sku.clone(), left, LOW_STOCK);
+            InventoryEvent::LowStockDetected(LowStockDetected { sku, current_quantity, threshold })
+        })
+    }
+}
+
+fn at_least_one(sku: &Sku, quantity: i64) -> Result<(), InventoryRejection> {
+    if quantity < 1 {
+        return Err(InventoryRejection::BadQuantity { sku: sku.clone(), quantity });
+    }
+    Ok(())
+}

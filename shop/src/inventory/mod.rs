@@ -1,0 +1,19 @@
+//! The inventory room: what lies in the warehouses, and for whom it is kept.
+
+pub mod decider;
+pub mod http;
+pub mod reactions;
+pub mod views;
+
+use factum::prelude::*;
+
+/// The inventory service.
+pub fn service() -> Service {
+    Service::new("inventory")
+        .source("inventory-service")
+        .decider::<decider::Warehouse>()
+        .react("follow-orders", reactions::follow_orders)
+        .react("reorder", reactions::reorder)
+        .owns("reorder")
+        .view(1, views::stock)
+}

@@ -1,0 +1,35 @@
+//! What the warehouse does when others say something.
+
+use factum::prelude::*;
+
+use crate::contracts::{
+    inventory::{LowStockDetected, ReorderPlaced, Restock, ShipStock},
+    order::{OrderReturned, OrderShipped},
+};
+
+/// How many units a reorder asks for.
+const REORDER_UNITS: i64 = 100;
+
+/// What of an order moves goods.
+#[derive(Event)]
+#[allow(missing_docs, reason = "each variant holds the type that its name says")]
+pub enum Moved {
+    Shipped(OrderShipped),
+    Returned(OrderReturned),
+}
+
+/// Shipped goods leave the books, returned ones come back.
+pub fn follow_orders(event: &Recorded<Moved>, fx: &mut Effects) {
+    match &event.data {
+        Moved::Shipped(e) => fx.send(ShipStock { order_id: e.order_id.clone(), warehouse_id: None }),
+        Moved::Returned(e) => {
+            fx.send(Restock { order_id: e.order_id.clone(), items: e.items.clone(), warehouse_id: None });
+        }
+    }
+}
+
+/// What runs short is ordered again.
+pub fn reorder(event: &Recorded<LowStockDetected>, fx: &mut Effects) {
+    let reorder = ReorderPlaced { sku: event.sku.clone(), quantity: REORDER_UNITS, supplier: None };
+    fx.emit("reorder", &event.sku, reorder);
+}

@@ -1,0 +1,16 @@
+//! The shop: services that run the whole life of an order on Factum. One room per service; rooms know each other only by
+//! [`contracts`].
+
+#[path = "../contracts/mod.rs"]
+pub mod contracts;
+
+pub mod catalog;
+pub mod customer;
+pub mod fraud;
+pub mod inventory;
+pub mod order;
+pub mod payment;
+pub mod shipping;
+
+pub mod import;
+pub mod money;

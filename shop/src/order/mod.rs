@@ -1,0 +1,24 @@
+//! The order room: orders from the first click to the last return, and the process that fulfils them.
+
+pub mod decider;
+pub mod http;
+pub mod pricing;
+pub mod reactions;
+pub mod saga;
+pub mod views;
+
+use factum::prelude::*;
+
+/// The order service.
+pub fn service() -> Service {
+    Service::new("order")
+        .source("order-service")
+        .decider::<decider::Order>()
+        .decider::<decider::Credit>()
+        .saga(saga::fulfilment())
+        .folding(reactions::contacts())
+        .view(1, views::orders)
+        .view(1, views::order_lines)
+        .view(1, views::prices)
+        .view(1, views::order_customers)
+}

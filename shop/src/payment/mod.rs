@@ -1,0 +1,20 @@
+//! The payment room: money that is held, taken and given back.
+
+pub mod decider;
+pub mod gateway;
+pub mod http;
+pub mod reactions;
+pub mod views;
+
+use factum::prelude::*;
+
+/// The payment service, over a provider.
+pub fn service(provider: gateway::Provider) -> Service {
+    Service::new("payment")
+        .source("payment-service")
+        .decider::<decider::Payment>()
+        .react("ask-provider", reactions::ask_provider)
+        .react("give-back", reactions::give_back)
+        .call(gateway::call(provider))
+        .view(1, views::payments)
+}
