@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-fn main() {}
-=======
 //! Figures of the adapters, one JSON line each: `cargo run --release --example figures [directory]`. Nothing is asserted.
 //!
 //! The directory decides what disk is measured; a temporary one is made in it (or in the system's place for such).
@@ -293,4 +290,3 @@ fn queries(reader: &dyn RowReader, size: usize) -> Outcome {
     }
     Ok(())
 }
->>>>>>> adapters
