@@ -12,6 +12,7 @@ pub mod order;
 pub mod payment;
 pub mod shipping;
 
+pub mod check;
 pub mod import;
 pub mod money;
 pub mod report;

@@ -3,6 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use factum_core::{
+    cell::CellKind,
     envelope::{Kind, Recorded, Stored},
     error::{HandlerError, StoreError},
     id::MessageId,
@@ -94,6 +95,22 @@ impl Archive {
         self.reader.stream(stream, StreamVersion(0))
     }
 
+    /// What is still to come: unread messages, timers, open calls.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the log cannot be read.
+    pub fn under_way(&self) -> Result<UnderWay, StoreError> {
+        let cursors = self.reader.cells(CellKind::Cursor)?;
+        let engine = cursors.iter().find(|cell| cell.key.name == "engine");
+        let cursor: Position = engine.and_then(|cell| serde_json::from_slice(&cell.value).ok()).unwrap_or_default();
+        let timers = self.reader.cells(CellKind::Timer)?.into_iter();
+        Ok(UnderWay {
+            unread: self.head().0.saturating_sub(cursor.0),
+            timers: timers.filter_map(|cell| Some(cell.key.name.rsplit_once('/')?.0.to_owned())).collect(),
+            calls: self.reader.cells(CellKind::Call)?.len(),
+        })
+    }
+
     /// The messages of business transactions, in the order of the log.
     ///
     /// # Errors
@@ -107,6 +124,29 @@ impl Archive {
             Ok(())
         })?;
         Ok(found)
+    }
+}
+
+/// What a log says is still to come.
+#[derive(Clone, Debug, Default)]
+pub struct UnderWay {
+    /// Messages that the engine has not handled yet.
+    pub unread: u64,
+    /// Streams that wait for a timer.
+    pub timers: std::collections::BTreeSet<String>,
+    /// Calls without an answer.
+    pub calls: usize,
+}
+
+impl UnderWay {
+    /// Whether nothing is under way but timers.
+    pub fn is_quiet(&self) -> bool {
+        self.unread == 0 && self.calls == 0
+    }
+
+    /// Whether something may still happen to a stream: a timer of its own, or anything that is not handled yet.
+    pub fn touches(&self, stream: &str) -> bool {
+        !self.is_quiet() || self.timers.contains(stream)
     }
 }
 

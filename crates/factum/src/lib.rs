@@ -8,7 +8,7 @@ mod rows;
 mod wiring;
 
 pub use app::{App, AppBuilder, Execution, OpenError, Together};
-pub use archive::Archive;
+pub use archive::{Archive, UnderWay};
 pub use factum_core::{
     call, commit, decider, envelope, error, id, money, payload, ports, reaction, rejection, row, saga, service, stream,
     view,

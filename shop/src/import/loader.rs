@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
@@ -54,7 +55,9 @@ pub struct Outcome {
     /// Rows that could not be read.
     pub unreadable: Vec<super::Unreadable>,
     /// How long this run took.
-    pub took: std::time::Duration,
+    pub took: Duration,
+    /// How long each invoice of this run took to be durably accepted, shortest first.
+    pub accepted: Vec<Duration>,
 }
 
 /// A shop on data time, for imports.
@@ -95,8 +98,8 @@ pub async fn import(
 /// # Errors
 /// As [`import`].
 pub async fn run(app: &App, file: &File, settings: &Settings, progress: &dyn Fn(u64, u64)) -> anyhow::Result<Outcome> {
-    let started = std::time::Instant::now();
-    let mut journal = read_journal(app, &file.digest)?;
+    let started = Instant::now();
+    let journal = read_journal(app, &file.digest)?;
     let before = journal.count() as u64;
     if let Some(first) = file.invoices.first() {
         app.advance(first.at);
@@ -112,11 +115,12 @@ pub async fn run(app: &App, file: &File, settings: &Settings, progress: &dyn Fn(
     let plan = Plan::of(file);
     let loader = Loader { app, file, plan };
     let mut through = 0;
+    let mut accepted = Vec::new();
     let mut returns = BTreeMap::new();
     for (day, invoices) in by_day(&file.invoices) {
         loader.until(day, &mut returns).await?;
         let fresh: Vec<&Invoice> = invoices.iter().copied().filter(|invoice| !journal.has(&invoice.number)).collect();
-        try_join_all(fresh.iter().map(|invoice| loader.hand_in(invoice))).await?;
+        accepted.extend(try_join_all(fresh.iter().map(|invoice| loader.hand_in(invoice))).await?);
         for invoice in &invoices {
             if let Some(credit) = loader.plan.credits.get(&invoice.number) {
                 schedule(&mut returns, invoice, credit);
@@ -129,11 +133,11 @@ pub async fn run(app: &App, file: &File, settings: &Settings, progress: &dyn Fn(
     loader.until(Timestamp::MAX, &mut returns).await?;
     if !journal.is_finished() {
         loader.finish().await?;
-        journal = Journal::default();
     }
-    drop(journal);
     app.rest().await?;
-    Ok(Outcome { invoices: file.numbers, before, unreadable: file.unreadable.clone(), took: started.elapsed() })
+    accepted.sort_unstable();
+    let (unreadable, took) = (file.unreadable.clone(), started.elapsed());
+    Ok(Outcome { invoices: file.numbers, before, unreadable, took, accepted })
 }
 
 /// What the whole file says, known before the first invoice is handed in.
@@ -254,8 +258,9 @@ impl Loader<'_> {
         Ok(messages.iter().any(|stored| matches!(stored.type_name(), "order.cancelled" | "order.rejected")))
     }
 
-    /// One invoice, in one commit.
-    async fn hand_in(&self, invoice: &Invoice) -> anyhow::Result<()> {
+    /// One invoice, in one commit; answers how long it took to be durable.
+    async fn hand_in(&self, invoice: &Invoice) -> anyhow::Result<Duration> {
+        let started = Instant::now();
         let together = self.first_sights(self.app.together(), invoice)?;
         let together = match &invoice.kind {
             Kind::Order { lines } => together.add(&order(invoice, lines)?, invoice.at),
@@ -281,7 +286,7 @@ impl Loader<'_> {
             unreadable: self.plan.unreadable.get(&invoice.number).cloned().unwrap_or_default(),
         };
         match together.add(&take, invoice.at).execute().await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(started.elapsed()),
             Err(ExecuteError::Rejected(refused)) if refused.code == "order_exists" => bail!(
                 "invoice {} is in this directory already, from another file: import into a fresh directory",
                 invoice.number

@@ -41,16 +41,22 @@ pub struct OrderRow {
 
 /// Every event of an order changes its row.
 pub fn orders(rows: &mut Rows<OrderRow>, event: &Recorded<OrderEvent>) {
-    use OrderEvent as E;
-    use OrderStatus as S;
     match &event.data {
-        E::Created(e) => rows.put(OrderRow {
-            order_id: e.order_id.clone(),
-            customer_id: e.customer_id.clone(),
-            item_count: goods(&e.items).iter().map(|item| item.quantity).sum(),
-            total_amount: e.total,
-            status: S::PendingValidation,
-            created_at: event.at(),
+        OrderEvent::Created(created) => rows.put(OrderRow::of(created, event.at())),
+        later => _ = rows.update(order_of(later), |row| row.take(later)),
+    }
+}
+
+impl OrderRow {
+    /// A new order.
+    pub fn of(created: &OrderCreated, at: Timestamp) -> Self {
+        Self {
+            order_id: created.order_id.clone(),
+            customer_id: created.customer_id.clone(),
+            item_count: goods(&created.items).iter().map(|item| item.quantity).sum(),
+            total_amount: created.total,
+            status: OrderStatus::PendingValidation,
+            created_at: at,
             estimated_delivery: None,
             delivered_at: None,
             payment_id: None,
@@ -59,83 +65,91 @@ pub fn orders(rows: &mut Rows<OrderRow>, event: &Recorded<OrderEvent>) {
             reason: None,
             invalid_items: None,
             contact: None,
-            country: e.shipping_address.as_ref().map(|address| address.country.clone()),
+            country: created.shipping_address.as_ref().map(|address| address.country.clone()),
             returned_amount: None,
             status_before_hold: None,
-        }),
-        E::Validated(e) => to(rows, &e.order_id, S::Validated),
-        E::Rejected(e) => {
-            _ = rows.update(&e.order_id, |row| {
-                row.status = S::Rejected;
-                row.reason = Some(e.reason.clone());
-                row.invalid_items = Some(e.invalid_items.clone());
-            })
         }
-        E::Updated(e) => {
-            _ = rows.update(&e.order_id, |row| {
+    }
+
+    /// Takes a later event in.
+    pub fn take(&mut self, event: &OrderEvent) {
+        use OrderEvent as E;
+        use OrderStatus as S;
+        match event {
+            E::Created(_) => {}
+            E::Validated(_) => self.status = S::Validated,
+            E::Rejected(e) => {
+                self.status = S::Rejected;
+                self.reason = Some(e.reason.clone());
+                self.invalid_items = Some(e.invalid_items.clone());
+            }
+            E::Updated(e) => {
                 if let Some(contact) = &e.contact {
-                    row.contact = Some(contact.clone());
+                    self.contact = Some(contact.clone());
                 }
                 if let Some(address) = &e.shipping_address {
-                    row.country = Some(address.country.clone());
+                    self.country = Some(address.country.clone());
                 }
-            })
-        }
-        E::StockReserved(e) => to(rows, &e.order_id, S::Reserved),
-        E::Confirmed(e) => to(rows, &e.order_id, S::Confirmed),
-        E::Paid(e) => {
-            _ = rows.update(&e.order_id, |row| {
-                row.status = S::Paid;
-                row.payment_id = Some(e.payment_id.clone());
-            })
-        }
-        E::Held(e) => {
-            _ = rows.update(&e.order_id, |row| {
-                row.status_before_hold = Some(row.status);
-                row.status = S::Held;
-                row.reason = Some(e.reason.clone());
-            })
-        }
-        E::HoldReleased(e) => {
-            _ = rows.update(&e.order_id, |row| {
-                row.status = row.status_before_hold.take().unwrap_or_default();
-                row.reason = None;
-            })
-        }
-        E::ReleasedForShipping(e) => to(rows, &e.order_id, S::ReadyForShipping),
-        E::Shipped(e) => {
-            _ = rows.update(&e.order_id, |row| {
-                row.status = S::Shipped;
-                row.carrier = Some(e.carrier.clone());
-                row.tracking_number = Some(e.tracking_number.clone());
-                row.estimated_delivery = e.estimated_delivery;
-            })
-        }
-        E::Delivered(e) => {
-            _ = rows.update(&e.order_id, |row| {
-                row.status = S::Delivered;
-                row.delivered_at = Some(e.delivered_at);
-            })
-        }
-        E::Cancelled(e) => {
-            _ = rows.update(&e.order_id, |row| {
-                row.status = S::Cancelled;
-                row.reason = Some(e.reason.clone());
-            })
-        }
-        E::Returned(e) => {
-            _ = rows.update(&e.order_id, |row| {
-                row.status = S::Returned;
-                row.reason = Some(e.reason.clone());
-                let before = row.returned_amount.as_ref().map_or(0, |amount| amount.amount);
-                row.returned_amount = Some(Money { amount: before + e.amount.amount, ..e.amount });
-            })
+            }
+            E::StockReserved(_) => self.status = S::Reserved,
+            E::Confirmed(_) => self.status = S::Confirmed,
+            E::Paid(e) => {
+                self.status = S::Paid;
+                self.payment_id = Some(e.payment_id.clone());
+            }
+            E::Held(e) => {
+                self.status_before_hold = Some(self.status);
+                self.status = S::Held;
+                self.reason = Some(e.reason.clone());
+            }
+            E::HoldReleased(_) => {
+                self.status = self.status_before_hold.take().unwrap_or_default();
+                self.reason = None;
+            }
+            E::ReleasedForShipping(_) => self.status = S::ReadyForShipping,
+            E::Shipped(e) => {
+                self.status = S::Shipped;
+                self.carrier = Some(e.carrier.clone());
+                self.tracking_number = Some(e.tracking_number.clone());
+                self.estimated_delivery = e.estimated_delivery;
+            }
+            E::Delivered(e) => {
+                self.status = S::Delivered;
+                self.delivered_at = Some(e.delivered_at);
+            }
+            E::Cancelled(e) => {
+                self.status = S::Cancelled;
+                self.reason = Some(e.reason.clone());
+            }
+            E::Returned(e) => {
+                self.status = S::Returned;
+                self.reason = Some(e.reason.clone());
+                let before = self.returned_amount.map_or(0, |amount| amount.amount);
+                self.returned_amount = Some(Money { amount: before + e.amount.amount, ..e.amount });
+            }
         }
     }
 }
 
-fn to(rows: &mut Rows<OrderRow>, order: &OrderId, status: OrderStatus) {
-    rows.update(order, |row| row.status = status);
+/// The order that an event is about.
+pub fn order_of(event: &OrderEvent) -> &OrderId {
+    use OrderEvent as E;
+    match event {
+        E::Created(e) => &e.order_id,
+        E::Validated(e) => &e.order_id,
+        E::Rejected(e) => &e.order_id,
+        E::Updated(e) => &e.order_id,
+        E::StockReserved(e) => &e.order_id,
+        E::Confirmed(e) => &e.order_id,
+        E::Paid(e) => &e.order_id,
+        E::Held(e) => &e.order_id,
+        E::HoldReleased(e) => &e.order_id,
+        E::ReleasedForShipping(e) => &e.order_id,
+        E::Shipped(e) => &e.order_id,
+        E::Delivered(e) => &e.order_id,
+        E::Cancelled(e) => &e.order_id,
+        E::Returned(e) => &e.order_id,
+    }
 }
 
 /// The lines of an order; they never change, so they stand apart from what does.

@@ -253,7 +253,9 @@ impl Engine {
 
     fn run_timer(&mut self, run: &mut Run<'_>, id: ConsumerId, name: &str, timer: &Timer) -> Result<(), HandlerError> {
         // A timer is a fresh start: what comes of it is no deeper than what an input causes.
-        let origin = Origin { at: timer.due, depth: 0, ..Origin::of(&timer.command.envelope) };
+        // The command itself is not stored: what follows from it names as its cause the message that set the timer.
+        let set_by = timer.command.envelope.causation_id.clone().unwrap_or_else(|| timer.command.envelope.id.clone());
+        let origin = Origin { id: set_by, at: timer.due, depth: 0, ..Origin::of(&timer.command.envelope) };
         let sender = name.split('/').next().unwrap_or_default();
         match run.registry.consumer(id).handler {
             Handler::Saga(_) => {
@@ -280,7 +282,7 @@ impl Engine {
         let key = cause.envelope.partition_key.clone();
         let message = self.message(Kind::Command, command, &origin, &run.registry.service(id).source, &key);
         run.local.cells.push((call.clone(), None));
-        let origin = Origin { id: message.envelope.id.clone(), depth: message.envelope.depth, ..origin };
+        // The answer itself is not stored: what follows from it names the call as its cause.
         self.run_command(run, id, &message, "", &origin)
     }
 

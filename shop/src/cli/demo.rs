@@ -1,0 +1,53 @@
+//! The demo: 2,000 real invoices through the shop, with some payments declined, and what became of them.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, bail};
+use factum::Archive;
+use shop::{
+    check,
+    import::loader::{self, Settings},
+    report,
+};
+
+use super::{progress::Bar, story, summary};
+
+/// Chen, D. (2015). Online Retail [Dataset]. UCI Machine Learning Repository. https://doi.org/10.24432/C5BW33. CC BY 4.0.
+const INVOICES: &[u8] = include_bytes!("../../data/online_retail_first_2000_invoices.csv.zst");
+const FILE: &str = "online_retail_first_2000_invoices.csv.zst";
+const MARK: &str = "DEMO";
+const MARK_TEXT: &str = "`shop demo` made this directory and replaces it when it runs again.\n";
+
+/// Runs the demo.
+pub async fn demo(data: &Path, declines: f64) -> anyhow::Result<()> {
+    prepare(data)?;
+    println!("Running 2,000 real invoices of a gift shop (December 2010) through seven services on one embedded log.");
+    println!("Every event is synced to disk before anybody hears of it; one payment in ten is declined and undone.\n");
+    let bar = Bar::new();
+    let settings = Settings { declines, shuffle: None };
+    let outcome = loader::import(&data.join(FILE), data, &settings, &|done, of| bar.set(done, of)).await?;
+    bar.done();
+    let archive = Archive::open(data)?;
+    let report = report::report(&archive)?;
+    print!("{}", summary::outcome(&outcome, data));
+    print!("{}", summary::report(&report));
+    print!("{}", summary::findings(&check::check(&archive)?));
+    print!("{}", story::one(&archive)?);
+    print!("{}", summary::next(data));
+    Ok(())
+}
+
+fn prepare(data: &Path) -> anyhow::Result<()> {
+    let is_empty = !data.exists() || fs::read_dir(data)?.next().is_none();
+    if !is_empty && !data.join(MARK).exists() {
+        bail!("{} was not made by the demo, so it is left alone: give another place with --data", data.display());
+    }
+    if data.exists() && !is_empty {
+        fs::remove_dir_all(data)
+            .with_context(|| format!("the earlier demo in {} cannot be removed", data.display()))?;
+    }
+    fs::create_dir_all(data).with_context(|| format!("{} cannot be made", data.display()))?;
+    fs::write(data.join(MARK), MARK_TEXT)?;
+    fs::write(data.join(FILE), INVOICES)?;
+    Ok(())
+}

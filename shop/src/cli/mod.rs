@@ -1,0 +1,242 @@
+//! What the `shop` command understands.
+
+mod demo;
+mod progress;
+mod story;
+mod summary;
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Context, bail};
+use clap::{Parser, Subcommand};
+use factum::{Archive, prelude::*};
+use jiff::{civil, tz::TimeZone};
+use shop::{
+    check,
+    import::{
+        journal::ImportEvent,
+        loader::{self, Settings},
+    },
+    report,
+    serve::{Serve, serve},
+};
+
+const LEARN: &str = "\
+Start here:
+  shop demo                                  import 2,000 real invoices and see what became of them
+  shop serve --data demo-data                then take orders over HTTP on the same data
+  shop history 536365 --data demo-data       the whole story of one order, across all services
+
+A data directory holds a log (the truth) and rows (rebuilt from it at will). One process writes it at a time;
+report, check, history and at only read, also beside a running `serve`.";
+
+/// A shop on Factum: orders run from the first click to the last return.
+#[derive(Debug, Parser)]
+#[command(name = "shop", version, about, after_help = LEARN, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to log: error, warn, info, debug, or a filter such as `factum_runtime=debug`.
+    #[arg(long, global = true, default_value = "error", value_name = "FILTER")]
+    log: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Import 2,000 real invoices into `demo-data/` and tell what became of them.
+    Demo {
+        /// Where to; replaced if it is an earlier demo's, refused if it is anything else.
+        #[arg(long, default_value = "demo-data", value_name = "DIR")]
+        data: PathBuf,
+        /// The share of payments that the simulated provider declines, so that undoing can be seen.
+        #[arg(long, default_value = "0.1", value_name = "SHARE", value_parser = share)]
+        declines: f64,
+    },
+    /// Run a file of real invoices through the whole shop, on the data's own time.
+    ///
+    /// It can be killed at any moment and started again: it goes on where it was.
+    Import {
+        /// Invoice rows as CSV, or zstd of it: InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// The data directory; made if it is missing.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// The share of payments that the simulated provider declines, from 0 to 1.
+        #[arg(long, default_value = "0", value_name = "SHARE", value_parser = share)]
+        declines: f64,
+        /// Interleave deliveries at random by this seed, keeping only the order that is promised. The result is the same.
+        #[arg(long, value_name = "SEED")]
+        shuffle: Option<u64>,
+    },
+    /// Take orders over HTTP.
+    Serve {
+        /// The data directory; made if it is missing.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// Where to listen; only this machine's own addresses.
+        #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+        listen: SocketAddr,
+        /// How long the simulated carrier's day takes, such as 24h, 10s or 500ms.
+        #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = duration)]
+        day: Duration,
+    },
+    /// Count what a shop did: orders, money, stock.
+    Report {
+        /// The data directory.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// As JSON, money in pence.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check that nothing is lost, doubled or half done: orders, sagas, money, stock. Exit code 1 if anything is.
+    Check {
+        /// The data directory.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show an order's stream, and everything that followed from it in all services, as a tree.
+    History {
+        /// The order's id.
+        #[arg(value_name = "ORDER")]
+        order: String,
+        /// The data directory.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// As JSON, one message a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show an order as it was at a time.
+    At {
+        /// The order's id.
+        #[arg(value_name = "ORDER")]
+        order: String,
+        /// Such as 2010-12-03, 2010-12-03T10:30 or 2010-12-03T10:30:00Z; UTC if it does not say.
+        #[arg(value_name = "TIME", value_parser = time)]
+        time: Timestamp,
+        /// The data directory.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+    },
+}
+
+/// Carries a command out.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&cli.log)
+        .with_context(|| format!("`{}` is no log filter: use error, warn, info or debug", cli.log))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match cli.command {
+        Command::Demo { data, declines } => interruptible(demo::demo(&data, declines)),
+        Command::Import { file, data, declines, shuffle } => {
+            interruptible(import(file, data, Settings { declines, shuffle }))
+        }
+        Command::Serve { data, listen, day } => {
+            refuse_unfinished(&data)?;
+            runtime()?.block_on(serve(Serve { data, listen, day }))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Report { data, json } => {
+            let report = report::report(&Archive::open(&data)?)?;
+            if json {
+                println!("{}", serde_json::to_string_pretty(&report)?);
+            } else {
+                print!("{}", summary::report(&report));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check { data, json } => {
+            let findings = check::check(&Archive::open(&data)?)?;
+            if json {
+                println!("{}", serde_json::to_string_pretty(&findings)?);
+            } else {
+                print!("{}", summary::findings(&findings));
+            }
+            Ok(if findings.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::History { order, data, json } => {
+            print!("{}", story::history(&Archive::open(&data)?, &order, json)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::At { order, time, data } => {
+            print!("{}", story::at(&Archive::open(&data)?, &order, time)?);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn import(file: PathBuf, data: PathBuf, settings: Settings) -> anyhow::Result<()> {
+    let bar = progress::Bar::new();
+    let outcome = loader::import(&file, &data, &settings, &|done, of| bar.set(done, of)).await?;
+    bar.done();
+    print!("{}", summary::outcome(&outcome, &data));
+    Ok(())
+}
+
+/// Runs a command until it is through or Ctrl-C; what was committed stands.
+fn interruptible(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    runtime()?.block_on(async {
+        tokio::select! {
+            done = work => done.map(|()| ExitCode::SUCCESS),
+            _ = tokio::signal::ctrl_c() => {
+                eprintln!("\nstopped; start the same command again to go on where it was");
+                Ok(ExitCode::from(130))
+            }
+        }
+    })
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Runtime::new().context("the async runtime could not be started")
+}
+
+/// A shop whose import was interrupted lives on data time: it must not meet the present in between.
+fn refuse_unfinished(data: &std::path::Path) -> anyhow::Result<()> {
+    if !data.join("log").exists() {
+        return Ok(());
+    }
+    let unfinished =
+        Archive::open(data)?.fold::<ImportEvent, Option<String>>(None, |open, event| match &event.data {
+            ImportEvent::Started(started) => *open = Some(started.file.clone()),
+            ImportEvent::Imported(_) => {}
+            ImportEvent::Finished(_) => *open = None,
+        })?;
+    if let Some(file) = unfinished {
+        bail!(
+            "the import of {file} into {} is not finished: run `shop import {file} --data {}` again first",
+            data.display(),
+            data.display()
+        );
+    }
+    Ok(())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("use a number from 0 (none) to 1 (all), such as 0.1".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let problem = || "use a duration such as 24h, 10s or 500ms".to_owned();
+    let span: jiff::SignedDuration = text.parse().map_err(|_| problem())?;
+    let duration = Duration::try_from(span).map_err(|_| problem())?;
+    if duration.is_zero() || duration > Duration::from_secs(30 * 86_400) {
+        return Err("use a duration of more than nothing and at most 30 days".to_owned());
+    }
+    Ok(duration)
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    let problem = || "use a time such as 2010-12-03, 2010-12-03T10:30 or 2010-12-03T10:30:00Z".to_owned();
+    let time: civil::DateTime = text.parse().map_err(|_| problem())?;
+    Ok(time.to_zoned(TimeZone::UTC).map_err(|_| problem())?.timestamp())
+}
