@@ -12,5 +12,8 @@ pub mod order;
 pub mod payment;
 pub mod shipping;
 
+pub mod http;
 pub mod import;
 pub mod money;
+pub mod serve;
+pub mod services;

@@ -31,7 +31,8 @@ pub enum IndexValue {
 
 impl IndexValue {
     /// The index value of a field: strings (and unit variants of enums) as text, integers and booleans as integers,
-    /// anything else as its JSON text.
+    /// anything else as its JSON text. Times (RFC 3339 in UTC) get all nine digits of their fraction, so that they sort
+    /// as times.
     pub fn of<T: Serialize + ?Sized>(field: &T) -> Self {
         match serde_json::to_value(field) {
             Ok(serde_json::Value::Null) | Err(_) => Self::Null,
@@ -42,6 +43,28 @@ impl IndexValue {
                 None => Self::Text(number.to_string()),
             },
             Ok(other) => Self::Text(other.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_compare_as_times_whatever_their_fraction() {
+        let times = ["2011-01-01T00:00:00Z", "2011-01-01T00:00:00.1Z", "2011-01-01T00:00:00.123456Z"];
+        let indexed = times.map(|time| IndexValue::of(&time.parse::<jiff::Timestamp>().unwrap()));
+        assert!(indexed.is_sorted(), "{indexed:?}");
+        assert_eq!(IndexValue::of("2011-01-01T00:00:00.1Z"), indexed[1]);
+    }
+
+    #[test]
+    fn texts_that_only_look_like_times_stay_as_they_are() {
+        for text in
+            ["", "Z", "2011-01-01T00:00:00.Z", "2011-01-01T00:00:00+00Z", "1234-12345T123456789Z", "🦀🦀🦀🦀🦀Z"]
+        {
+            assert_eq!(IndexValue::of(text), IndexValue::Text(text.to_owned()));
         }
     }
 }
