@@ -36,7 +36,7 @@ impl IndexValue {
     pub fn of<T: Serialize + ?Sized>(field: &T) -> Self {
         match serde_json::to_value(field) {
             Ok(serde_json::Value::Null) | Err(_) => Self::Null,
-            Ok(serde_json::Value::String(text)) => Self::Text(text),
+            Ok(serde_json::Value::String(text)) => Self::Text(sortable(text)),
             Ok(serde_json::Value::Bool(flag)) => Self::Integer(i64::from(flag)),
             Ok(serde_json::Value::Number(number)) => match number.as_i64() {
                 Some(integer) => Self::Integer(integer),
@@ -44,6 +44,24 @@ impl IndexValue {
             },
             Ok(other) => Self::Text(other.to_string()),
         }
+    }
+}
+
+/// As texts, times sort only if their fractions are equally long: `00.1Z` would stand behind `00.12Z`.
+fn sortable(text: String) -> String {
+    const SECONDS: &[u8] = b"0000-00-00T00:00:00";
+    let bytes = text.as_bytes();
+    let (Some((head, rest)), true) = (bytes.split_at_checked(SECONDS.len()), text.ends_with('Z')) else { return text };
+    let fits = |(byte, shape): (&u8, &u8)| if *shape == b'0' { byte.is_ascii_digit() } else { byte == shape };
+    if !head.iter().zip(SECONDS).all(fits) {
+        return text;
+    }
+    match &rest[..rest.len().saturating_sub(1)] {
+        [] => format!("{}.000000000Z", &text[..SECONDS.len()]),
+        [b'.', digits @ ..] if (1..9).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) => {
+            format!("{}{}Z", &text[..text.len() - 1], &"000000000"[digits.len()..])
+        }
+        _ => text,
     }
 }
 
