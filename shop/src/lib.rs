@@ -15,5 +15,6 @@ pub mod shipping;
 pub mod http;
 pub mod import;
 pub mod money;
+pub mod report;
 pub mod serve;
 pub mod services;

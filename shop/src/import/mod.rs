@@ -10,6 +10,8 @@
 pub mod demand;
 pub mod file;
 pub mod invoice;
+pub mod journal;
+pub mod loader;
 pub mod returns;
 mod row;
 

@@ -1,6 +1,7 @@
 //! Requests as they come: malformed ones, repeated ones, lists, and what each room answers.
 
 use axum::{body::Body, http::Method};
+use factum::memory::Memory;
 use serde_json::{Value, json};
 
 use crate::shop::{Headers, Shop};
@@ -120,6 +121,18 @@ async fn the_same_key_and_body_get_the_first_receipt() {
     shop.post_as("key-1", "/orders", &tea(3)).await.refuses(409, "id_reused", "another body");
     assert_ne!(shop.post_as("key-2", "/orders", &tea(2)).await.order(), order);
     assert_ne!(shop.post("/orders", &tea(2)).await.order(), shop.post("/orders", &tea(2)).await.order());
+}
+
+#[tokio::test]
+async fn a_restart_forgets_no_key() {
+    let log = Memory::new();
+    let shop = Shop::stocked(log.clone()).await;
+    let (body, other) = (tea(2), tea(1));
+    let (first, _) = tokio::join!(shop.post_as("key-1", "/orders", &body), shop.post("/orders", &other));
+    shop.app.stop().await;
+    let again = Shop::over(log).await.post_as("key-1", "/orders", &tea(2)).await;
+    assert_eq!((again.status, &again.body), (202, &first.body));
+    assert_eq!(again.header("factum-position"), first.header("factum-position"));
 }
 
 #[tokio::test]

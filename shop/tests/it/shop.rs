@@ -5,7 +5,7 @@ use axum::{
     body::Body,
     http::{HeaderMap, Method, Request},
 };
-use factum::{envelope::Kind, ports::Scan, prelude::*, stream::Position};
+use factum::{envelope::Kind, memory::Memory, ports::Scan, prelude::*, stream::Position};
 use serde_json::{Value, json};
 use shop::services::{Options, services};
 use std::time::Duration;
@@ -58,12 +58,12 @@ pub struct Headers<'a>(pub &'a [(&'a str, &'a str)]);
 impl Shop {
     /// Tea at 2.55 and cups at 0.135, a hundred thousand of each.
     pub async fn open() -> Self {
-        let settings = Options { declines: 0.0, hold_suspicious: true, day: DAY, latency: Duration::ZERO };
-        let builder = services(&settings).into_iter().fold(App::in_memory().on_data_time(), factum::AppBuilder::with);
-        let app = builder.start().await.unwrap();
-        app.advance(start());
-        let router = factum::http::guarded(shop::http::router(app.clone()));
-        let shop = Self { app, router };
+        Self::stocked(Memory::new()).await
+    }
+
+    /// The same, over a log that outlives it.
+    pub async fn stocked(log: Memory) -> Self {
+        let shop = Self::over(log).await;
         for (sku, price) in [("TEA", "2.55"), ("CUP", "0.135")] {
             let product = json!({ "name": sku.to_lowercase(), "price": price });
             assert_eq!(shop.put(&format!("/products/{sku}"), &product).await.status, 200);
@@ -72,6 +72,16 @@ impl Shop {
         }
         shop.app.rest().await.unwrap();
         shop
+    }
+
+    /// A shop over what a log holds.
+    pub async fn over(log: Memory) -> Self {
+        let settings = Options { declines: 0.0, hold_suspicious: true, day: DAY, latency: Duration::ZERO };
+        let builder = services(&settings).into_iter().fold(App::over(log).on_data_time(), factum::AppBuilder::with);
+        let app = builder.start().await.unwrap();
+        app.advance(start());
+        let router = factum::http::guarded(shop::http::router(app.clone()));
+        Self { app, router }
     }
 
     /// Sends a request as it is.

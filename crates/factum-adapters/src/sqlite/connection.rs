@@ -44,6 +44,8 @@ pub(super) fn writer(path: &Path) -> Result<Connection, RowError> {
         // Upserts at random keys touch many pages: 64 MiB of them are kept, and a log of as much at rest.
         connection.pragma_update(None, "cache_size", -65_536)?;
         connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+        // Pages that many batches change are copied into the file once, not once a batch: measured a third faster.
+        connection.pragma_update(None, "wal_autocheckpoint", 16_000)?;
         connection.pragma_update(None, "application_id", APPLICATION)?;
         connection.pragma_update(None, "user_version", LAYOUT)?;
         connection.execute_batch(TABLES)?;

@@ -2,4 +2,5 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test subjects and helpers are tests too")]
 
 mod embedded;
+mod faults;
 mod sqlite;

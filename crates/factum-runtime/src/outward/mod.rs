@@ -137,6 +137,8 @@ impl Outward {
         let mut head = self.tail.watch();
         let mut attempts: JoinSet<Lane> = JoinSet::new();
         loop {
+            // Marked as seen before it is read: a move during the pull is noticed below, not slept over.
+            head.borrow_and_update();
             self.pull().await?;
             self.begin(&mut attempts);
             let room = self.queued < QUEUED;
@@ -147,7 +149,7 @@ impl Outward {
                     Ok(lane) => self.ended(lane),
                     Err(error) => tracing::error!(%error, "an outward task ended early; its call is tried again at the next start"),
                 },
-                changed = head.changed(), if room && self.position >= *head.borrow() => if changed.is_err() { return Ok(()) },
+                changed = head.changed(), if room => if changed.is_err() { return Ok(()) },
             }
         }
     }
