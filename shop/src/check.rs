@@ -53,7 +53,7 @@ impl Findings {
 }
 
 #[derive(Event)]
-#[allow(missing_docs, reason = "each variant holds the type that its name says")]
+#[allow(clippy::large_enum_variant, reason = "one at a time, never kept")]
 enum Moved {
     Created(OrderCreated),
     Rejected(OrderRejected),

@@ -13,7 +13,9 @@ pub mod payment;
 pub mod shipping;
 
 pub mod check;
+pub mod http;
 pub mod import;
 pub mod money;
 pub mod report;
+pub mod serve;
 pub mod services;

@@ -1,1 +1,13 @@
-//! Factum over HTTP: problem details, health, a server with graceful stop. Names no adapter.
+//! Factum over HTTP: problem details, extractors that refuse in sentences, health, a server with graceful stop.
+//!
+//! It names no adapter and no business: routes belong to the services, what all routes share is here. Every refusal is a
+//! [`Problem`]; which error becomes which status stands in one table, in [`problem`].
+
+pub mod extract;
+pub mod health;
+pub mod problem;
+pub mod server;
+
+pub use extract::{After, Body, IdempotencyKey, Key, Query, encoded, position};
+pub use problem::Problem;
+pub use server::{ServeError, guarded, listen, serve};

@@ -4,7 +4,7 @@ use std::{
     future::{Future, IntoFuture},
     path::Path,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use factum_core::{
@@ -14,7 +14,7 @@ use factum_core::{
     id::MessageId,
     memory::Memory,
     payload::Command,
-    ports::{Clock, Reader},
+    ports::{Clock, IdSource, Reader},
     row::Row,
     service::Service,
     stream::Position,
@@ -100,12 +100,13 @@ impl AppBuilder {
             services: self.services,
             backend: self.stores.backend,
             rows: self.stores.rows,
-            clock,
+            clock: clock.clone(),
             ids: Box::new(UuidSource::random()),
             arrange: self.arrange,
             limits: self.limits,
         })?;
-        Ok(App { inner: Arc::new(Inner { unit, data_clock: self.data_clock }) })
+        let ids = Mutex::new(UuidSource::random());
+        Ok(App { inner: Arc::new(Inner { unit, clock, ids, data_clock: self.data_clock }) })
     }
 }
 
@@ -117,6 +118,8 @@ pub struct App {
 
 struct Inner {
     unit: Unit,
+    clock: Arc<dyn Clock>,
+    ids: Mutex<UuidSource>,
     data_clock: Option<DataClock>,
 }
 
@@ -183,6 +186,11 @@ impl App {
     /// The last durable position.
     pub fn position(&self) -> Position {
         self.inner.unit.head()
+    }
+
+    /// A new id, a UUID of version 7 by the app's clock: for what is first named at the edge.
+    pub fn new_id(&self) -> MessageId {
+        self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner).next(self.inner.clock.mark())
     }
 
     /// How everything stands.

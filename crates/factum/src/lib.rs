@@ -10,8 +10,8 @@ mod wiring;
 pub use app::{App, AppBuilder, Execution, OpenError, Together};
 pub use archive::{Archive, UnderWay};
 pub use factum_core::{
-    call, commit, decider, envelope, error, id, money, payload, ports, reaction, rejection, row, saga, service, stream,
-    view,
+    call, commit, decider, envelope, error, id, memory, money, payload, ports, reaction, rejection, row, saga, service,
+    stream, view,
 };
 pub use factum_runtime::{
     clock,

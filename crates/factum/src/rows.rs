@@ -53,6 +53,19 @@ pub enum ReadError {
     NoView(&'static str),
 }
 
+/// By the table of [`factum_server::problem`]: what is only late may be asked again.
+#[cfg(feature = "http")]
+impl From<ReadError> for factum_server::Problem {
+    fn from(error: ReadError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ReadError::Late { .. } => Self::unavailable("late", detail).retry_after(1),
+            ReadError::Stopped { .. } => Self::unavailable("view_stopped", detail),
+            ReadError::Rows(_) | ReadError::Shape { .. } | ReadError::NoView(_) => Self::internal("rows", detail),
+        }
+    }
+}
+
 /// The rows of `R`, and a question in the making.
 #[derive(Clone)]
 pub struct RowsOf<R> {
@@ -123,6 +136,22 @@ impl<R: Row> RowsOf<R> {
         let (reader, key) = (self.reader, key.to_string());
         let body = blocking(move || reader.get(R::TABLE, &key)).await?;
         body.map(|body| shaped(&body)).transpose()
+    }
+
+    /// Several rows, read together: one answer for each key, in the order of the keys.
+    ///
+    /// # Errors
+    /// [`ReadError`]; a row that is not there is `None`.
+    pub async fn many(
+        self,
+        keys: impl IntoIterator<Item = impl std::fmt::Display>,
+    ) -> Result<Vec<Option<R>>, ReadError> {
+        self.wait().await?;
+        let reader = self.reader;
+        let keys: Vec<String> = keys.into_iter().map(|key| key.to_string()).collect();
+        let read = move || keys.iter().map(|key| reader.get(R::TABLE, key)).collect::<Result<Vec<_>, _>>();
+        let bodies = blocking(read).await?;
+        bodies.into_iter().map(|body| body.map(|body| shaped(&body)).transpose()).collect()
     }
 
     /// The rows that fit.

@@ -1,1 +1,335 @@
-//! HTTP routes of the room.
+//! Orders over HTTP: placing, looking at, cancelling and returning them.
+
+use std::{collections::BTreeMap, slice};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::{get, post},
+};
+use factum::{
+    ExecuteError,
+    http::{After, Body, IdempotencyKey, Key, Problem, Query, encoded, position},
+    id::MessageId,
+    money::MoneyError,
+    prelude::*,
+    stream::Position,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    decider::{MAX_LINES, OrderRejection, word},
+    pricing,
+    views::{OrderCustomerRow, OrderLinesRow, OrderRow, PriceRow},
+};
+use crate::{
+    contracts::{
+        ids::{CustomerId, OrderId, PaymentId, PaymentMethod, Sku},
+        order::{CancelOrder, CreateOrder, OrderStatus, ReleaseHold, ReturnOrder},
+        shapes::{Address, Contact, InvalidItem, Line, Quantity, Verdict},
+    },
+    http::{List, Paging, carry_out, check_address, check_id_field, check_text, missing, units},
+};
+
+/// The routes of the orders.
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/orders", get(list).post(place))
+        .route("/orders/{id}", get(read))
+        .route("/orders/{id}/cancel", post(cancel))
+        .route("/orders/{id}/return", post(take_back))
+        .route("/orders/{id}/hold/release", post(release_hold))
+}
+
+/// What is ordered.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wanted {
+    customer_id: Option<CustomerId>,
+    items: Vec<Item>,
+    shipping_address: Option<Address>,
+    payment_method: Option<PaymentMethod>,
+}
+
+/// An item as it was sent: its number is its place.
+#[derive(Deserialize)]
+struct Item {
+    #[serde(alias = "productId", alias = "itemId")]
+    sku: Sku,
+    #[serde(default)]
+    quantity: Value,
+}
+
+async fn place(
+    State(app): State<App>,
+    After(after): After,
+    key: Option<IdempotencyKey>,
+    Body { data, raw }: Body<Wanted>,
+) -> Result<impl IntoResponse, Problem> {
+    if let Some(customer) = &data.customer_id {
+        check_id_field("customerId", customer.as_str())?;
+    }
+    if let Some(method) = &data.payment_method {
+        check_id_field("paymentMethod", method.as_str())?;
+    }
+    check_address("shippingAddress", data.shipping_address.as_ref())?;
+    let items = quantities(&data.items)?;
+    let prices = prices(&app, after, &items).await?;
+    let price_of = |sku: &Sku| prices.get(sku).cloned();
+    let (lines, total) = pricing::lines(&items, price_of).map_err(|error| not_priced(&items, price_of, &error))?;
+    // A request that is sent again is for the same order.
+    let order_id = match &key {
+        Some(key) => MessageId::derived(&["order", key.as_str()]),
+        None => app.new_id(),
+    };
+    let order_id = OrderId::from(order_id.to_string());
+    let command = CreateOrder {
+        order_id: order_id.clone(),
+        customer_id: data.customer_id,
+        cart_id: None,
+        items: lines,
+        subtotal: None,
+        discount: None,
+        tax: None,
+        shipping_charge: None,
+        total,
+        shipping_address: data.shipping_address,
+        payment_method: data.payment_method,
+    };
+    let receipt = carry_out(&app, command, key.as_ref(), &[&raw]).await?;
+    let location = [(header::LOCATION, format!("/orders/{order_id}"))];
+    Ok((location, accepted(&order_id, Some(OrderStatus::default()), &receipt)))
+}
+
+/// The items with their quantities, or which line is wrong.
+fn quantities(items: &[Item]) -> Result<Vec<Quantity>, Problem> {
+    if items.len() > MAX_LINES {
+        return Err(rejected(OrderRejection::TooManyLines { lines: items.len() }));
+    }
+    let quantity = |(line, item): (u32, &Item)| {
+        let wrong = |code, what: String| Problem::invalid(code, format!("line {line}: {what}")).with("line", line);
+        let named = factum::id::check_id("sku", item.sku.as_str());
+        named.map_err(|error| wrong("bad_id", error.to_string()))?;
+        let quantity = units(&item.quantity, 1)
+            .map_err(|what| wrong("bad_quantity", format!("the quantity of {} {what}", item.sku)))?;
+        Ok(Quantity { sku: item.sku.clone(), quantity })
+    };
+    (1..).zip(items).map(quantity).collect()
+}
+
+/// What the articles cost now; each is looked up once.
+async fn prices(app: &App, after: Position, items: &[Quantity]) -> Result<BTreeMap<Sku, PriceRow>, Problem> {
+    let mut skus: Vec<&Sku> = items.iter().map(|item| &item.sku).collect();
+    skus.sort_unstable();
+    skus.dedup();
+    let rows = app.rows::<PriceRow>().after(after).many(skus).await?;
+    Ok(rows.into_iter().flatten().map(|row| (row.sku.clone(), row)).collect())
+}
+
+fn not_priced(items: &[Quantity], price_of: impl Fn(&Sku) -> Option<PriceRow>, error: &MoneyError) -> Problem {
+    let alone = |item: &Quantity| pricing::lines(slice::from_ref(item), &price_of).is_err();
+    match (1..).zip(items).find(|(_, item)| alone(item)) {
+        Some((line, _)) => {
+            let line: u32 = line;
+            Problem::invalid("no_price", format!("line {line} cannot be priced: {error}")).with("line", line)
+        }
+        None => Problem::invalid("no_price", format!("the order cannot be priced: {error}")),
+    }
+}
+
+/// An order, as its customer sees it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OrderView {
+    order_id: OrderId,
+    customer_id: Option<CustomerId>,
+    customer_name: Option<String>,
+    item_count: i64,
+    total_amount: Money,
+    status: OrderStatus,
+    created_at: Timestamp,
+    estimated_delivery: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivered_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_id: Option<PaymentId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    carrier: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracking_number: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    invalid_items: Option<Vec<InvalidItem>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contact: Option<Contact>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    country: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    returned_amount: Option<Money>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    returned_items: Option<Vec<Quantity>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    items: Option<Vec<Line>>,
+}
+
+impl OrderView {
+    fn new(row: OrderRow, customer_name: Option<String>, items: Option<Vec<Line>>) -> Self {
+        Self {
+            order_id: row.order_id,
+            customer_id: row.customer_id,
+            customer_name,
+            item_count: row.item_count,
+            total_amount: row.total_amount,
+            status: row.status,
+            created_at: row.created_at,
+            estimated_delivery: row.estimated_delivery,
+            delivered_at: row.delivered_at,
+            payment_id: row.payment_id,
+            carrier: row.carrier,
+            tracking_number: row.tracking_number,
+            reason: row.reason,
+            invalid_items: row.invalid_items,
+            contact: row.contact,
+            country: row.country,
+            returned_amount: row.returned_amount,
+            returned_items: row.returned_items,
+            items,
+        }
+    }
+}
+
+async fn read(
+    State(app): State<App>,
+    Key(id): Key<OrderId>,
+    After(after): After,
+) -> Result<impl IntoResponse, Problem> {
+    let row = app.rows::<OrderRow>().after(after).get(&id).await?.ok_or_else(|| missing("order", &id))?;
+    let lines = app.rows::<OrderLinesRow>().after(after).get(&id).await?;
+    let name = names(&app, after, slice::from_ref(&row)).await?.into_values().next();
+    Ok(Json(OrderView::new(row, name, lines.map(|lines| lines.items))))
+}
+
+/// Which orders.
+#[derive(Deserialize)]
+struct Filter {
+    customer: Option<CustomerId>,
+    status: Option<OrderStatus>,
+}
+
+async fn list(
+    State(app): State<App>,
+    After(after): After,
+    Query(filter): Query<Filter>,
+    paging: Paging,
+) -> Result<Json<List<OrderView>>, Problem> {
+    let mut rows = app.rows::<OrderRow>().after(after).order_by("createdAt").descending();
+    if let Some(customer) = &filter.customer {
+        rows = rows.equal("customerId", customer);
+    }
+    if let Some(status) = &filter.status {
+        rows = rows.equal("status", status);
+    }
+    let found = paging.of(rows).page().await?;
+    let names = names(&app, after, &found.rows).await?;
+    let named = found.rows.into_iter().map(|row| {
+        let name = row.customer_id.as_ref().and_then(|customer| names.get(customer).cloned());
+        OrderView::new(row, name, None)
+    });
+    Ok(paging.list(named.collect(), found.total))
+}
+
+/// What the customers of orders are called, as far as it is known.
+async fn names(app: &App, after: Position, orders: &[OrderRow]) -> Result<BTreeMap<CustomerId, String>, Problem> {
+    let mut customers: Vec<&CustomerId> = orders.iter().filter_map(|order| order.customer_id.as_ref()).collect();
+    customers.sort_unstable();
+    customers.dedup();
+    let rows = app.rows::<OrderCustomerRow>().after(after).many(customers).await?;
+    Ok(rows.into_iter().flatten().filter_map(|row| Some((row.customer_id, row.name?))).collect())
+}
+
+/// Why an order is given up.
+#[derive(Deserialize)]
+struct Cancelled {
+    reason: Option<String>,
+}
+
+async fn cancel(
+    State(app): State<App>,
+    Key(order_id): Key<OrderId>,
+    key: Option<IdempotencyKey>,
+    Body { data, raw }: Body<Cancelled>,
+) -> Result<impl IntoResponse, Problem> {
+    check_text("reason", data.reason.as_deref())?;
+    let reason = data.reason.unwrap_or_else(|| "customer".to_owned());
+    let command = CancelOrder { order_id: order_id.clone(), reason };
+    let receipt = carry_out(&app, command, key.as_ref(), &[&raw]).await?;
+    Ok(accepted(&order_id, None, &receipt))
+}
+
+/// What comes back.
+#[derive(Deserialize)]
+struct Returned {
+    items: Vec<Item>,
+    reason: Option<String>,
+}
+
+async fn take_back(
+    State(app): State<App>,
+    Key(order_id): Key<OrderId>,
+    key: Option<IdempotencyKey>,
+    Body { data, raw }: Body<Returned>,
+) -> Result<impl IntoResponse, Problem> {
+    check_text("reason", data.reason.as_deref())?;
+    let items = quantities(&data.items)?;
+    // What the rest is worth depends on what came back before: no earlier return may be missing.
+    let now = app.position();
+    let order = app.rows::<OrderRow>().after(now).get(&order_id).await?.ok_or_else(|| unknown(&order_id))?;
+    let lines = app.rows::<OrderLinesRow>().after(now).get(&order_id).await?.ok_or_else(|| unknown(&order_id))?;
+    let returned = order.returned_items.unwrap_or_default();
+    let amount = pricing::worth(&lines.items, &returned, &items)
+        .map_err(|error| Problem::invalid("no_price", format!("the return cannot be priced: {error}")))?;
+    let reason = data.reason.unwrap_or_else(|| "customer".to_owned());
+    let command = ReturnOrder { order_id: order_id.clone(), credit_id: None, items, amount, reason };
+    let receipt = carry_out(&app, command, key.as_ref(), &[&raw]).await?;
+    Ok(accepted(&order_id, None, &receipt))
+}
+
+/// What a person says of a held order.
+#[derive(Deserialize)]
+struct Looked {
+    verdict: Verdict,
+}
+
+async fn release_hold(
+    State(app): State<App>,
+    Key(order_id): Key<OrderId>,
+    key: Option<IdempotencyKey>,
+    Body { data, raw }: Body<Looked>,
+) -> Result<impl IntoResponse, Problem> {
+    let command = ReleaseHold { order_id: order_id.clone(), verdict: data.verdict };
+    let receipt = carry_out(&app, command, key.as_ref(), &[&raw]).await?;
+    Ok(accepted(&order_id, None, &receipt))
+}
+
+/// It is durable, and what follows from it is under way.
+fn accepted(order: &OrderId, status: Option<OrderStatus>, receipt: &Receipt) -> impl IntoResponse + use<> {
+    let link = format!("/orders/{}", encoded(order));
+    let links = json!({ "self": link, "cancel": format!("{link}/cancel"), "return": format!("{link}/return") });
+    let mut body = json!({ "orderId": order, "links": links });
+    if let Some(status) = status {
+        body["status"] = word(status).into();
+    }
+    (StatusCode::ACCEPTED, position(receipt.position), Json(body))
+}
+
+fn unknown(order: &OrderId) -> Problem {
+    rejected(OrderRejection::Unknown { order_id: order.clone() })
+}
+
+fn rejected(rejection: OrderRejection) -> Problem {
+    ExecuteError::Rejected(rejection.into()).into()
+}

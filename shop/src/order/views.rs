@@ -8,7 +8,7 @@ use crate::contracts::{
     customer::CustomerEvent,
     ids::{CustomerId, OrderId, PaymentId, Sku},
     order::*,
-    shapes::{Contact, InvalidItem, Line},
+    shapes::{Contact, InvalidItem, Line, Quantity},
 };
 
 /// An order, as its customer sees it.
@@ -36,6 +36,8 @@ pub struct OrderRow {
     pub contact: Option<Contact>,
     pub country: Option<String>,
     pub returned_amount: Option<Money>,
+    /// What came back so far: what is still to come back is worth what these left over.
+    pub returned_items: Option<Vec<Quantity>>,
     status_before_hold: Option<OrderStatus>,
 }
 
@@ -67,6 +69,7 @@ impl OrderRow {
             contact: None,
             country: created.shipping_address.as_ref().map(|address| address.country.clone()),
             returned_amount: None,
+            returned_items: None,
             status_before_hold: None,
         }
     }
@@ -126,6 +129,7 @@ impl OrderRow {
                 self.reason = Some(e.reason.clone());
                 let before = self.returned_amount.map_or(0, |amount| amount.amount);
                 self.returned_amount = Some(Money { amount: before + e.amount.amount, ..e.amount });
+                self.returned_items.get_or_insert_default().extend(e.items.iter().cloned());
             }
         }
     }

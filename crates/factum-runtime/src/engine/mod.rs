@@ -376,6 +376,8 @@ impl Engine {
         consumer: Option<ConsumerId>,
     ) -> Result<(), StoreError> {
         let stopped: Vec<ConsumerId> = self.consumers.apart.keys().copied().collect();
+        let accepted = pending.iter().flat_map(|pending| pending.outcome.iter().flatten());
+        let behind: Vec<Option<u64>> = accepted.map(|receipt| stage.behind(&receipt.stream, receipt.version)).collect();
         if !stage.is_empty() || consumer.is_some() {
             for apart in stopped.into_iter().chain(consumer) {
                 let (key, value) = self.consumers.cell(registry, apart)?;
@@ -392,16 +394,31 @@ impl Engine {
             }
             self.saved = self.consumers.cursor;
         }
-        let position = self.tail.head();
+        let head = self.tail.head();
+        let mut behind = behind.into_iter();
         for Pending { reply, outcome } in pending {
-            let placed =
-                outcome.map(|receipts| receipts.into_iter().map(|receipt| placed(receipt, position)).collect());
+            let placed = outcome.map(|receipts| {
+                let placed = receipts.into_iter().zip(&mut behind);
+                placed.map(|(receipt, behind)| self.placed(receipt, head, behind)).collect()
+            });
             // Whoever asked may have gone; what was decided stands.
             let _ = reply.send(placed);
         }
         self.states.trim();
         self.report();
         Ok(())
+    }
+
+    /// A receipt with its position: that of the last event that followed, or the head if none did.
+    fn placed(&mut self, receipt: Receipt, head: Position, behind: Option<u64>) -> Receipt {
+        if receipt.position != Position::START {
+            return receipt;
+        }
+        let position = Position(head.0 - behind.unwrap_or_default());
+        if behind.is_some() {
+            self.states.place(&receipt.stream, receipt.version, position);
+        }
+        Receipt { position, ..receipt }
     }
 
     fn failed(&mut self, pending: Vec<Pending>, error: CommitError) -> Result<(), StoreError> {
@@ -470,10 +487,6 @@ fn cut_before(delivery: &Delivery, last_taken: Position) -> Option<Option<Positi
             (position > last_taken).then(|| Some(Position(position.0 - 1)))
         }
     }
-}
-
-fn placed(receipt: Receipt, position: Position) -> Receipt {
-    if receipt.position == Position::START { Receipt { position, ..receipt } } else { receipt }
 }
 
 /// Runs a handler; a panic is its failure.

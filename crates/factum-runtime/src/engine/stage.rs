@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use factum_core::{
     cell::{CellChange, CellKey, ExpectedRevision},
     commit::{Append, Commit},
-    stream::StreamId,
+    stream::{ExpectedVersion, StreamId, StreamVersion},
 };
 
 use crate::timers::Timer;
@@ -24,6 +24,8 @@ pub(super) struct Local {
 #[derive(Default)]
 pub(super) struct Stage {
     appends: Vec<Append>,
+    /// Messages up to the end of each append.
+    ends: Vec<u64>,
     by_stream: HashMap<StreamId, Vec<usize>>,
     cells: BTreeMap<CellKey, Option<Vec<u8>>>,
     bytes: usize,
@@ -33,6 +35,7 @@ impl Stage {
     pub(super) fn append(&mut self, append: Append) {
         self.bytes += append.messages.iter().map(|message| message.bytes()).sum::<usize>();
         self.by_stream.entry(append.stream.clone()).or_default().push(self.appends.len());
+        self.ends.push(self.messages() + append.messages.len() as u64);
         self.appends.push(append);
     }
 
@@ -44,6 +47,20 @@ impl Stage {
     /// What the batch appends to a stream so far.
     pub(super) fn of_stream(&self, stream: &StreamId) -> impl Iterator<Item = &Append> {
         self.by_stream.get(stream).into_iter().flatten().map(|index| &self.appends[*index])
+    }
+
+    /// How many messages of the batch stand behind the one that gave a stream this version; `None` if none gave it.
+    pub(super) fn behind(&self, stream: &StreamId, version: StreamVersion) -> Option<u64> {
+        let gave = |append: &Append| match append.expected {
+            ExpectedVersion::Exact(before) => before.0 + append.messages.len() as u64 == version.0,
+            _ => false,
+        };
+        let index = self.by_stream.get(stream)?.iter().find(|index| gave(&self.appends[**index]))?;
+        Some(self.messages() - self.ends[*index])
+    }
+
+    fn messages(&self) -> u64 {
+        self.ends.last().copied().unwrap_or_default()
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -136,6 +136,15 @@ impl States {
         self.entries.insert(stream, Cached { entry, bytes, used: self.clock });
     }
 
+    /// Notes where the events of a command from outside have come to stand, so that its repetition gets the same receipt.
+    pub(super) fn place(&mut self, stream: &StreamId, version: StreamVersion, position: Position) {
+        let Some(cached) = self.entries.get_mut(stream) else { return };
+        let cause = cached.entry.causes.iter_mut().rev().find(|cause| cause.version == version);
+        if let Some(cause) = cause {
+            cause.position = position;
+        }
+    }
+
     /// Drops what is over the limit. Only between batches: a state that holds staged events must not be read again from
     /// the log before they are there.
     pub(super) fn trim(&mut self) {

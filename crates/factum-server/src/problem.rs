@@ -1,0 +1,260 @@
+//! Refusals as problem details (RFC 9457), and the one mapping of errors to statuses.
+//!
+//! | error | status | `code` |
+//! |---|---|---|
+//! | rejection: conflict, invalid, missing | 409, 422, 404 | the rejection's own |
+//! | id used before with another body | 409 | `id_reused` |
+//! | changed by somebody else meanwhile | 409 | `conflict` |
+//! | inbox full | 503, `Retry-After: 1` | `busy` |
+//! | engine stopped | 503 | `stopped` |
+//! | view not there yet | 503, `Retry-After: 1` | `late` |
+//! | view stopped, rows not readable | 503, 500 | `view_stopped`, `rows` |
+//! | no service for the command | 500 | `no_handler` |
+//! | handler said that a name or value does not fit | 422 | `invalid` |
+//! | handler panicked, data of our own does not fit | 500 | `handler` |
+//! | message or commit over its limit | 413 | `too_large` |
+//! | store full | 507 | `store_full` |
+//! | store: outcome unknown | 500 | `outcome_unknown` |
+//! | store: passing, damaged, closed | 503 | `store` |
+//! | body: not UTF-8, no JSON, too deep, wrong fields | 400, 400, 400, 422 | `not_utf8`, `bad_json`, `too_deep`, `bad_field` |
+//! | body too large, no JSON by its type | 413, 415 | `body_too_large`, `not_json` |
+//! | query, header, id in the path | 400 | `bad_query`, `bad_header`, `bad_id` |
+//! | unknown path, other method | 404, 405 | `no_such_path`, `no_such_method` |
+//! | a panic, a request over its time | 500, 503 | `panicked`, `timed_out` |
+
+use std::borrow::Cow;
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use factum_core::{
+    error::{CommitError, HandlerError, Refusal, StoreError},
+    rejection::RejectionKind,
+};
+use factum_runtime::inbox::ExecuteError;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+/// The media type of a problem.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// Why a request is refused, for programs (`status`, `code`) and for people (`detail`).
+///
+/// Its `type` is `about:blank`, so the title is the status' own name, and `code` is the word that programs compare.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    status: StatusCode,
+    code: Cow<'static, str>,
+    detail: String,
+    retry_after_s: Option<u32>,
+    members: Map<String, Value>,
+}
+
+impl Problem {
+    /// A refusal: the code is a stable word in lower snake case, the detail a sentence that says what to do.
+    pub fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
+        Self { status, code: code.into(), detail: detail.into(), retry_after_s: None, members: Map::new() }
+    }
+
+    /// The request is malformed: 400.
+    pub fn bad(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// The request is understood, but wrong: 422.
+    pub fn invalid(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
+    }
+
+    /// What is asked for does not exist: 404.
+    pub fn missing(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, detail)
+    }
+
+    /// Not now: 503.
+    pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+    }
+
+    /// Our own failure: 500.
+    pub fn internal(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, code, detail)
+    }
+
+    /// Adds a member of its own, such as the line that is wrong.
+    #[must_use]
+    pub fn with(mut self, member: &str, value: impl Serialize) -> Self {
+        self.members.insert(member.to_owned(), json!(value));
+        self
+    }
+
+    /// Says after how many seconds to try again.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The word for programs.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut members = self.members;
+        let title = self.status.canonical_reason().unwrap_or("Refused");
+        members.insert("type".to_owned(), json!("about:blank"));
+        members.insert("title".to_owned(), json!(title));
+        members.insert("status".to_owned(), json!(self.status.as_u16()));
+        members.insert("detail".to_owned(), json!(self.detail));
+        members.insert("code".to_owned(), json!(self.code));
+        let body = Value::Object(members).to_string();
+        let mut response =
+            (self.status, [(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))], body).into_response();
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl From<ExecuteError> for Problem {
+    fn from(error: ExecuteError) -> Self {
+        let detail = error.to_string();
+        let problem = match error {
+            ExecuteError::Rejected(refused) => {
+                let status = match refused.kind {
+                    RejectionKind::Conflict => StatusCode::CONFLICT,
+                    RejectionKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+                    RejectionKind::Missing => StatusCode::NOT_FOUND,
+                };
+                Self::new(status, refused.code, refused.message)
+            }
+            ExecuteError::IdReused(_) => Self::new(StatusCode::CONFLICT, "id_reused", detail),
+            ExecuteError::Busy => Self::unavailable("busy", detail).retry_after(1),
+            ExecuteError::Stopped(_) => Self::unavailable("stopped", detail),
+            ExecuteError::NoHandler(_) => Self::internal("no_handler", detail),
+            ExecuteError::Handler(error) => error.into(),
+            ExecuteError::Commit(error) => error.into(),
+        };
+        if problem.status.is_server_error() && problem.retry_after_s.is_none() {
+            tracing::error!(code = %problem.code, detail = problem.detail, "a command could not be carried out");
+        }
+        problem
+    }
+}
+
+impl From<HandlerError> for Problem {
+    fn from(error: HandlerError) -> Self {
+        match error {
+            HandlerError::Failed(reason) => Self::invalid("invalid", reason),
+            HandlerError::Payload(_) | HandlerError::Panicked(_) => Self::internal("handler", error.to_string()),
+        }
+    }
+}
+
+impl From<CommitError> for Problem {
+    fn from(error: CommitError) -> Self {
+        let detail = error.to_string();
+        match error {
+            CommitError::Refused(Refusal::Conflict { .. } | Refusal::CellConflict { .. }) => {
+                Self::new(StatusCode::CONFLICT, "conflict", "somebody else changed this meanwhile: send it again")
+            }
+            CommitError::Refused(Refusal::MessageTooLarge { .. } | Refusal::CommitTooLarge { .. }) => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+            }
+            CommitError::Refused(Refusal::ForeignStream { .. }) => Self::internal("foreign_stream", detail),
+            CommitError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let detail = error.to_string();
+        match error {
+            StoreError::Transient(_) => Self::unavailable("store", detail).retry_after(1),
+            StoreError::Full(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, "store_full", detail),
+            StoreError::OutcomeUnknown(_) => Self::internal(
+                "outcome_unknown",
+                format!(
+                    "{detail}. It is unknown whether this request was carried out: send it again with the same \
+                     Idempotency-Key to find out"
+                ),
+            ),
+            StoreError::Corrupt(_) | StoreError::Permanent(_) => Self::unavailable("store", detail),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use factum_core::{id::MessageId, rejection::Refused};
+
+    fn rejected(kind: RejectionKind) -> ExecuteError {
+        ExecuteError::Rejected(Refused { code: "too_late".to_owned(), kind, message: "the order is paid".to_owned() })
+    }
+
+    fn store(error: impl Fn(String) -> StoreError) -> ExecuteError {
+        ExecuteError::Commit(CommitError::Store(error("disk".to_owned())))
+    }
+
+    #[test]
+    fn every_error_of_a_command_has_its_status() {
+        let text = || "x".to_owned();
+        for (error, status, code) in [
+            (rejected(RejectionKind::Conflict), 409, "too_late"),
+            (rejected(RejectionKind::Invalid), 422, "too_late"),
+            (rejected(RejectionKind::Missing), 404, "too_late"),
+            (ExecuteError::IdReused(MessageId::parse("k").unwrap()), 409, "id_reused"),
+            (ExecuteError::Busy, 503, "busy"),
+            (ExecuteError::Stopped(text()), 503, "stopped"),
+            (ExecuteError::NoHandler(text()), 500, "no_handler"),
+            (ExecuteError::Handler(HandlerError::Failed(text())), 422, "invalid"),
+            (ExecuteError::Handler(HandlerError::Payload(text())), 500, "handler"),
+            (ExecuteError::Handler(HandlerError::Panicked(text())), 500, "handler"),
+            (store(StoreError::Full), 507, "store_full"),
+            (store(StoreError::OutcomeUnknown), 500, "outcome_unknown"),
+            (store(StoreError::Transient), 503, "store"),
+            (store(StoreError::Corrupt), 503, "store"),
+            (store(StoreError::Permanent), 503, "store"),
+            (
+                ExecuteError::Commit(CommitError::Refused(Refusal::CommitTooLarge { bytes: 9, limit: 8 })),
+                413,
+                "too_large",
+            ),
+        ] {
+            let problem = Problem::from(error);
+            assert_eq!((problem.status().as_u16(), problem.code()), (status, code));
+        }
+    }
+
+    #[test]
+    fn an_unknown_outcome_says_so_and_what_to_do() {
+        let problem = Problem::from(store(StoreError::OutcomeUnknown));
+        assert!(problem.detail.contains("unknown") && problem.detail.contains("same Idempotency-Key"));
+    }
+
+    #[tokio::test]
+    async fn a_problem_is_written_as_rfc_9457_says() {
+        let response = Problem::from(ExecuteError::Busy).with("line", 3).into_response();
+        assert_eq!(response.headers()[header::CONTENT_TYPE], MEDIA_TYPE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        let body = axum::body::to_bytes(response.into_body(), 1024).await.unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let written = json!({
+            "type": "about:blank", "title": "Service Unavailable", "status": 503, "code": "busy",
+            "detail": "too much is waiting: try again in a moment", "line": 3,
+        });
+        assert_eq!(body, written);
+    }
+}

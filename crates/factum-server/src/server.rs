@@ -1,0 +1,190 @@
+//! The server: what holds for every route, and a stop that finishes what was begun.
+
+use std::{any::Any, future::Future, net::SocketAddr, time::Duration};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request},
+    http::{Method, StatusCode, Uri},
+    middleware::{Next, from_fn},
+    response::{IntoResponse, Response},
+    serve::ListenerExt,
+};
+use tokio::{net::TcpListener, sync::oneshot, time::timeout};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{extract::MAX_BODY_BYTES, problem::Problem};
+
+/// How long one request may take.
+pub const REQUEST: Duration = Duration::from_secs(30);
+/// How long a stop waits for requests under way.
+pub const DRAIN: Duration = Duration::from_secs(10);
+
+/// Why nothing is served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Others could reach it, and nothing would ask them who they are.
+    #[error(
+        "{0} can be reached from other machines, and there is no access control yet: use 127.0.0.1:{port} and a proxy \
+         or an SSH tunnel in front of it",
+        port = .0.port()
+    )]
+    NotLoopback(SocketAddr),
+    /// The address cannot be had.
+    #[error("{address} cannot be listened on ({cause}): is another process there already?")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+    /// The socket failed.
+    #[error("the socket failed: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// Opens a socket on a loopback address.
+///
+/// # Errors
+/// [`ServeError::NotLoopback`] for any other address, [`ServeError::Bind`] if it cannot be had.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    check_loopback(address)?;
+    TcpListener::bind(address).await.map_err(|cause| ServeError::Bind { address, cause })
+}
+
+/// Serves until `shutdown` is ready. Then nothing more is accepted, and requests under way have ten seconds to end.
+///
+/// # Errors
+/// [`ServeError`] if the listener is not on a loopback address or the socket fails.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    check_loopback(listener.local_addr()?)?;
+    let (told, stopping) = oneshot::channel();
+    let listener = listener.tap_io(|stream| {
+        // Answers are small: waiting to fill a packet only delays them.
+        let _ = stream.set_nodelay(true);
+    });
+    let server = axum::serve(listener, guarded(router)).with_graceful_shutdown(async move {
+        shutdown.await;
+        // Nobody hears it if the server has ended by itself.
+        let _ = told.send(());
+    });
+    tokio::select! {
+        ended = server.into_future() => Ok(ended?),
+        () = overdue(stopping) => {
+            tracing::warn!(after = ?DRAIN, "requests were still under way at the stop; they are cut off");
+            Ok(())
+        }
+    }
+}
+
+async fn overdue(stopping: oneshot::Receiver<()>) {
+    if stopping.await.is_err() {
+        return std::future::pending().await;
+    }
+    tokio::time::sleep(DRAIN).await;
+}
+
+fn check_loopback(address: SocketAddr) -> Result<(), ServeError> {
+    if address.ip().to_canonical().is_loopback() { Ok(()) } else { Err(ServeError::NotLoopback(address)) }
+}
+
+/// Routes with what holds for all of them: a panic is a 500, 30 seconds at most, bodies of 1 MiB at most, and problems
+/// for unknown paths and methods. [`serve`] does it; tests that call a router without a socket do it themselves.
+pub fn guarded<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    router
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(from_fn(in_time))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+}
+
+async fn no_such_path(uri: Uri) -> Problem {
+    Problem::missing("no_such_path", format!("there is nothing at {}", uri.path()))
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not answer {method}; the header Allow says what it answers", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "no_such_method", detail)
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    match timeout(REQUEST, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail = format!(
+                "this took more than {} s and it is unknown how it ended: send it again with the same Idempotency-Key",
+                REQUEST.as_secs()
+            );
+            Problem::unavailable("timed_out", detail).into_response()
+        }
+    }
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    tracing::error!(panic = text, "a request panicked");
+    let detail = "the server failed on this request; its log says why";
+    Problem::internal("panicked", detail).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{
+        body::Body,
+        http::header,
+        routing::{get, post},
+    };
+    use tower::ServiceExt;
+
+    async fn ask(method: Method, path: &str) -> Response {
+        async fn panics() -> &'static str {
+            panic!("on purpose")
+        }
+        let router = Router::new()
+            .route("/panics", get(panics))
+            .route("/stuck", get(std::future::pending::<&'static str>))
+            .route("/posted", post(async || "thanks"));
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        guarded(router).oneshot(request).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem() {
+        let response = ask(Method::GET, "/panics").await;
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], crate::problem::MEDIA_TYPE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_takes_too_long_is_a_problem() {
+        assert_eq!(ask(Method::GET, "/stuck").await.status(), 503);
+    }
+
+    #[tokio::test]
+    async fn unknown_paths_and_methods_are_problems() {
+        let response = ask(Method::GET, "/nowhere").await;
+        assert_eq!(response.status(), 404);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], crate::problem::MEDIA_TYPE);
+        let response = ask(Method::GET, "/posted").await;
+        assert_eq!(response.status(), 405);
+        assert_eq!(response.headers()[header::ALLOW], "POST");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], crate::problem::MEDIA_TYPE);
+    }
+
+    #[tokio::test]
+    async fn only_loopback_is_listened_on() {
+        let refused = listen("0.0.0.0:0".parse().unwrap()).await.unwrap_err();
+        assert!(refused.to_string().contains("use 127.0.0.1"), "{refused}");
+        assert!(listen("[::]:0".parse().unwrap()).await.is_err());
+        let taken = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let again = listen(taken.local_addr().unwrap()).await.unwrap_err();
+        assert!(again.to_string().contains("another process"), "{again}");
+    }
+}

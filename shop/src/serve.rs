@@ -1,0 +1,90 @@
+//! The shop as a server: one directory, one address, until it is told to stop.
+
+use std::{future::Future, net::SocketAddr, path::PathBuf, time::Duration};
+
+use factum::{App, http};
+
+use crate::services::{Options, services};
+
+/// What is served, and where.
+#[derive(Clone, Debug)]
+pub struct Serve {
+    /// The directory of the data; made if it is missing.
+    pub data: PathBuf,
+    /// The address, which must be a loopback one.
+    pub listen: SocketAddr,
+    /// How long the simulated carrier's day takes.
+    pub day: Duration,
+}
+
+/// Serves until Ctrl-C or SIGTERM, then stops in order: no more requests, then the loops.
+///
+/// # Errors
+/// A sentence that says what to change: the address is taken or reachable from outside, another process has the
+/// directory, or its data is damaged.
+pub async fn serve(options: Serve) -> anyhow::Result<()> {
+    // Heard from the start, so that a stop is in order however early it comes.
+    let stop = stop_signal()?;
+    serve_until(options, stop).await
+}
+
+/// The same, until `stop` is ready.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+    let listener = http::listen(options.listen).await?;
+    let address = listener.local_addr()?;
+    let settings = Options { declines: 0.0, hold_suspicious: true, day: options.day, latency: Duration::ZERO };
+    let builder = services(&settings).into_iter().fold(App::open(&options.data)?, factum::AppBuilder::with);
+    let app = builder.start().await?;
+    println!("{}", greeting(&options, address, app.health().durability));
+    let served = http::serve(listener, crate::http::router(app.clone()), stop).await;
+    println!("stopping: what was accepted is being carried out");
+    app.stop().await;
+    println!("stopped at position {}", app.position().0);
+    Ok(served?)
+}
+
+fn greeting(options: &Serve, address: SocketAddr, durability: &str) -> String {
+    let data = options.data.display();
+    let durable = match durability {
+        "sync" => "what is answered survives a power cut",
+        "os" => "what is answered survives a crash of the program, not a power cut",
+        _ => "what is answered is gone with the process",
+    };
+    format!(
+        "the shop is open at http://{address}
+  data        {data}
+  durability  {durability}: {durable}
+  a product   curl -X PUT http://{address}/products/TEA -d '{{\"name\":\"Tea\",\"price\":\"2.55\"}}' -H 'Content-Type: application/json'
+  its stock   curl http://{address}/stock/TEA/receive -d '{{\"quantity\":100}}' -H 'Content-Type: application/json'
+  an order    curl -i http://{address}/orders -d '{{\"items\":[{{\"sku\":\"TEA\",\"quantity\":2}}]}}' -H 'Content-Type: application/json'
+  its way     curl http://{address}/orders
+stop it with Ctrl-C; what was accepted is carried out first"
+    )
+}
+
+/// Ready at the first Ctrl-C or SIGTERM.
+#[cfg(unix)]
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Ready at the first Ctrl-C.
+#[cfg(not(unix))]
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    Ok(async {
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            tracing::error!(%error, "Ctrl-C cannot be heard; end the process to stop");
+            std::future::pending().await
+        }
+    })
+}

@@ -1,0 +1,6 @@
+//! The shop from outside.
+
+mod http;
+mod orders;
+mod shop;
+mod stop;
