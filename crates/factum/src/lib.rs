@@ -50,3 +50,8 @@ pub mod __private {
     pub use factum_core as core;
     pub use {schemars, serde, serde_json};
 }
+
+/// The README's example is compiled and run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;
