@@ -5,7 +5,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    thread::JoinHandle,
+    thread::{Builder, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -105,11 +105,18 @@ pub struct Unit {
     progress: Progress,
     rows: Arc<dyn RowReader>,
     signals: [Arc<Signal>; 2],
-    stopping: Arc<AtomicBool>,
+    /// In the order in which they stop.
+    loops: Mutex<Vec<Running>>,
     stop_outward: watch::Sender<bool>,
     outward_failed: Arc<Mutex<Option<String>>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
     outward: Mutex<Option<tokio::task::JoinHandle<()>>>,
+}
+
+/// A loop on a thread of its own.
+struct Running {
+    stopping: Arc<AtomicBool>,
+    signal: Arc<Signal>,
+    thread: JoinHandle<()>,
 }
 
 impl Unit {
@@ -141,21 +148,23 @@ impl Unit {
         for orphan in &lock(&health).orphans {
             tracing::warn!(consumer = orphan, "a cursor is left of a consumer that no service has");
         }
-        let stopping = Arc::new(AtomicBool::new(false));
+        let (stop_engine, stop_views): (Arc<AtomicBool>, Arc<AtomicBool>) = Default::default();
         let run_engine = EngineLoop {
             engine,
             committer: committer.clone(),
             clock: parts.clock,
             signal: engine_signal.clone(),
-            stopping: stopping.clone(),
+            stopping: stop_engine.clone(),
             health: health.clone(),
         };
-        let run_views = ViewsLoop { views, signal: views_signal.clone(), stopping: stopping.clone() };
-        let spawn =
-            |name: &str, run: Box<dyn FnOnce() + Send>| std::thread::Builder::new().name(name.into()).spawn(run);
-        let threads = vec![
-            spawn("factum-engine", Box::new(move || run_engine.run()))?,
-            spawn("factum-views", Box::new(move || run_views.run()))?,
+        let run_views = ViewsLoop { views, signal: views_signal.clone(), stopping: stop_views.clone() };
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| Builder::new().name(name.into()).spawn(run);
+        let engine_thread = spawn("factum-engine", Box::new(move || run_engine.run()))?;
+        let views_thread = spawn("factum-views", Box::new(move || run_views.run()))?;
+        // The views stop last, so that they catch up with what the engine still carries out.
+        let loops = vec![
+            Running { stopping: stop_engine, signal: engine_signal.clone(), thread: engine_thread },
+            Running { stopping: stop_views, signal: views_signal.clone(), thread: views_thread },
         ];
         let (stop_outward, stopped) = watch::channel(false);
         let outward_failed: Arc<Mutex<Option<String>>> = Arc::default();
@@ -175,10 +184,9 @@ impl Unit {
             progress,
             rows,
             signals: [engine_signal, views_signal],
-            stopping,
+            loops: Mutex::new(loops),
             stop_outward,
             outward_failed,
-            threads: Mutex::new(threads),
             outward: Mutex::new(Some(outward)),
         })
     }
@@ -263,10 +271,10 @@ impl Unit {
         if let Some(outward) = outward {
             let _ = outward.await;
         }
-        self.stopping.store(true, Ordering::Release);
-        self.wake();
-        let threads = std::mem::take(&mut *lock(&self.threads));
-        for thread in threads {
+        let loops = std::mem::take(&mut *lock(&self.loops));
+        for Running { stopping, signal, thread } in loops {
+            stopping.store(true, Ordering::Release);
+            signal.ring();
             // A thread that panicked has said so already.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }

@@ -1,4 +1,5 @@
 //! The shop from outside.
+#![allow(clippy::unwrap_used, reason = "what the tests share may fail as they may")]
 
 mod http;
 mod imports;
