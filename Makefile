@@ -1,0 +1,52 @@
+# Everything that a person or the build server runs, by name. `make` alone lists it.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CARGO ?= cargo
+CC ?= cc
+DATA ?= demo-data
+
+.PHONY: help demo test check fmt lint docs bench clean-demo tools
+
+help: ## list the targets
+	@echo "make <target>"
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+		|| sed -nE 's/^([a-z-]+):[^#]*## (.*)/  \1: \2/p' $(MAKEFILE_LIST)
+
+demo: tools ## build the shop and run it on real orders, into ./demo-data
+	@$(CARGO) build --release --locked -p shop
+	@$(CARGO) run --quiet --release --locked -p shop -- demo
+
+test: tools ## run all tests; the last line adds them up
+	@$(CARGO) test --workspace --locked --no-fail-fast 2>&1 | awk ' \
+		{ print; fflush() } \
+		/^test result:/ { passed += $$4; failed += $$6; skipped += $$8 } \
+		END { printf "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit (passed + failed == 0) }'
+
+check: fmt lint docs test ## all that must hold before a commit: format, clippy, docs, tests
+
+fmt: tools ## check the format (`cargo fmt` changes it)
+	@$(CARGO) fmt --all --check
+
+lint: tools ## clippy on everything, a warning is an error
+	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+docs: tools ## build the documentation, a broken link is an error
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+bench: tools ## measure: one JSON line a figure
+	@$(CARGO) run --release --locked -p bench
+
+clean-demo: ## delete the demo's data
+	@rm -rf -- "$(DATA)"
+
+tools:
+	@command -v $(CARGO) >/dev/null || { \
+		echo "cargo is missing. Debian and Ubuntu: apt-get install rustup && rustup default stable" \
+			"(elsewhere: https://rustup.rs)" >&2; exit 1; }
+	@command -v $(CC) >/dev/null || { \
+		echo "a C compiler is missing (SQLite and zstd are built from C)." \
+			"Debian and Ubuntu: apt-get install build-essential" >&2; exit 1; }
