@@ -73,3 +73,6 @@ impl Decider for Product {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

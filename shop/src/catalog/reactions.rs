@@ -58,3 +58,6 @@ impl Products {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

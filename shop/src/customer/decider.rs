@@ -121,3 +121,6 @@ fn take<T: Clone>(fields: &[String], field: &str, known: &mut Option<T>, value: 
         known.clone_from(value);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -450,3 +450,6 @@ impl Decider for Credit {
         self.credited = true;
     }
 }
+
+#[cfg(test)]
+mod tests;
