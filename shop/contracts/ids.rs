@@ -7,8 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{borrow::Cow, fmt, marker::PhantomData, str::FromStr, sync::Arc};
 
-/// Most characters in an id.
-pub const LONGEST: usize = 128;
+/// Most bytes in an id: a stream's key has 128, and ids that follow from others put up to seven in front.
+pub const LONGEST: usize = 120;
 
 /// A text that cannot be an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct InvalidId;
 
 impl fmt::Display for InvalidId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an id has 1 to {LONGEST} characters and no control characters among them")
+        write!(f, "an id has 1 to {LONGEST} bytes and no control characters among them")
     }
 }
 
@@ -35,7 +35,7 @@ macro_rules! text {
                 &self.0
             }
 
-            /// Whether it has 1 to 128 characters, none of them a control character.
+            /// Whether it has 1 to 120 bytes, no control characters among them.
             pub fn valid(&self) -> bool {
                 is_valid(&self.0)
             }
@@ -191,7 +191,7 @@ fn upper_case(text: &str) -> Arc<str> {
 }
 
 fn is_valid(text: &str) -> bool {
-    (1..=LONGEST).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+    (1..=LONGEST).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
 struct Text<T>(PhantomData<T>);

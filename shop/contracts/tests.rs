@@ -432,7 +432,7 @@ fn ids_follow_from_ids() {
 
 #[test]
 fn ids_have_a_length_and_no_control_characters() {
-    let longest = "é".repeat(LONGEST);
+    let longest = "é".repeat(LONGEST / 2);
     for text in ["a", "Größe 7/8", "a b", longest.as_str()] {
         assert!(text.parse::<OrderId>().unwrap().valid());
     }

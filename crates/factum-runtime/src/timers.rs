@@ -95,12 +95,22 @@ impl Timers {
     /// Removes a timer; answers whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
         let Some(timer) = self.by_name.remove(name) else { return false };
-        self.order.remove(&(timer.due, name.to_owned()))
+        // One that is parked is not in the order.
+        self.order.remove(&(timer.due, name.to_owned()));
+        true
     }
 
-    /// Whether there is a timer of that name.
-    pub fn contains(&self, name: &str) -> bool {
-        self.by_name.contains_key(name)
+    /// Whether this is what the timer of that name still is: it may have been moved or cancelled since it was taken.
+    pub fn stands(&self, name: &str, timer: &Timer) -> bool {
+        let same = |known: &Timer| known.due == timer.due && known.command.envelope.id == timer.command.envelope.id;
+        self.by_name.get(name).is_some_and(same)
+    }
+
+    /// Lets a timer wait for the next start, because nobody can take its command now.
+    pub fn park(&mut self, name: &str) {
+        if let Some(timer) = self.by_name.get(name) {
+            self.order.remove(&(timer.due, name.to_owned()));
+        }
     }
 
     /// The timers due at `mark`, in order, at most `most`.

@@ -1,6 +1,7 @@
 //! Tests in the words of the field, and the conformance suites of the ports.
 //!
 //! - [`scenario`]: given past events, when a command, then new events; and the same for reactions.
+//! - [`folding`]: folded events, then a command or an event, then effects.
 //! - [`conformance`]: what every implementation of a port must do, as one list of cases per port. An adapter, ours or
 //!   yours, runs all of it.
 //!
@@ -12,4 +13,5 @@
 //! ```
 
 pub mod conformance;
+pub mod folding;
 pub mod scenario;

@@ -212,7 +212,12 @@ impl<D: Decider> Then<D> {
     }
 }
 
-fn decide<D: Decider>(state: &mut D, command: &Draft, now: Timestamp, time: u32) -> Result<Vec<D::Event>, Refused> {
+pub(crate) fn decide<D: Decider>(
+    state: &mut D,
+    command: &Draft,
+    now: Timestamp,
+    time: u32,
+) -> Result<Vec<D::Event>, Refused> {
     let id = MessageId::derived(&["scenario", &time.to_string()]);
     let mut message = message(command.clone(), Kind::Command, now);
     message.envelope.id = id.clone();
@@ -235,7 +240,7 @@ fn decide<D: Decider>(state: &mut D, command: &Draft, now: Timestamp, time: u32)
 }
 
 /// Writes a payload and reads it back.
-fn again<P: Payload>(payload: &P) -> P {
+pub(crate) fn again<P: Payload>(payload: &P) -> P {
     let written = draft(payload);
     let read = P::decode(&written.type_name, &written.data);
     let read = read.unwrap_or_else(|error| panic!("what was written as JSON cannot be read back: {error}"));
@@ -246,11 +251,11 @@ fn again<P: Payload>(payload: &P) -> P {
     read
 }
 
-fn draft<P: Payload>(payload: &P) -> Draft {
+pub(crate) fn draft<P: Payload>(payload: &P) -> Draft {
     Draft::of(payload).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn message(draft: Draft, kind: Kind, at: Timestamp) -> Message {
+pub(crate) fn message(draft: Draft, kind: Kind, at: Timestamp) -> Message {
     let id = MessageId::derived(&["scenario", &draft.type_name]);
     let envelope = Envelope {
         correlation_id: id.clone(),
@@ -353,6 +358,10 @@ pub struct Happened {
 }
 
 impl Happened {
+    pub(crate) fn into_stored(self) -> Stored {
+        self.stored
+    }
+
     /// When it happened.
     pub fn at(mut self, at: Timestamp) -> Self {
         self.stored.message.envelope.timestamp = at;

@@ -17,7 +17,7 @@ pub struct Product {
 #[derive(Debug, Rejection)]
 #[allow(missing_docs, reason = "each variant says itself what it is")]
 pub enum ProductRejection {
-    #[rejection("bad_sku", "`{sku}` is no valid article number: use 1 to 128 printable characters", invalid)]
+    #[rejection("bad_sku", "`{sku}` is no valid article number: use 1 to 120 bytes of printable text", invalid)]
     BadSku { sku: Sku },
     #[rejection("negative_price", "the price of {sku} is {price}: it must not be negative", invalid)]
     NegativePrice { sku: Sku, price: String },
@@ -73,3 +73,6 @@ impl Decider for Product {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

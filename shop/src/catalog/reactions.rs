@@ -27,7 +27,10 @@ fn follow(products: &mut Products, event: &Recorded<ProductEvent>) {
         ProductEvent::Changed(e) => (&e.sku, e.active),
     };
     if let Some(active) = active {
-        products.history.entry(sku.clone()).or_default().push((event.at(), active));
+        let history = products.history.entry(sku.clone()).or_default();
+        // Recorded data may come late: what counts is when it happened.
+        let place = history.partition_point(|(since, _)| *since <= event.at());
+        history.insert(place, (event.at(), active));
     }
 }
 
@@ -55,3 +58,6 @@ impl Products {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ pub struct Customer {
 #[derive(Debug, Rejection)]
 #[allow(missing_docs, reason = "each variant says itself what it is")]
 pub enum CustomerRejection {
-    #[rejection("bad_customer_id", "`{id}` is no valid id: use 1 to 128 printable characters", invalid)]
+    #[rejection("bad_customer_id", "`{id}` is no valid id: use 1 to 120 bytes of printable text", invalid)]
     BadId { id: CustomerId },
     #[rejection("unknown_customer", "there is no customer {id}: register first", missing)]
     Unknown { id: CustomerId },
@@ -66,33 +66,32 @@ impl Decider for Customer {
     }
 
     fn evolve(&mut self, event: &CustomerEvent) {
-        let (name, email, phone, address) = match event {
-            CustomerEvent::Registered(e) => (&e.name, &e.email, &e.phone, &e.address),
-            CustomerEvent::Updated(e) => (&e.name, &e.email, &e.phone, &e.address),
-        };
-        self.known = true;
-        take(&mut self.name, name);
-        take(&mut self.email, email);
-        take(&mut self.phone, phone);
-        take(&mut self.address, address);
+        match event {
+            CustomerEvent::Registered(e) => {
+                self.known = true;
+                self.name.clone_from(&e.name);
+                self.email.clone_from(&e.email);
+                self.phone.clone_from(&e.phone);
+                self.address.clone_from(&e.address);
+            }
+            CustomerEvent::Updated(e) => {
+                take(&e.fields, "name", &mut self.name, &e.name);
+                take(&e.fields, "email", &mut self.email, &e.email);
+                take(&e.fields, "phone", &mut self.phone, &e.phone);
+                take(&e.fields, "address", &mut self.address, &e.address);
+            }
+        }
     }
 }
 
 impl Customer {
     /// Only what differs is news.
     fn update(&self, update: UpdateCustomer) -> Vec<CustomerEvent> {
-        let name = update.name.filter(|name| Some(name) != self.name.as_ref());
-        let email = update.email.filter(|email| Some(email) != self.email.as_ref());
-        let phone = update.phone.filter(|phone| Some(phone) != self.phone.as_ref());
-        let address = update.address.filter(|address| Some(address) != self.address.as_ref());
-        let changed = [
-            ("name", name.is_some()),
-            ("email", email.is_some()),
-            ("phone", phone.is_some()),
-            ("address", address.is_some()),
-        ];
-        let fields: Vec<String> =
-            changed.iter().filter(|(_, changed)| *changed).map(|(field, _)| (*field).to_owned()).collect();
+        let (mut fields, named) = (Vec::new(), update.fields);
+        let name = news(&named, "name", &self.name, update.name, &mut fields);
+        let email = news(&named, "email", &self.email, update.email, &mut fields);
+        let phone = news(&named, "phone", &self.phone, update.phone, &mut fields);
+        let address = news(&named, "address", &self.address, update.address, &mut fields);
         if fields.is_empty() {
             return vec![];
         }
@@ -101,8 +100,27 @@ impl Customer {
     }
 }
 
-fn take<T: Clone>(known: &mut Option<T>, news: &Option<T>) {
-    if news.is_some() {
-        known.clone_from(news);
+/// A field's new value, if it is to change; its name then joins `fields`. One that is named but absent is removed.
+fn news<T: PartialEq>(
+    named: &[String],
+    field: &str,
+    known: &Option<T>,
+    value: Option<T>,
+    fields: &mut Vec<String>,
+) -> Option<T> {
+    let wanted = if named.is_empty() { value.is_some() } else { named.iter().any(|name| name == field) };
+    if !wanted || value == *known {
+        return None;
+    }
+    fields.push(field.to_owned());
+    value
+}
+
+fn take<T: Clone>(fields: &[String], field: &str, known: &mut Option<T>, value: &Option<T>) {
+    if fields.iter().any(|name| name == field) {
+        known.clone_from(value);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,10 +32,20 @@ pub fn customers(rows: &mut Rows<CustomerRow>, event: &Recorded<CustomerEvent>) 
         }),
         CustomerEvent::Updated(e) => {
             _ = rows.update(&e.customer_id, |row| {
-                row.name = e.name.clone().or_else(|| row.name.take());
-                row.email = e.email.clone().or_else(|| row.email.take());
-                row.phone = e.phone.clone().or_else(|| row.phone.take());
-                row.address = e.address.clone().or_else(|| row.address.take());
+                // A field that is named but absent has been removed.
+                let named = |field: &str| e.fields.iter().any(|name| name == field);
+                if named("name") {
+                    row.name.clone_from(&e.name);
+                }
+                if named("email") {
+                    row.email.clone_from(&e.email);
+                }
+                if named("phone") {
+                    row.phone.clone_from(&e.phone);
+                }
+                if named("address") {
+                    row.address.clone_from(&e.address);
+                }
             })
         }
     }

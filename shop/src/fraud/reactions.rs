@@ -87,3 +87,6 @@ impl Velocity {
         recent.filter(|at| **at <= now && now.duration_since(**at).as_hours() < 1).count()
     }
 }
+
+#[cfg(test)]
+mod tests;

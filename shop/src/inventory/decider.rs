@@ -19,6 +19,8 @@ use crate::contracts::{
 
 /// Where goods lie if nothing else is said.
 pub const DEFAULT_WAREHOUSE: &str = "main";
+/// One movement is of no more units: sums of many still fit their numbers.
+pub const MOST_UNITS: i64 = 1_000_000_000;
 /// An article with this many units left, or fewer, is short.
 pub const LOW_STOCK: i64 = 10;
 
@@ -45,8 +47,10 @@ enum Kept {
 #[derive(Debug, Rejection)]
 #[allow(missing_docs, reason = "each variant says itself what it is")]
 pub enum InventoryRejection {
-    #[rejection("bad_quantity", "{quantity} of {sku} is no quantity: use 1 or more", invalid)]
+    #[rejection("bad_quantity", "{quantity} of {sku} is no quantity: use 1 to 1000000000", invalid)]
     BadQuantity { sku: Sku, quantity: i64 },
+    #[rejection("bad_sku", "`{sku}` is no valid article number: use 1 to 120 bytes of printable text", invalid)]
+    BadSku { sku: Sku },
     #[rejection("not_in_stock", "{sku} has {available} units; {wanted} cannot be written off", invalid)]
     NotInStock { sku: Sku, available: i64, wanted: i64 },
     #[rejection("already_released", "the reservation of order {order} was released before it came")]
@@ -88,6 +92,7 @@ impl Decider for Warehouse {
         use InventoryCommand as C;
         match command {
             C::Receive(c) => {
+                known_as(&c.sku)?;
                 at_least_one(&c.sku, c.quantity)?;
                 let (sku, quantity, warehouse_id) = (c.sku, c.quantity, c.warehouse_id);
                 Ok(vec![InventoryEvent::StockReceived(StockReceived { sku, quantity, warehouse_id })])
@@ -147,6 +152,11 @@ impl Warehouse {
     }
 
     fn adjust(&self, adjust: AdjustStock) -> Result<Vec<InventoryEvent>, InventoryRejection> {
+        known_as(&adjust.sku)?;
+        if adjust.quantity.unsigned_abs() > MOST_UNITS.unsigned_abs() {
+            let (sku, quantity) = (adjust.sku, adjust.quantity);
+            return Err(InventoryRejection::BadQuantity { sku, quantity });
+        }
         let available = self.available(&adjust.sku);
         if available + adjust.quantity < 0 {
             let (sku, wanted) = (adjust.sku, -adjust.quantity);
@@ -172,7 +182,8 @@ impl Warehouse {
         let mut wanted: BTreeMap<&Sku, i64> = BTreeMap::new();
         for item in &reserve.items {
             at_least_one(&item.sku, item.quantity)?;
-            *wanted.entry(&item.sku).or_default() += item.quantity;
+            let sum = wanted.entry(&item.sku).or_default();
+            *sum = sum.saturating_add(item.quantity);
         }
         let short = wanted.iter().filter(|(sku, quantity)| self.available(sku) < **quantity);
         let items: Vec<Shortage> = short
@@ -246,9 +257,17 @@ impl Warehouse {
     }
 }
 
+/// What runs short is ordered in a stream of its own, so that its number must be able to name one.
+fn known_as(sku: &Sku) -> Result<(), InventoryRejection> {
+    if sku.valid() { Ok(()) } else { Err(InventoryRejection::BadSku { sku: sku.clone() }) }
+}
+
 fn at_least_one(sku: &Sku, quantity: i64) -> Result<(), InventoryRejection> {
-    if quantity < 1 {
+    if !(1..=MOST_UNITS).contains(&quantity) {
         return Err(InventoryRejection::BadQuantity { sku: sku.clone(), quantity });
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

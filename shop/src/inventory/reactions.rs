@@ -33,3 +33,6 @@ pub fn reorder(event: &Recorded<LowStockDetected>, fx: &mut Effects) {
     let reorder = ReorderPlaced { sku: event.sku.clone(), quantity: REORDER_UNITS, supplier: None };
     fx.emit("reorder", &event.sku, reorder);
 }
+
+#[cfg(test)]
+mod tests;

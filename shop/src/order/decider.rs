@@ -20,6 +20,9 @@ use crate::contracts::{
 /// Lines that one order may have.
 pub const MAX_LINES: usize = 1_114;
 
+/// Pieces that one line may have: sums over all lines still fit their numbers.
+pub const MAX_QUANTITY: i64 = 1_000_000_000;
+
 /// An order.
 #[derive(Default)]
 pub struct Order {
@@ -47,12 +50,14 @@ pub enum OrderRejection {
     NoItems,
     #[rejection("too_many_lines", "the order has {lines} lines; 1114 are allowed: split it", invalid)]
     TooManyLines { lines: usize },
-    #[rejection("bad_quantity", "line {line} orders {quantity} of {sku}: order at least 1", invalid)]
+    #[rejection("bad_quantity", "line {line} orders {quantity} of {sku}: order 1 to 1000000000", invalid)]
     BadQuantity { line: u32, sku: Sku, quantity: i64 },
-    #[rejection("bad_id", "the {what} is no valid id: use 1 to 128 printable characters", invalid)]
+    #[rejection("bad_id", "the {what} is no valid id: use 1 to 120 bytes of printable text", invalid)]
     BadId { what: &'static str },
     #[rejection("wrong_total", "the total is {total} but the lines come to {sum}: send the sum of the lines", invalid)]
     WrongTotal { total: Money, sum: i64 },
+    #[rejection("mixed_currencies", "the total is in {currency}: give every line in {currency}", invalid)]
+    MixedCurrencies { currency: String },
     #[rejection("too_late_to_cancel", "the order is {status} and can no longer be cancelled: use a return")]
     TooLateToCancel { status: &'static str },
     #[rejection("not_now", "the order is {status}; {wanted} is not possible now")]
@@ -178,10 +183,13 @@ impl Order {
             if !line.sku.valid() {
                 return Err(OrderRejection::BadId { what: "sku" });
             }
-            if line.quantity < 1 {
+            if !(1..=MAX_QUANTITY).contains(&line.quantity) {
                 let (line, sku, quantity) = (line.line, line.sku.clone(), line.quantity);
                 return Err(OrderRejection::BadQuantity { line, sku, quantity });
             }
+        }
+        if create.items.iter().any(|line| line.amount.currency != create.total.currency) {
+            return Err(OrderRejection::MixedCurrencies { currency: create.total.currency.to_string() });
         }
         let sum = create.items.iter().fold(0i64, |sum, line| sum.saturating_add(line.amount.amount));
         if sum != create.total.amount {
@@ -262,6 +270,11 @@ impl Order {
             }
         }
         let left = self.total.as_ref().map_or(0, |total| total.amount) - self.returned;
+        if let Some(total) = self.total
+            && total.currency != back.amount.currency
+        {
+            return Err(OrderRejection::MixedCurrencies { currency: total.currency.to_string() });
+        }
         if back.amount.amount < 0 || back.amount.amount > left {
             return Err(OrderRejection::TooMuchMoney { amount: back.amount, left });
         }
@@ -395,23 +408,35 @@ pub struct Credit {
     credited: bool,
 }
 
+/// Why a credit is not booked.
+#[derive(Debug, Rejection)]
+#[allow(missing_docs, reason = "each variant says itself what it is")]
+pub enum CreditRejection {
+    #[rejection("bad_id", "the creditId is no valid id: use 1 to 120 bytes of printable text", invalid)]
+    BadId,
+}
+
 impl Decider for Credit {
     const CATEGORY: &'static str = "credit";
     type Id = CreditId;
     type Command = CreditCommand;
     type Event = CreditEvent;
-    type Rejection = Never;
+    type Rejection = CreditRejection;
 
     fn address(command: &CreditCommand, _: &Envelope) -> CreditId {
         let CreditCommand::Credit(credit) = command;
         credit.credit_id.clone()
     }
 
-    fn decide(&self, _: &CreditId, command: CreditCommand, _: &Context) -> Result<Vec<CreditEvent>, Never> {
+    fn decide(&self, _: &CreditId, command: CreditCommand, _: &Context) -> Result<Vec<CreditEvent>, CreditRejection> {
         if self.credited {
             return Ok(vec![]);
         }
         let CreditCommand::Credit(credit) = command;
+        // The payment that pays it out is named after it.
+        if !credit.credit_id.valid() {
+            return Err(CreditRejection::BadId);
+        }
         Ok(vec![CreditEvent::Credited(OrderCredited {
             credit_id: credit.credit_id,
             customer_id: credit.customer_id,
@@ -425,3 +450,6 @@ impl Decider for Credit {
         self.credited = true;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,3 +64,6 @@ fn changed(open: &OpenOrders, event: &Recorded<CustomerUpdated>, fx: &mut Effect
         fx.send(UpdateOrder { order_id: order.clone(), contact: Some(contact), shipping_address: None, items: None });
     }
 }
+
+#[cfg(test)]
+mod tests;

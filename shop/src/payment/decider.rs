@@ -204,7 +204,7 @@ impl Payment {
                 let given: i64 = self.refunds.values().map(|refund| refund.amount.amount).sum();
                 let left = self.amount().amount - given;
                 let amount = refund.amount.unwrap_or_else(|| pence(left));
-                if amount.amount > left {
+                if amount.amount < 0 || amount.amount > left || amount.currency != self.amount().currency {
                     return Err(PaymentRejection::TooMuch { payment: id.clone(), amount, left });
                 }
                 amount
@@ -296,3 +296,6 @@ fn verb(act: PaymentAct) -> &'static str {
         PaymentAct::Refund => "refund",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -55,3 +55,6 @@ pub fn give_back(event: &Recorded<Owed>, fx: &mut Effects) {
         },
     });
 }
+
+#[cfg(test)]
+mod tests;

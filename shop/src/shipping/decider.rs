@@ -165,3 +165,6 @@ impl Shipment {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

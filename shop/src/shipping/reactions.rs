@@ -34,3 +34,6 @@ pub fn await_news(carrier: Carrier) -> impl Fn(&Recorded<ShippingDispatched>, &m
         fx.after("delivered", takes, news);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,12 +91,12 @@ pub trait AnySaga: Send + Sync {
     fn status(&self, state: &dyn Any) -> Option<(Status, Vec<(&'static str, StepState)>)>;
 }
 
-struct Instance<F> {
+pub(super) struct Instance<F> {
     started: Option<Status>,
-    facts: F,
+    pub(super) facts: F,
     facts_bytes: usize,
     steps: Vec<StepState>,
-    undo_attempts: u32,
+    pub(super) undo_attempts: u32,
 }
 
 /// Every event of an instance's own stream.
@@ -327,8 +327,10 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run<'_,
                 if reply.meaning == Meaning::Undone {
                     continue;
                 }
-                let Some(reason) = (reply.matches)(&mut self.instance.facts, stored)? else { continue };
-                let facts = if reply.keeps { Some(self.facts()?) } else { None };
+                // Facts change only together with the event that keeps them.
+                let mut facts = self.instance.facts.clone();
+                let Some(reason) = (reply.matches)(&mut facts, stored)? else { continue };
+                let facts = if reply.keeps { Some(self.keep(facts)?) } else { None };
                 return match reply.meaning {
                     Meaning::Done => self.done(index, facts),
                     Meaning::Held => self.hold(index, reason),
@@ -411,6 +413,9 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run<'_,
         let name = index.map(|index| self.saga.steps[index].name.to_owned());
         // The pivot's own decision may still be refused: only a pivot that was sent has no way back.
         if self.past_pivot() {
+            if let Some(index) = index {
+                self.cancel_limit(index);
+            }
             return self
                 .record(ATTENTION_NEEDED, Record { step: name, kind: Some(kind), reason: Some(reason), ..EMPTY });
         }
@@ -499,6 +504,7 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run<'_,
             self.cancel_limit(index);
             return self.undo_next(attempt + 1);
         }
+        self.cancel_limit(index);
         let step = Some(self.saga.steps[index].name.to_owned());
         self.record(ATTENTION_NEEDED, Record { step, reason: Some(reason.to_owned()), ..EMPTY })
     }
@@ -538,6 +544,11 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run<'_,
         let type_name = Name::Shared(format!("{}.{event}", self.saga.name).into());
         self.out.events.push(Draft::named(type_name, &record)?);
         Ok(())
+    }
+
+    fn keep(&mut self, facts: F) -> Result<Box<serde_json::value::RawValue>, HandlerError> {
+        self.instance.facts = facts;
+        self.facts()
     }
 
     fn facts(&self) -> Result<Box<serde_json::value::RawValue>, HandlerError> {

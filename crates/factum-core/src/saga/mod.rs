@@ -16,6 +16,8 @@
 
 mod instance;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use instance::{AnySaga, Input, Own, Transition};
 pub use table::{Failure, FailureKind, Saga, SagaProblem, Step};

@@ -72,6 +72,14 @@ impl Arrange {
         Self::Shuffled(fastrand::Rng::with_seed(seed))
     }
 
+    /// Whether a batch holds either messages of the log or inputs, and if so, whether it is the inputs' turn.
+    pub(super) fn inputs_turn(&mut self) -> Option<bool> {
+        match self {
+            Self::AsTaken => None,
+            Self::Shuffled(random) => Some(random.bool()),
+        }
+    }
+
     /// How many messages of the log to take at most.
     pub(super) fn messages(&mut self, most: usize) -> usize {
         match self {

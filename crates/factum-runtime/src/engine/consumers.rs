@@ -78,6 +78,22 @@ impl Consumers {
         }
     }
 
+    /// Whether a consumer waits for the next start.
+    pub(super) fn is_stopped(&self, consumer: ConsumerId) -> bool {
+        self.apart.get(&consumer).is_some_and(|apart| apart.stopped.is_some())
+    }
+
+    /// How many consumers wait for the next start.
+    pub(super) fn stopped(&self) -> usize {
+        self.apart.values().filter(|apart| apart.stopped.is_some()).count()
+    }
+
+    /// Stops a consumer where it stands: it has handled everything up to there, and must not handle it again.
+    pub(super) fn stop_here(&mut self, consumer: ConsumerId, reason: String) {
+        let cursor = self.apart.get(&consumer).map_or(self.cursor, |apart| apart.cursor);
+        self.apart.insert(consumer, Apart { cursor, stopped: Some(reason) });
+    }
+
     /// Stops a consumer in front of a message.
     pub(super) fn stop(&mut self, consumer: ConsumerId, at: Position, reason: String) {
         let cursor = Position(at.0.saturating_sub(1));
@@ -107,7 +123,9 @@ impl Consumers {
         if names.iter().all(|name| self.known.contains(name)) {
             return Ok(None);
         }
-        self.known = names;
+        // One that is gone stays known: if it comes back, it must not start at the beginning once more.
+        let new: Vec<String> = names.into_iter().filter(|name| !self.known.contains(name)).collect();
+        self.known.extend(new);
         Ok(Some((CellKey::new(CellKind::Cursor, KNOWN), Some(write(&self.known)?))))
     }
 }

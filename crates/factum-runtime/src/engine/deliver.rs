@@ -81,11 +81,13 @@ struct Run<'a> {
 }
 
 impl Engine {
-    /// Runs one delivery; what it changes joins the stage if its handler gets through.
+    /// Runs one delivery of a batch that reads the log up to `through`; what it changes joins the stage if its handler
+    /// gets through.
     pub(super) fn deliver(
         &mut self,
         registry: &Registry,
         delivery: Delivery,
+        through: Position,
         stage: &mut Stage,
         pending: &mut Vec<Pending>,
     ) {
@@ -103,17 +105,28 @@ impl Engine {
                 }
             }
             Delivery::Timer { name, timer } => {
-                self.timers.remove(&name);
+                // What ran before it in this batch may have moved or cancelled it.
+                if !self.timers.stands(&name, &timer) {
+                    return;
+                }
                 let Some(consumer) = registry.addressee(&timer.command.envelope.type_name) else {
                     tracing::error!(timer = name, "no service answers this timer's command; it stays in the store");
-                    return;
+                    return self.timers.park(&name);
                 };
+                // A consumer that has stopped must see first what it has missed.
+                if self.consumers.is_stopped(consumer) {
+                    return self.timers.park(&name);
+                }
+                self.timers.remove(&name);
                 run.local.cells.push((Timers::cell(&name), None));
                 let outcome = self.run_timer(&mut run, consumer, &name, &timer);
                 let local = run.local;
                 if let Err(error) = self.join(registry, outcome, local, stage) {
-                    let next = Position(self.consumers.cursor.0 + 1);
+                    // Timers run behind the batch's messages: the consumer has taken all of them.
+                    let next = Position(through.0 + 1);
                     self.stop(registry, consumer, next, &error);
+                    self.timers.set(name.clone(), timer);
+                    self.timers.park(&name);
                 }
             }
             Delivery::Input(Input::Commands(requests, reply)) => {
@@ -132,6 +145,9 @@ impl Engine {
                 if !self.calls.contains(&call.name) {
                     return;
                 }
+                // Nobody would send it again if the commit failed.
+                let answer = Input::Answer { call: call.clone(), command: command.clone(), cause: cause.clone() };
+                self.unsettled.push(answer);
                 let outcome = self.run_answer(&mut run, &call, command, &cause);
                 let local = run.local;
                 match self.join(registry, outcome, local, stage) {
@@ -168,7 +184,7 @@ impl Engine {
         local: Local,
         stage: &mut Stage,
     ) -> Result<(), HandlerError> {
-        let outcome = outcome.and_then(|()| fits(registry, &local, self.limits.staged_bytes));
+        let outcome = outcome.and_then(|()| fits(registry, &local, self.limits.delivery_bytes()));
         if let Err(error) = outcome {
             self.forget(&local);
             return Err(error);
@@ -256,14 +272,15 @@ impl Engine {
         // The command itself is not stored: what follows from it names as its cause the message that set the timer.
         let set_by = timer.command.envelope.causation_id.clone().unwrap_or_else(|| timer.command.envelope.id.clone());
         let origin = Origin { id: set_by, at: timer.due, depth: 0, ..Origin::of(&timer.command.envelope) };
-        let sender = name.split('/').next().unwrap_or_default();
+        // A key may hold any printable character; a category holds no hyphen.
+        let category = name.split('-').next().unwrap_or_default();
+        let sender = StreamId::new(category, &timer.command.envelope.partition_key)?;
         match run.registry.consumer(id).handler {
             Handler::Saga(_) => {
-                let stream = StreamId::parse(sender)?;
-                let stored = unplaced(stream.clone(), timer.command.clone());
-                self.saga(run, id, stream, SagaInput::Expired(&stored), &origin)
+                let stored = unplaced(sender.clone(), timer.command.clone());
+                self.saga(run, id, sender, SagaInput::Expired(&stored), &origin)
             }
-            _ => self.run_command(run, id, &timer.command, sender, &origin),
+            _ => self.run_command(run, id, &timer.command, sender.as_str(), &origin),
         }
     }
 
@@ -569,6 +586,8 @@ impl Engine {
                 }
                 Effect::Emit(target, draft) => {
                     let message = self.message(Kind::Event, draft, origin, &service.source, target.key());
+                    // If it is an aggregate's stream, the cached state does not know this event.
+                    self.states.remove(&target);
                     run.local.appends.push(append(target, message));
                 }
                 Effect::After { name, delay, command } => {
@@ -705,6 +724,10 @@ fn fits(registry: &Registry, local: &Local, limit: usize) -> Result<(), HandlerE
                 return Err(HandlerError::Failed(problem));
             }
         }
+    }
+    bytes += local.cells.iter().map(|(key, value)| key.name.len() + value.as_ref().map_or(0, Vec::len)).sum::<usize>();
+    for (name, timer) in &local.timers {
+        bytes += name.len() + timer.as_ref().map_or(0, |timer| timer.command.bytes());
     }
     if bytes > limit {
         return Err(HandlerError::Failed(format!("one delivery makes {bytes} bytes of messages; {limit} are allowed")));

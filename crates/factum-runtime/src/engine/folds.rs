@@ -59,11 +59,13 @@ impl Folds {
     ) {
         for id in registry.readers(stored.type_name()) {
             let Some((_, folding)) = foldings.iter().find(|(folding, _)| folding == id) else { continue };
-            let done = consumers.apart.get(id).is_none_or(|apart| stored.position <= apart.cursor);
+            let done = consumers.apart.get(id).is_none_or(|apart| stored.position <= apart.cursor)
+                && !consumers.is_stopped(*id);
             let Some(state) = self.states.get_mut(id).filter(|_| done) else { continue };
             let folded = super::guard(|| folding.fold(&mut **state, stored));
             if let Err(error) = folded {
-                consumers.stop(*id, stored.position, error.to_string());
+                consumers
+                    .stop_here(*id, format!("its state cannot be rebuilt, at position {}: {error}", stored.position));
             }
         }
     }

@@ -23,6 +23,7 @@ use batch::{Delivery, route};
 use consumers::Consumers;
 use factum_core::{
     cell::CellKind,
+    commit::MAX_COMMIT_BYTES,
     error::{CommitError, HandlerError, StoreError},
     ports::{Clock, IdSource, Reader, Scan},
     stream::Position,
@@ -42,6 +43,9 @@ use crate::{
     timers::Timers,
 };
 
+/// Room in a commit for the cells of cursors.
+const CURSOR_BYTES: usize = 256 << 10;
+
 /// Bounds of one step.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -55,6 +59,13 @@ pub struct Limits {
     pub backlog: u64,
     /// Bytes of cached states.
     pub state_bytes: usize,
+}
+
+impl Limits {
+    /// Bytes that one delivery may add to a batch that is almost full, so that its commit is still allowed.
+    fn delivery_bytes(&self) -> usize {
+        (MAX_COMMIT_BYTES - CURSOR_BYTES).saturating_sub(self.staged_bytes)
+    }
 }
 
 impl Default for Limits {
@@ -129,7 +140,11 @@ pub struct Engine {
     inbox: mpsc::Receiver<Input>,
     /// Inputs that a cut batch put back; they come first.
     waiting: VecDeque<Input>,
+    /// Answers of calls in the batch under way; they are run again if its commit fails.
+    unsettled: Vec<Input>,
     resting: Vec<oneshot::Sender<Rested>>,
+    /// The next batch is run in the order of the log, because it could not be run shuffled.
+    once_as_taken: bool,
     clock: Arc<dyn Clock>,
     ids: Box<dyn IdSource>,
     arrange: Arrange,
@@ -164,7 +179,9 @@ impl Engine {
             reader,
             inbox: parts.inbox,
             waiting: VecDeque::new(),
+            unsettled: Vec::new(),
             resting: Vec::new(),
+            once_as_taken: false,
             clock: parts.clock,
             ids: parts.ids,
             arrange: parts.arrange,
@@ -218,12 +235,16 @@ impl Engine {
             return self.catch_up(&registry, consumer, after);
         }
         let mut batch = Vec::new();
-        let through = self.take(&registry, &mut batch)?;
+        let turn = if std::mem::take(&mut self.once_as_taken) { None } else { self.arrange.inputs_turn() };
+        let through = self.take(&registry, turn, &mut batch)?;
         if batch.is_empty() && through == self.consumers.cursor {
             self.rested();
             return Ok(Step::Rest);
         }
-        let order = self.arrange.order(&batch);
+        let order = if turn.is_some() { self.arrange.order(&batch) } else { (0..batch.len()).collect() };
+        // The cursor cannot tell which messages of a shuffled batch were run: it is run whole or not at all.
+        let whole = turn.is_some() && through > self.consumers.cursor;
+        let stopped = self.consumers.stopped();
         let mut slots: Vec<Option<Delivery>> = batch.into_iter().map(Some).collect();
         let mut stage = Stage::default();
         let mut pending = Vec::new();
@@ -231,9 +252,13 @@ impl Engine {
         let mut last_taken = self.consumers.cursor;
         for (place, index) in order.iter().enumerate() {
             let Some(delivery) = slots[*index].take() else { continue };
-            if stage.bytes() >= self.limits.staged_bytes
-                && let Some(cut) = cut_before(&delivery, last_taken)
-            {
+            let full = stage.bytes() >= self.limits.staged_bytes;
+            if whole && (full || self.consumers.stopped() > stopped) {
+                self.once_as_taken = true;
+                self.reload()?;
+                return Ok(Step::Worked);
+            }
+            if full && let Some(cut) = cut_before(&delivery, last_taken) {
                 cursor = cut.unwrap_or(through);
                 let rest = order[place + 1..].iter().filter_map(|index| slots[*index].take());
                 self.put_back(std::iter::once(delivery).chain(rest));
@@ -242,7 +267,12 @@ impl Engine {
             if let Delivery::Log { frame, index, .. } = &delivery {
                 last_taken = frame.messages[*index].position;
             }
-            self.deliver(&registry, delivery, &mut stage, &mut pending);
+            self.deliver(&registry, delivery, through, &mut stage, &mut pending);
+        }
+        if whole && self.consumers.stopped() > stopped {
+            self.once_as_taken = true;
+            self.reload()?;
+            return Ok(Step::Worked);
         }
         self.consumers.cursor = cursor;
         self.commit(&registry, stage, pending, None)?;
@@ -278,7 +308,31 @@ impl Engine {
         self.resting.clear();
     }
 
-    fn take(&mut self, registry: &Registry, batch: &mut Vec<Delivery>) -> Result<Position, StoreError> {
+    /// Takes messages, timers and inputs; if batches hold only one of messages and inputs, those whose turn it is, or
+    /// else the others.
+    fn take(
+        &mut self,
+        registry: &Registry,
+        inputs_turn: Option<bool>,
+        batch: &mut Vec<Delivery>,
+    ) -> Result<Position, StoreError> {
+        let mut through = self.consumers.cursor;
+        if inputs_turn != Some(true) {
+            through = self.take_messages(registry, batch)?;
+        }
+        for (name, timer) in self.timers.due(self.clock.mark(), self.limits.inputs) {
+            batch.push(Delivery::Timer { name, timer });
+        }
+        if inputs_turn != Some(false) || (batch.is_empty() && through == self.consumers.cursor) {
+            self.take_inputs(through, batch);
+        }
+        if inputs_turn == Some(true) && batch.is_empty() {
+            through = self.take_messages(registry, batch)?;
+        }
+        Ok(through)
+    }
+
+    fn take_messages(&mut self, registry: &Registry, batch: &mut Vec<Delivery>) -> Result<Position, StoreError> {
         let most = self.arrange.messages(self.limits.messages);
         let mut through = self.consumers.cursor;
         let mut taken = 0;
@@ -302,9 +356,10 @@ impl Engine {
                 through = through.max(frame.through);
             }
         }
-        for (name, timer) in self.timers.due(self.clock.mark(), self.limits.inputs) {
-            batch.push(Delivery::Timer { name, timer });
-        }
+        Ok(through)
+    }
+
+    fn take_inputs(&mut self, through: Position, batch: &mut Vec<Delivery>) {
         let unread = self.tail.head().0.saturating_sub(through.0);
         let mut room = if unread < self.limits.backlog { self.limits.inputs } else { 0 };
         while room > 0 {
@@ -315,7 +370,6 @@ impl Engine {
             }
             room -= 1;
         }
-        Ok(through)
     }
 
     /// The messages behind a position: from the ring, or from the store if they have left it.
@@ -349,7 +403,7 @@ impl Engine {
             }
             if route(registry, stored, &mut [ConsumerId(0)]).contains(&consumer) {
                 let delivery = Delivery::Log { frame: frame.clone(), index, consumer };
-                self.deliver(registry, delivery, &mut stage, &mut Vec::new());
+                self.deliver(registry, delivery, until, &mut stage, &mut Vec::new());
             }
             if self.consumers.apart.get(&consumer).is_some_and(|apart| apart.stopped.is_some()) {
                 break;
@@ -394,6 +448,7 @@ impl Engine {
             }
             self.saved = self.consumers.cursor;
         }
+        self.unsettled.clear();
         let head = self.tail.head();
         let mut behind = behind.into_iter();
         for Pending { reply, outcome } in pending {
@@ -424,6 +479,9 @@ impl Engine {
     fn failed(&mut self, pending: Vec<Pending>, error: CommitError) -> Result<(), StoreError> {
         for Pending { reply, outcome } in pending {
             let _ = reply.send(outcome.and(Err(error.clone().into())));
+        }
+        for answer in std::mem::take(&mut self.unsettled).into_iter().rev() {
+            self.waiting.push_front(answer);
         }
         tracing::error!(%error, "a commit failed");
         match error {

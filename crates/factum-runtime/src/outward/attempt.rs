@@ -3,13 +3,17 @@
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use factum_core::{
-    call::{Answer, AnyCall},
+    call::{Answer, AnyCall, Attempt},
     envelope::Draft,
+    error::HandlerError,
 };
 use futures_util::FutureExt;
 
 use super::Work;
-use crate::inbox::{Input, Sender};
+use crate::{
+    engine::guard,
+    inbox::{Input, Sender},
+};
 
 /// Makes a call until it is answered, and hands the answer to the engine.
 pub(super) async fn until_answered(call: AnyCall, inbox: Sender, mut work: Work) {
@@ -23,7 +27,7 @@ pub(super) async fn until_answered(call: AnyCall, inbox: Sender, mut work: Work)
                 reason,
                 "call given up"
             );
-            match (call.gave_up)(&work.stored, &reason) {
+            match guard(|| (call.gave_up)(&work.stored, &reason)) {
                 Ok(command) => break command,
                 Err(error) => {
                     tracing::error!(call = work.stored.type_name(), %error, "the call has no last answer; it stays open");
@@ -48,20 +52,20 @@ async fn once(call: &AnyCall, work: &Work) -> Answer<Draft> {
     if work.open.unknown
         && let Some(query) = &call.query
     {
-        match bounded(call, query(&work.stored, work.cell.name.clone(), attempt)).await {
+        match bounded(call, guard(|| query(&work.stored, work.cell.name.clone(), attempt))).await {
             Answer::Again(..) => {}
             found => return found,
         }
     }
-    bounded(call, (call.ask)(&work.stored, work.cell.name.clone(), attempt)).await
+    bounded(call, guard(|| (call.ask)(&work.stored, work.cell.name.clone(), attempt))).await
 }
 
-async fn bounded(
-    call: &AnyCall,
-    attempt: Result<factum_core::call::Attempt, factum_core::error::HandlerError>,
-) -> Answer<Draft> {
+async fn bounded(call: &AnyCall, attempt: Result<Attempt, HandlerError>) -> Answer<Draft> {
     let attempt = match attempt {
         Ok(attempt) => AssertUnwindSafe(attempt).catch_unwind(),
+        Err(HandlerError::Panicked(panic)) => {
+            return Answer::Unknown(format!("the call's handler panicked: {panic}"));
+        }
         Err(error) => return Answer::Again(error.to_string(), None),
     };
     match tokio::time::timeout(call.policy.timeout, attempt).await {

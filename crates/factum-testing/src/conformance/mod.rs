@@ -5,6 +5,7 @@
 #![allow(clippy::panic, clippy::expect_used, reason = "an assertion library: a panic is how a case says what it found")]
 
 mod drive;
+pub mod participant;
 pub mod random;
 pub mod rows;
 pub mod store;

@@ -1,0 +1,268 @@
+//! An engine on the bench: started, fed, stepped and started again over the same store.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use factum_core::{
+    Timestamp,
+    cell::CellKind,
+    commit::{Found, Plan, Wanted},
+    envelope::{Draft, Kind, Stored},
+    error::StoreError,
+    id::MessageId,
+    memory::Memory,
+    payload::{Command, Payload},
+    ports::{Backend, Reader, Scan},
+    service::Service,
+    stream::{Position, StreamId, StreamVersion},
+};
+use factum_runtime::{
+    clock::DataClock,
+    committer::Committer,
+    engine::{Arrange, Engine, EngineHealth, Limits, Parts, Step},
+    ids::UuidSource,
+    inbox::{ExecuteError, Input, Receipt, Request, Sender},
+    registry::Registry,
+    signal::Signal,
+};
+use tokio::sync::oneshot;
+
+/// 2026-01-02T03:04:05Z.
+pub const NOW: Timestamp = Timestamp::constant(1_767_323_045, 0);
+
+/// More steps than any test needs: behind that lies a loop.
+const MOST_STEPS: usize = 20_000;
+
+/// What happens to a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing is written; the next write may succeed.
+    Transient,
+    /// Nothing is written, nobody knows, and the store takes no more.
+    UnknownLost,
+    /// It is written, nobody knows, and the store takes no more.
+    UnknownWritten,
+}
+
+/// Which write fails, counted from 1 over all starts, and how.
+#[derive(Clone, Default)]
+pub struct Faults(Arc<Mutex<(usize, Vec<(usize, Fault)>)>>);
+
+impl Faults {
+    pub fn at(&self, write: usize, fault: Fault) {
+        self.0.lock().unwrap().1.push((write, fault));
+    }
+    pub fn writes(&self) -> usize {
+        self.0.lock().unwrap().0
+    }
+    fn next(&self) -> Option<Fault> {
+        let mut faults = self.0.lock().unwrap();
+        faults.0 += 1;
+        let write = faults.0;
+        faults.1.iter().find(|(at, _)| *at == write).map(|(_, fault)| *fault)
+    }
+}
+
+/// A store whose writes fail as told.
+struct Faulty {
+    inner: Memory,
+    faults: Faults,
+    dead: bool,
+}
+
+impl Backend for Faulty {
+    fn find(&mut self, wanted: &Wanted) -> Result<Found, StoreError> {
+        self.inner.find(wanted)
+    }
+    fn write(&mut self, batch: &[Plan]) -> Result<Position, StoreError> {
+        if self.dead {
+            return Err(StoreError::OutcomeUnknown("it has stopped".to_owned()));
+        }
+        match self.faults.next() {
+            None => self.inner.write(batch),
+            Some(Fault::Transient) => Err(StoreError::Transient("as told".to_owned())),
+            Some(fault) => {
+                self.dead = true;
+                if fault == Fault::UnknownWritten {
+                    self.inner.write(batch)?;
+                }
+                Err(StoreError::OutcomeUnknown("as told".to_owned()))
+            }
+        }
+    }
+    fn reader(&self) -> Arc<dyn Reader> {
+        Backend::reader(&self.inner)
+    }
+    fn durability(&self) -> &'static str {
+        "memory"
+    }
+}
+
+/// How an engine is started.
+#[derive(Clone, Copy)]
+pub struct How {
+    pub seed: Option<u64>,
+    pub limits: Limits,
+}
+
+impl Default for How {
+    fn default() -> Self {
+        Self { seed: None, limits: Limits::default() }
+    }
+}
+
+impl How {
+    pub fn shuffled(seed: u64) -> Self {
+        Self { seed: Some(seed), ..Self::default() }
+    }
+    pub fn limits(change: impl FnOnce(&mut Limits)) -> Self {
+        let mut how = Self::default();
+        change(&mut how.limits);
+        how
+    }
+}
+
+pub struct Bench {
+    pub store: Memory,
+    pub faults: Faults,
+    pub clock: DataClock,
+    pub how: How,
+    pub registry: Arc<Registry>,
+    pub committer: Arc<Committer>,
+    pub inbox: Sender,
+    pub engine: Engine,
+    starts: u64,
+}
+
+type Answer = oneshot::Receiver<Result<Vec<Receipt>, ExecuteError>>;
+
+impl Bench {
+    pub fn new(services: Vec<Service>) -> Self {
+        Self::with(services, How::default())
+    }
+
+    pub fn with(services: Vec<Service>, how: How) -> Self {
+        let clock = DataClock::default();
+        clock.advance(NOW);
+        Self::start(services, how, Memory::new(), Faults::default(), clock, 1)
+    }
+
+    fn start(services: Vec<Service>, how: How, store: Memory, faults: Faults, clock: DataClock, starts: u64) -> Self {
+        let registry = Arc::new(Registry::new(services).unwrap());
+        let backend = Faulty { inner: store.clone(), faults: faults.clone(), dead: false };
+        let committer = Arc::new(Committer::new(Box::new(backend), registry.owners.clone()));
+        let (inbox, receiver) = Sender::new(Arc::new(Signal::default()));
+        let engine = Engine::new(Parts {
+            registry: registry.clone(),
+            committer: committer.clone(),
+            inbox: receiver,
+            clock: Arc::new(clock.clone()),
+            ids: Box::new(UuidSource::seeded(starts)),
+            arrange: how.seed.map_or(Arrange::AsTaken, |seed| Arrange::shuffled(seed + starts)),
+            limits: how.limits,
+        })
+        .unwrap();
+        Self { store, faults, clock, how, registry, committer, inbox, engine, starts }
+    }
+
+    /// The program ends, whatever it was doing, and starts again.
+    pub fn restart(self, services: Vec<Service>) -> Self {
+        let Self { store, faults, clock, how, starts, .. } = self;
+        Self::start(services, how, store, faults, clock, starts + 1)
+    }
+
+    /// Puts commands into the inbox that are carried out together.
+    pub fn post(&self, requests: Vec<Request>) -> Answer {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.try_send(Input::Commands(requests, reply)).unwrap();
+        answer
+    }
+
+    /// Posts one command with an id.
+    pub fn post_as<C: Command>(&self, id: &str, command: C) -> Answer {
+        self.post(vec![request(id, command)])
+    }
+
+    /// Steps until there is nothing more to do.
+    pub fn run(&mut self) {
+        for _ in 0..MOST_STEPS {
+            if self.engine.step().unwrap() == Step::Rest {
+                return;
+            }
+        }
+        panic!("the engine does not come to rest");
+    }
+
+    /// Carries out one command, and everything that follows from it.
+    pub fn ask<C: Command>(&mut self, id: &str, command: C) -> Result<Receipt, ExecuteError> {
+        self.ask_all(vec![request(id, command)]).map(|mut receipts| receipts.remove(0))
+    }
+
+    pub fn ask_all(&mut self, requests: Vec<Request>) -> Result<Vec<Receipt>, ExecuteError> {
+        let mut answer = self.post(requests);
+        self.run();
+        answer.try_recv().expect("an engine at rest has answered")
+    }
+
+    /// Time passes, and what is due happens.
+    pub fn advance(&mut self, to: Timestamp) {
+        self.clock.advance(to);
+        self.run();
+    }
+
+    pub fn log(&self) -> Vec<Stored> {
+        let scan = Scan { after: Position::START, until: Position(u64::MAX), bytes: usize::MAX, types: None };
+        self.store.scan(&scan).unwrap().messages
+    }
+
+    /// The events of the types of `E`, in order.
+    pub fn events<E: Payload>(&self) -> Vec<E> {
+        self.of_kind(Kind::Event)
+    }
+
+    pub fn of_kind<P: Payload>(&self, kind: Kind) -> Vec<P> {
+        let known = |stored: &&Stored| P::types().iter().any(|info| info.name == stored.type_name());
+        let log = self.log();
+        let of_kind = log.iter().filter(|stored| stored.envelope().kind == kind);
+        of_kind.filter(known).map(|stored| stored.decode().unwrap()).collect()
+    }
+
+    pub fn stream(&self, name: &str) -> Vec<Stored> {
+        self.store.stream(&StreamId::parse(name).unwrap(), StreamVersion(0)).unwrap()
+    }
+
+    pub fn cells(&self, kind: CellKind) -> usize {
+        self.store.cells(kind).unwrap().len()
+    }
+
+    pub fn health(&self) -> EngineHealth {
+        self.engine.health().lock().unwrap().clone()
+    }
+
+    /// What stands in each stream, without ids and positions, which differ from run to run.
+    pub fn contents(&self) -> BTreeMap<String, Vec<String>> {
+        let mut streams: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for stored in self.log() {
+            let (kind, data) = (stored.envelope().kind, String::from_utf8_lossy(&stored.message.data).into_owned());
+            let line = format!("{kind:?} {} {data}", stored.type_name());
+            streams.entry(stored.stream.to_string()).or_default().push(line);
+        }
+        streams
+    }
+
+    /// The versions of every stream are gapless, also where rejections and commands stand among events.
+    pub fn check_versions(&self) {
+        let mut last: BTreeMap<StreamId, u64> = BTreeMap::new();
+        for stored in self.log() {
+            let version = last.entry(stored.stream.clone()).or_default();
+            *version += 1;
+            assert_eq!(stored.version.0, *version, "{} at {}", stored.stream, stored.position);
+        }
+    }
+}
+
+pub fn request<C: Command>(id: &str, command: C) -> Request {
+    Request { id: Some(MessageId::parse(id).unwrap()), at: Some(NOW), ..Request::new(Draft::of(&command).unwrap()) }
+}

@@ -1,0 +1,16 @@
+//! The loops, driven by hand: one thread, the store in memory, time and ids from the test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test subjects and helpers are tests too")]
+
+mod bank;
+mod bench;
+
+mod catching_up;
+mod commands;
+mod cuts;
+mod failures;
+mod folds;
+mod outward;
+mod sagas;
+mod shuffled;
+mod timers;
+mod views;

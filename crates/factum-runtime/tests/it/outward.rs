@@ -1,0 +1,240 @@
+//! Calls to the outside: opened once, answered once, retried, in order per key. Time is paused and passes by itself.
+
+use std::sync::{Arc, Mutex};
+
+use factum_core::{
+    call::{Answer, Call, CallSpec, exp},
+    cell::{CellKey, CellKind},
+    envelope::{Kind, Recorded},
+    reaction::Effects,
+    service::{Durations, Service},
+};
+use factum_macros::Event;
+use factum_runtime::{inbox::Input, outward::Outward};
+use serde::{Deserialize, Serialize};
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::bank::*;
+use super::bench::*;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Ask {
+    id: String,
+    cents: i64,
+}
+
+/// What the outside saw: `<how> <cents>` of every attempt, and each key.
+#[derive(Clone, Default)]
+struct Outside {
+    seen: Arc<Mutex<Vec<String>>>,
+    keys: Arc<Mutex<Vec<String>>>,
+    running: Arc<Mutex<(usize, usize)>>,
+}
+
+impl Outside {
+    fn note(&self, how: &str, call: &Call<Ask>) {
+        self.seen.lock().unwrap().push(format!("{how} {}", call.request.cents));
+        self.keys.lock().unwrap().push(call.idempotency_key.clone());
+    }
+    fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+#[derive(Event)]
+enum Anything {
+    Paid(Paid),
+}
+
+/// Every payment asks the outside, which answers with a note. The number of cents says how it answers.
+fn services(outside: &Outside, window: usize) -> Vec<Service> {
+    let ask = |event: &Recorded<'_, Anything>, fx: &mut Effects| {
+        let Anything::Paid(paid) = &event.data;
+        fx.call("ask", Ask { id: paid.id.clone(), cents: paid.cents });
+    };
+    let (first, second) = (outside.clone(), outside.clone());
+    let call = CallSpec::new(
+        "ask",
+        move |call: Call<Ask>| {
+            let outside = first.clone();
+            assert!(call.request.cents != 7 || call.attempt > 1, "before the future is there");
+            async move {
+                {
+                    let mut running = outside.running.lock().unwrap();
+                    running.0 += 1;
+                    running.1 = running.1.max(running.0);
+                }
+                outside.note("ask", &call);
+                tokio::time::sleep(100.ms()).await;
+                outside.running.lock().unwrap().0 -= 1;
+                let done = Note { id: call.request.id.clone(), cents: call.request.cents };
+                match (call.request.cents, call.attempt) {
+                    (2, 1) => Answer::Again("busy".to_owned(), Some(5.secs())),
+                    (3, 1) => Answer::Unknown("cut off".to_owned()),
+                    (4, _) => Answer::Again("never".to_owned(), None),
+                    (5, 1) => {
+                        tokio::time::sleep(60.secs()).await;
+                        Answer::Done(done)
+                    }
+                    (6, 1) => panic!("as asked"),
+                    _ => Answer::Done(done),
+                }
+            }
+        },
+        |ask: Ask, _: &str| Note { id: ask.id, cents: 400 },
+    )
+    .query(move |call: Call<Ask>| {
+        let outside = second.clone();
+        async move {
+            outside.note("query", &call);
+            match call.request.cents {
+                3 => Answer::Done(Note { id: call.request.id, cents: 33 }),
+                _ => Answer::Again("not known".to_owned(), None),
+            }
+        }
+    })
+    .retry(exp(200.ms(), 2.0).max(3))
+    .timeout(10.secs())
+    .window(window);
+    vec![accounts(), Service::new("books").decider::<Book>(), Service::new("asks").react("ask", ask).call(call)]
+}
+
+fn spawn(bench: &Bench) -> (watch::Sender<bool>, JoinHandle<()>) {
+    let outward =
+        Outward::open(&bench.registry, bench.committer.reader(), bench.committer.tail(), bench.inbox.clone()).unwrap();
+    let (stop, stopped) = watch::channel(false);
+    (stop, tokio::spawn(async move { outward.run(stopped).await.unwrap() }))
+}
+
+/// Lets engine and outside take turns until no call is open.
+async fn settle(bench: &mut Bench) {
+    for _ in 0..100_000 {
+        bench.run();
+        if bench.cells(CellKind::Call) == 0 {
+            return;
+        }
+        // Paused time passes at once when nobody has anything to do.
+        tokio::time::sleep(10.ms()).await;
+    }
+    panic!("a call stays open");
+}
+
+fn noted(bench: &Bench) -> Vec<i64> {
+    bench.events::<Noted>().iter().map(|noted| noted.cents).collect()
+}
+
+async fn ask_about(cents: i64) -> (Bench, Outside) {
+    let outside = Outside::default();
+    let mut bench = Bench::new(services(&outside, 8));
+    let _outward = spawn(&bench);
+    bench.ask("p1", pay("a", cents)).unwrap();
+    assert_eq!(bench.cells(CellKind::Call), 1);
+    settle(&mut bench).await;
+    assert_eq!(bench.of_kind::<Note>(Kind::Command).len(), 0, "an answer is a command that stands in no stream");
+    let keys: std::collections::BTreeSet<String> = outside.keys.lock().unwrap().iter().cloned().collect();
+    assert_eq!(keys.len(), 1, "every attempt has the same key");
+    (bench, outside)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_closes_the_call_and_is_decided_once() {
+    let (bench, outside) = ask_about(1).await;
+    assert_eq!((noted(&bench), outside.seen()), (vec![1], vec!["ask 1".to_owned()]));
+    bench.check_versions();
+}
+
+#[tokio::test(start_paused = true)]
+async fn again_is_tried_again_not_before_the_time_that_was_asked_for() {
+    let start = tokio::time::Instant::now();
+    let (bench, outside) = ask_about(2).await;
+    assert_eq!((noted(&bench), outside.seen()), (vec![2], vec!["ask 2".to_owned(); 2]));
+    assert!(start.elapsed() >= 5.secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_outcome_is_looked_up_before_anything_is_tried_again() {
+    let (bench, outside) = ask_about(3).await;
+    assert_eq!((noted(&bench), outside.seen()), (vec![33], vec!["ask 3".to_owned(), "query 3".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_and_panics_are_unknown_outcomes() {
+    for (cents, seen) in [(5, vec!["ask 5", "query 5", "ask 5"]), (6, vec!["ask 6", "query 6", "ask 6"])] {
+        let (bench, outside) = ask_about(cents).await;
+        assert_eq!((noted(&bench), outside.seen()), (vec![cents], seen.into_iter().map(str::to_owned).collect()));
+    }
+    let (bench, outside) = ask_about(7).await;
+    assert_eq!(noted(&bench), [7]);
+    assert_eq!(outside.seen(), ["query 7", "ask 7"], "a panic before the future counts as an attempt");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_given_up_has_its_last_answer() {
+    let (bench, outside) = ask_about(4).await;
+    assert_eq!((noted(&bench), outside.seen().len()), (vec![400], 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_of_one_key_are_made_in_order_and_of_all_keys_up_to_the_window() {
+    let outside = Outside::default();
+    let mut bench = Bench::new(services(&outside, 3));
+    let _outward = spawn(&bench);
+    for number in 0..24_i64 {
+        let id = ["a", "b", "c", "d", "e", "f"][number as usize % 6];
+        let _ = bench.post_as(&format!("p{number}"), pay(id, 10 + number));
+    }
+    settle(&mut bench).await;
+    let (running, most) = *outside.running.lock().unwrap();
+    assert_eq!((running, most), (0, 3));
+    for id in ["a", "b", "c", "d", "e", "f"] {
+        let of_id: Vec<i64> =
+            bench.events::<Noted>().iter().filter(|noted| noted.id == id).map(|noted| noted.cents).collect();
+        assert_eq!(of_id.len(), 4);
+        assert!(of_id.is_sorted(), "{id}: {of_id:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_call_is_made_again_after_a_restart_by_the_same_key() {
+    let outside = Outside::default();
+    let mut bench = Bench::new(services(&outside, 8));
+    let (stop, outward) = spawn(&bench);
+    bench.ask("p1", pay("a", 1)).unwrap();
+    tokio::time::sleep(50.ms()).await;
+    stop.send_replace(true);
+    outward.await.unwrap();
+    assert_eq!(outside.seen(), ["ask 1"]);
+    let mut bench = bench.restart(services(&outside, 8));
+    assert_eq!(bench.cells(CellKind::Call), 1);
+    let _outward = spawn(&bench);
+    settle(&mut bench).await;
+    assert_eq!(noted(&bench), [1]);
+    let keys = outside.keys.lock().unwrap().clone();
+    assert!(keys.len() == 2 && keys[0] == keys[1]);
+}
+
+#[test]
+fn a_call_is_closed_by_its_first_answer_also_if_the_commit_fails_before() {
+    for fault in [None, Some(Fault::Transient)] {
+        let mut bench = Bench::new(services(&Outside::default(), 8));
+        bench.ask("p1", pay("a", 1)).unwrap();
+        let call = bench.log().into_iter().find(|stored| stored.envelope().kind == Kind::Call).unwrap();
+        let key = CellKey::new(CellKind::Call, call.envelope().id.to_string());
+        if let Some(fault) = fault {
+            bench.faults.at(bench.faults.writes() + 1, fault);
+        }
+        for cents in [1, 2, 3] {
+            let command = factum_core::envelope::Draft::of(&Note { id: "a".to_owned(), cents }).unwrap();
+            let cause = Arc::new(call.message.clone());
+            bench.inbox.try_send(Input::Answer { call: key.clone(), command, cause }).unwrap();
+        }
+        if fault.is_some() {
+            assert!(bench.engine.step().is_err());
+            bench.engine.reload().unwrap();
+            assert!(noted(&bench).is_empty());
+        }
+        bench.run();
+        assert_eq!((noted(&bench), bench.cells(CellKind::Call)), (vec![1], 0));
+        assert_eq!(bench.health().calls, 0);
+    }
+}

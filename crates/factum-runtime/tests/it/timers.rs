@@ -1,0 +1,171 @@
+//! Timers: in order of time and name, moved, cancelled, durable.
+
+use std::time::Duration;
+
+use factum_core::{cell::CellKind, envelope::Recorded, reaction::Effects, service::Service};
+
+use super::bank::*;
+use super::bench::*;
+
+/// `set <name> <seconds>` in a payment's note sets a timer that notes the payment, `cancel <name>` cancels it.
+fn timed() -> Vec<Service> {
+    let follow = |event: &Recorded<'_, Paid>, fx: &mut Effects| {
+        let words: Vec<&str> = event.note.split(' ').collect();
+        match words[..] {
+            ["set", name, seconds] => {
+                let delay = Duration::from_secs(seconds.parse().unwrap());
+                fx.after(name, delay, Note { id: event.id.clone(), cents: event.cents });
+            }
+            ["cancel", name] => fx.cancel(name),
+            ["set-and-cancel", name] => {
+                fx.after(name, Duration::from_secs(1), Note { id: event.id.clone(), cents: event.cents });
+                fx.cancel(name);
+            }
+            ["cancel-and-set", name] => {
+                fx.cancel(name);
+                fx.after(name, Duration::from_secs(1), Note { id: event.id.clone(), cents: event.cents });
+            }
+            _ => {}
+        }
+    };
+    vec![accounts(), Service::new("books").decider::<Book>(), Service::new("timers").react("follow", follow)]
+}
+
+fn noted(bench: &Bench) -> Vec<i64> {
+    bench.events::<Noted>().iter().map(|noted| noted.cents).collect()
+}
+
+fn at(seconds: u64) -> factum_core::Timestamp {
+    NOW + Duration::from_secs(seconds)
+}
+
+#[test]
+fn timers_fire_by_time_and_then_by_name_and_carry_their_time() {
+    for how in [How::default(), How::limits(|limits| limits.inputs = 1)] {
+        let mut bench = Bench::with(timed(), how);
+        for (cents, note) in [(1, "set b 20"), (2, "set a 20"), (3, "set c 10"), (4, "set d 30")] {
+            bench.ask(&format!("p{cents}"), pay_with("x", cents, note)).unwrap();
+        }
+        assert_eq!(bench.engine.next_timer(), Some(at(10)));
+        bench.advance(at(9));
+        assert!(noted(&bench).is_empty());
+        bench.advance(at(20));
+        assert_eq!(noted(&bench), [3, 2, 1]);
+        let times: Vec<_> = bench.stream("book-x").iter().map(|stored| stored.envelope().timestamp).collect();
+        assert_eq!(times, [at(10), at(20), at(20)], "a timer's time is when it was due");
+        assert_eq!(bench.cells(CellKind::Timer), 1);
+        bench.advance(at(1_000));
+        assert_eq!(noted(&bench), [3, 2, 1, 4]);
+        assert_eq!(bench.cells(CellKind::Timer), 0);
+    }
+}
+
+#[test]
+fn a_timer_is_moved_by_its_name_and_cancelled_and_survives_a_restart() {
+    let mut bench = Bench::new(timed());
+    for (cents, note) in [(1, "set a 10"), (2, "set b 10"), (3, "set a 30"), (4, "cancel b"), (5, "cancel nothing")] {
+        bench.ask(&format!("p{cents}"), pay_with("x", cents, note)).unwrap();
+    }
+    bench.advance(at(20));
+    assert!(noted(&bench).is_empty());
+    let mut bench = bench.restart(timed());
+    bench.advance(at(29));
+    assert!(noted(&bench).is_empty());
+    bench.advance(at(30));
+    assert_eq!(noted(&bench), [3]);
+    let mut bench = bench.restart(timed());
+    bench.advance(at(1_000));
+    assert_eq!(noted(&bench), [3]);
+    assert_eq!(bench.cells(CellKind::Timer), 0);
+}
+
+#[test]
+fn set_and_cancelled_in_one_go_is_nothing_and_the_other_way_round_is_a_timer() {
+    for separate in [true, false] {
+        let mut bench = Bench::new(timed());
+        bench.ask("p1", pay_with("x", 1, "set a 5")).unwrap();
+        let more = [(2, "set-and-cancel a"), (3, "cancel-and-set b"), (4, "set c 1"), (5, "cancel c"), (6, "set d 1")];
+        for (cents, note) in more {
+            let _ = bench.post_as(&format!("p{cents}"), pay_with("x", cents, note));
+            if separate {
+                bench.run();
+            }
+        }
+        bench.run();
+        assert_eq!(bench.cells(CellKind::Timer), 2);
+        bench.advance(at(100));
+        assert_eq!(noted(&bench), [3, 6]);
+    }
+}
+
+#[test]
+fn one_that_is_cancelled_or_moved_in_the_batch_in_which_it_is_due_does_not_fire() {
+    for note in ["cancel a", "set a 50"] {
+        let mut bench = Bench::new(timed());
+        bench.ask("p1", pay_with("x", 1, "set a 10")).unwrap();
+        let _ = bench.post_as("p2", pay_with("x", 2, note));
+        bench.engine.step().unwrap();
+        // The cancelling event stands in the log, unread, when the timer becomes due.
+        bench.advance(at(10));
+        assert!(noted(&bench).is_empty(), "{note}");
+        bench.advance(at(1_000));
+        assert_eq!(noted(&bench), if note == "cancel a" { vec![] } else { vec![2] });
+    }
+}
+
+#[test]
+fn a_key_with_a_slash_keeps_its_sender() {
+    let mut bench = Bench::new(timed());
+    bench.ask("p1", pay_with("x/y-z/1", 7, "set a/b 10")).unwrap();
+    bench.ask("p2", pay_with("x/y-z/1", -7, "set c 10")).unwrap();
+    bench.advance(at(10));
+    assert_eq!(noted(&bench), [7]);
+    let book = bench.stream("book-x/y-z/1");
+    let rejection: serde_json::Value = serde_json::from_slice(&book[1].message.data).unwrap();
+    assert_eq!(rejection["sender"], "timers.follow-x/y-z/1");
+}
+
+#[test]
+fn a_timer_whose_command_fails_stops_the_consumer_and_repeats_nothing() {
+    // The accounts' decider panics on the timer's command; it has also messages of the log to handle.
+    let services = |panics: bool| {
+        let forward = |event: &Recorded<'_, Noted>, fx: &mut Effects| {
+            fx.send(pay_with(&format!("{}2", event.id), event.cents, "forwarded"));
+        };
+        let bomb = move |event: &Recorded<'_, Paid>, fx: &mut Effects| {
+            if event.note == "bomb" {
+                let note = if panics { "panic in the decider" } else { "fine" };
+                fx.after("bomb", Duration::from_secs(1), pay_with("z", 1, note));
+            }
+            if event.note.is_empty() {
+                fx.send(Note { id: event.id.clone(), cents: event.cents });
+            }
+        };
+        vec![
+            accounts(),
+            Service::new("books").decider::<Book>().react("forward", forward),
+            Service::new("bombs").react("bomb", bomb),
+        ]
+    };
+    let mut bench = Bench::new(services(true));
+    bench.ask("p1", pay_with("x", 1, "bomb")).unwrap();
+    let _ = bench.post_as("p2", pay("x", 2));
+    // Until the forwarding command stands in the log, unread.
+    while bench.of_kind::<Pay>(factum_core::envelope::Kind::Command).is_empty() {
+        bench.engine.step().unwrap();
+    }
+    bench.advance(at(1));
+    assert_eq!(bench.health().stopped.len(), 1);
+    let _ = bench.post_as("p3", pay("x", 3));
+    bench.run();
+    assert_eq!(bench.cells(CellKind::Timer), 1, "the timer waits for the next start");
+    let forwarded = |bench: &Bench| {
+        let paid = bench.events::<Paid>().into_iter().filter(|paid| paid.note == "forwarded");
+        paid.map(|paid| paid.cents).collect::<Vec<_>>()
+    };
+    assert_eq!(forwarded(&bench), [2]);
+    let mut bench = bench.restart(services(true));
+    bench.run();
+    assert_eq!(forwarded(&bench), [2, 3], "what it missed, once");
+    assert_eq!(bench.health().stopped.len(), 1);
+}

@@ -1,0 +1,93 @@
+//! Given folded events, when a command or an event, then effects: folding reactions tested in the words of the field.
+#![allow(clippy::panic, reason = "an assertion library: a panic is how a test says what it found")]
+
+use std::any::Any;
+
+use factum_core::{
+    Timestamp,
+    decider::Context,
+    envelope::Kind,
+    id::Name,
+    payload::Command,
+    reaction::{AnyFolding, Effects, Folding, unplaced},
+    rejection::Refused,
+    stream::StreamId,
+};
+
+use crate::scenario::{Happened, NOW, Reacted, again, draft, message};
+
+/// A folding reaction to which nothing has happened yet.
+pub fn folding<S: Default + Send + 'static>(folding: Folding<S>) -> Folded {
+    let folding: Box<dyn AnyFolding> = Box::new(folding);
+    Folded { state: folding.blank(), folding, now: NOW }
+}
+
+/// See [`folding`].
+#[must_use = "say when() or happens()"]
+pub struct Folded {
+    folding: Box<dyn AnyFolding>,
+    state: Box<dyn Any + Send>,
+    now: Timestamp,
+}
+
+impl Folded {
+    /// This has happened: it is folded, as on replay, and nobody reacts.
+    ///
+    /// # Panics
+    /// If the reaction does not fold this type, or its fold fails.
+    #[track_caller]
+    pub fn given(mut self, happened: Happened) -> Self {
+        let stored = happened.into_stored();
+        let name = stored.type_name();
+        assert!(self.folding.folded().iter().any(|info| info.name == name), "{} is not folded", name);
+        if let Err(error) = self.folding.fold(&mut *self.state, &stored) {
+            panic!("the fold of {name} failed: {error}");
+        }
+        self
+    }
+
+    /// The time at which commands are answered.
+    pub fn at(self, now: Timestamp) -> Self {
+        Self { now, ..self }
+    }
+
+    /// This happens live: it is folded first, then reacted to.
+    ///
+    /// # Panics
+    /// If the reaction fails.
+    #[track_caller]
+    pub fn happens(&mut self, happened: Happened) -> Reacted {
+        let stored = happened.into_stored();
+        let mut fx = Effects::default();
+        let folded = self.folding.fold(&mut *self.state, &stored);
+        let reacted = folded.and_then(|()| self.folding.react(&*self.state, &stored, &mut fx));
+        match reacted.and_then(|()| fx.finish()) {
+            Ok(effects) => Reacted { effects },
+            Err(error) => panic!("the reaction failed: {error}"),
+        }
+    }
+
+    /// A command is answered, by effects or by a rejection.
+    ///
+    /// # Errors
+    /// The rejection.
+    ///
+    /// # Panics
+    /// If the reaction does not answer this type, or fails.
+    #[track_caller]
+    pub fn when<C: Command>(&self, command: C) -> Result<Reacted, Refused> {
+        let draft = draft(&again(&command));
+        let name = draft.type_name.clone();
+        assert!(self.folding.answered().iter().any(|info| info.name == &*name), "{name} is not answered");
+        let message = message(draft, Kind::Command, self.now);
+        let (message_id, correlation_id) = (message.envelope.id.clone(), message.envelope.correlation_id.clone());
+        let context = Context { now: self.now, message_id, correlation_id, service: Name::Static("scenario") };
+        let stream = StreamId::new("scenario", "1").unwrap_or_else(|error| panic!("{error}"));
+        let mut fx = Effects::default();
+        match self.folding.answer(&*self.state, &unplaced(stream, message), &context, &mut fx) {
+            Ok(Ok(())) => Ok(Reacted { effects: fx.finish().unwrap_or_else(|error| panic!("{error}")) }),
+            Ok(Err(refused)) => Err(refused),
+            Err(error) => panic!("{name} could not be answered: {error}"),
+        }
+    }
+}

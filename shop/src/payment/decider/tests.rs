@@ -1,0 +1,277 @@
+//! What may happen to a payment, rule by rule.
+
+use factum_testing::{
+    conformance::participant,
+    scenario::{Given, given, given_nothing},
+};
+
+use super::*;
+
+fn id() -> PaymentId {
+    PaymentId::from("pay-1")
+}
+
+fn order() -> OrderId {
+    OrderId::from("1")
+}
+
+fn card() -> PaymentMethod {
+    PaymentMethod::from("card")
+}
+
+fn authorize() -> PaymentCommand {
+    PaymentCommand::Authorize(AuthorizePayment { order_id: order(), amount: pence(500), method: card() })
+}
+
+fn capture() -> PaymentCommand {
+    PaymentCommand::Capture(CapturePayment { order_id: order(), payment_id: id() })
+}
+
+fn void() -> PaymentCommand {
+    PaymentCommand::Void(VoidPayment { order_id: order(), reason: "undone".to_owned() })
+}
+
+fn refund(credit: Option<&str>, amount: Option<i64>) -> PaymentCommand {
+    let (credit_id, amount) = (credit.map(CreditId::from), amount.map(pence));
+    PaymentCommand::Refund(RefundPayment { order_id: Some(order()), credit_id, amount, reason: "returned".to_owned() })
+}
+
+fn record(act: PaymentAct, outcome: PaymentOutcome) -> PaymentCommand {
+    PaymentCommand::Record(RecordPayment { payment_id: id(), act, outcome, refund_id: None })
+}
+
+fn yes() -> PaymentCommand {
+    record(PaymentAct::Authorize, PaymentOutcome::Authorized { transaction_id: "t".to_owned() })
+}
+
+fn no(act: PaymentAct) -> PaymentCommand {
+    record(act, PaymentOutcome::Failed { reason: "card_declined".to_owned() })
+}
+
+fn dark(act: PaymentAct) -> PaymentCommand {
+    record(act, PaymentOutcome::Unknown { reason: "no answer".to_owned() })
+}
+
+fn took() -> PaymentCommand {
+    record(PaymentAct::Capture, PaymentOutcome::Captured { transaction_id: "t".to_owned() })
+}
+
+fn opened() -> PaymentEvent {
+    PaymentEvent::Opened(PaymentOpened { payment_id: id(), order_id: order(), amount: pence(500), method: card() })
+}
+
+fn authorized() -> PaymentEvent {
+    let (amount, method) = (pence(500), card());
+    PaymentEvent::Authorized(PaymentAuthorized { payment_id: id(), order_id: order(), amount, method })
+}
+
+fn capture_opened() -> PaymentEvent {
+    PaymentEvent::CaptureOpened(CaptureOpened { payment_id: id(), order_id: order(), amount: pence(500) })
+}
+
+fn captured() -> PaymentEvent {
+    PaymentEvent::Captured(PaymentCaptured {
+        payment_id: id(),
+        order_id: order(),
+        amount: pence(500),
+        method: card(),
+        transaction_id: "t".to_owned(),
+        status: CaptureStatus::Approved,
+    })
+}
+
+fn failed(reason: &str) -> PaymentEvent {
+    super::failed(id(), order(), pence(500), reason.to_owned())
+}
+
+fn void_opened() -> PaymentEvent {
+    PaymentEvent::VoidOpened(VoidOpened { payment_id: id(), order_id: order(), amount: pence(500) })
+}
+
+fn voided(amount: i64) -> PaymentEvent {
+    PaymentEvent::Voided(PaymentVoided { payment_id: id(), order_id: order(), amount: pence(amount) })
+}
+
+fn refund_opened(number: u32, credit: Option<&str>, amount: i64) -> PaymentEvent {
+    PaymentEvent::RefundOpened(RefundOpened {
+        payment_id: id(),
+        order_id: Some(order()),
+        credit_id: credit.map(CreditId::from),
+        refund_id: RefundId::from(format!("pay-1/{number}")),
+        amount: pence(amount),
+        reason: "returned".to_owned(),
+    })
+}
+
+fn taken() -> Vec<PaymentEvent> {
+    vec![opened(), authorized(), capture_opened(), captured()]
+}
+
+fn payment(events: Vec<PaymentEvent>) -> Given<Payment> {
+    given(events)
+}
+
+struct Authorizing;
+
+impl participant::Subject for Authorizing {
+    type Aggregate = Payment;
+    fn act(&self) -> PaymentCommand {
+        authorize()
+    }
+    fn undo(&self) -> PaymentCommand {
+        void()
+    }
+    fn accepted(&self) -> Option<PaymentCommand> {
+        Some(yes())
+    }
+    fn released(&self) -> Option<PaymentCommand> {
+        Some(record(PaymentAct::Void, PaymentOutcome::Voided))
+    }
+    fn refusal(&self) -> (Vec<PaymentEvent>, PaymentCommand, Option<PaymentCommand>) {
+        (Vec::new(), authorize(), Some(no(PaymentAct::Authorize)))
+    }
+    fn confirms(&self, event: &PaymentEvent) -> bool {
+        matches!(event, PaymentEvent::Voided(_))
+    }
+    fn holds(&self, events: &[PaymentEvent]) -> bool {
+        let last = events.iter().rev().find(|event| {
+            matches!(event, PaymentEvent::Authorized(_) | PaymentEvent::Voided(_) | PaymentEvent::Failed(_))
+        });
+        matches!(last, Some(PaymentEvent::Authorized(_)))
+    }
+    fn too_late(&self) -> &'static str {
+        "already_voided"
+    }
+}
+
+#[test]
+fn keeps_the_rules_of_a_participant() {
+    participant::run(&Authorizing);
+}
+
+#[test]
+fn the_provider_is_asked_before_anything_is_authorised() {
+    given_nothing::<Payment>()
+        .when(authorize())
+        .then([opened()])
+        .when(yes())
+        .then([authorized()])
+        .when(capture())
+        .then([capture_opened()])
+        .again_changes_nothing()
+        .when(took())
+        .then([captured()])
+        .again_changes_nothing()
+        .when(capture())
+        .then_nothing();
+}
+
+#[test]
+fn the_providers_no_fails_the_payment_and_so_does_its_silence_on_an_authorisation() {
+    payment(vec![opened()]).when(no(PaymentAct::Authorize)).then([failed("card_declined")]);
+    payment(vec![opened()]).when(dark(PaymentAct::Authorize)).then([failed("provider_unavailable")]);
+    payment(vec![opened(), authorized(), capture_opened()])
+        .when(no(PaymentAct::Capture))
+        .then([failed("card_declined")]);
+}
+
+#[test]
+fn silence_on_anything_else_is_for_a_person() {
+    payment(vec![opened(), authorized(), capture_opened()])
+        .when(dark(PaymentAct::Capture))
+        .then_rejected("provider_failed");
+    payment(vec![opened(), void_opened()]).when(dark(PaymentAct::Void)).then_rejected("provider_failed");
+    payment(vec![opened(), void_opened()]).when(no(PaymentAct::Void)).then_rejected("provider_failed");
+    let mut owed = taken();
+    owed.push(refund_opened(1, None, 500));
+    payment(owed).when(no(PaymentAct::Refund)).then_rejected("provider_failed");
+}
+
+#[test]
+fn only_what_is_authorised_is_captured() {
+    for events in [vec![], vec![opened()], vec![opened(), failed("card_declined")], vec![opened(), void_opened()]] {
+        payment(events).when(capture()).then_rejected("not_authorized");
+    }
+}
+
+#[test]
+fn what_is_captured_is_not_voided() {
+    payment(vec![opened(), authorized(), capture_opened()]).when(void()).then_rejected("already_captured");
+    payment(taken()).when(void()).then_rejected("already_captured");
+}
+
+#[test]
+fn nothing_held_is_voided_without_the_provider() {
+    given_nothing::<Payment>().when(void()).then([voided(0)]).when(authorize()).then_rejected("already_voided");
+    payment(vec![opened(), failed("card_declined")]).when(void()).then([voided(0)]);
+}
+
+#[test]
+fn refunds_go_up_to_what_was_captured() {
+    payment(taken())
+        .when(refund(None, Some(200)))
+        .then([refund_opened(1, None, 200)])
+        .when(refund(None, Some(301)))
+        .then_rejected("too_much");
+    payment(taken())
+        .when(refund(None, Some(200)))
+        .then([refund_opened(1, None, 200)])
+        .when(refund(None, None))
+        .then([refund_opened(2, None, 300)]);
+    payment(taken()).when(refund(None, Some(-1))).then_rejected("too_much");
+    let euros = Money::new(1, factum::money::Currency::EUR);
+    let foreign =
+        RefundPayment { order_id: Some(order()), credit_id: None, amount: Some(euros), reason: String::new() };
+    payment(taken()).when(PaymentCommand::Refund(foreign)).then_rejected("too_much");
+    payment(vec![opened(), authorized()]).when(refund(None, Some(1))).then_rejected("not_captured");
+}
+
+#[test]
+fn a_refund_for_the_same_credit_is_one_refund() {
+    payment(taken())
+        .when(refund(Some("C1"), Some(200)))
+        .then([refund_opened(1, Some("C1"), 200)])
+        .again_changes_nothing();
+}
+
+#[test]
+fn a_refund_is_done_once_and_only_if_it_was_opened() {
+    let done = |number: u32| {
+        let refund_id = RefundId::from(format!("pay-1/{number}"));
+        record(PaymentAct::Refund, PaymentOutcome::Refunded { refund_id })
+    };
+    let refunded = PaymentEvent::Refunded(PaymentRefunded {
+        payment_id: Some(id()),
+        order_id: Some(order()),
+        credit_id: Some(CreditId::from("C1")),
+        refund_id: RefundId::from("pay-1/1"),
+        amount: pence(200),
+        reason: "returned".to_owned(),
+    });
+    let mut owed = taken();
+    owed.push(refund_opened(1, Some("C1"), 200));
+    payment(owed).when(done(1)).then([refunded]).again_changes_nothing();
+    payment(taken()).when(done(1)).then_rejected("no_such_refund");
+}
+
+#[test]
+fn a_credit_without_an_order_is_paid_out_by_itself() {
+    let credit = RefundPayment {
+        order_id: None,
+        credit_id: Some(CreditId::from("C9")),
+        amount: Some(pence(70)),
+        reason: "goodwill".to_owned(),
+    };
+    let opened = RefundOpened {
+        payment_id: PaymentId::from("credit-C9"),
+        order_id: None,
+        credit_id: Some(CreditId::from("C9")),
+        refund_id: RefundId::from("credit-C9/1"),
+        amount: pence(70),
+        reason: "goodwill".to_owned(),
+    };
+    given_nothing::<Payment>()
+        .when(PaymentCommand::Refund(credit))
+        .then([PaymentEvent::RefundOpened(opened)])
+        .again_changes_nothing();
+}
