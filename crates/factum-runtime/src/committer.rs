@@ -3,10 +3,13 @@
 //! There is no thread of its own: whoever gets the backend's lock writes for all who queued meanwhile (flat combining:
 //! Hendler, Incze, Shavit, Tzafrir, 2010). A lone caller pays no handover, many callers share one sync.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use factum_core::{
-    commit::{Commit, Owners, Plan, Wanted, check},
+    commit::{Commit, MAX_COMMIT_BYTES, Owners, Plan, Wanted, check},
     envelope::Stored,
     error::{CommitError, StoreError},
     ports::{Backend, Reader},
@@ -18,7 +21,7 @@ use crate::tail::Tail;
 /// See the module.
 pub struct Committer {
     owners: Owners,
-    queue: Mutex<Vec<Waiting>>,
+    queue: Mutex<VecDeque<Waiting>>,
     backend: Mutex<Box<dyn Backend>>,
     tail: Arc<Tail>,
 }
@@ -27,6 +30,7 @@ type Slot = Arc<Mutex<Option<Result<Position, CommitError>>>>;
 
 struct Waiting {
     commit: Commit,
+    bytes: usize,
     slot: Slot,
 }
 
@@ -59,18 +63,31 @@ impl Committer {
     /// store failed.
     pub fn commit(&self, commit: Commit) -> Result<Position, CommitError> {
         let slot = Slot::default();
-        lock(&self.queue).push(Waiting { commit, slot: slot.clone() });
+        lock(&self.queue).push_back(Waiting { bytes: commit.bytes(), commit, slot: slot.clone() });
         let mut backend = lock(&self.backend);
         // Whoever held the backend before may have written this commit along with its own.
-        if let Some(outcome) = lock(&slot).take() {
-            return outcome;
+        loop {
+            if let Some(outcome) = lock(&slot).take() {
+                return outcome;
+            }
+            let batch = self.next_batch();
+            if batch.is_empty() {
+                return Err(StoreError::Permanent("the commit was lost in the queue".into()).into());
+            }
+            self.write(&mut **backend, batch);
         }
-        let batch = std::mem::take(&mut *lock(&self.queue));
-        self.write(&mut **backend, batch);
-        drop(backend);
-        lock(&slot)
-            .take()
-            .unwrap_or_else(|| Err(StoreError::Permanent("the commit was lost in the queue".into()).into()))
+    }
+
+    /// The commits at the head of the queue that one write may hold; always at least one if any waits.
+    fn next_batch(&self) -> Vec<Waiting> {
+        let mut queue = lock(&self.queue);
+        let mut bytes = 0;
+        let fits = |waiting: &&Waiting| {
+            bytes += waiting.bytes;
+            bytes <= MAX_COMMIT_BYTES
+        };
+        let count = queue.iter().take_while(fits).count().max(1).min(queue.len());
+        queue.drain(..count).collect()
     }
 
     /// Tells the backend that there has been nothing to write for a moment.

@@ -21,7 +21,7 @@ pub(crate) struct Stores {
 pub(crate) fn directory(dir: &Path) -> Result<Stores, OpenError> {
     let (log, opened) = embedded::open(&dir.join("log"))?;
     if let Some(cut) = &opened.cut {
-        tracing_note(&format!("the log's last write was cut short by a crash; {cut:?}"));
+        tracing::warn!(?cut, "the log's last write was cut short by a crash; what was cut is kept aside");
     }
     let rows = sqlite::open(dir)?;
     Ok(Stores { backend: Box::new(log), rows: Box::new(rows) })
@@ -35,8 +35,4 @@ pub(crate) fn memory(log: Memory) -> Stores {
 /// The log of a directory, for reading only; also while another process writes it.
 pub(crate) fn read_only(dir: &Path) -> Result<Arc<dyn Reader>, OpenError> {
     Ok(embedded::open_read_only(&dir.join("log"))?)
-}
-
-fn tracing_note(text: &str) {
-    eprintln!("note: {text}");
 }

@@ -22,7 +22,10 @@ const MARK_TEXT: &str = "`shop demo` made this directory and replaces it when it
 pub async fn demo(data: &Path, declines: f64) -> anyhow::Result<()> {
     prepare(data)?;
     println!("Running 2,000 real invoices of a gift shop (December 2010) through seven services on one embedded log.");
-    println!("Every event is synced to disk before anybody hears of it; one payment in ten is declined and undone.\n");
+    let percent = declines * 100.0;
+    println!(
+        "Every event is synced to disk before anybody hears of it; {percent:.0} % of the payments are declined and undone.\n"
+    );
     let bar = Bar::new();
     let settings = Settings { declines, shuffle: None };
     let outcome = loader::import(&data.join(FILE), data, &settings, &|done, of| bar.set(done, of)).await?;

@@ -35,7 +35,7 @@ report, check, history and at only read, also beside a running `serve`.";
 #[command(name = "shop", version, about, after_help = LEARN, arg_required_else_help = true)]
 pub struct Cli {
     /// What to log: error, warn, info, debug, or a filter such as `factum_runtime=debug`.
-    #[arg(long, global = true, default_value = "error", value_name = "FILTER")]
+    #[arg(long, global = true, default_value = "warn", value_name = "FILTER")]
     log: String,
     #[command(subcommand)]
     command: Command,
