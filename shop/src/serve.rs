@@ -53,13 +53,14 @@ fn greeting(options: &Serve, address: SocketAddr, durability: &str) -> String {
         "os" => "what is answered survives a crash of the program, not a power cut",
         _ => "what is answered is gone with the process",
     };
+    let json = " -H 'Content-Type: application/json'";
     format!(
         "the shop is open at http://{address}
   data        {data}
   durability  {durability}: {durable}
-  a product   curl -X PUT http://{address}/products/TEA -d '{{\"name\":\"Tea\",\"price\":\"2.55\"}}' -H 'Content-Type: application/json'
-  its stock   curl http://{address}/stock/TEA/receive -d '{{\"quantity\":100}}' -H 'Content-Type: application/json'
-  an order    curl -i http://{address}/orders -d '{{\"items\":[{{\"sku\":\"TEA\",\"quantity\":2}}]}}' -H 'Content-Type: application/json'
+  a product   curl -X PUT http://{address}/products/TEA -d '{{\"name\":\"Tea\",\"price\":\"2.55\"}}'{json}
+  its stock   curl http://{address}/stock/TEA/receive -d '{{\"quantity\":100}}'{json}
+  an order    curl -i http://{address}/orders -d '{{\"items\":[{{\"sku\":\"TEA\",\"quantity\":2}}]}}'{json}
   its way     curl http://{address}/orders
 stop it with Ctrl-C; what was accepted is carried out first"
     )
