@@ -48,7 +48,10 @@ pub enum Fault {
 
 /// Which write fails, counted from 1 over all starts, and how.
 #[derive(Clone, Default)]
-pub struct Faults(Arc<Mutex<(usize, Vec<(usize, Fault)>)>>);
+pub struct Faults(Arc<Mutex<Told>>);
+
+/// Writes so far, and which of them fail.
+type Told = (usize, Vec<(usize, Fault)>);
 
 impl Faults {
     pub fn at(&self, write: usize, fault: Fault) {
@@ -101,16 +104,10 @@ impl Backend for Faulty {
 }
 
 /// How an engine is started.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct How {
     pub seed: Option<u64>,
     pub limits: Limits,
-}
-
-impl Default for How {
-    fn default() -> Self {
-        Self { seed: None, limits: Limits::default() }
-    }
 }
 
 impl How {
@@ -183,6 +180,11 @@ impl Bench {
     /// Posts one command with an id.
     pub fn post_as<C: Command>(&self, id: &str, command: C) -> Answer {
         self.post(vec![request(id, command)])
+    }
+
+    /// Posts one command whose answer nobody waits for.
+    pub fn send<C: Command>(&self, id: &str, command: C) {
+        drop(self.post_as(id, command));
     }
 
     /// Steps until there is nothing more to do.

@@ -47,7 +47,7 @@ fn a_panicking_reaction_stops_its_consumer_and_no_other_and_goes_on_after_a_rest
         let poison = Arc::new(AtomicBool::new(true));
         let mut bench = Bench::new(fragile(&poison));
         for (number, note) in ["", "poison", "", ""].into_iter().enumerate() {
-            let _ = bench.post_as(&format!("p{number}"), pay_with("a", 1 << number, note));
+            bench.send(&format!("p{number}"), pay_with("a", 1 << number, note));
             if !together {
                 bench.run();
             }
@@ -83,7 +83,7 @@ fn catching_up_survives_a_restart_in_the_middle() {
     let mut bench = Bench::with(fragile(&poison), How::limits(|limits| limits.staged_bytes = 2_000));
     for number in 0..100 {
         let note = if number == 0 { "poison" } else { "" };
-        let _ = bench.post_as(&format!("p{number}"), pay_with(&format!("a{}", number % 10), number + 1, note));
+        bench.send(&format!("p{number}"), pay_with(&format!("a{}", number % 10), number + 1, note));
     }
     bench.run();
     assert!(books_of(&bench).is_empty());

@@ -57,7 +57,7 @@ fn a_stream_remembers_its_last_1024_commands_and_no_more() {
     for restarted in [false, true] {
         let mut bench = Bench::new(bank());
         for number in 0..1_025 {
-            let _ = bench.post_as(&format!("p{number}"), pay_with("a", if number % 2 == 0 { 1 } else { -1 }, ""));
+            bench.send(&format!("p{number}"), pay_with("a", if number % 2 == 0 { 1 } else { -1 }, ""));
         }
         bench.run();
         if restarted {

@@ -20,7 +20,7 @@ fn run(how: How) -> Bench {
     let mut bench = Bench::with(wide(), how);
     for number in 0..60 {
         let id = ["a", "b", "c"][number % 3];
-        let _ = bench.post_as(&format!("p{number}"), pay(id, number as i64 - 5));
+        bench.send(&format!("p{number}"), pay(id, number as i64 - 5));
     }
     bench.run();
     bench

@@ -181,7 +181,7 @@ async fn calls_of_one_key_are_made_in_order_and_of_all_keys_up_to_the_window() {
     let _outward = spawn(&bench);
     for number in 0..24_i64 {
         let id = ["a", "b", "c", "d", "e", "f"][number as usize % 6];
-        let _ = bench.post_as(&format!("p{number}"), pay(id, 10 + number));
+        bench.send(&format!("p{number}"), pay(id, 10 + number));
     }
     settle(&mut bench).await;
     let (running, most) = *outside.running.lock().unwrap();

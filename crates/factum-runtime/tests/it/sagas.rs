@@ -69,7 +69,7 @@ fn a_saga_runs_to_its_end_also_through_a_restart_at_every_step() {
         bench.check_versions();
     }
     let mut bench = Bench::new(services(true));
-    let _ = bench.post_as("p1", pay("a/b", 5));
+    bench.send("p1", pay("a/b", 5));
     for _ in 0..10 {
         bench.engine.step().unwrap();
         bench = bench.restart(services(true));

@@ -11,7 +11,7 @@ fn run(how: How) -> Bench {
     let mut bench = Bench::with(bank(), how);
     for number in 0..80_i64 {
         let id = ["a", "b", "c", "d"][number as usize % 4];
-        let _ = bench.post_as(&format!("p{number}"), pay(id, number % 7));
+        bench.send(&format!("p{number}"), pay(id, number % 7));
         if number % 16 == 0 {
             bench.engine.step().unwrap();
         }
@@ -47,8 +47,7 @@ fn a_consumer_that_stops_in_a_shuffled_batch_handles_everything_exactly_once() {
         let mut bench = Bench::with(fragile(true), how);
         for number in 0..40_i64 {
             let id = ["a", "b", "c", "d"][number as usize % 4];
-            let _ = bench
-                .post_as(&format!("p{number}"), pay_with(id, 1 + number, if number == 13 { "poison" } else { "" }));
+            bench.send(&format!("p{number}"), pay_with(id, 1 + number, if number == 13 { "poison" } else { "" }));
         }
         bench.run();
         assert_eq!(bench.health().stopped.len(), 1);

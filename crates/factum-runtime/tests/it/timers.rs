@@ -86,7 +86,7 @@ fn set_and_cancelled_in_one_go_is_nothing_and_the_other_way_round_is_a_timer() {
         bench.ask("p1", pay_with("x", 1, "set a 5")).unwrap();
         let more = [(2, "set-and-cancel a"), (3, "cancel-and-set b"), (4, "set c 1"), (5, "cancel c"), (6, "set d 1")];
         for (cents, note) in more {
-            let _ = bench.post_as(&format!("p{cents}"), pay_with("x", cents, note));
+            bench.send(&format!("p{cents}"), pay_with("x", cents, note));
             if separate {
                 bench.run();
             }
@@ -103,7 +103,7 @@ fn one_that_is_cancelled_or_moved_in_the_batch_in_which_it_is_due_does_not_fire(
     for note in ["cancel a", "set a 50"] {
         let mut bench = Bench::new(timed());
         bench.ask("p1", pay_with("x", 1, "set a 10")).unwrap();
-        let _ = bench.post_as("p2", pay_with("x", 2, note));
+        bench.send("p2", pay_with("x", 2, note));
         bench.engine.step().unwrap();
         // The cancelling event stands in the log, unread, when the timer becomes due.
         bench.advance(at(10));
@@ -149,14 +149,14 @@ fn a_timer_whose_command_fails_stops_the_consumer_and_repeats_nothing() {
     };
     let mut bench = Bench::new(services(true));
     bench.ask("p1", pay_with("x", 1, "bomb")).unwrap();
-    let _ = bench.post_as("p2", pay("x", 2));
+    bench.send("p2", pay("x", 2));
     // Until the forwarding command stands in the log, unread.
     while bench.of_kind::<Pay>(factum_core::envelope::Kind::Command).is_empty() {
         bench.engine.step().unwrap();
     }
     bench.advance(at(1));
     assert_eq!(bench.health().stopped.len(), 1);
-    let _ = bench.post_as("p3", pay("x", 3));
+    bench.send("p3", pay("x", 3));
     bench.run();
     assert_eq!(bench.cells(CellKind::Timer), 1, "the timer waits for the next start");
     let forwarded = |bench: &Bench| {
