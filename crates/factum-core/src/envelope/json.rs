@@ -1,4 +1,4 @@
-//! The public JSON form of a message.
+//! The public JSON form of a message; [`read`](super::read()) takes it back.
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -19,6 +19,8 @@ struct Form<'a> {
     correlation_id: &'a crate::id::MessageId,
     #[serde(skip_serializing_if = "Option::is_none")]
     causation_id: Option<&'a crate::id::MessageId>,
+    #[serde(skip_serializing_if = "is_zero")]
+    depth: u16,
     subject: &'a str,
     sequence: u64,
     position: u64,
@@ -30,6 +32,10 @@ struct Form<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<&'a RawValue>,
     data: &'a RawValue,
+}
+
+fn is_zero(depth: &u16) -> bool {
+    *depth == 0
 }
 
 impl Serialize for Stored {
@@ -45,6 +51,7 @@ impl Serialize for Stored {
             timestamp: envelope.timestamp,
             correlation_id: &envelope.correlation_id,
             causation_id: envelope.causation_id.as_ref(),
+            depth: envelope.depth,
             subject: self.stream.as_str(),
             sequence: self.version.0,
             position: self.position.0,

@@ -1,15 +1,24 @@
 //! The envelope: what every message says about itself.
 //!
 //! [`json`] is the public JSON form,
-//! [`binary`] the compact form that stores keep.
+//! [`binary`] the compact form that stores keep. [`read`](mod@read) takes the JSON form back, also as other systems
+//! print it, with [`aliases`] for their names; [`cloudevents`] translates to CloudEvents and back.
 
+pub mod aliases;
 pub mod binary;
+pub mod cloudevents;
 pub mod json;
+pub mod read;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use aliases::Aliases;
+pub use read::{Defaults, EnvelopeError, Incoming, read};
 
 use crate::{
     id::{MessageId, Name},

@@ -139,7 +139,7 @@ pub fn handlers_are_pure(source: &Source) -> Vec<String> {
     let finding = |path: &Path| {
         let word = |words: &[&str]| words.iter().any(|word| path.names(word));
         let what = impurity(path)
-            .or(word(&["async", "await"]).then_some("async; only gateway.rs and http.rs wait"))
+            .or(word(&["async", "await"]).then_some("waiting, which only gateway.rs and http.rs do"))
             .or(word(&["Uuid"]).then_some("a made-up id; derive it from what is known"))
             .or(word(&["HashMap", "HashSet"])
                 .then_some("walked in another order each time; use a BTreeMap or BTreeSet"))?;
