@@ -13,5 +13,6 @@
 //! ```
 
 pub mod conformance;
+mod difference;
 pub mod folding;
 pub mod scenario;
