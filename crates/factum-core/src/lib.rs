@@ -23,6 +23,7 @@ pub mod row;
 pub mod saga;
 pub mod service;
 pub mod stream;
+pub mod upcast;
 pub mod view;
 
 pub use jiff::Timestamp;

@@ -1,6 +1,6 @@
 //! A service as a value: its deciders, reactions, sagas, views and calls. It names no backend.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -13,6 +13,7 @@ use crate::{
     reaction::{AnyFolding, Effects, Folding, Outcome, Reaction},
     row::Row,
     saga::{AnySaga, Saga},
+    upcast::Upcast,
     view::{AnyView, Rows, erase as erase_view},
 };
 
@@ -34,6 +35,8 @@ pub struct Service {
     pub views: Vec<Box<dyn AnyView>>,
     /// Its ways to the outside.
     pub calls: Vec<AnyCall>,
+    /// How its old data is read.
+    pub upcasts: Vec<Upcast>,
     /// Stream categories it owns besides those of its deciders, reactions and sagas.
     pub owned: Vec<&'static str>,
 }
@@ -50,6 +53,7 @@ impl Service {
             sagas: Vec::new(),
             views: Vec::new(),
             calls: Vec::new(),
+            upcasts: Vec::new(),
             owned: Vec::new(),
         }
     }
@@ -128,6 +132,19 @@ impl Service {
         C: Command,
     {
         self.calls.push(call.erase());
+        self
+    }
+
+    /// Adds an upcaster: how data of a type's version `from` is read as that of the later version `to`.
+    #[must_use]
+    pub fn upcast(
+        mut self,
+        type_name: &'static str,
+        from: &'static str,
+        to: &'static str,
+        raise: impl Fn(serde_json::Value) -> serde_json::Value + Send + Sync + 'static,
+    ) -> Self {
+        self.upcasts.push(Upcast { type_name, from, to, raise: Arc::new(raise) });
         self
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum LogError {
     /// Another process (or another handle in this one) has the log open.
-    #[error("the log in {} is open elsewhere: stop that process, or read beside it with open_read_only", dir.display())]
+    #[error("the log in {} is open in another process: stop that one first, or only read beside it", dir.display())]
     Locked {
         /// The log's directory.
         dir: PathBuf,

@@ -14,6 +14,7 @@ use factum_core::{
     error::{CommitError, StoreError},
     ports::{Backend, Reader},
     stream::{Position, StreamVersion},
+    upcast::{Raised, Upcasters},
 };
 
 use crate::tail::Tail;
@@ -24,6 +25,7 @@ pub struct Committer {
     queue: Mutex<VecDeque<Waiting>>,
     backend: Mutex<Box<dyn Backend>>,
     tail: Arc<Tail>,
+    upcasters: Upcasters,
 }
 
 type Slot = Arc<Mutex<Option<Result<Position, CommitError>>>>;
@@ -38,7 +40,14 @@ impl Committer {
     /// A committer over a backend.
     pub fn new(backend: Box<dyn Backend>, owners: Owners) -> Self {
         let tail = Arc::new(Tail::new(backend.reader().head()));
-        Self { owners, queue: Mutex::default(), backend: Mutex::new(backend), tail }
+        Self { owners, queue: Mutex::default(), backend: Mutex::new(backend), tail, upcasters: Upcasters::default() }
+    }
+
+    /// Everything that is read back goes through these upcasters.
+    #[must_use]
+    pub fn upcasting(mut self, upcasters: Upcasters) -> Self {
+        self.upcasters = upcasters;
+        self
     }
 
     /// The tail that durable messages go to.
@@ -48,7 +57,7 @@ impl Committer {
 
     /// The reading side of the store.
     pub fn reader(&self) -> Arc<dyn Reader> {
-        lock(&self.backend).reader()
+        Raised::over(lock(&self.backend).reader(), &self.upcasters)
     }
 
     /// What an acknowledged commit survives, as a word.

@@ -10,6 +10,7 @@ use factum_core::{
     id::{Name, check_name},
     saga::SagaProblem,
     service::Service,
+    upcast::{UpcastError, Upcasters},
 };
 
 /// A consumer of the log, by its number.
@@ -69,6 +70,9 @@ pub enum RegistryError {
         /// Who wants to answer it.
         other: String,
     },
+    /// Upcasters that do not fit together.
+    #[error(transparent)]
+    Upcast(#[from] UpcastError),
     /// A saga whose table is not complete.
     #[error("{0}")]
     Saga(#[from] SagaProblem),
@@ -82,6 +86,8 @@ pub struct Registry {
     pub consumers: Vec<Consumer>,
     /// Who owns which stream category.
     pub owners: Owners,
+    /// How old data is read.
+    pub upcasters: Upcasters,
     events: HashMap<String, Arc<[ConsumerId]>>,
     commands: HashMap<String, ConsumerId>,
     sagas: HashMap<&'static str, ConsumerId>,
@@ -99,8 +105,10 @@ impl Registry {
             build.service(index, service)?;
         }
         let events = build.events.into_iter().map(|(name, consumers)| (name, Arc::from(consumers))).collect();
+        let upcasters = Upcasters::new(services.iter().flat_map(|service| &service.upcasts))?;
         Ok(Self {
             services,
+            upcasters,
             consumers: build.consumers,
             owners: build.owners,
             events,

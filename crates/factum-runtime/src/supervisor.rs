@@ -126,7 +126,8 @@ impl Unit {
     /// [`StartError`], as a sentence that says what to change.
     pub fn start(parts: UnitParts) -> Result<Self, StartError> {
         let registry = Arc::new(Registry::new(parts.services)?);
-        let committer = Arc::new(Committer::new(parts.backend, registry.owners.clone()));
+        let committer = Committer::new(parts.backend, registry.owners.clone()).upcasting(registry.upcasters.clone());
+        let committer = Arc::new(committer);
         let tail = committer.tail();
         let engine_signal = Arc::new(Signal::default());
         let views_signal = Arc::new(Signal::default());

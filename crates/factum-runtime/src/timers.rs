@@ -7,6 +7,7 @@ use factum_core::{
     envelope::{Message, binary},
     error::StoreError,
     id::Name,
+    upcast::Upcasters,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -72,10 +73,12 @@ impl Timers {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] if one cannot be read.
-    pub fn load(cells: Vec<Cell>) -> Result<Self, StoreError> {
+    pub fn load(cells: Vec<Cell>, upcasters: &Upcasters) -> Result<Self, StoreError> {
         let mut timers = Self::default();
         for cell in cells {
-            timers.set(cell.key.name, Timer::decode(&cell.value)?);
+            let mut timer = Timer::decode(&cell.value)?;
+            upcasters.raise(&mut timer.command);
+            timers.set(cell.key.name, timer);
         }
         Ok(timers)
     }

@@ -9,7 +9,9 @@ use factum_core::{
     id::MessageId,
     payload::Event,
     ports::{Reader, Scan},
+    service::Service,
     stream::{Position, StreamId, StreamVersion},
+    upcast::{Raised, UpcastError, Upcasters},
 };
 
 use crate::{app::OpenError, wiring};
@@ -35,6 +37,15 @@ impl Archive {
     /// Reads through a running app's log.
     pub fn of(reader: Arc<dyn Reader>) -> Self {
         Self { reader }
+    }
+
+    /// Reads old data as these services do.
+    ///
+    /// # Errors
+    /// [`UpcastError`] if their upcasters do not fit together.
+    pub fn upcasting(self, services: &[Service]) -> Result<Self, UpcastError> {
+        let upcasters = Upcasters::new(services.iter().flat_map(|service| &service.upcasts))?;
+        Ok(Self { reader: Raised::over(self.reader, &upcasters) })
     }
 
     /// The last position.

@@ -217,7 +217,7 @@ impl Engine {
         self.states.clear();
         self.consumers = Consumers::load(&self.registry, self.reader.cells(CellKind::Cursor)?)?;
         self.saved = self.consumers.cursor;
-        self.timers = Timers::load(self.reader.cells(CellKind::Timer)?)?;
+        self.timers = Timers::load(self.reader.cells(CellKind::Timer)?, &self.registry.upcasters)?;
         self.calls = self.reader.cells(CellKind::Call)?.into_iter().map(|cell| cell.key.name).collect();
         let registry = self.registry.clone();
         self.folds = Folds::rebuild(&registry, &mut self.consumers, &*self.reader)?;
