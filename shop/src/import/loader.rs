@@ -384,7 +384,11 @@ fn kind(kind: &Kind) -> InvoiceKind {
     }
 }
 
-fn order(invoice: &Invoice, lines: &[FileLine]) -> anyhow::Result<CreateOrder> {
+/// The order that an invoice stands for.
+///
+/// # Errors
+/// If a price is no decimal number.
+pub fn order(invoice: &Invoice, lines: &[FileLine]) -> anyhow::Result<CreateOrder> {
     Ok(CreateOrder {
         order_id: OrderId::from(invoice.number.as_str()),
         customer_id: invoice.customer.as_deref().map(CustomerId::from),
