@@ -51,7 +51,7 @@ async fn a_second_process_on_a_directory_is_told_so() {
     let serve = Serve { data: dir.path().to_owned(), listen: "127.0.0.1:0".parse().unwrap(), day: DAY };
     let held = App::open(dir.path()).unwrap();
     let refused = serve_until(serve.clone(), async {}).await.unwrap_err();
-    assert!(refused.to_string().contains("is open elsewhere"), "{refused}");
+    assert!(refused.to_string().contains("is open in another process"), "{refused}");
     drop(held);
     serve_until(serve.clone(), async {}).await.unwrap();
     let open = Serve { listen: "0.0.0.0:0".parse().unwrap(), ..serve };

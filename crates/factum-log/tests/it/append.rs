@@ -203,7 +203,7 @@ fn a_directory_is_open_once_and_free_again_after() {
     let (log, _) = open(dir.path());
     let error = Log::open(dir.path(), small()).unwrap_err();
     assert!(matches!(&error, LogError::Locked { dir: named } if named == dir.path()));
-    assert!(error.to_string().contains("stop that process"));
+    assert!(error.to_string().contains("stop that one first"));
     drop(log);
     open(dir.path());
 }

@@ -125,7 +125,7 @@ async fn one_process_writes_a_directory_and_others_may_read_it() {
     let app = App::open(dir.path()).unwrap().with(service()).start().await.unwrap();
     app.execute(fill("a", "tea", 1)).await.unwrap();
     let Err(second) = App::open(dir.path()) else { panic!("two apps on one directory") };
-    assert!(second.to_string().contains("another process"), "{second}");
+    assert!(second.to_string().contains("in another process"), "{second}");
     let archive = Archive::open(dir.path()).unwrap();
     let pieces = archive.fold::<Filled, u32>(0, |sum, event| *sum += event.pieces).unwrap();
     assert_eq!(pieces, 1);
