@@ -129,7 +129,6 @@ struct Expire {
 }
 
 const STARTED: &str = "started";
-const STEP_SENT: &str = "step_sent";
 const STEP_DONE: &str = "step_done";
 const STEP_HELD: &str = "step_held";
 const STEP_FAILED: &str = "step_failed";
@@ -163,7 +162,6 @@ where
     fn own_types(&self) -> Vec<String> {
         let events = [
             STARTED,
-            STEP_SENT,
             STEP_DONE,
             STEP_HELD,
             STEP_FAILED,
@@ -218,9 +216,14 @@ where
 
     fn run(&self, state: &mut dyn Any, input: Input<'_>, own: Own<'_>) -> Result<Transition, HandlerError> {
         let instance: &mut Instance<F> = downcast(state)?;
-        let mut run = Run { saga: self, instance, own, out: Transition::default() };
+        let mut run = Run { saga: self, instance, own, records: Vec::new(), out: Transition::default() };
         run.take(input)?;
-        Ok(run.out)
+        let Run { records, mut out, .. } = run;
+        for (event, record) in records {
+            let type_name = Name::Shared(format!("{}.{event}", self.name).into());
+            out.events.push(Draft::named(type_name, &record)?);
+        }
+        Ok(out)
     }
 
     fn bytes(&self, state: &dyn Any) -> usize {
@@ -288,6 +291,7 @@ struct Run<'a, F> {
     saga: &'a Saga<F>,
     instance: &'a mut Instance<F>,
     own: Own<'a>,
+    records: Vec<(&'static str, Record)>,
     out: Transition,
 }
 
@@ -384,7 +388,7 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run<'_,
                         return self.fail(Some(at), FailureKind::OwnRefused, refused.message, None);
                     }
                 }
-                self.record(STEP_SENT, Record { sent: vec![step.name.to_owned()], ..EMPTY })?;
+                self.sent(at);
                 if let Some((_, make)) = &step.send {
                     let command = make(&self.instance.facts)?;
                     self.out.effects.push(Effect::Send(command));
@@ -541,9 +545,16 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run<'_,
 
     fn record(&mut self, event: &'static str, record: Record) -> Result<(), HandlerError> {
         self.saga.apply(self.instance, event, &record)?;
-        let type_name = Name::Shared(format!("{}.{event}", self.saga.name).into());
-        self.out.events.push(Draft::named(type_name, &record)?);
+        self.records.push((event, record));
         Ok(())
+    }
+
+    /// Notes a step as sent, in the record of what made it begin: the start, or the end of the steps before.
+    fn sent(&mut self, index: usize) {
+        self.instance.steps[index] = StepState::Sent;
+        if let Some((_, record)) = self.records.last_mut() {
+            record.sent.push(self.saga.steps[index].name.to_owned());
+        }
     }
 
     fn keep(&mut self, facts: F) -> Result<Box<serde_json::value::RawValue>, HandlerError> {

@@ -211,9 +211,11 @@ impl Instance {
         self.news.clear();
         for draft in events {
             let data: serde_json::Value = serde_json::from_slice(&draft.data).unwrap();
-            let step = data["step"].as_str().or(data["sent"][0].as_str()).unwrap_or_default();
-            let name = draft.type_name.strip_prefix("journey.").unwrap();
-            self.news.push(format!("{name} {step}").trim().to_owned());
+            let mut text = draft.type_name.strip_prefix("journey.").unwrap().to_owned();
+            text.extend(data["step"].as_str().map(|step| format!(" {step}")));
+            let sent = data["sent"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str);
+            text.extend(sent.map(|step| format!(" +{step}")));
+            self.news.push(text);
             self.stream.push(stored("journey-t1", Kind::Event, draft));
         }
         for effect in effects {

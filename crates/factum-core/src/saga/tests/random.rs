@@ -69,14 +69,14 @@ fn check(trip: &Instance, seed: u64) {
     for stored in &trip.stream {
         let Some(name) = stored.type_name().strip_prefix("journey.") else { continue };
         let data: serde_json::Value = serde_json::from_slice(&stored.message.data).unwrap();
-        let step = data["step"].as_str().or(data["sent"][0].as_str()).unwrap_or_default().to_owned();
+        let step = data["step"].as_str().unwrap_or_default().to_owned();
         assert!(!ended, "seed {seed}: {name} after the end");
+        for step in data["sent"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str) {
+            assert!(!sent.iter().any(|sent| sent == step), "seed {seed}: {step} is sent twice");
+            past_pivot |= step == "pay";
+            sent.push(step.to_owned());
+        }
         match name {
-            "step_sent" => {
-                assert!(!sent.contains(&step), "seed {seed}: {step} is sent twice");
-                past_pivot |= step == "pay";
-                sent.push(step);
-            }
             "undo_sent" => {
                 assert!(!past_pivot, "seed {seed}: {step} is undone behind the pivot");
                 assert!(sent.contains(&step), "seed {seed}: {step} is undone but was never sent");
