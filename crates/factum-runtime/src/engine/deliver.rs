@@ -1,27 +1,25 @@
-//! Running one delivery: a handler on its state, its effects into messages, its failure into a stop.
-
-use std::{sync::Arc, time::Duration};
+//! Running one delivery: which handler, on what; its changes onto the stage, its failure into a stop.
 
 use factum_core::{
     cell::{CellKey, CellKind},
-    commit::{Append, MAX_MESSAGE_BYTES},
-    decider::{Addressed, Context, Decision},
-    envelope::{Draft, Envelope, Kind, Message, Stored, digest},
+    commit::Append,
+    envelope::{Draft, Kind, Message, Stored, digest},
     error::HandlerError,
-    id::{MessageId, Name},
     reaction::{Effect, Effects, unplaced},
     rejection::Refused,
     saga::{Input as SagaInput, Transition},
-    stream::{ExpectedVersion, Position, StreamId, StreamVersion},
+    stream::{ExpectedVersion, Position, StreamId},
 };
-use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Engine, Pending,
     batch::{Delivery, Rejected},
+    decide::Decided,
+    effects::{addressable, fits, timer_name},
     guard,
+    origin::Origin,
     stage::{Local, Stage},
-    states::{Entry, Model},
+    states::Model,
 };
 use crate::{
     inbox::{ExecuteError, Input, Receipt, Request},
@@ -32,52 +30,11 @@ use crate::{
 /// Steps along the chain of causes after which something is taken for a loop.
 const MAX_DEPTH: u16 = 64;
 
-/// What caused the messages that follow.
-struct Origin {
-    id: MessageId,
-    correlation_id: MessageId,
-    at: Timestamp,
-    depth: u16,
-    user_id: Option<Arc<str>>,
-    traceparent: Option<Arc<str>>,
-    /// Of a command from outside.
-    digest: Option<u64>,
-}
-
-impl Origin {
-    fn of(envelope: &Envelope) -> Self {
-        Self {
-            id: envelope.id.clone(),
-            correlation_id: envelope.correlation_id.clone(),
-            at: envelope.timestamp,
-            depth: envelope.depth,
-            user_id: envelope.user_id.clone(),
-            traceparent: envelope.traceparent.clone(),
-            digest: None,
-        }
-    }
-
-    fn context(&self, service: &Name) -> Context {
-        Context {
-            now: self.at,
-            message_id: self.id.clone(),
-            correlation_id: self.correlation_id.clone(),
-            service: service.clone(),
-        }
-    }
-}
-
-/// What a decider made of a command.
-enum Decided {
-    Accepted(Receipt),
-    Refused { stream: StreamId, version: StreamVersion, refused: Refused },
-}
-
 /// The batch so far, and what this delivery adds to it.
-struct Run<'a> {
-    registry: &'a Registry,
-    stage: &'a Stage,
-    local: Local,
+pub(super) struct Run<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) stage: &'a Stage,
+    pub(super) local: Local,
 }
 
 impl Engine {
@@ -363,139 +320,6 @@ impl Engine {
         Ok(receipts)
     }
 
-    /// The first receipt of a command from outside that was accepted before.
-    fn repeated(
-        &mut self,
-        run: &Run<'_>,
-        id: ConsumerId,
-        stream: &StreamId,
-        origin: &Origin,
-    ) -> Result<Option<Receipt>, ExecuteError> {
-        let model = model(run.registry, id)?;
-        let entry = self.load(run, stream, &model)?;
-        let found = entry.cause(&origin.id).cloned();
-        self.states.put(stream.clone(), entry, &model);
-        match found {
-            None => Ok(None),
-            Some(cause) if Some(cause.digest) != origin.digest => Err(ExecuteError::IdReused(cause.id)),
-            Some(cause) => Ok(Some(Receipt {
-                stream: stream.clone(),
-                version: cause.version,
-                position: cause.position,
-                repeated: true,
-            })),
-        }
-    }
-
-    fn decide(
-        &mut self,
-        run: &mut Run<'_>,
-        id: ConsumerId,
-        addressed: Addressed,
-        origin: &Origin,
-    ) -> Result<Decided, HandlerError> {
-        let service = run.registry.service(id);
-        let Handler::Decider(at) = run.registry.consumer(id).handler else {
-            return Err(HandlerError::failed("only a decider decides"));
-        };
-        let decider = &service.deciders[at];
-        let model = Model::Decider(&**decider);
-        let stream = addressed.stream.clone();
-        let mut entry = self.load(run, &stream, &model)?;
-        let context = origin.context(&service.name);
-        // The entry is out of the cache: if this fails, the state is gone and will be folded again.
-        let decision = guard(|| decider.decide(&mut *entry.state, addressed, &context))?;
-        let drafts = match decision {
-            Decision::Accepted(drafts) => drafts,
-            Decision::Refused(refused) => {
-                let version = entry.version;
-                self.states.put(stream.clone(), entry, &model);
-                return Ok(Decided::Refused { stream, version, refused });
-            }
-        };
-        if !drafts.is_empty() {
-            let expected = ExpectedVersion::Exact(entry.version);
-            let messages: Vec<Message> = drafts
-                .into_iter()
-                .map(|draft| self.message(Kind::Event, draft, origin, &service.source, stream.key()))
-                .collect();
-            entry.version.0 += messages.len() as u64;
-            if let Some(digest) = origin.digest {
-                entry.remember(&origin.id, digest, Position::START);
-            }
-            let append = Append { stream: stream.clone(), expected, writer: service.name.clone(), messages };
-            run.local.appends.push(append);
-            run.local.touched.push(stream.clone());
-        }
-        let version = entry.version;
-        self.states.put(stream.clone(), entry, &model);
-        Ok(Decided::Accepted(Receipt { stream, version, position: Position::START, repeated: false }))
-    }
-
-    /// A no to a command from the log is a message in the addressed stream.
-    fn note_rejection(
-        &mut self,
-        run: &mut Run<'_>,
-        id: ConsumerId,
-        decided: Decided,
-        command: &str,
-        sender: &str,
-        origin: &Origin,
-    ) -> Result<(), HandlerError> {
-        let Decided::Refused { stream, version, refused } = decided else { return Ok(()) };
-        self.reject(run, id, (stream, ExpectedVersion::Exact(version)), command, sender, refused, origin)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one rejection has this many facts, and one caller each")]
-    fn reject(
-        &mut self,
-        run: &mut Run<'_>,
-        id: ConsumerId,
-        (stream, expected): (StreamId, ExpectedVersion),
-        command: &str,
-        sender: &str,
-        refused: Refused,
-        origin: &Origin,
-    ) -> Result<(), HandlerError> {
-        let service = run.registry.service(id);
-        tracing::info!(command, sender, code = refused.code, correlation = %origin.correlation_id, "command rejected");
-        let rejected = Rejected { command: command.to_owned(), sender: sender.to_owned(), refused };
-        let draft = Draft::named(Name::Shared(command.into()), &rejected)?;
-        let message = self.message(Kind::Rejection, draft, origin, &service.source, stream.key());
-        if let Ok(model) = model(run.registry, id)
-            && let Some(mut entry) = self.states.remove(&stream)
-        {
-            entry.version.0 += 1;
-            self.states.put(stream.clone(), entry, &model);
-        }
-        run.local.touched.push(stream.clone());
-        run.local.appends.push(Append { stream, expected, writer: service.name.clone(), messages: vec![message] });
-        Ok(())
-    }
-
-    fn answer(
-        &mut self,
-        run: &mut Run<'_>,
-        id: ConsumerId,
-        command: &Stored,
-        sender: &str,
-        key: &str,
-        origin: &Origin,
-    ) -> Result<(), HandlerError> {
-        let service = run.registry.service(id);
-        let Handler::Folding(at) = run.registry.consumer(id).handler else { return Ok(()) };
-        let Some(state) = self.folds.states.get(&id) else { return Ok(()) };
-        let mut fx = Effects::default();
-        let context = origin.context(&service.name);
-        match guard(|| service.foldings[at].answer(&**state, command, &context, &mut fx))? {
-            Ok(()) => self.effects(run, id, key, fx.finish()?, origin),
-            Err(refused) => {
-                let stream = StreamId::new(run.registry.category(id), key)?;
-                self.reject(run, id, (stream, ExpectedVersion::Any), command.type_name(), sender, refused, origin)
-            }
-        }
-    }
-
     fn saga(
         &mut self,
         run: &mut Run<'_>,
@@ -557,180 +381,4 @@ impl Engine {
         self.states.put(stream, entry, &model);
         Ok(())
     }
-
-    fn effects(
-        &mut self,
-        run: &mut Run<'_>,
-        id: ConsumerId,
-        key: &str,
-        effects: Vec<Effect>,
-        origin: &Origin,
-    ) -> Result<(), HandlerError> {
-        if effects.is_empty() {
-            return Ok(());
-        }
-        let service = run.registry.service(id);
-        let stream = StreamId::new(run.registry.category(id), key)?;
-        let append = |stream: StreamId, message: Message| Append {
-            stream,
-            expected: ExpectedVersion::Any,
-            writer: service.name.clone(),
-            messages: vec![message],
-        };
-        for effect in effects {
-            match effect {
-                Effect::Send(draft) => {
-                    addressable(run.registry, &draft)?;
-                    let message = self.message(Kind::Command, draft, origin, &service.source, key);
-                    run.local.appends.push(append(stream.clone(), message));
-                }
-                Effect::Emit(target, draft) => {
-                    let message = self.message(Kind::Event, draft, origin, &service.source, target.key());
-                    // If it is an aggregate's stream, the cached state does not know this event.
-                    self.states.remove(&target);
-                    run.local.appends.push(append(target, message));
-                }
-                Effect::After { name, delay, command } => {
-                    addressable(run.registry, &command)?;
-                    self.after(run, &stream, &service.source, &name, delay, command, origin)?;
-                }
-                Effect::Cancel(name) => run.local.timers.push((timer_name(&stream, &name), None)),
-                Effect::Call { name, mut request } => {
-                    if !service.calls.iter().any(|call| call.name == name) {
-                        let problem = format!("service {} has no call `{name}`: add `.call(…)`", service.name);
-                        return Err(HandlerError::Failed(problem));
-                    }
-                    request.type_name = Name::Shared(format!("{}.{name}", service.name).into());
-                    let message = self.message(Kind::Call, request, origin, &service.source, key);
-                    let cell = CellKey::new(CellKind::Call, message.envelope.id.to_string());
-                    let value = crate::outward::OpenCall::new(&stream).encode()?;
-                    run.local.cells.push((cell, Some(value)));
-                    run.local.appends.push(append(stream.clone(), message));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "a timer is made of all of these")]
-    fn after(
-        &mut self,
-        run: &mut Run<'_>,
-        stream: &StreamId,
-        source: &Name,
-        name: &str,
-        delay: Duration,
-        command: Draft,
-        origin: &Origin,
-    ) -> Result<(), HandlerError> {
-        let delay = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
-        let due = origin.at.saturating_add(delay).map_err(HandlerError::failed)?;
-        let command = self.message(Kind::Command, command, origin, source, stream.key());
-        run.local.timers.push((timer_name(stream, name), Some(Timer { due, command })));
-        Ok(())
-    }
-
-    /// A stream's state: from the cache, else folded from the log and from what this batch has staged.
-    fn load(&mut self, run: &Run<'_>, stream: &StreamId, model: &Model<'_>) -> Result<Entry, HandlerError> {
-        if let Some(entry) = self.states.remove(stream) {
-            return Ok(entry);
-        }
-        let mut entry = Entry::blank(model);
-        let stored = self.reader.stream(stream, StreamVersion(0)).map_err(HandlerError::failed)?;
-        for message in &stored {
-            guard(|| entry.take(model, message))?;
-        }
-        for append in run.stage.of_stream(stream) {
-            for message in &append.messages {
-                let version = StreamVersion(entry.version.0 + 1);
-                let staged =
-                    Stored { position: Position::START, stream: stream.clone(), version, message: message.clone() };
-                guard(|| entry.take(model, &staged))?;
-            }
-        }
-        Ok(entry)
-    }
-
-    fn message(&mut self, kind: Kind, draft: Draft, origin: &Origin, source: &Name, key: &str) -> Message {
-        let id = self.ids.next(origin.at);
-        self.message_with(kind, draft, origin, source, key, id)
-    }
-
-    fn message_with(
-        &self,
-        kind: Kind,
-        draft: Draft,
-        origin: &Origin,
-        source: &Name,
-        key: &str,
-        id: MessageId,
-    ) -> Message {
-        let envelope = Envelope {
-            id,
-            kind,
-            type_name: draft.type_name,
-            source: source.clone(),
-            data_version: draft.version,
-            timestamp: origin.at,
-            correlation_id: origin.correlation_id.clone(),
-            causation_id: Some(origin.id.clone()),
-            partition_key: Arc::from(key),
-            user_id: origin.user_id.clone(),
-            traceparent: origin.traceparent.clone(),
-            metadata: None,
-            depth: origin.depth.saturating_add(1),
-            digest: origin.digest,
-        };
-        Message { envelope, data: draft.data }
-    }
-}
-
-fn model(registry: &Registry, id: ConsumerId) -> Result<Model<'_>, HandlerError> {
-    let service = registry.service(id);
-    match registry.consumer(id).handler {
-        Handler::Decider(at) => Ok(Model::Decider(&*service.deciders[at])),
-        Handler::Saga(at) => Ok(Model::Saga(&*service.sagas[at])),
-        Handler::Folding(_) | Handler::Reaction(_) => Err(HandlerError::failed("only deciders and sagas fold streams")),
-    }
-}
-
-fn timer_name(stream: &StreamId, name: &str) -> String {
-    format!("{stream}/{name}")
-}
-
-fn addressable(registry: &Registry, draft: &Draft) -> Result<(), HandlerError> {
-    match registry.addressee(&draft.type_name) {
-        Some(_) => Ok(()),
-        None => Err(HandlerError::Failed(format!(
-            "no service answers the command `{}`: add one that does",
-            draft.type_name
-        ))),
-    }
-}
-
-/// What the rules of the commit would refuse is the handler's failure, not the batch's.
-fn fits(registry: &Registry, local: &Local, limit: usize) -> Result<(), HandlerError> {
-    let mut bytes = 0;
-    for append in &local.appends {
-        if let Err(owner) = registry.owners.allows(append.stream.category(), &append.writer) {
-            let problem = format!("stream {} belongs to {owner}, not to {}", append.stream, append.writer);
-            return Err(HandlerError::Failed(problem));
-        }
-        for message in &append.messages {
-            bytes += message.bytes();
-            if message.bytes() > MAX_MESSAGE_BYTES {
-                let (name, size) = (&message.envelope.type_name, message.bytes());
-                let problem = format!("a message of type {name} has {size} bytes; {MAX_MESSAGE_BYTES} are allowed");
-                return Err(HandlerError::Failed(problem));
-            }
-        }
-    }
-    bytes += local.cells.iter().map(|(key, value)| key.name.len() + value.as_ref().map_or(0, Vec::len)).sum::<usize>();
-    for (name, timer) in &local.timers {
-        bytes += name.len() + timer.as_ref().map_or(0, |timer| timer.command.bytes());
-    }
-    if bytes > limit {
-        return Err(HandlerError::Failed(format!("one delivery makes {bytes} bytes of messages; {limit} are allowed")));
-    }
-    Ok(())
 }

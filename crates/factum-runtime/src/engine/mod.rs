@@ -7,8 +7,11 @@
 
 mod batch;
 mod consumers;
+mod decide;
 mod deliver;
+mod effects;
 mod folds;
+mod origin;
 mod stage;
 mod states;
 mod take;

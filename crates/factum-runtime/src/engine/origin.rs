@@ -1,0 +1,82 @@
+//! What caused the messages that follow, and how they get their envelopes.
+
+use std::sync::Arc;
+
+use factum_core::{
+    decider::Context,
+    envelope::{Draft, Envelope, Kind, Message},
+    id::{MessageId, Name},
+};
+use jiff::Timestamp;
+
+use super::Engine;
+
+/// What caused the messages that follow.
+pub(super) struct Origin {
+    pub(super) id: MessageId,
+    pub(super) correlation_id: MessageId,
+    pub(super) at: Timestamp,
+    pub(super) depth: u16,
+    pub(super) user_id: Option<Arc<str>>,
+    pub(super) traceparent: Option<Arc<str>>,
+    /// Of a command from outside.
+    pub(super) digest: Option<u64>,
+}
+
+impl Origin {
+    pub(super) fn of(envelope: &Envelope) -> Self {
+        Self {
+            id: envelope.id.clone(),
+            correlation_id: envelope.correlation_id.clone(),
+            at: envelope.timestamp,
+            depth: envelope.depth,
+            user_id: envelope.user_id.clone(),
+            traceparent: envelope.traceparent.clone(),
+            digest: None,
+        }
+    }
+
+    pub(super) fn context(&self, service: &Name) -> Context {
+        Context {
+            now: self.at,
+            message_id: self.id.clone(),
+            correlation_id: self.correlation_id.clone(),
+            service: service.clone(),
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn message(&mut self, kind: Kind, draft: Draft, origin: &Origin, source: &Name, key: &str) -> Message {
+        let id = self.ids.next(origin.at);
+        self.message_with(kind, draft, origin, source, key, id)
+    }
+
+    pub(super) fn message_with(
+        &self,
+        kind: Kind,
+        draft: Draft,
+        origin: &Origin,
+        source: &Name,
+        key: &str,
+        id: MessageId,
+    ) -> Message {
+        let envelope = Envelope {
+            id,
+            kind,
+            type_name: draft.type_name,
+            source: source.clone(),
+            data_version: draft.version,
+            timestamp: origin.at,
+            correlation_id: origin.correlation_id.clone(),
+            causation_id: Some(origin.id.clone()),
+            partition_key: Arc::from(key),
+            user_id: origin.user_id.clone(),
+            traceparent: origin.traceparent.clone(),
+            metadata: None,
+            depth: origin.depth.saturating_add(1),
+            digest: origin.digest,
+        };
+        Message { envelope, data: draft.data }
+    }
+}
