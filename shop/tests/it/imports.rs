@@ -111,23 +111,22 @@ fn text(command: &mut Command) -> (bool, String, String) {
     (output.status.success(), utf8(output.stdout), utf8(output.stderr))
 }
 
-/// How many kills; `FACTUM_KILLS=20` runs the full number.
-fn kills() -> usize {
-    std::env::var("FACTUM_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
+/// How often something is done; `FACTUM_KILLS=20 FACTUM_SEEDS=20` runs the full numbers.
+fn count(variable: &str, usual: usize) -> usize {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 /// Runs an import, killed `kills` times after random parts of the time that an undisturbed one takes.
 fn killed_import(arguments: &[&str], data: &Path, undisturbed: Duration, random: &mut fastrand::Rng) {
-    let mut killed = 0;
-    while killed < kills() {
+    let kills = count("FACTUM_KILLS", 5);
+    for _ in 0..kills {
         let mut child: Child = shop(arguments, data).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let until = Instant::now() + undisturbed.mul_f64(random.f64() * 2.0 / kills() as f64);
+        let until = Instant::now() + undisturbed.mul_f64(random.f64() * 2.0 / kills as f64);
         while Instant::now() < until && child.try_wait().unwrap().is_none() {
             std::thread::yield_now();
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        killed += 1;
     }
     let (done, _, errors) = text(&mut shop(arguments, data));
     assert!(done, "{errors}");
@@ -161,7 +160,21 @@ fn an_import_that_is_killed_again_and_again_gives_the_same_report() {
 
 #[test]
 fn a_shuffled_import_that_is_killed_again_and_again_gives_the_same_report() {
-    kill_and_compare(&["--shuffle", "7"]);
+    for seed in 0..count("FACTUM_SEEDS", 1) {
+        kill_and_compare(&["--shuffle", &seed.to_string()]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_whose_import_is_not_finished_is_not_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = App::open(dir.path()).unwrap().on_data_time().with(journal::service()).start().await.unwrap();
+    let start = journal::StartImport { digest: "d".into(), file: "rows.csv".into(), declines: 0.0, shuffle: None };
+    app.execute(start).await.unwrap();
+    app.stop().await;
+    drop(app);
+    let (done, _, errors) = text(&mut shop(&["serve"], dir.path()));
+    assert!(!done && errors.contains("shop import rows.csv"), "{errors}");
 }
 
 #[test]
