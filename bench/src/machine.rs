@@ -104,6 +104,12 @@ fn flushes(device: &str) -> Option<u64> {
     found.get(FLUSHES)?.parse().ok()
 }
 
+/// What this process has used of processors, in seconds.
+pub fn cpu_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
 /// Durations in order.
 pub struct Times(Vec<Duration>);
 

@@ -17,6 +17,11 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
+use mimalloc::MiMalloc;
+
+/// As in the shop: what is measured is the program as it runs.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Measures Factum; one JSON line for each figure, a table on the error output at the end.
 #[derive(Parser)]

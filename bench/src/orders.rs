@@ -13,7 +13,7 @@ use shop::services::{Options, services};
 
 use crate::{
     figure::Figure,
-    machine::{Flushes, bare_disk},
+    machine::{Flushes, bare_disk, cpu_seconds},
     supply::{Supply, views_reach},
 };
 
@@ -55,7 +55,8 @@ async fn measure(app: &App, dir: &Path, supply: &Supply, settings: Settings) -> 
     let Settings { orders, in_flight } = settings;
     let prepared: Vec<_> = (0..orders).map(|number| supply.order(number)).collect();
     let lines: usize = prepared.iter().map(|(_, order)| order.items.len()).sum();
-    let (before, flushes, start) = (app.position(), Flushes::since_now(dir), Instant::now());
+    let (before, flushes) = (app.position(), Flushes::since_now(dir));
+    let (start, cpu) = (Instant::now(), cpu_seconds());
     let mut accepted = stream::iter(prepared)
         .map(|(at, order)| async move { app.execute(order).at(at).await })
         .buffer_unordered(in_flight);
@@ -68,6 +69,7 @@ async fn measure(app: &App, dir: &Path, supply: &Supply, settings: Settings) -> 
     let flushed = flushes.count();
     views_reach(app).await;
     let viewed = start.elapsed().as_secs_f64();
+    let used = cpu_seconds() - cpu;
     let counted = count(app, before)?;
     ensure!(counted.shipped == orders, "{} of {orders} orders were shipped", counted.shipped);
 
@@ -95,7 +97,7 @@ async fn measure(app: &App, dir: &Path, supply: &Supply, settings: Settings) -> 
         .with("messagesPerSecond", messages / shipped)
         .with("linesPerOrder", lines as f64 / orders)
         .print()?;
-    figure("orders until shipped and seen in all views", viewed).print()?;
+    figure("orders until shipped and seen in all views", viewed).with("cpuMsPerOrder", used * 1e3 / orders).print()?;
     figure("orders until delivered", delivered).with("messagesPerOrder", all.messages as f64 / orders).print()
 }
 

@@ -1,6 +1,6 @@
 //! What one commit means. [`check`] is the only place that decides whether a commit may happen; backends find and write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::{
     cell::{CellChange, CellKey, Revision},
@@ -73,7 +73,7 @@ pub struct Wanted {
 #[derive(Clone, Debug, Default)]
 pub struct Found {
     /// Last versions.
-    pub streams: BTreeMap<StreamId, StreamVersion>,
+    pub streams: HashMap<StreamId, StreamVersion>,
     /// Revisions.
     pub cells: BTreeMap<CellKey, Revision>,
 }
@@ -164,7 +164,7 @@ pub fn check(owners: &Owners, found: &Found, commit: Commit) -> Result<Plan, Ref
             return Err(Refusal::CellConflict { key: change.key.clone() });
         }
     }
-    let mut heads: BTreeMap<StreamId, StreamVersion> = BTreeMap::new();
+    let mut heads: HashMap<StreamId, StreamVersion> = HashMap::with_capacity(commit.appends.len());
     let mut appends = Vec::with_capacity(commit.appends.len());
     for append in commit.appends {
         check_append(owners, &append)?;

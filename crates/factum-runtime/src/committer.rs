@@ -120,11 +120,15 @@ impl Committer {
         };
         let mut plans: Vec<Plan> = Vec::with_capacity(batch.len());
         let mut slots = Vec::with_capacity(batch.len());
-        for waiting in batch {
+        let last = batch.len() - 1;
+        for (index, waiting) in batch.into_iter().enumerate() {
             match check(&self.owners, &found, waiting.commit) {
                 Err(refusal) => answer([waiting.slot], &Err(refusal.into())),
                 Ok(plan) => {
-                    found.apply(&plan);
+                    // Nobody is judged behind the last.
+                    if index < last {
+                        found.apply(&plan);
+                    }
                     plans.push(plan);
                     slots.push(waiting.slot);
                 }
