@@ -110,8 +110,8 @@ pub enum Ending<T> {
 }
 
 impl<T> Ending<T> {
-    /// The answer of a call: `done` says what is wrong if the other side's words tell too little, and then its outcome is
-    /// unknown.
+    /// The answer of a call: `done` says what is wrong if the other side's words tell too little, and then its outcome
+    /// is unknown.
     pub fn answer<C>(self, done: impl FnOnce(T) -> Result<C, String>, refused: impl FnOnce(String) -> C) -> Answer<C> {
         match self {
             Self::Done(data) => done(data).map_or_else(Answer::Unknown, Answer::Done),
@@ -217,8 +217,8 @@ fn shortened(mut reason: String) -> String {
     reason
 }
 
-/// What `Retry-After` asks for, as seconds or as a date. A date is taken from the answer's own `Date`, so that the clocks
-/// of the two sides need not agree.
+/// What `Retry-After` asks for, as seconds or as a date. A date is taken from the answer's own `Date`, so that the
+/// clocks of the two sides need not agree.
 fn wait(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let after = text(RETRY_AFTER)?;

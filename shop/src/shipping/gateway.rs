@@ -40,9 +40,9 @@ pub enum Carrier {
         latency: Duration,
     },
     /// Over HTTP, each shipment under its call's `Idempotency-Key`: `POST <url>/shipments/<shipmentId>` with
-    /// `{pieces, address?}` is answered by `{carrier, trackingNumber, estimatedDelivery, labelRef}`, or refused with 402,
-    /// 409 or 422 and `{reason}`. If the answer is lost it is asked again under the same key. Its news come to the shop's
-    /// `POST /carrier/news`.
+    /// `{pieces, address?}` is answered by `{carrier, trackingNumber, estimatedDelivery, labelRef}`, or refused with
+    /// 402, 409 or 422 and `{reason}`. If the answer is lost it is asked again under the same key. Its news come to the
+    /// shop's `POST /carrier/news`.
     Http {
         /// Where it is.
         url: Remote,

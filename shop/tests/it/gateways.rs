@@ -1,4 +1,4 @@
-//! Provider and carrier over HTTP: a fake of both that notes what it is asked, and does everything as often as it is asked.
+//! Provider and carrier over HTTP, by a fake of both: it notes what it is asked, and does it as often as it is asked.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
