@@ -47,8 +47,7 @@ pub struct Settings {
 /// If an order is refused or does not come through.
 pub async fn run(dir: &Path, settings: Settings) -> anyhow::Result<()> {
     let supply = Arc::new(Supply::read()?);
-    let options =
-        Options { declines: 0.0, hold_suspicious: false, day: Duration::from_millis(1), latency: Duration::ZERO };
+    let options = Options { day: Duration::from_millis(1), ..Options::default() };
     let builder = services(&options).into_iter().fold(App::open(dir)?, factum::AppBuilder::with);
     let app = builder.start().await?;
     supply.stock(&app, Timestamp::now()).await?;

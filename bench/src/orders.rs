@@ -1,10 +1,7 @@
 //! Real orders through all seven services, as fast as they go: until every one is shipped, and until every one is
 //! delivered.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{path::Path, time::Instant};
 
 use anyhow::ensure;
 use factum::{App, Archive, prelude::*};
@@ -41,7 +38,7 @@ struct Counted {
 /// If the shop refuses an order, or not every order comes through.
 pub async fn run(dir: &Path, settings: Settings) -> anyhow::Result<()> {
     let supply = Supply::read()?;
-    let options = Options { declines: 0.0, hold_suspicious: false, day: 1.days(), latency: Duration::ZERO };
+    let options = Options::default();
     let builder = services(&options).into_iter().fold(App::open(dir)?, factum::AppBuilder::with);
     let app = builder.on_data_time().start().await?;
     app.advance(supply.first());

@@ -2,7 +2,10 @@
 
 use std::{future::Future, net::SocketAddr, path::PathBuf, time::Duration};
 
-use factum::{App, http};
+use factum::{
+    App,
+    http::{self, client::Remote},
+};
 
 use crate::services::{Options, services};
 
@@ -15,6 +18,10 @@ pub struct Serve {
     pub listen: SocketAddr,
     /// How long the simulated carrier's day takes.
     pub day: Duration,
+    /// Where the payment provider is; without it, it is simulated.
+    pub provider: Option<Remote>,
+    /// Where the carrier is; without it, it is simulated.
+    pub carrier: Option<Remote>,
 }
 
 /// Serves until Ctrl-C or SIGTERM, then stops in order: no more requests, then the loops.
@@ -35,7 +42,14 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
 pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
     let listener = http::listen(options.listen).await?;
     let address = listener.local_addr()?;
-    let settings = Options { declines: 0.0, hold_suspicious: true, day: options.day, latency: Duration::ZERO };
+    let settings = Options {
+        provider: options.provider.clone(),
+        carrier: options.carrier.clone(),
+        declines: 0.0,
+        hold_suspicious: true,
+        day: options.day,
+        latency: Duration::ZERO,
+    };
     let builder = services(&settings).into_iter().fold(App::open(&options.data)?, factum::AppBuilder::with);
     let app = builder.start().await?;
     println!("{}", greeting(&options, address, app.health().durability));
@@ -53,11 +67,15 @@ fn greeting(options: &Serve, address: SocketAddr, durability: &str) -> String {
         "os" => "what is answered survives a crash of the program, not a power cut",
         _ => "what is answered is gone with the process",
     };
+    let outside = |remote: &Option<Remote>| remote.as_ref().map_or_else(|| "simulated".to_owned(), Remote::to_string);
+    let (provider, carrier) = (outside(&options.provider), outside(&options.carrier));
     let json = " -H 'Content-Type: application/json'";
     format!(
         "the shop is open at http://{address}
   data        {data}
   durability  {durability}: {durable}
+  provider    {provider}
+  carrier     {carrier}
   a product   curl -X PUT http://{address}/products/TEA -d '{{\"name\":\"Tea\",\"price\":\"2.55\"}}'{json}
   its stock   curl http://{address}/stock/TEA/receive -d '{{\"quantity\":100}}'{json}
   an order    curl -i http://{address}/orders -d '{{\"items\":[{{\"sku\":\"TEA\",\"quantity\":2}}]}}'{json}

@@ -2,34 +2,58 @@
 
 use std::time::Duration;
 
-use factum::prelude::*;
+use factum::{http::client::Remote, prelude::*};
 
-use crate::{catalog, customer, fraud, inventory, order, payment, shipping};
+use crate::{
+    catalog, customer, fraud, inventory, order,
+    payment::{self, gateway::Provider},
+    shipping::{self, gateway::Carrier},
+};
 
 /// What differs between a shop that serves and one that imports.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
+    /// Where the payment provider is; without it, it is simulated.
+    pub provider: Option<Remote>,
+    /// Where the carrier is; without it, it is simulated.
+    pub carrier: Option<Remote>,
     /// The share of payments that the simulated provider declines, 0 to 1.
     pub declines: f64,
     /// Whether an order that looks like fraud is held for a person.
     pub hold_suspicious: bool,
     /// How long the simulated carrier's day takes.
     pub day: Duration,
-    /// How long provider and carrier take to answer.
+    /// How long the simulated provider and carrier take to answer.
     pub latency: Duration,
+}
+
+impl Default for Options {
+    /// Everything simulated, nothing declined or held, answers at once, real days.
+    fn default() -> Self {
+        let (day, latency) = (Duration::from_secs(86_400), Duration::ZERO);
+        Self { provider: None, carrier: None, declines: 0.0, hold_suspicious: false, day, latency }
+    }
 }
 
 /// All services of the shop.
 pub fn services(options: &Options) -> Vec<Service> {
-    let Options { declines, hold_suspicious, day, latency } = *options;
+    let Options { provider, carrier, declines, hold_suspicious, day, latency } = options.clone();
     let policy = if hold_suspicious { fraud::reactions::Policy::Hold } else { fraud::reactions::Policy::NoteOnly };
+    let provider = match provider {
+        Some(url) => Provider::Http { url },
+        None => Provider::Simulated { declines, latency },
+    };
+    let carrier = match carrier {
+        Some(url) => Carrier::Http { url },
+        None => Carrier::Simulated { day, latency },
+    };
     vec![
         catalog::service(),
         customer::service(),
         order::service(),
         inventory::service(),
-        payment::service(payment::gateway::Provider::Simulated { declines, latency }),
-        shipping::service(shipping::gateway::Carrier::Simulated { day, latency }),
+        payment::service(provider),
+        shipping::service(carrier),
         fraud::service(policy),
     ]
 }

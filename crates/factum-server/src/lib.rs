@@ -3,6 +3,8 @@
 //! It names no adapter and no business: routes belong to the services, what all routes share is here. Every refusal is a
 //! [`Problem`]; which error becomes which status stands in one table, in [`problem`].
 
+#[cfg(feature = "client")]
+pub mod client;
 pub mod extract;
 pub mod health;
 pub mod problem;

@@ -9,7 +9,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use factum::{Archive, prelude::*};
+use factum::{Archive, http::client::Remote, prelude::*};
 use jiff::{civil, tz::TimeZone};
 use shop::{
     check,
@@ -80,6 +80,14 @@ enum Command {
         /// How long the simulated carrier's day takes, such as 24h, 10s or 500ms.
         #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = duration)]
         day: Duration,
+        /// The payment provider's URL, such as http://127.0.0.1:9000; simulated if there is none. Its acts are
+        /// POST <URL>/payments/<id>/authorize, capture, void and refund, each under an Idempotency-Key.
+        #[arg(long, value_name = "URL")]
+        provider: Option<Remote>,
+        /// The carrier's URL; simulated if there is none. It is asked by POST <URL>/shipments/<id> under an
+        /// Idempotency-Key, and tells its news to the shop's POST /carrier/news.
+        #[arg(long, value_name = "URL")]
+        carrier: Option<Remote>,
     },
     /// Count what a shop did: orders, money, stock.
     Report {
@@ -135,9 +143,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import { file, data, declines, shuffle } => {
             interruptible(import(file, data, Settings { declines, shuffle }))
         }
-        Command::Serve { data, listen, day } => {
+        Command::Serve { data, listen, day, provider, carrier } => {
             refuse_unfinished(&data)?;
-            runtime()?.block_on(serve(Serve { data, listen, day }))?;
+            runtime()?.block_on(serve(Serve { data, listen, day, provider, carrier }))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Report { data, json } => {

@@ -62,7 +62,14 @@ pub struct Outcome {
 
 /// A shop on data time, for imports.
 pub fn options(settings: &Settings) -> Options {
-    Options { declines: settings.declines, hold_suspicious: false, day: 1.days(), latency: 0.ms() }
+    Options {
+        provider: None,
+        carrier: None,
+        declines: settings.declines,
+        hold_suspicious: false,
+        day: 1.days(),
+        latency: 0.ms(),
+    }
 }
 
 /// Imports a file into a directory, telling how many invoices are through.

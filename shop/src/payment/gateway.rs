@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use factum::prelude::*;
+use factum::{
+    http::client::{Ending, Remote},
+    prelude::*,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::contracts::{
@@ -29,7 +32,7 @@ pub struct ProviderRequest {
 }
 
 /// Who the provider is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Provider {
     /// In the process: it declines a fixed share of the payments, always the same ones.
     Simulated {
@@ -38,30 +41,107 @@ pub enum Provider {
         /// How long it takes to answer.
         latency: Duration,
     },
+    /// Over HTTP, each act under its call's `Idempotency-Key`:
+    ///
+    /// - `POST <url>/payments/<paymentId>/<authorize|capture|void|refund>` with `{amount, refundId?}` is answered by
+    ///   `{transactionId?, refundId?}`, or refused with 402, 409 or 422 and `{reason}`;
+    /// - `GET <url>/payments/<paymentId>/calls/<key>` is answered as the act was, or by 404 if the key is not known.
+    Http {
+        /// Where it is.
+        url: Remote,
+    },
 }
 
 /// The call, over a provider.
 pub fn call(provider: Provider) -> CallSpec<ProviderRequest, RecordPayment> {
-    CallSpec::new(PROVIDER, move |call| ask(provider, call), gave_up)
+    let asked = provider.clone();
+    let spec = CallSpec::new(PROVIDER, move |call| ask(asked.clone(), call), gave_up)
         .retry(exp(200.ms(), 2.0).max(8))
         .timeout(10.secs())
-        .window(256)
+        .window(256);
+    match provider {
+        Provider::Simulated { .. } => spec,
+        Provider::Http { url } => spec.query(move |call| look_up(url.clone(), call)),
+    }
 }
 
 async fn ask(provider: Provider, call: Call<ProviderRequest>) -> Answer<RecordPayment> {
-    let Provider::Simulated { declines, latency } = provider;
-    if !latency.is_zero() {
-        tokio::time::sleep(latency).await;
+    match provider {
+        Provider::Simulated { declines, latency } => {
+            if !latency.is_zero() {
+                tokio::time::sleep(latency).await;
+            }
+            simulate(&call.request, declines)
+        }
+        Provider::Http { url } => request(&url, &call).await,
     }
-    simulate(&call.request, declines)
+}
+
+/// What the provider is sent.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Act<'a> {
+    amount: Money,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refund_id: Option<&'a RefundId>,
+}
+
+/// What the provider says.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Acted {
+    transaction_id: Option<String>,
+    refund_id: Option<RefundId>,
+}
+
+async fn request(url: &Remote, call: &Call<ProviderRequest>) -> Answer<RecordPayment> {
+    let request = &call.request;
+    if request.act == PaymentAct::Refund && request.refund_id.is_none() {
+        return Answer::Refused(failed(request, "no_refund_id".to_owned()));
+    }
+    let act = Act { amount: request.amount, refund_id: request.refund_id.as_ref() };
+    let path = ["payments", request.payment_id.as_str(), verb(request.act)];
+    answer(request, url.post(&path, &call.idempotency_key, &act).await)
+}
+
+async fn look_up(url: Remote, call: Call<ProviderRequest>) -> Answer<RecordPayment> {
+    let path = ["payments", call.request.payment_id.as_str(), "calls", &call.idempotency_key];
+    answer(&call.request, url.find(&path).await)
+}
+
+fn answer(request: &ProviderRequest, ending: Ending<Acted>) -> Answer<RecordPayment> {
+    ending.answer(|acted| outcome(request, acted).map(|done| record(request, done)), |reason| failed(request, reason))
+}
+
+/// What was done, or what the provider left out.
+fn outcome(request: &ProviderRequest, acted: Acted) -> Result<PaymentOutcome, String> {
+    let transaction = || acted.transaction_id.ok_or_else(|| "the answer lacks transactionId".to_owned());
+    Ok(match request.act {
+        PaymentAct::Authorize => PaymentOutcome::Authorized { transaction_id: transaction()? },
+        PaymentAct::Capture => PaymentOutcome::Captured { transaction_id: transaction()? },
+        PaymentAct::Void => PaymentOutcome::Voided,
+        PaymentAct::Refund => match (&request.refund_id, acted.refund_id) {
+            (Some(asked), None) => PaymentOutcome::Refunded { refund_id: asked.clone() },
+            (Some(asked), Some(named)) if *asked == named => PaymentOutcome::Refunded { refund_id: named },
+            _ => return Err("the answer's refundId is not the one that was sent".to_owned()),
+        },
+    })
+}
+
+fn verb(act: PaymentAct) -> &'static str {
+    match act {
+        PaymentAct::Authorize => "authorize",
+        PaymentAct::Capture => "capture",
+        PaymentAct::Void => "void",
+        PaymentAct::Refund => "refund",
+    }
 }
 
 fn simulate(request: &ProviderRequest, declines: f64) -> Answer<RecordPayment> {
     let transaction_id = format!("sim-{}", request.payment_id);
     let outcome = match request.act {
         PaymentAct::Authorize if declined(&request.payment_id, declines) => {
-            let reason = "card_declined".to_owned();
-            return Answer::Refused(record(request, PaymentOutcome::Failed { reason }));
+            return Answer::Refused(failed(request, "card_declined".to_owned()));
         }
         PaymentAct::Authorize => PaymentOutcome::Authorized { transaction_id },
         PaymentAct::Capture => PaymentOutcome::Captured { transaction_id },
@@ -82,6 +162,10 @@ pub fn declined(payment: &PaymentId, share: f64) -> bool {
 
 fn gave_up(request: ProviderRequest, reason: &str) -> RecordPayment {
     record(&request, PaymentOutcome::Unknown { reason: reason.to_owned() })
+}
+
+fn failed(request: &ProviderRequest, reason: String) -> RecordPayment {
+    record(request, PaymentOutcome::Failed { reason })
 }
 
 fn record(request: &ProviderRequest, outcome: PaymentOutcome) -> RecordPayment {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use factum::prelude::*;
+use factum::{http::client::Remote, prelude::*};
 use serde::{Deserialize, Serialize};
 
 use crate::contracts::{
@@ -30,7 +30,7 @@ pub struct CarrierRequest {
 }
 
 /// Who the carrier is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Carrier {
     /// In the process: it delivers after one to five of its days, by the shipment's id.
     Simulated {
@@ -39,32 +39,82 @@ pub enum Carrier {
         /// How long it takes to answer.
         latency: Duration,
     },
+    /// Over HTTP, each shipment under its call's `Idempotency-Key`: `POST <url>/shipments/<shipmentId>` with
+    /// `{pieces, address?}` is answered by `{carrier, trackingNumber, estimatedDelivery, labelRef}`, or refused with
+    /// 402, 409 or 422 and `{reason}`. If the answer is lost it is asked again under the same key. Its news come to the
+    /// shop's `POST /carrier/news`.
+    Http {
+        /// Where it is.
+        url: Remote,
+    },
 }
 
 /// The call, over a carrier.
 pub fn call(carrier: Carrier) -> CallSpec<CarrierRequest, RecordShipment> {
-    CallSpec::new(CARRIER, move |call| ask(carrier, call), gave_up)
+    CallSpec::new(CARRIER, move |call| ask(carrier.clone(), call), gave_up)
         .retry(exp(200.ms(), 2.0).max(8))
         .timeout(10.secs())
         .window(256)
 }
 
 async fn ask(carrier: Carrier, call: Call<CarrierRequest>) -> Answer<RecordShipment> {
-    let Carrier::Simulated { day, latency } = carrier;
-    if !latency.is_zero() {
-        tokio::time::sleep(latency).await;
+    match carrier {
+        Carrier::Simulated { day, latency } => {
+            if !latency.is_zero() {
+                tokio::time::sleep(latency).await;
+            }
+            simulate(&call, day)
+        }
+        Carrier::Http { url } => request(&url, &call).await,
     }
+}
+
+/// What the carrier is sent.
+#[derive(Serialize)]
+struct Parcel<'a> {
+    pieces: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<&'a Address>,
+}
+
+/// What the carrier says.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Label {
+    carrier: String,
+    tracking_number: String,
+    estimated_delivery: Timestamp,
+    label_ref: String,
+}
+
+async fn request(url: &Remote, call: &Call<CarrierRequest>) -> Answer<RecordShipment> {
+    let CarrierRequest { shipment_id, pieces, address } = &call.request;
+    let parcel = Parcel { pieces: *pieces, address: address.as_ref() };
+    let ending = url.post(&["shipments", shipment_id.as_str()], &call.idempotency_key, &parcel).await;
+    let refused =
+        |reason| RecordShipment { reason: Some(reason), ..record(shipment_id, call.at, ShipmentState::Failed) };
+    ending.answer(|label: Label| Ok(labelled(call, label)), refused)
+}
+
+fn simulate(call: &Call<CarrierRequest>, day: Duration) -> Answer<RecordShipment> {
     let shipment = &call.request.shipment_id;
-    let Ok(estimated) = call.at.checked_add(days(shipment) * day) else {
+    let Ok(estimated_delivery) = call.at.checked_add(days(shipment) * day) else {
         return Answer::Refused(record(shipment, call.at, ShipmentState::Failed));
     };
-    Answer::Done(RecordShipment {
-        carrier: Some("Pigeon Post".to_owned()),
-        tracking_number: Some(format!("PP{:010}", hash(shipment) % 10_000_000_000)),
-        estimated_delivery: Some(estimated),
-        label_ref: Some(format!("label/{shipment}")),
-        ..record(shipment, call.at, ShipmentState::Created)
-    })
+    let carrier = "Pigeon Post".to_owned();
+    let tracking_number = format!("PP{:010}", hash(shipment) % 10_000_000_000);
+    let label_ref = format!("label/{shipment}");
+    Answer::Done(labelled(call, Label { carrier, tracking_number, estimated_delivery, label_ref }))
+}
+
+fn labelled(call: &Call<CarrierRequest>, label: Label) -> RecordShipment {
+    RecordShipment {
+        carrier: Some(label.carrier),
+        tracking_number: Some(label.tracking_number),
+        estimated_delivery: Some(label.estimated_delivery),
+        label_ref: Some(label.label_ref),
+        ..record(&call.request.shipment_id, call.at, ShipmentState::Created)
+    }
 }
 
 /// How many of its days the simulated carrier needs: the same in every run.
@@ -81,7 +131,8 @@ fn gave_up(request: CarrierRequest, reason: &str) -> RecordShipment {
     RecordShipment { reason: Some(reason.to_owned()), ..record(&request.shipment_id, at, ShipmentState::Unknown) }
 }
 
-fn record(shipment: &ShipmentId, at: Timestamp, state: ShipmentState) -> RecordShipment {
+/// News of a shipment that say no more than how far it is.
+pub fn record(shipment: &ShipmentId, at: Timestamp, state: ShipmentState) -> RecordShipment {
     RecordShipment {
         shipment_id: shipment.clone(),
         state,

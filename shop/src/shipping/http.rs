@@ -1,21 +1,31 @@
-//! Shipments over HTTP, for reading: what changes them comes from orders.
+//! Shipments over HTTP: reading them, and the carrier's news. What else changes them comes from orders.
 
-use axum::{Router, extract::State, response::IntoResponse, routing::get};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::StatusCode,
+    response::IntoResponse,
+    routing::{get, post},
+};
 use factum::{
-    http::{After, Key, Problem, Query},
+    http::{After, Body, IdempotencyKey, Key, Problem, Query, encoded, position},
     prelude::*,
 };
 use serde::Deserialize;
+use serde_json::json;
 
-use super::views::ShipmentRow;
+use super::{gateway, views::ShipmentRow};
 use crate::{
-    contracts::ids::{OrderId, ShipmentId},
-    http::{Paging, one, page},
+    contracts::{
+        ids::{OrderId, ShipmentId},
+        shipping::ShipmentState,
+    },
+    http::{Paging, carry_out, check_id_field, missing, one, page},
 };
 
 /// The routes of the shipments.
 pub fn routes() -> Router<App> {
-    Router::new().route("/shipments", get(list)).route("/shipments/{id}", get(read))
+    Router::new().route("/shipments", get(list)).route("/shipments/{id}", get(read)).route("/carrier/news", post(hear))
 }
 
 /// Which shipments.
@@ -43,4 +53,43 @@ async fn read(
     After(after): After,
 ) -> Result<impl IntoResponse, Problem> {
     one(app.rows::<ShipmentRow>().after(after), "shipment", id).await
+}
+
+/// What the carrier tells of a parcel.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct News {
+    shipment_id: ShipmentId,
+    state: NewsState,
+    at: Timestamp,
+}
+
+/// How far a parcel is; what came before, the carrier has said in its answer.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum NewsState {
+    Dispatched,
+    Delivered,
+    Failed,
+}
+
+/// News may come late, twice and in any order: what is known already changes nothing.
+async fn hear(
+    State(app): State<App>,
+    key: Option<IdempotencyKey>,
+    Body { data, raw }: Body<News>,
+) -> Result<impl IntoResponse, Problem> {
+    check_id_field("shipmentId", data.shipment_id.as_str())?;
+    // The carrier may be faster than the view: a shipment that it was asked about must not be unknown here.
+    let now = app.position();
+    let known = app.rows::<ShipmentRow>().after(now).get(&data.shipment_id).await?;
+    let shipment = known.ok_or_else(|| missing("shipment", &data.shipment_id))?.shipment_id;
+    let state = match data.state {
+        NewsState::Dispatched => ShipmentState::Dispatched,
+        NewsState::Delivered => ShipmentState::Delivered,
+        NewsState::Failed => ShipmentState::Failed,
+    };
+    let receipt = carry_out(&app, gateway::record(&shipment, data.at, state), key.as_ref(), &[&raw]).await?;
+    let body = json!({ "shipmentId": shipment, "links": { "self": format!("/shipments/{}", encoded(&shipment)) } });
+    Ok((StatusCode::ACCEPTED, position(receipt.position), Json(body)))
 }

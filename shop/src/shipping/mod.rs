@@ -8,13 +8,15 @@ pub mod views;
 
 use factum::prelude::*;
 
-/// The shipping service, over a carrier.
+/// The shipping service, over a carrier. Only the simulated one's news come by timer.
 pub fn service(carrier: gateway::Carrier) -> Service {
-    Service::new("shipping")
+    let service = Service::new("shipping")
         .source("shipping-service")
         .decider::<decider::Shipment>()
-        .react("ask-carrier", reactions::ask_carrier)
-        .react("await-news", reactions::await_news(carrier))
-        .call(gateway::call(carrier))
-        .view(1, views::shipments)
+        .react("ask-carrier", reactions::ask_carrier);
+    let service = match &carrier {
+        gateway::Carrier::Simulated { day, .. } => service.react("await-news", reactions::await_news(*day)),
+        gateway::Carrier::Http { .. } => service,
+    };
+    service.call(gateway::call(carrier)).view(1, views::shipments)
 }

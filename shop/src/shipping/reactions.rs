@@ -1,9 +1,11 @@
 //! What the shipping service does when something happens: it asks the carrier, and waits for its news.
 
+use std::time::Duration;
+
 use factum::prelude::*;
 
-use super::gateway::{self, Carrier, CarrierRequest};
-use crate::contracts::shipping::{RecordShipment, ShipmentState, ShippingDispatched, ShippingOpened};
+use super::gateway::{self, CarrierRequest};
+use crate::contracts::shipping::{ShipmentState, ShippingDispatched, ShippingOpened};
 
 /// Asks the carrier for a label.
 pub fn ask_carrier(event: &Recorded<ShippingOpened>, fx: &mut Effects) {
@@ -15,23 +17,12 @@ pub fn ask_carrier(event: &Recorded<ShippingOpened>, fx: &mut Effects) {
     fx.call(gateway::CARRIER, request);
 }
 
-/// The simulated carrier's news is a timer: the parcel is there after the days that it takes.
-pub fn await_news(carrier: Carrier) -> impl Fn(&Recorded<ShippingDispatched>, &mut Effects) + Send + Sync {
+/// The simulated carrier's news is a timer: the parcel is there after so many of its days as it takes.
+pub fn await_news(day: Duration) -> impl Fn(&Recorded<ShippingDispatched>, &mut Effects) + Send + Sync {
     move |event, fx| {
-        let Carrier::Simulated { day, .. } = carrier;
         let takes = gateway::days(&event.shipment_id) * day;
         let Ok(at) = event.dispatched_at.checked_add(takes) else { return };
-        let news = RecordShipment {
-            shipment_id: event.shipment_id.clone(),
-            state: ShipmentState::Delivered,
-            at,
-            carrier: None,
-            tracking_number: None,
-            estimated_delivery: None,
-            label_ref: None,
-            reason: None,
-        };
-        fx.after("delivered", takes, news);
+        fx.after("delivered", takes, gateway::record(&event.shipment_id, at, ShipmentState::Delivered));
     }
 }
 

@@ -5,7 +5,7 @@ use axum::{
     body::Body,
     http::{HeaderMap, Method, Request},
 };
-use factum::{envelope::Kind, memory::Memory, ports::Scan, prelude::*, stream::Position};
+use factum::{envelope::Kind, http::client::Remote, memory::Memory, ports::Scan, prelude::*, stream::Position};
 use serde_json::{Value, json};
 use shop::services::{Options, services};
 use std::time::Duration;
@@ -63,21 +63,33 @@ impl Shop {
 
     /// The same, over a log that outlives it.
     pub async fn stocked(log: Memory) -> Self {
-        let shop = Self::over(log).await;
+        Self::over(log).await.stock().await
+    }
+
+    /// The same, with the payment provider and the carrier at an address.
+    pub async fn calling(outside: &Remote) -> Self {
+        let (provider, carrier) = (Some(outside.clone()), Some(outside.clone()));
+        Self::run(Memory::new(), &Options { provider, carrier, ..simulated() }).await.stock().await
+    }
+
+    async fn stock(self) -> Self {
         for (sku, price) in [("TEA", "2.55"), ("CUP", "0.135")] {
             let product = json!({ "name": sku.to_lowercase(), "price": price });
-            assert_eq!(shop.put(&format!("/products/{sku}"), &product).await.status, 200);
+            assert_eq!(self.put(&format!("/products/{sku}"), &product).await.status, 200);
             let stock = json!({ "quantity": 100_000 });
-            assert_eq!(shop.post(&format!("/stock/{sku}/receive"), &stock).await.status, 200);
+            assert_eq!(self.post(&format!("/stock/{sku}/receive"), &stock).await.status, 200);
         }
-        shop.app.rest().await.unwrap();
-        shop
+        self.app.rest().await.unwrap();
+        self
     }
 
     /// A shop over what a log holds.
     pub async fn over(log: Memory) -> Self {
-        let settings = Options { declines: 0.0, hold_suspicious: true, day: DAY, latency: Duration::ZERO };
-        let builder = services(&settings).into_iter().fold(App::over(log).on_data_time(), factum::AppBuilder::with);
+        Self::run(log, &simulated()).await
+    }
+
+    async fn run(log: Memory, options: &Options) -> Self {
+        let builder = services(options).into_iter().fold(App::over(log).on_data_time(), factum::AppBuilder::with);
         let app = builder.start().await.unwrap();
         app.advance(start());
         let router = factum::http::guarded(shop::http::router(app.clone()));
@@ -141,6 +153,12 @@ impl Shop {
         assert_eq!(self.get(&format!("/orders/{order}")).await.body["status"], "delivered");
         order
     }
+}
+
+/// Nothing outside the process.
+fn simulated() -> Options {
+    let (declines, latency) = (0.0, Duration::ZERO);
+    Options { provider: None, carrier: None, declines, hold_suspicious: true, day: DAY, latency }
 }
 
 fn start() -> Timestamp {

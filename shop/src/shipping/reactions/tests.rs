@@ -1,13 +1,12 @@
 //! The carrier is asked for a label, and its news awaited.
 
-use std::time::Duration;
-
 use factum_testing::scenario::{NOW, happened};
 
 use super::*;
 use crate::contracts::{
     ids::{OrderId, ShipmentId, Sku, WarehouseId},
     shapes::Quantity,
+    shipping::RecordShipment,
 };
 
 #[test]
@@ -32,8 +31,7 @@ fn the_parcel_arrives_after_the_days_that_it_takes() {
         let shipment_id = ShipmentId::from(format!("ship-{number}"));
         let order_id = OrderId::from("1");
         let sent = happened(ShippingDispatched { shipment_id: shipment_id.clone(), order_id, dispatched_at: NOW });
-        let timers =
-            sent.react(await_news(Carrier::Simulated { day, latency: Duration::ZERO })).timers::<RecordShipment>();
+        let timers = sent.react(await_news(day)).timers::<RecordShipment>();
         let [(name, delay, news)] = &timers[..] else { panic!("one timer: {timers:?}") };
         assert_eq!((name.as_str(), *delay), ("delivered", gateway::days(&shipment_id) * day));
         assert!((1..=gateway::LONGEST_DAYS).contains(&gateway::days(&shipment_id)));

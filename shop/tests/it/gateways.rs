@@ -1,0 +1,303 @@
+//! Provider and carrier over HTTP, by a fake of both: it notes what it is asked, and does it as often as it is asked.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    io,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use factum::{http::client::Remote, stream::Position};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::shop::Shop;
+
+/// What may go wrong with a request.
+enum Trouble {
+    /// It is refused for good.
+    Refused,
+    /// It is not done, and may be tried again at once.
+    Busy,
+    /// It is done, and the connection breaks before the answer is through.
+    AnswerLost,
+    /// It is not done, and the connection breaks.
+    RequestLost,
+}
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+struct Seen {
+    what: String,
+    path: String,
+    key: String,
+    body: Value,
+}
+
+#[derive(Default)]
+struct Outside {
+    troubles: Mutex<BTreeMap<String, VecDeque<Trouble>>>,
+    seen: Mutex<Vec<Seen>>,
+    done: Mutex<Vec<(String, String)>>,
+    answers: Mutex<BTreeMap<String, Value>>,
+}
+
+impl Outside {
+    async fn open() -> (Arc<Self>, Remote) {
+        let outside = Arc::new(Self::default());
+        let router = Router::new()
+            .route("/payments/{payment}/{act}", post(act))
+            .route("/payments/{payment}/calls/{key}", get(look_up))
+            .route("/shipments/{shipment}", post(ship))
+            .with_state(outside.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        tokio::spawn(async { axum::serve(listener, router).await.unwrap() });
+        (outside, url)
+    }
+
+    /// The next requests for something meet these troubles, the later ones none.
+    fn trouble(&self, what: &str, troubles: impl IntoIterator<Item = Trouble>) {
+        self.troubles.lock().unwrap().insert(what.to_owned(), troubles.into_iter().collect());
+    }
+
+    /// Requests for something, in order.
+    fn seen(&self, what: &str) -> Vec<Seen> {
+        self.seen.lock().unwrap().iter().filter(|seen| seen.what == what).cloned().collect()
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.seen.lock().unwrap().iter().map(|seen| seen.what.clone()).collect()
+    }
+
+    /// How often something was really done.
+    fn done(&self, what: &str) -> usize {
+        self.done.lock().unwrap().iter().filter(|(done, _)| done == what).count()
+    }
+
+    fn answer(&self, seen: Seen, answer: Value) -> Response {
+        let trouble = self.troubles.lock().unwrap().get_mut(&seen.what).and_then(VecDeque::pop_front);
+        let (what, key) = (seen.what.clone(), seen.key.clone());
+        self.seen.lock().unwrap().push(seen);
+        let work = || {
+            self.done.lock().unwrap().push((what.clone(), key.clone()));
+            self.answers.lock().unwrap().insert(key.clone(), answer.clone());
+        };
+        let broken = || Body::from_stream(futures_util::stream::iter([Err::<Vec<u8>, _>(io::Error::other("cut"))]));
+        match trouble {
+            None => {
+                work();
+                Json(answer.clone()).into_response()
+            }
+            Some(Trouble::Refused) => {
+                (StatusCode::PAYMENT_REQUIRED, Json(json!({ "reason": "card_declined" }))).into_response()
+            }
+            Some(Trouble::Busy) => (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "0")]).into_response(),
+            Some(Trouble::AnswerLost) => {
+                work();
+                broken().into_response()
+            }
+            Some(Trouble::RequestLost) => broken().into_response(),
+        }
+    }
+}
+
+fn key(headers: &HeaderMap) -> String {
+    headers.get("idempotency-key").unwrap().to_str().unwrap().to_owned()
+}
+
+async fn act(
+    State(outside): State<Arc<Outside>>,
+    Path((payment, act)): Path<(String, String)>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    let answer = match body["refundId"].as_str() {
+        Some(refund) => json!({ "refundId": refund }),
+        None => json!({ "transactionId": format!("tx-{payment}") }),
+    };
+    outside.answer(Seen { what: act, path: payment, key: key(&headers), body }, answer)
+}
+
+async fn look_up(
+    State(outside): State<Arc<Outside>>,
+    Path((payment, key)): Path<(String, String)>,
+) -> Result<Json<Value>, StatusCode> {
+    let known = outside.answers.lock().unwrap().get(&key).cloned();
+    let seen = Seen { what: "calls".to_owned(), path: payment, key, body: Value::Null };
+    outside.seen.lock().unwrap().push(seen);
+    known.map(Json).ok_or(StatusCode::NOT_FOUND)
+}
+
+async fn ship(
+    State(outside): State<Arc<Outside>>,
+    Path(shipment): Path<String>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    let answer = json!({
+        "carrier": "Snail Mail", "trackingNumber": format!("SM-{shipment}"),
+        "estimatedDelivery": "2025-01-04T12:00:00Z", "labelRef": format!("labels/{shipment}.pdf"),
+    });
+    outside.answer(Seen { what: "shipments".to_owned(), path: shipment, key: key(&headers), body }, answer)
+}
+
+/// Orders tea, and lets everything happen that follows.
+async fn ordered(shop: &Shop) -> String {
+    let address = json!({ "country": "GB", "city": "Hull" });
+    let items = json!([{ "sku": "TEA", "quantity": 2 }]);
+    let order = json!({ "customerId": "c-1", "items": items, "shippingAddress": address });
+    let order = shop.post("/orders", &order).await.order();
+    shop.app.rest().await.unwrap();
+    order
+}
+
+async fn status(shop: &Shop, order: &str) -> Value {
+    shop.get(&format!("/orders/{order}")).await.body["status"].clone()
+}
+
+async fn shipment(shop: &Shop, order: &str) -> String {
+    let shipments = shop.get(&format!("/shipments?order={order}")).await.body;
+    shipments["items"][0]["shipmentId"].as_str().unwrap().to_owned()
+}
+
+fn news(shipment: &str, state: &str) -> Value {
+    json!({ "shipmentId": shipment, "state": state, "at": "2025-01-03T09:00:00Z" })
+}
+
+#[tokio::test]
+async fn an_order_is_paid_and_brought_by_others_and_its_delivery_is_their_news() {
+    let (outside, url) = Outside::open().await;
+    let shop = Shop::calling(&url).await;
+    let order = ordered(&shop).await;
+    assert_eq!(outside.asked(), ["authorize", "shipments", "capture"]);
+    // No timer speaks for a carrier that can speak for itself.
+    shop.days(30).await;
+    assert_eq!(status(&shop, &order).await, "shipped");
+
+    let id = shipment(&shop, &order).await;
+    let told = shop.post("/carrier/news", &news(&id, "delivered")).await;
+    assert_eq!((told.status, &told.body["shipmentId"]), (202, &json!(id)), "{told:?}");
+    assert!(told.header("factum-position").starts_with("main:"));
+    shop.app.rest().await.unwrap();
+    assert_eq!(status(&shop, &order).await, "delivered");
+
+    let parcel = shop.get(&format!("/shipments/{id}")).await.body;
+    assert_eq!((&parcel["carrier"], &parcel["trackingNumber"]), (&json!("Snail Mail"), &json!(format!("SM-{id}"))));
+    assert_eq!(parcel["deliveredAt"], "2025-01-03T09:00:00Z");
+    assert_eq!(shop.get(&format!("/payments?order={order}")).await.body["items"][0]["status"], "captured");
+    let capture = &outside.seen("capture")[0];
+    assert_eq!(capture.body, json!({ "amount": { "amount": 510, "currency": "GBP" } }));
+    let asked = &outside.seen("shipments")[0];
+    assert_eq!((&asked.path, &asked.body["pieces"], &asked.body["address"]["city"]), (&id, &json!(2), &json!("Hull")));
+
+    let back = json!({ "items": [{ "sku": "TEA", "quantity": 1 }] });
+    assert_eq!(shop.post(&format!("/orders/{order}/return"), &back).await.status, 202);
+    shop.app.rest().await.unwrap();
+    let refund = &outside.seen("refund")[0];
+    assert_eq!((&refund.body["amount"]["amount"], outside.done("refund")), (&json!(255), 1));
+    let payment = shop.get(&format!("/payments?order={order}")).await.body["items"][0].clone();
+    assert_eq!(payment["refunded"]["amount"], 255);
+    let keys: BTreeSet<String> = outside.seen.lock().unwrap().iter().map(|seen| seen.key.clone()).collect();
+    assert_eq!(keys.len(), 4, "each call has a key of its own");
+}
+
+#[tokio::test]
+async fn a_declined_payment_cancels_the_order_and_frees_its_stock() {
+    let (outside, url) = Outside::open().await;
+    outside.trouble("authorize", [Trouble::Refused]);
+    let shop = Shop::calling(&url).await;
+    let order = ordered(&shop).await;
+    let view = shop.get(&format!("/orders/{order}")).await.body;
+    assert_eq!((&view["status"], &view["reason"]), (&json!("cancelled"), &json!("payment_failed")));
+    assert_eq!(shop.get("/stock/TEA").await.body["available"], 100_000);
+    let payment = shop.get(&format!("/payments?order={order}")).await.body["items"][0].clone();
+    assert_eq!(payment["reason"], "card_declined");
+    assert_eq!((outside.seen("authorize").len(), outside.done("capture")), (1, 0));
+}
+
+#[tokio::test]
+async fn a_busy_provider_is_asked_again_under_the_same_key_and_captures_once() {
+    let (outside, url) = Outside::open().await;
+    outside.trouble("capture", [Trouble::Busy, Trouble::Busy]);
+    let shop = Shop::calling(&url).await;
+    let order = ordered(&shop).await;
+    assert_eq!(status(&shop, &order).await, "shipped");
+    let captures = outside.seen("capture");
+    assert_eq!((captures.len(), outside.done("capture")), (3, 1));
+    assert!(captures.iter().all(|capture| capture.key == captures[0].key), "{captures:?}");
+    // What was not done need not be looked up.
+    assert!(outside.seen("calls").is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_is_looked_up_and_nothing_is_done_twice() {
+    let (outside, url) = Outside::open().await;
+    outside.trouble("capture", [Trouble::AnswerLost]);
+    let shop = Shop::calling(&url).await;
+    let order = ordered(&shop).await;
+    assert_eq!(status(&shop, &order).await, "shipped");
+    assert_eq!((outside.seen("capture").len(), outside.done("capture")), (1, 1));
+    let looked_up = outside.seen("calls");
+    assert_eq!((looked_up.len(), &looked_up[0].key), (1, &outside.seen("capture")[0].key));
+    assert_eq!(looked_up[0].path, outside.seen("capture")[0].path);
+}
+
+#[tokio::test]
+async fn a_request_that_is_lost_is_unknown_to_the_other_side_and_made_again_under_its_key() {
+    let (outside, url) = Outside::open().await;
+    outside.trouble("authorize", [Trouble::RequestLost]);
+    outside.trouble("shipments", [Trouble::RequestLost]);
+    let shop = Shop::calling(&url).await;
+    let order = ordered(&shop).await;
+    assert_eq!(status(&shop, &order).await, "shipped");
+    assert_eq!(outside.asked(), ["authorize", "calls", "authorize", "shipments", "shipments", "capture"]);
+    for what in ["authorize", "shipments"] {
+        let seen = outside.seen(what);
+        assert_eq!((&seen[0].key, outside.done(what)), (&seen[1].key, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_carrier_that_refuses_ends_the_order_and_the_money_is_let_go() {
+    let (outside, url) = Outside::open().await;
+    outside.trouble("shipments", [Trouble::Refused]);
+    let shop = Shop::calling(&url).await;
+    let order = ordered(&shop).await;
+    assert_eq!(status(&shop, &order).await, "cancelled");
+    assert_eq!((outside.done("void"), outside.done("capture")), (1, 0));
+    assert_eq!(shop.get("/stock/TEA").await.body["available"], 100_000);
+}
+
+#[tokio::test]
+async fn news_are_refused_if_they_fit_nothing_and_change_nothing_if_they_are_old() {
+    let (_outside, url) = Outside::open().await;
+    let shop = Shop::calling(&url).await;
+    let order = ordered(&shop).await;
+    let id = shipment(&shop, &order).await;
+    let before = shop.app.position();
+    shop.post("/carrier/news", &news("ship-nobody", "delivered")).await.refuses(404, "not_found", "ship-nobody");
+    shop.post("/carrier/news", &news("", "delivered")).await.refuses(422, "bad_id", "shipmentId");
+    for state in ["created", "unknown", "lost"] {
+        shop.post("/carrier/news", &news(&id, state)).await.refuses(422, "bad_field", "state");
+    }
+    let undated = json!({ "shipmentId": id, "state": "delivered", "at": "yesterday" });
+    shop.post("/carrier/news", &undated).await.refuses(422, "bad_field", "at");
+    shop.post("/carrier/news", &json!({})).await.refuses(422, "bad_field", "shipmentId");
+    assert_eq!(shop.app.position(), before);
+
+    for state in ["delivered", "delivered", "dispatched", "failed"] {
+        assert_eq!(shop.post("/carrier/news", &news(&id, state)).await.status, 202);
+    }
+    shop.app.rest().await.unwrap();
+    assert_eq!(status(&shop, &order).await, "delivered");
+    let life = ["opened", "created", "dispatched", "delivered"].map(|event| format!("shipping.{event}"));
+    assert_eq!(shop.events(Position::START, &format!("shipment-{id}")), life);
+}
