@@ -144,7 +144,7 @@ impl App {
 
     /// Carries out a command. The receipt comes when everything that follows at once is durable.
     ///
-    /// ```ignore
+    /// ```text
     /// let receipt = app.execute(CreateOrder { … }).id("idempotency-key").await?;
     /// ```
     pub fn execute<C: Command>(&self, command: C) -> Execution<'_> {
