@@ -14,13 +14,15 @@ use factum::{
 
 use crate::{
     figure::Figure,
-    machine::{Flushes, Times, bare_disk},
+    machine::{Bare, Flushes, Times, bare_disk},
 };
 
 /// How many callers there are.
 const CALLERS: [usize; 3] = [1, 64, 1_024];
 /// Commands to one stream.
 const STREAM: usize = 10;
+/// Bytes that the log writes for one event of this size: its data and 256 bytes of header, texts, frame and cursor.
+const WRITTEN: usize = 512;
 /// A text that makes an event as large as a small real one.
 const NOTE: &str = "a counter counts what happens to it, and keeps a note of every time beside the number; this note is \
                     as long as the data of a small event of a shop is, which is about two hundred bytes with the rest";
@@ -84,7 +86,12 @@ pub async fn run(dir: &Path, each: Duration) -> anyhow::Result<()> {
     for callers in CALLERS {
         let below = dir.join(format!("commands-{callers}"));
         let app = App::open(&below)?.with(Service::new("counting").decider::<Counter>()).start().await?;
-        let outcome = measure(&app, &below, callers, each).await;
+        // A second of warming up: files, caches, the processor's clock.
+        calls(&app, "warm", callers, each.min(Duration::from_secs(1))).await?;
+        let outcome = match callers {
+            1 => alone(&app, &below, each).await,
+            _ => together(&app, &below, callers, each).await,
+        };
         app.stop().await;
         outcome?;
         drop(app);
@@ -93,27 +100,40 @@ pub async fn run(dir: &Path, each: Duration) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn measure(app: &App, dir: &Path, callers: usize, each: Duration) -> anyhow::Result<()> {
-    // A second of warming up: files, caches, connections of the processor.
-    calls(app, "warm", callers, each.min(Duration::from_secs(1))).await?;
+/// One caller; after every command the bare disk writes once, so that both have the same machine.
+async fn alone(app: &App, dir: &Path, each: Duration) -> anyhow::Result<()> {
+    let mut bare = Bare::new(dir, WRITTEN)?;
+    let (before, flushes, start) = (app.position(), Flushes::since_now(dir), Instant::now());
+    let mut times = Vec::new();
+    while start.elapsed() < each {
+        times.push(call(app, "counter", 0, times.len()).await?);
+        bare.write()?;
+    }
+    let flushed = flushes.count().map(|flushed| flushed.saturating_sub(bare.writes() as u64) as f64);
+    let commands = times.len() as f64;
+    let took: Duration = times.iter().sum();
+    let (times, data, bare) = (Times::of(times), event_bytes(app, before)?, bare.figure());
+    Figure::new("commands, 1 caller", commands / took.as_secs_f64(), "commands/s")
+        .synced(data, Some(1.0), bare, flushed.map(|flushed| flushed / commands))
+        .with("p50_us", times.us(0.5))
+        .with("p99_us", times.us(0.99))
+        .with("p50OfBareDisk", times.us(0.5) / bare.p50_us)
+        .print()
+}
+
+async fn together(app: &App, dir: &Path, callers: usize, each: Duration) -> anyhow::Result<()> {
     let (before, flushes, start) = (app.position(), Flushes::since_now(dir), Instant::now());
     let times = calls(app, "counter", callers, each).await?;
     let (took, flushed) = (start.elapsed().as_secs_f64(), flushes.count());
     let commands = times.len() as f64;
     let (times, data) = (Times::of(times), event_bytes(app, before)?);
     let batch = flushed.map(|flushed| commands / flushed.max(1) as f64);
-    // What the log adds to an event's data: header, texts, frame, the engine's cursor.
-    let written = (data + 256.0) * batch.unwrap_or(1.0).max(1.0);
-    let bare = bare_disk(dir, written as usize)?;
-    let name = format!("commands, {callers} {}", if callers == 1 { "caller" } else { "callers" });
-    let mut figure = Figure::new(name, commands / took, "commands/s")
+    let bare = bare_disk(dir, (WRITTEN as f64 * batch.unwrap_or(1.0)) as usize)?;
+    Figure::new(format!("commands, {callers} callers"), commands / took, "commands/s")
         .synced(data, batch, bare, flushed.map(|flushed| flushed as f64 / commands))
         .with("p50_us", times.us(0.5))
-        .with("p99_us", times.us(0.99));
-    if callers == 1 {
-        figure = figure.with("p50OfBareDisk", times.us(0.5) / bare.p50_us);
-    }
-    figure.print()
+        .with("p99_us", times.us(0.99))
+        .print()
 }
 
 /// Every caller sends one command after the other, each ten to a stream of its own.
@@ -125,15 +145,7 @@ async fn calls(app: &App, prefix: &str, callers: usize, each: Duration) -> anyho
             tokio::spawn(async move {
                 let mut times = Vec::new();
                 while start.elapsed() < each {
-                    let stream = times.len() / STREAM;
-                    let command = AddToCounter {
-                        counter_id: format!("{prefix}-{caller}-{stream}"),
-                        by: times.len() as u64,
-                        note: NOTE.to_owned(),
-                    };
-                    let sent = Instant::now();
-                    app.execute(command).await?;
-                    times.push(sent.elapsed());
+                    times.push(call(&app, &prefix, caller, times.len()).await?);
                 }
                 anyhow::Ok(times)
             })
@@ -144,6 +156,15 @@ async fn calls(app: &App, prefix: &str, callers: usize, each: Duration) -> anyho
         all.extend(task.await??);
     }
     Ok(all)
+}
+
+/// The caller's command of this number; ten go to one stream.
+async fn call(app: &App, prefix: &str, caller: usize, number: usize) -> anyhow::Result<Duration> {
+    let counter_id = format!("{prefix}-{caller}-{}", number / STREAM);
+    let command = AddToCounter { counter_id, by: number as u64, note: NOTE.to_owned() };
+    let sent = Instant::now();
+    app.execute(command).await?;
+    Ok(sent.elapsed())
 }
 
 fn event_bytes(app: &App, after: factum::stream::Position) -> anyhow::Result<f64> {

@@ -19,37 +19,77 @@ const COPY_BYTES: usize = 256 << 20;
 /// The column of `/proc/diskstats` that counts flush requests.
 const FLUSHES: usize = 18;
 
-/// Times writes of so many bytes with an `fdatasync` each, in a file of zeroes that is written over.
-///
-/// # Errors
-/// If the file cannot be made.
-pub fn bare_disk(dir: &Path, bytes: usize) -> anyhow::Result<BareDisk> {
-    let path = dir.join("bare-disk");
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
-    let zeroes = vec![0; 1 << 20];
-    for at in (0..FILE_BYTES).step_by(zeroes.len()) {
-        file.write_all_at(&zeroes, at as u64)?;
-    }
-    file.sync_all()?;
-    let bytes = bytes.clamp(1, FILE_BYTES / 4);
-    let data = vec![1; bytes];
-    let mut times: Vec<Duration> = Vec::with_capacity(WRITES);
-    let mut at = 0;
-    for _ in 0..WRITES {
-        let start = Instant::now();
-        write(&file, black_box(&data), at)?;
-        times.push(start.elapsed());
-        at = if at + 2 * bytes > FILE_BYTES { 0 } else { at + bytes };
-    }
-    drop(file);
-    fs::remove_file(path)?;
-    let times = Times::of(times);
-    Ok(BareDisk { p50_us: times.us(0.5), p99_us: times.us(0.99), bytes })
+/// A file of zeroes that is written over, each write with an `fdatasync`; it goes when this goes.
+pub struct Bare {
+    path: PathBuf,
+    file: File,
+    data: Vec<u8>,
+    at: usize,
+    times: Vec<Duration>,
 }
 
-fn write(file: &File, data: &[u8], at: usize) -> anyhow::Result<()> {
-    file.write_all_at(data, at as u64)?;
-    Ok(file.sync_data()?)
+impl Bare {
+    /// Makes the file, for writes of so many bytes.
+    ///
+    /// # Errors
+    /// If the disk does not take it.
+    pub fn new(dir: &Path, bytes: usize) -> anyhow::Result<Self> {
+        let path = dir.join("bare-disk");
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path)?;
+        let zeroes = vec![0; 1 << 20];
+        for at in (0..FILE_BYTES).step_by(zeroes.len()) {
+            file.write_all_at(&zeroes, at as u64)?;
+        }
+        file.sync_all()?;
+        let data = vec![1; bytes.clamp(1, FILE_BYTES / 4)];
+        Ok(Self { path, file, data, at: 0, times: Vec::new() })
+    }
+
+    /// Writes once.
+    ///
+    /// # Errors
+    /// If the disk does not take it.
+    pub fn write(&mut self) -> anyhow::Result<()> {
+        if self.at + self.data.len() > FILE_BYTES {
+            self.at = 0;
+        }
+        let start = Instant::now();
+        self.file.write_all_at(black_box(&self.data), self.at as u64)?;
+        self.file.sync_data()?;
+        self.times.push(start.elapsed());
+        self.at += self.data.len();
+        Ok(())
+    }
+
+    /// How many times it wrote.
+    pub fn writes(&self) -> usize {
+        self.times.len()
+    }
+
+    /// How long the writes took.
+    pub fn figure(&self) -> BareDisk {
+        let times = Times::of(self.times.clone());
+        BareDisk { p50_us: times.us(0.5), p99_us: times.us(0.99), bytes: self.data.len() }
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        // Its directory is a temporary one and goes anyway.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Times writes of so many bytes, one after the other.
+///
+/// # Errors
+/// If the disk does not take them.
+pub fn bare_disk(dir: &Path, bytes: usize) -> anyhow::Result<BareDisk> {
+    let mut bare = Bare::new(dir, bytes)?;
+    for _ in 0..WRITES {
+        bare.write()?;
+    }
+    Ok(bare.figure())
 }
 
 /// How many gigabytes a second one core copies; the best of three.

@@ -46,8 +46,7 @@ fn raw(dir: &Path) -> anyhow::Result<()> {
         .with("entries", entries)
         .with("gbPerSecond", rate)
         .with("memcpyGbPerSecond", memcpy)
-        .with("ofMemcpy", rate / memcpy)
-        .with("checked", 1.0);
+        .with("ofMemcpy", rate / memcpy);
     Figure { event_bytes: Some((bytes as f64 / entries).round()), ..figure }.print()
 }
 

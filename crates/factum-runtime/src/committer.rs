@@ -120,13 +120,13 @@ impl Committer {
         };
         let mut plans: Vec<Plan> = Vec::with_capacity(batch.len());
         let mut slots = Vec::with_capacity(batch.len());
-        let last = batch.len() - 1;
+        let many = batch.len();
         for (index, waiting) in batch.into_iter().enumerate() {
             match check(&self.owners, &found, waiting.commit) {
                 Err(refusal) => answer([waiting.slot], &Err(refusal.into())),
                 Ok(plan) => {
                     // Nobody is judged behind the last.
-                    if index < last {
+                    if index + 1 < many {
                         found.apply(&plan);
                     }
                     plans.push(plan);
