@@ -21,10 +21,12 @@ demo: tools ## build the shop and run it on real orders, into ./demo-data
 	@$(CARGO) run --quiet --release --locked -p shop -- demo
 
 test: tools ## run all tests; the last line adds them up
-	@$(CARGO) test --workspace --locked --no-fail-fast 2>&1 | awk ' \
-		{ print; fflush() } \
-		/^test result:/ { passed += $$4; failed += $$6; skipped += $$8 } \
-		END { printf "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit (passed + failed == 0) }'
+	@mkdir -p target; status=0; \
+	$(CARGO) test --workspace --locked --no-fail-fast 2>&1 | tee target/test.log || status=$$?; \
+	awk '/^test result:/ { passed += $$4; failed += $$6; skipped += $$8 } \
+		END { printf "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit (passed + failed == 0) }' \
+		target/test.log || status=1; \
+	exit $$status
 
 check: fmt lint docs test ## all that must hold before a commit: format, clippy, docs, tests
 
