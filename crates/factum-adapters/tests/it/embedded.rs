@@ -72,7 +72,10 @@ fn a_second_writer_is_refused_and_a_reader_beside_the_first_is_not() {
     let (mut first, opened) = embedded::open(dir.path()).unwrap();
     assert!(opened.created && !opened.unclean);
     let error = embedded::open(dir.path()).unwrap_err();
-    assert!(matches!(error, StoreError::Permanent(_)) && error.to_string().contains("open in another process"), "{error}");
+    assert!(
+        matches!(error, StoreError::Permanent(_)) && error.to_string().contains("open in another process"),
+        "{error}"
+    );
     first.write(&[Plan::default()]).unwrap();
     assert_eq!(embedded::open_read_only(dir.path()).unwrap().lineage(), first.reader().lineage());
 }
