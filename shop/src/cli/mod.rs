@@ -207,18 +207,16 @@ fn refuse_unfinished(data: &std::path::Path) -> anyhow::Result<()> {
     if !data.join("log").exists() {
         return Ok(());
     }
-    let unfinished =
-        Archive::open(data)?.fold::<ImportEvent, Option<String>>(None, |open, event| match &event.data {
-            ImportEvent::Started(started) => *open = Some(started.file.clone()),
-            ImportEvent::Imported(_) => {}
-            ImportEvent::Finished(_) => *open = None,
-        })?;
-    if let Some(file) = unfinished {
-        bail!(
-            "the import of {file} into {} is not finished: run `shop import {file} --data {}` again first",
-            data.display(),
-            data.display()
-        );
+    type Open = Option<(String, f64)>;
+    let unfinished = Archive::open(data)?.fold::<ImportEvent, Open>(None, |open, event| match &event.data {
+        ImportEvent::Started(started) => *open = Some((started.file.clone(), started.declines)),
+        ImportEvent::Imported(_) => {}
+        ImportEvent::Finished(_) => *open = None,
+    })?;
+    if let Some((file, declines)) = unfinished {
+        let data = data.display();
+        let again = format!("shop import {file} --data {data} --declines {declines}");
+        bail!("the import of {file} into {data} is not finished: run `{again}` (with the file's path) first");
     }
     Ok(())
 }
