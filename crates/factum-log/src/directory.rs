@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::checkpoint;
 use crate::disk::Disk;
 use crate::error::{During, LogError};
 use crate::lock;
@@ -13,7 +14,8 @@ pub(crate) fn has_log(disk: &dyn Disk, dir: &Path) -> Result<bool, LogError> {
     if names.iter().any(|name| segment::is_segment(name)) {
         return Ok(true);
     }
-    // The last one stands in the root of many file systems.
+    // The last one stands in the root of many file systems. A checkpoint or an archive without a segment is no empty
+    // log but one that has lost its files.
     let ours = [lock::FILE, segment::NEXT, segment::SPARE, "lost+found"];
     match names.iter().all(|name| ours.contains(&name.as_str())) {
         true => Ok(false),
@@ -34,10 +36,10 @@ pub(crate) fn create(disk: &dyn Disk, dir: &Path, segment_bytes: u64) -> Result<
     }
 }
 
-/// Removes segments that never got their name. Only for the holder of the lock.
+/// Removes segments and checkpoints that never got their name. Only for the holder of the lock.
 pub(crate) fn remove_left_over(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
     let left = disk.list(dir).during("list", dir)?;
-    let left = left.iter().filter(|name| [segment::NEXT, segment::SPARE].contains(&name.as_str()));
+    let left = left.iter().filter(|name| [segment::NEXT, segment::SPARE, checkpoint::TEMP].contains(&name.as_str()));
     for path in left.map(|name| dir.join(name)) {
         disk.remove(&path).during("remove", &path)?;
     }

@@ -34,6 +34,8 @@ pub trait Disk: Debug + Send + Sync {
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>>;
     /// Gives a file another name in the same directory.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file a second name, on the same file system. The two are one file from then on.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes the directory's names durable.
@@ -42,9 +44,9 @@ pub trait Disk: Debug + Send + Sync {
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Any + Send + Sync>>>;
     /// 16 random bytes, the identity of a new log.
     fn fresh_id(&self) -> io::Result<[u8; 16]>;
-    /// Whether a thread may fill segments ahead. A simulated disk says no, so that every run is the same; the log then
-    /// works in the same way on segments that grow.
-    fn fills_ahead(&self) -> bool {
+    /// Whether threads may work beside the log's own. A simulated disk says no, so that every run is the same: segments
+    /// are then not filled ahead but grow, and checkpoints are written piece by piece between appends.
+    fn background(&self) -> bool {
         true
     }
 }
@@ -129,6 +131,10 @@ impl Disk for RealDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

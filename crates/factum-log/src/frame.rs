@@ -33,6 +33,13 @@ pub(crate) enum Kind {
     Closing = 3,
 }
 
+impl Kind {
+    /// The kind of this number.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Data, Self::Mark, Self::Closing].into_iter().find(|kind| *kind as u8 == byte)
+    }
+}
+
 /// A frame's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
@@ -86,12 +93,7 @@ impl Header {
         if salted(log_id, &bytes[8..HEADER]) != u32_at(bytes, 4) {
             return Err("the checksum of a frame's header is wrong");
         }
-        let kind = match bytes[52] {
-            1 => Kind::Data,
-            2 => Kind::Mark,
-            3 => Kind::Closing,
-            _ => return Err("a frame of an unknown kind"),
-        };
+        let kind = Kind::from_byte(bytes[52]).ok_or("a frame of an unknown kind")?;
         let header = Self {
             kind,
             length: u32_at(bytes, 8),
@@ -272,7 +274,8 @@ fn text(bytes: &[u8]) -> Result<&str, &'static str> {
     std::str::from_utf8(bytes).map_err(|_| "a name that is not UTF-8")
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
+/// A little-endian number at an offset that the caller knows to be inside.
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
 }
 

@@ -52,22 +52,28 @@
 //! The format of the files is described byte by byte in `docs/log-format.md`.
 
 mod ahead;
+mod archive;
 mod batch;
+mod checkpoint;
+mod checkpointer;
 mod directory;
 pub mod disk;
 mod error;
+mod files;
 mod frame;
 mod heads;
 mod lock;
+mod options;
 mod reader;
 mod recovery;
 mod segment;
 mod writer;
 
+pub use archive::{Moved, archive};
 pub use batch::Batch;
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::LogError;
 pub use heads::Cell;
+pub use options::{Appended, Cut, Durability, Lineage, Opened, Options};
 pub use reader::{EntryRef, Reader, open_read_only};
-pub use recovery::Cut;
-pub use writer::{Appended, Durability, Lineage, Log, Opened, Options};
+pub use writer::Log;

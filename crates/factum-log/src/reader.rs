@@ -8,9 +8,9 @@ use crate::disk::{Access, Disk};
 use crate::error::{During, LogError};
 use crate::frame::{self, Item};
 use crate::heads::{self, Cell, Head, Shared};
+use crate::options::Lineage;
 use crate::recovery;
 use crate::segment::{Found, Frames, HEADER, Segment};
-use crate::writer::Lineage;
 
 /// A view of the log that sees all that is synced and nothing else. Cheap to clone.
 #[derive(Clone)]
@@ -44,9 +44,9 @@ const CHAIN_BYTES: usize = 4 << 20;
 /// appended later needs another open. It needs no lock, stops quietly before a frame that is not complete yet, and
 /// makes the last complete frame durable first, so that nothing is seen that could still be lost.
 pub fn open_read_only(dir: &Path, disk: Arc<dyn Disk>) -> Result<Reader, LogError> {
-    let mut found = recovery::read(&*disk, dir, Access::Read)?;
-    found.sync_last()?;
-    Ok(Reader::new(Arc::new(Shared::new(found.lineage, found.view))))
+    let (mut found, mut view) = recovery::read(&disk, dir, Access::Read)?;
+    found.sync_last(&mut view)?;
+    Ok(Reader::new(Arc::new(Shared::new(found.lineage, view))))
 }
 
 impl Reader {
@@ -67,7 +67,7 @@ impl Reader {
     /// Version of a stream's last entry; 0 if there is none.
     pub fn version(&self, stream: &str) -> u64 {
         let key = self.shared.key(stream.as_bytes());
-        self.shared.view().heads.get(&key).map_or(0, |head| head.version)
+        self.shared.view().heads.get(key).map_or(0, |head| head.version)
     }
 
     /// A copy of the live cells whose key begins with `prefix`, in key order, all of one moment.
@@ -116,8 +116,8 @@ impl Reader {
         let key = self.shared.key(stream.as_bytes());
         let (segments, head) = {
             let view = self.shared.view();
-            match view.heads.get(&key) {
-                Some(head) if head.version > after_version => (Arc::clone(&view.segments), *head),
+            match view.heads.get(key) {
+                Some(head) if head.version > after_version => (Arc::clone(&view.segments), head),
                 _ => return Ok(()),
             }
         };

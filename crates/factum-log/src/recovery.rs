@@ -1,131 +1,199 @@
 //! Opening: reads all frames, tells a torn tail from damage, keeps aside what is cut, and makes sure of the last frame.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::checkpoint;
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{During, LogError};
+use crate::files::Files;
 use crate::frame::{self, Item, Kind};
-use crate::heads::{self, Cell, Head, View};
+use crate::heads::{self, Cell, Head, Key, View};
+use crate::options::{Cut, Lineage};
 use crate::segment::{self, Found, Frames, Rest, Segment};
-use crate::writer::Lineage;
 
-/// What was cut off the end of the log when it was opened: the remains of an append that nobody was told of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cut {
-    /// The segment.
-    pub file: PathBuf,
-    /// Where in it the remains began.
-    pub offset: u64,
-    /// How many bytes they were.
-    pub bytes: u64,
-    /// The file that holds them now.
-    pub kept_as: PathBuf,
-}
-
-/// Where reading begins. Today always at the log's beginning; a checkpoint of heads and cells will give a later place.
-struct Start {
-    view: View,
-    next_frame: u64,
-}
-
-impl Start {
-    fn beginning() -> Self {
-        Self { view: View::default(), next_frame: 1 }
-    }
-}
-
-/// A log as it was found.
-pub(crate) struct Recovered {
+/// A log as it is being read, and what was learnt beside its [`View`].
+#[derive(Debug)]
+pub(crate) struct Recovery {
+    pub files: Arc<Files>,
     pub lineage: Lineage,
-    pub view: View,
-    pub next_frame: u64,
-    /// Log offset up to which a mark says that all is synced.
+    /// Log offset up to which something says that all is synced.
     pub synced: u64,
-    /// The last frame's kind.
-    pub last: Option<Kind>,
+    /// Position of the checkpoint that reading began from; 0 if there was none.
+    pub checkpoint: u64,
+    /// Log offset of that place.
+    pub checkpoint_offset: u64,
+    /// Checkpoints that cannot be used.
+    pub unusable: Vec<PathBuf>,
+    /// The checkpoint's file, and the log offset up to which it holds changes and says that all was synced.
+    upto: Option<(PathBuf, u64)>,
     /// Log offset of the end of the last frame that is more than a mark.
     data_end: u64,
     /// The part of the last segment that is to be cut.
-    torn: Option<std::ops::Range<u64>>,
+    torn: Option<Range<u64>>,
 }
 
-/// Reads a log that has at least one segment. Changes nothing.
-pub(crate) fn read(disk: &dyn Disk, dir: &Path, access: Access) -> Result<Recovered, LogError> {
-    let (mut segments, headers) = open_segments(disk, dir, access)?;
-    let Some(last) = headers.last() else { return Err(LogError::NotALog { dir: dir.to_owned() }) };
-    let Start { view, next_frame } = Start::beginning();
+/// Reads a log that has at least one segment: the newest checkpoint, and all frames behind it. Changes nothing.
+pub(crate) fn read(disk: &Arc<dyn Disk>, dir: &Path, access: Access) -> Result<(Recovery, View), LogError> {
+    // Before the segments are listed: whatever it speaks of is then among them.
+    let (loaded, unusable) = checkpoint::newest(&**disk, dir)?;
+    let files = Files::new(Arc::clone(disk), dir);
+    let headers = headers(&files)?;
+    let Some((last, _)) = headers.last() else { return Err(LogError::NotALog { dir: dir.to_owned() }) };
     let lineage = Lineage { log_id: last.log_id, epoch: last.epoch };
-    let synced = last.base + segment::HEADER as u64;
-    let mut log = Recovered { lineage, view, next_frame, synced, last: None, data_end: 0, torn: None };
-    let mut buffer = Vec::new();
-    for (index, segment) in segments.iter_mut().enumerate() {
-        let header = headers[index];
-        let in_order = header.base == log.view.end && header.first == log.view.head + 1;
-        if !in_order || header.number != log.next_frame {
-            return Err(
-                segment.damaged(0, "it does not follow the segment before: a segment is missing or was changed")
-            );
+    let mut log = Recovery {
+        files,
+        lineage,
+        synced: 0,
+        checkpoint: 0,
+        checkpoint_offset: 0,
+        unusable,
+        upto: None,
+        data_end: 0,
+        torn: None,
+    };
+    let mut view = View { next_frame: 1, ..View::default() };
+    let mut read = 0;
+    if let Some(loaded) = loaded {
+        // One of another log says nothing about this one.
+        match loaded.header.log_id == lineage.log_id && loaded.header.epoch == lineage.epoch {
+            false => log.unusable.push(loaded.path),
+            true => {
+                read = loaded.segments.len().saturating_sub(1);
+                view = log.start_from(loaded, &headers)?;
+            }
         }
-        // A segment that another follows was synced whole before that one was made.
-        let sealed = headers.get(index + 1).map(|next| next.base.saturating_sub(header.base));
-        let end = match sealed {
-            Some(end) => end,
-            None => segment.file.size().during("look at", &segment.path)?,
-        };
-        buffer = log.read_segment(segment, end, sealed.is_some(), buffer)?;
     }
-    log.view.segments = Arc::new(segments);
-    Ok(log)
+    log.go_on(&mut view, &headers[read..], access)?;
+    Ok((log, view))
 }
 
-fn open_segments(
-    disk: &dyn Disk,
-    dir: &Path,
-    access: Access,
-) -> Result<(Vec<Segment>, Vec<segment::Header>), LogError> {
-    let mut names = disk.list(dir).during("list", dir)?;
-    names.retain(|name| segment::is_segment(name));
-    names.sort();
-    let (mut segments, mut headers) = (Vec::new(), Vec::<segment::Header>::new());
-    for name in names {
-        let path = dir.join(&name);
-        let file = disk.open(&path, access).during("open", &path)?;
-        let header = segment::read_header(&*file, &path)?;
+/// The headers of all segments, in order, and where the segments are.
+fn headers(files: &Arc<Files>) -> Result<Vec<(segment::Header, PathBuf)>, LogError> {
+    let mut headers = Vec::<(segment::Header, PathBuf)>::new();
+    for (name, path) in files.segments()? {
+        let header = segment::read_header(&*files.sealed(&path), &path)?;
         if name != segment::file_name(header.first) {
             return Err(LogError::damaged(&path, 0, "its name is not that of its first position"));
         }
-        if headers.last().is_some_and(|before| before.log_id != header.log_id || before.epoch > header.epoch) {
-            return Err(LogError::damaged(
-                &path,
-                0,
-                "it belongs to another log, or to an earlier epoch than the one before",
-            ));
+        if headers.last().is_some_and(|(before, _)| before.log_id != header.log_id || before.epoch > header.epoch) {
+            let what = "it belongs to another log, or to an earlier epoch than the one before";
+            return Err(LogError::damaged(&path, 0, what));
         }
-        segments.push(Segment::new(path, file, &header));
-        headers.push(header);
+        headers.push((header, path));
     }
-    Ok((segments, headers))
+    Ok(headers)
 }
 
-impl Recovered {
+impl Recovery {
+    /// Takes over what a checkpoint holds. Its segments must be there; the last of them is to be read on.
+    fn start_from(
+        &mut self,
+        loaded: checkpoint::Loaded,
+        headers: &[(segment::Header, PathBuf)],
+    ) -> Result<View, LogError> {
+        let checkpoint::Loaded { path, header: head, segments: listed, mut view } = loaded;
+        let mut segments = Vec::with_capacity(listed.len());
+        for (index, listed) in listed.into_iter().enumerate() {
+            let there = headers.get(index).filter(|(header, _)| {
+                (header.first, header.number, header.base) == (listed.first, listed.number, listed.base)
+            });
+            let Some((header, place)) = there else {
+                let name = segment::file_name(listed.first);
+                return Err(LogError::damaged(
+                    &path,
+                    0,
+                    format!("it speaks of the segment {name}, which is not there"),
+                ));
+            };
+            let mut segment = Segment::new(place.clone(), self.files.sealed(place), header);
+            segment.names = Arc::new(listed.names);
+            segment.points = Arc::new(listed.points);
+            segments.push(segment);
+        }
+        view.segments = Arc::new(segments);
+        self.checkpoint = head.head;
+        self.checkpoint_offset = head.offset;
+        self.synced = head.upto;
+        self.upto = Some((path, head.upto));
+        Ok(view)
+    }
+
+    /// Reads on where the view ends: the rest of its last segment, the first of `headers`, and those that follow.
+    fn go_on(
+        &mut self,
+        view: &mut View,
+        headers: &[(segment::Header, PathBuf)],
+        access: Access,
+    ) -> Result<(), LogError> {
+        let mut segments = Vec::clone(&view.segments);
+        let mut buffer = Vec::new();
+        for (index, (header, path)) in headers.iter().enumerate() {
+            // A segment that another follows was synced whole before that one was made.
+            let next = headers.get(index + 1);
+            let file = match next {
+                Some(_) => self.files.sealed(path),
+                None => self.files.disk.open(path, access).during("open", path)?,
+            };
+            let begun = segments.pop_if(|segment| segment.first == header.first);
+            let from = begun.as_ref().map_or(segment::HEADER as u64, |_| view.end - header.base);
+            let mut segment = match begun {
+                Some(begun) => Segment { path: path.as_path().into(), file, ..begun },
+                None => Segment::new(path.clone(), file, header),
+            };
+            if from == segment::HEADER as u64 {
+                let follows = view.next_frame == header.number && view.head + 1 == header.first;
+                if !follows || (view.end != header.base && view.end != header.base + from) {
+                    let what = "it does not follow the segment before: a segment is missing or was changed";
+                    return Err(segment.damaged(0, what));
+                }
+                view.end = header.base + from;
+            }
+            self.synced = self.synced.max(header.base + segment::HEADER as u64);
+            let end = match next {
+                Some((next, _)) => next.base.saturating_sub(header.base),
+                None => segment.file.size().during("look at", &segment.path)?,
+            };
+            buffer = self.read_segment(view, &mut segment, from, end, next.is_some(), buffer)?;
+            segments.push(segment);
+        }
+        view.segments = Arc::new(segments);
+        view.synced = self.synced;
+        match (&self.upto, view.segments.last()) {
+            (Some((_, upto)), Some(last)) if view.end < *upto => {
+                Err(last.damaged(view.end - last.base, self.lost_end()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What to say if the log ends before the place that its checkpoint saw.
+    fn lost_end(&self) -> String {
+        let path = self.upto.as_ref().map(|(path, _)| path.display().to_string()).unwrap_or_default();
+        format!(
+            "the log ends here, but {path} shows that more was synced (whoever wants to go on without, removes that)"
+        )
+    }
+
     /// Takes in the frames of one segment. Only in the last one, the one not `sealed`, may there be a torn tail.
     fn read_segment(
         &mut self,
+        view: &mut View,
         segment: &mut Segment,
+        from: u64,
         end: u64,
         sealed: bool,
         buffer: Vec<u8>,
     ) -> Result<Vec<u8>, LogError> {
-        self.view.end = segment.base + segment::HEADER as u64;
         let walked = segment.clone();
-        let mut frames = Frames::new(&walked, self.lineage.log_id, segment::HEADER as u64, end, buffer);
+        let mut frames = Frames::new(&walked, self.lineage.log_id, from, end, buffer);
         let mut looked_again = None;
         loop {
             match frames.next().during("read", &walked.path)? {
                 Found::Frame(header, at, payload) => {
-                    self.take(segment, &header, at, payload).map_err(|what| walked.damaged(at, what))?;
+                    self.take(view, segment, &header, at, payload).map_err(|what| walked.damaged(at, what))?;
                 }
                 Found::End => return Ok(frames.into_buffer()),
                 Found::Broken(what) if sealed => {
@@ -159,30 +227,36 @@ impl Recovered {
     /// Takes in one frame whose checksums are right.
     fn take(
         &mut self,
+        view: &mut View,
         segment: &mut Segment,
         header: &frame::Header,
         at: u64,
         payload: &[u8],
     ) -> Result<(), &'static str> {
-        let view = &mut self.view;
-        if header.number != self.next_frame || header.first != view.head + 1 || header.synced > header.offset {
+        if header.number != view.next_frame || header.first != view.head + 1 || header.synced > header.offset {
             return Err("a frame that does not follow the one before");
         }
         if header.entries > 0 {
             segment.remember(header.first, at);
         }
         let seed = heads::seed(&self.lineage.log_id);
+        // Before this place, the checkpoint may be ahead of the frames that are read.
+        let fuzzy = self.upto.as_ref().is_some_and(|(_, upto)| header.offset < *upto);
         let mut items = frame::items(payload);
         while let Some((place, item)) = items.next()? {
             match item {
                 Item::Entry(entry) => {
                     let offset = header.offset + (frame::HEADER + place) as u64;
+                    if entry.position != view.head + 1 {
+                        return Err("an entry that does not follow the one before in the log");
+                    }
+                    let key = Key::of(entry.stream.as_bytes(), seed);
                     let next = Head { version: entry.version, offset };
-                    let before = view.heads.insert(heads::key(entry.stream.as_bytes(), seed), next);
-                    let before = before.unwrap_or(Head { version: 0, offset: 0 });
-                    let follows = entry.version == before.version + 1 && entry.previous == before.offset;
-                    if !follows || entry.position != view.head + 1 {
-                        return Err("an entry that does not follow the one before in its stream or in the log");
+                    if !fuzzy || view.heads.get(key).is_none_or(|head| head.offset < offset) {
+                        let before = view.heads.insert(key, next).unwrap_or(Head { version: 0, offset: 0 });
+                        if entry.version != before.version + 1 || entry.previous != before.offset {
+                            return Err("an entry that does not follow the one before in its stream");
+                        }
                     }
                     view.head += 1;
                 }
@@ -193,6 +267,7 @@ impl Recovered {
                     }
                     names.push(name.into());
                 }
+                Item::Put { .. } | Item::Delete { .. } if fuzzy && is_newer(view, &item, header.number) => {}
                 Item::Put { key, value } => {
                     view.cells.insert(key.into(), Cell { revision: header.number, value: value.into() });
                 }
@@ -205,9 +280,9 @@ impl Recovered {
             return Err("a frame with another count of entries than it says");
         }
         view.end = header.offset + header.total() as u64;
-        self.next_frame += 1;
+        view.next_frame += 1;
         self.synced = self.synced.max(header.synced);
-        self.last = Some(header.kind);
+        view.last = Some(header.kind);
         if header.kind == Kind::Data {
             self.data_end = view.end;
         }
@@ -220,18 +295,19 @@ impl Recovered {
     }
 
     /// Makes the last frames durable through a handle that may only read, so that what is read stays.
-    pub fn sync_last(&mut self) -> Result<(), LogError> {
-        if let (Some(end), Some(last)) = (self.uncovered(), self.view.segments.last()) {
+    pub fn sync_last(&mut self, view: &mut View) -> Result<(), LogError> {
+        if let (Some(end), Some(last)) = (self.uncovered(), view.segments.last()) {
             last.file.sync_data().during("sync", &last.path)?;
             self.synced = end;
+            view.synced = end;
         }
         Ok(())
     }
 
     /// Makes the last frames durable before they are believed. They are written again first: if they are only in memory
     /// because an earlier sync of them failed, a sync alone would do nothing and say that all is well.
-    pub fn secure_last(&mut self) -> Result<(), LogError> {
-        let (Some(end), Some(last)) = (self.uncovered(), self.view.segments.last()) else { return Ok(()) };
+    pub fn secure_last(&mut self, view: &mut View) -> Result<(), LogError> {
+        let (Some(end), Some(last)) = (self.uncovered(), view.segments.last()) else { return Ok(()) };
         let mut piece = vec![0; 1 << 20];
         let (mut at, upto) = (self.synced - last.base, end - last.base);
         while at < upto {
@@ -245,19 +321,29 @@ impl Recovered {
         }
         last.file.sync_data().during("sync", &last.path)?;
         self.synced = end;
+        view.synced = end;
         Ok(())
     }
 
     /// Cuts a torn tail: copies it into a file of its own, synced, and only then writes zeroes over it.
-    pub fn cut(&mut self, disk: &dyn Disk, dir: &Path) -> Result<Option<Cut>, LogError> {
-        let (Some(torn), Some(last)) = (self.torn.take(), self.view.segments.last()) else { return Ok(None) };
-        let (path, kept) = free_name(disk, dir, self.view.head + 1)?;
+    pub fn cut(&mut self, view: &View) -> Result<Option<Cut>, LogError> {
+        let (Some(torn), Some(last)) = (self.torn.take(), view.segments.last()) else { return Ok(None) };
+        let (disk, dir) = (&*self.files.disk, &*self.files.dir);
+        let (path, kept) = free_name(disk, dir, view.head + 1)?;
         copy(&*last.file, &*kept, &torn).and_then(|()| kept.sync_data()).during("write", &path)?;
         disk.sync_dir(dir).during("sync", dir)?;
         let zeroed = segment::fill(&*last.file, torn.start, torn.end).and_then(|()| last.file.sync_data());
         zeroed.during("write", &last.path)?;
         let (file, bytes) = (last.path.to_path_buf(), torn.end - torn.start);
         Ok(Some(Cut { file, offset: torn.start, bytes, kept_as: path }))
+    }
+}
+
+/// Whether a checkpoint holds a later value of the cell that an item changes.
+fn is_newer(view: &View, item: &Item<'_>, frame: u64) -> bool {
+    match item {
+        Item::Put { key, .. } | Item::Delete { key } => view.cells.get(*key).is_some_and(|cell| cell.revision >= frame),
+        _ => false,
     }
 }
 

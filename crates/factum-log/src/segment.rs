@@ -101,16 +101,18 @@ pub(crate) struct Segment {
     pub file: Arc<dyn DiskFile>,
     pub base: u64,
     pub first: u64,
+    /// Number of its first frame.
+    pub number: u64,
     /// The names of types and sources, by number.
     pub names: Arc<Vec<Arc<str>>>,
     /// Places to start a read from: position of a frame's first entry, and the frame's offset in the file.
-    points: Arc<Vec<(u64, u64)>>,
+    pub points: Arc<Vec<(u64, u64)>>,
 }
 
 impl Segment {
     pub fn new(path: PathBuf, file: Arc<dyn DiskFile>, header: &Header) -> Self {
-        let (names, points) = (Arc::default(), Arc::default());
-        Self { path: path.into(), file, base: header.base, first: header.first, names, points }
+        let Header { base, first, number, .. } = *header;
+        Self { path: path.into(), file, base, first, number, names: Arc::default(), points: Arc::default() }
     }
 
     /// Remembers a frame with entries, if it is far enough from the last one remembered.

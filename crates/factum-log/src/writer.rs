@@ -8,78 +8,18 @@ use std::sync::Arc;
 
 use crate::ahead::Ahead;
 use crate::batch::{Batch, Part};
+use crate::checkpointer::Checkpointer;
 use crate::directory;
-use crate::disk::{Access, Disk, DiskFile, RealDisk};
+use crate::disk::{Access, DiskFile};
 use crate::error::{During, LogError, is_full};
+use crate::files::Files;
 use crate::frame::{self, Kind};
 use crate::heads::{self, AsIs, Cell, Cells, Head, Key, Shared, View};
 use crate::lock::{self, Held};
+use crate::options::{Appended, Durability, Lineage, Opened, Options};
 use crate::reader::Reader;
-use crate::recovery::{self, Cut};
+use crate::recovery;
 use crate::segment::{self, Segment, Unfit};
-
-/// When an append counts as done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// After it is synced: it survives a loss of power.
-    #[default]
-    Sync,
-    /// After the operating system has it: it survives the process, not a loss of power. After one, the log may refuse
-    /// to start, since frames written out of order look like damage.
-    Os,
-}
-
-/// How a log is opened.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Length at which a new segment is begun, in bytes; 64 MiB if not said.
-    pub segment_bytes: u64,
-    /// When an append counts as done.
-    pub durability: Durability,
-    /// The disk it lies on.
-    pub disk: Arc<dyn Disk>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { segment_bytes: 64 << 20, durability: Durability::Sync, disk: Arc::new(RealDisk) }
-    }
-}
-
-/// The identity of a log. A position means something only together with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Lineage {
-    /// Random, made with the log.
-    pub log_id: [u8; 16],
-    /// Grows when the log is restored from a backup, so that positions after it are not taken for the lost ones.
-    pub epoch: u32,
-}
-
-/// What opening found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opened {
-    /// Whether there was no log and one was made.
-    pub created: bool,
-    /// Entries in the log.
-    pub entries: u64,
-    /// Segments it consists of.
-    pub segments: usize,
-    /// What was cut off its end and where it is kept now.
-    pub cut: Option<Cut>,
-    /// Whether the last owner did not close it.
-    pub unclean: bool,
-}
-
-/// What an append did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Appended {
-    /// Position of the first entry.
-    pub first: u64,
-    /// Position of the last entry; `first - 1` if the batch had none.
-    pub last: u64,
-    /// Number of the frame, the revision of the cells it wrote.
-    pub frame: u64,
-}
 
 /// An open log: the only writer of its directory.
 pub struct Log {
@@ -97,8 +37,10 @@ pub struct Log {
     frame: Vec<u8>,
     staged: Staged,
     failure: Option<String>,
-    // In this order: the thread ends before another process may have the directory.
+    files: Arc<Files>,
+    // In this order: the threads end before another process may have the directory.
     ahead: Option<Ahead>,
+    checkpointer: Checkpointer,
     _lock: Held,
 }
 
@@ -126,10 +68,13 @@ struct Staged {
 
 /// Most names in a segment: their numbers have 16 bits.
 const NAMES: usize = 1 << 16;
+/// Most bytes of a log: a head has 48 bits for an offset.
+const LONGEST: u64 = 1 << 48;
 
 impl Log {
-    /// Opens the log in `dir`, or makes one if the directory is missing or empty. Takes the lock, reads all frames,
-    /// cuts off the remains of an unfinished append and says so, and refuses to start on any other damage.
+    /// Opens the log in `dir`, or makes one if the directory is missing or empty. Takes the lock, reads the newest
+    /// checkpoint and all frames behind it, cuts off the remains of an unfinished append and says so, and refuses to
+    /// start on any other damage.
     pub fn open(dir: &Path, options: Options) -> Result<(Log, Opened), LogError> {
         let disk = Arc::clone(&options.disk);
         disk.create_dir(dir).during("create", dir)?;
@@ -141,36 +86,51 @@ impl Log {
             directory::create(&*disk, dir, options.segment_bytes)?;
         }
         directory::remove_left_over(&*disk, dir)?;
-        let mut found = recovery::read(&*disk, dir, Access::Write)?;
-        found.secure_last()?;
-        let cut = found.cut(&*disk, dir)?;
-        let unclean = cut.is_some() || !matches!(found.last, None | Some(Kind::Closing));
-        let Some(last) = found.view.segments.last() else { return Err(LogError::NotALog { dir: dir.to_owned() }) };
-        let opened = Opened { created, entries: found.view.head, segments: found.view.segments.len(), cut, unclean };
+        let (mut found, mut view) = recovery::read(&disk, dir, Access::Write)?;
+        found.secure_last(&mut view)?;
+        let cut = found.cut(&view)?;
+        let unclean = cut.is_some() || !matches!(view.last, None | Some(Kind::Closing));
+        let Some(last) = view.segments.last() else { return Err(LogError::NotALog { dir: dir.to_owned() }) };
+        let opened = Opened {
+            created,
+            entries: view.head,
+            segments: view.segments.len(),
+            checkpoint: found.checkpoint,
+            unusable: found.unusable,
+            cut,
+            unclean,
+        };
         let size = last.file.size().during("look at", &last.path)?;
         let active = Active {
             path: last.path.to_path_buf(),
             file: Arc::clone(&last.file),
             base: last.base,
-            at: found.view.end - last.base,
+            at: view.end - last.base,
             filled: size,
-            has_entries: found.view.head >= last.first,
+            has_entries: view.head >= last.first,
             names: (0_u16..=u16::MAX).zip(last.names.iter()).map(|(id, name)| (Arc::clone(name), id)).collect(),
         };
-        let fills = disk.fills_ahead();
+        let ahead = disk.background().then(|| Ahead::new(Arc::clone(&disk), dir, options.segment_bytes));
+        let (next_frame, head, synced, last) = (view.next_frame, view.head, view.synced, view.last);
+        let cells = view.cells.clone();
+        let shared = Arc::new(Shared::new(found.lineage, view));
+        let every = options.checkpoint_bytes;
+        let checkpointer = Checkpointer::new(disk, dir, Arc::clone(&shared), every, found.checkpoint_offset);
         let log = Log {
             dir: dir.to_owned(),
             active,
-            next_frame: found.next_frame,
-            head: found.view.head,
-            synced: found.synced,
-            last: found.last,
-            cells: found.view.cells.clone(),
+            next_frame,
+            head,
+            synced,
+            last,
+            cells,
             frame: Vec::new(),
             staged: Staged::default(),
             failure: None,
-            ahead: fills.then(|| Ahead::new(disk, dir, options.segment_bytes)),
-            shared: Arc::new(Shared::new(found.lineage, found.view)),
+            files: found.files,
+            ahead,
+            checkpointer,
+            shared,
             options,
             _lock: lock,
         };
@@ -190,7 +150,7 @@ impl Log {
     /// Version of a stream's last entry; 0 if there is none.
     pub fn version(&self, stream: &str) -> u64 {
         let key = self.shared.key(stream.as_bytes());
-        self.shared.view().heads.get(&key).map_or(0, |head| head.version)
+        self.shared.view().heads.get(key).map_or(0, |head| head.version)
     }
 
     /// A live cell.
@@ -208,6 +168,21 @@ impl Log {
         Reader::new(Arc::clone(&self.shared))
     }
 
+    /// Writes a checkpoint now, so that the next opening reads only what comes after it. The log sees to it by itself
+    /// as it grows.
+    pub fn checkpoint(&mut self) -> Result<(), LogError> {
+        self.check_failure()?;
+        if self.synced < self.active.base + self.active.at {
+            self.mark(Kind::Mark)?;
+        }
+        self.checkpointer.write()
+    }
+
+    /// Why the last checkpoint could not be written. Nothing is lost by it, and the log tries again.
+    pub fn checkpoint_failure(&self) -> Option<&str> {
+        self.checkpointer.failure()
+    }
+
     /// What the disk said when the log failed, for the one who has to look after it.
     pub fn failure(&self) -> Option<&str> {
         self.failure.as_deref()
@@ -222,6 +197,10 @@ impl Log {
         }
         batch.check_limits(NAMES)?;
         let size = batch.bytes() as u64;
+        let long = self.active.base + self.active.at + size;
+        if long >= LONGEST {
+            return Err(LogError::TooLarge { what: "a log", size: long, limit: LONGEST });
+        }
         let many_names = self.active.names.len() + batch.names().len() > NAMES;
         // A segment without entries stays, however long: the next one would have the same name.
         if self.active.has_entries && (!self.has_room(size) || many_names) {
@@ -300,7 +279,7 @@ impl Log {
                     position += 1;
                     let offset = start + out.len() as u64;
                     let key = shared.key(stream);
-                    let known = || view.heads.get(&key).copied().unwrap_or(Head { version: 0, offset: 0 });
+                    let known = || view.heads.get(key).unwrap_or(Head { version: 0, offset: 0 });
                     let head = staged.heads.entry(key).or_insert_with(known);
                     let previous = std::mem::replace(&mut head.offset, offset);
                     head.version += 1;
@@ -398,7 +377,9 @@ impl Log {
                 segment.remember(appended.first, at);
             }
         }
-        heads.extend(staged.heads.drain());
+        for (key, head) in staged.heads.drain() {
+            heads.insert(key, head);
+        }
         for part in batch.parts() {
             match part {
                 Part::Put { key, value } => {
@@ -414,11 +395,16 @@ impl Log {
             }
         }
         view.head = self.head;
+        view.next_frame = self.next_frame;
+        view.last = self.last;
         view.end = active.base + active.at;
+        view.synced = self.synced;
+        let end = view.end;
         drop(view);
         if let Some(ahead) = &mut self.ahead {
             ahead.keep_up(active.at, active.filled.max(segment::FIRST));
         }
+        self.checkpointer.keep_up(end);
         appended
     }
 
@@ -440,7 +426,8 @@ impl Log {
         self.synced = self.active.base + self.active.at;
         self.next_frame += 1;
         self.last = Some(kind);
-        self.shared.change().end = self.synced;
+        let mut view = self.shared.change();
+        (view.end, view.synced, view.next_frame, view.last) = (self.synced, self.synced, self.next_frame, self.last);
         Ok(())
     }
 
@@ -483,8 +470,12 @@ impl Log {
         self.synced = base + at;
         {
             let mut view = self.shared.change();
-            Arc::make_mut(&mut view.segments).push(Segment::new(path.clone(), Arc::clone(&file), &header));
-            view.end = base + at;
+            let segments = Arc::make_mut(&mut view.segments);
+            if let Some(sealed) = segments.last_mut() {
+                sealed.file = self.files.sealed(&sealed.path);
+            }
+            segments.push(Segment::new(path.clone(), Arc::clone(&file), &header));
+            (view.end, view.synced) = (base + at, base + at);
         }
         self.active = Active { path, file, base, at, filled, has_entries: false, names: HashMap::new() };
         Ok(())

@@ -57,6 +57,9 @@ impl Disk for Moody {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         RealDisk.rename(from, to)
     }
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.link(from, to)
+    }
     fn remove(&self, path: &Path) -> io::Result<()> {
         RealDisk.remove(path)
     }
@@ -69,7 +72,7 @@ impl Disk for Moody {
     fn fresh_id(&self) -> io::Result<[u8; 16]> {
         RealDisk.fresh_id()
     }
-    fn fills_ahead(&self) -> bool {
+    fn background(&self) -> bool {
         false
     }
 }

@@ -142,6 +142,9 @@ impl Disk for Handle {
         self.note("rename", to);
         RealDisk.rename(from, to)
     }
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.link(from, to)
+    }
     fn remove(&self, path: &Path) -> io::Result<()> {
         RealDisk.remove(path)
     }
@@ -155,7 +158,7 @@ impl Disk for Handle {
     fn fresh_id(&self) -> io::Result<[u8; 16]> {
         Ok([9; 16])
     }
-    fn fills_ahead(&self) -> bool {
+    fn background(&self) -> bool {
         false
     }
 }
