@@ -179,14 +179,21 @@ pub(crate) fn newest(disk: &dyn Disk, dir: &Path) -> Result<(Option<Loaded>, Vec
     Ok((None, unusable))
 }
 
+/// Reads the head of a checkpoint; `None` if it is not whole.
+pub(crate) fn load_header(disk: &dyn Disk, path: &Path) -> io::Result<Option<Header>> {
+    read_header(&*disk.open(path, Access::Read)?)
+}
+
+fn read_header(file: &dyn DiskFile) -> io::Result<Option<Header>> {
+    let mut bytes = [0; HEADER];
+    let read = file.read_full(&mut bytes, 0)?;
+    Ok((read == HEADER).then(|| Header::read(&bytes)).flatten())
+}
+
 /// Reads a checkpoint; `None` if it is not whole.
 pub(crate) fn load(disk: &dyn Disk, path: &Path) -> io::Result<Option<Loaded>> {
     let file = disk.open(path, Access::Read)?;
-    let mut bytes = [0; HEADER];
-    if file.read_full(&mut bytes, 0)? < HEADER {
-        return Ok(None);
-    }
-    let Some(header) = Header::read(&bytes) else { return Ok(None) };
+    let Some(header) = read_header(&*file)? else { return Ok(None) };
     if file.size()? < header.length.saturating_add(HEADER as u64) {
         return Ok(None);
     }

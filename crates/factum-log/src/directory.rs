@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::backup;
 use crate::checkpoint;
 use crate::disk::Disk;
 use crate::error::{During, LogError};
@@ -11,6 +12,9 @@ use crate::segment::{self, Unfit};
 /// Whether there is a log in the directory; an error if there is something else.
 pub(crate) fn has_log(disk: &dyn Disk, dir: &Path) -> Result<bool, LogError> {
     let names = disk.list(dir).during("list", dir)?;
+    if names.iter().any(|name| name == backup::MARKER) {
+        return Err(LogError::IsBackup { dir: dir.to_owned() });
+    }
     if names.iter().any(|name| segment::is_segment(name)) {
         return Ok(true);
     }

@@ -46,6 +46,12 @@ pub enum LogError {
         /// The directory.
         dir: PathBuf,
     },
+    /// The directory holds a backup, which stays as it is.
+    #[error("{} is a backup: restore it into a directory of its own, and open that", dir.display())]
+    IsBackup {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// The disk is full. The append was refused whole; reading goes on, and a later append may succeed.
     #[error("the disk is full, nothing of the append was kept: free some space and append again")]
     Full,

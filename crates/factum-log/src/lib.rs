@@ -22,7 +22,7 @@
 //!   again, and no later one is tried. A full disk is not a failure ([`LogError::Full`]).
 //! - Opening tells the remains of an unfinished append from damage. Remains are cut off, kept in a file and reported
 //!   ([`Opened::cut`]); of anything else it says file and offset and does not start ([`LogError::Damaged`]).
-//! - One process writes ([`LogError::Locked`]); others may read beside it ([`open_read_only`]).
+//! - One process writes ([`LogError::Locked`]); others may read beside it ([`Observer`]).
 //!
 //! What it cannot notice: that whole segments were removed from the end of the log, or that everything from some frame
 //! on was replaced by zeroes. Whoever keeps a position outside notices: it is ahead of the head.
@@ -53,6 +53,7 @@
 
 mod ahead;
 mod archive;
+mod backup;
 mod batch;
 mod checkpoint;
 mod checkpointer;
@@ -62,18 +63,25 @@ mod error;
 mod files;
 mod frame;
 mod heads;
+mod info;
 mod lock;
+mod observer;
 mod options;
 mod reader;
 mod recovery;
 mod segment;
+mod verify;
 mod writer;
 
 pub use archive::{Moved, archive};
+pub use backup::{Copied, backup, restore};
 pub use batch::Batch;
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::LogError;
 pub use heads::Cell;
+pub use info::{FileInfo, Info, SegmentInfo, info};
+pub use observer::Observer;
 pub use options::{Appended, Cut, Durability, Lineage, Opened, Options};
-pub use reader::{EntryRef, Reader, open_read_only};
+pub use reader::{EntryRef, Reader};
+pub use verify::{Damage, Report, verify};
 pub use writer::Log;

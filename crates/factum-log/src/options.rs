@@ -59,8 +59,8 @@ pub struct Opened {
     pub entries: u64,
     /// Segments it consists of.
     pub segments: usize,
-    /// The position of the checkpoint that it started from; 0 if everything was read.
-    pub checkpoint: u64,
+    /// The position of the checkpoint that it started from; `None` if everything was read.
+    pub checkpoint: Option<u64>,
     /// Checkpoints that could not be used: opening took longer, and nothing is lost. They are removed in time.
     pub unusable: Vec<PathBuf>,
     /// What was cut off its end and where it is kept now.

@@ -4,12 +4,10 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::disk::{Access, Disk};
 use crate::error::{During, LogError};
 use crate::frame::{self, Item};
 use crate::heads::{self, Cell, Head, Shared};
 use crate::options::Lineage;
-use crate::recovery;
 use crate::segment::{Found, Frames, HEADER, Segment};
 
 /// A view of the log that sees all that is synced and nothing else. Cheap to clone.
@@ -39,15 +37,6 @@ pub struct EntryRef<'a> {
 const GUESS: usize = 512;
 /// Bodies kept while a chain is walked back; what is older is read a second time on the way forth.
 const CHAIN_BYTES: usize = 4 << 20;
-
-/// Opens a log for reading only, also while another process writes it. The reader sees the log as it is now; what is
-/// appended later needs another open. It needs no lock, stops quietly before a frame that is not complete yet, and
-/// makes the last complete frame durable first, so that nothing is seen that could still be lost.
-pub fn open_read_only(dir: &Path, disk: Arc<dyn Disk>) -> Result<Reader, LogError> {
-    let (mut found, mut view) = recovery::read(&disk, dir, Access::Read)?;
-    found.sync_last(&mut view)?;
-    Ok(Reader::new(Arc::new(Shared::new(found.lineage, view))))
-}
 
 impl Reader {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {

@@ -21,12 +21,14 @@ pub(crate) struct Recovery {
     pub lineage: Lineage,
     /// Log offset up to which something says that all is synced.
     pub synced: u64,
-    /// Position of the checkpoint that reading began from; 0 if there was none.
-    pub checkpoint: u64,
+    /// Position of the checkpoint that reading began from.
+    pub checkpoint: Option<u64>,
     /// Log offset of that place.
     pub checkpoint_offset: u64,
     /// Checkpoints that cannot be used.
     pub unusable: Vec<PathBuf>,
+    /// Whether entries need not follow those before them, because some of those are damaged.
+    pub lenient: bool,
     /// The checkpoint's file, and the log offset up to which it holds changes and says that all was synced.
     upto: Option<(PathBuf, u64)>,
     /// Log offset of the end of the last frame that is more than a mark.
@@ -39,26 +41,53 @@ pub(crate) struct Recovery {
 pub(crate) fn read(disk: &Arc<dyn Disk>, dir: &Path, access: Access) -> Result<(Recovery, View), LogError> {
     // Before the segments are listed: whatever it speaks of is then among them.
     let (loaded, unusable) = checkpoint::newest(&**disk, dir)?;
+    read_behind(disk, dir, access, loaded, unusable)
+}
+
+/// Reads a log from a checkpoint on.
+pub(crate) fn read_from(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    loaded: checkpoint::Loaded,
+) -> Result<(Recovery, View), LogError> {
+    read_behind(disk, dir, Access::Read, Some(loaded), Vec::new())
+}
+
+/// What is known of a log before anything of it is read but the headers of its segments.
+pub(crate) fn begin(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(Recovery, Vec<Place>), LogError> {
     let files = Files::new(Arc::clone(disk), dir);
-    let headers = headers(&files)?;
+    let headers = headers(&files, "")?;
     let Some((last, _)) = headers.last() else { return Err(LogError::NotALog { dir: dir.to_owned() }) };
     let lineage = Lineage { log_id: last.log_id, epoch: last.epoch };
-    let mut log = Recovery {
+    let log = Recovery {
         files,
         lineage,
         synced: 0,
-        checkpoint: 0,
+        checkpoint: None,
         checkpoint_offset: 0,
-        unusable,
+        unusable: Vec::new(),
+        lenient: false,
         upto: None,
         data_end: 0,
         torn: None,
     };
+    Ok((log, headers))
+}
+
+fn read_behind(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    access: Access,
+    loaded: Option<checkpoint::Loaded>,
+    unusable: Vec<PathBuf>,
+) -> Result<(Recovery, View), LogError> {
+    let (mut log, headers) = begin(disk, dir)?;
+    log.unusable = unusable;
     let mut view = View { next_frame: 1, ..View::default() };
     let mut read = 0;
     if let Some(loaded) = loaded {
         // One of another log says nothing about this one.
-        match loaded.header.log_id == lineage.log_id && loaded.header.epoch == lineage.epoch {
+        match loaded.header.log_id == log.lineage.log_id && loaded.header.epoch == log.lineage.epoch {
             false => log.unusable.push(loaded.path),
             true => {
                 read = loaded.segments.len().saturating_sub(1);
@@ -70,10 +99,13 @@ pub(crate) fn read(disk: &Arc<dyn Disk>, dir: &Path, access: Access) -> Result<(
     Ok((log, view))
 }
 
-/// The headers of all segments, in order, and where the segments are.
-fn headers(files: &Arc<Files>) -> Result<Vec<(segment::Header, PathBuf)>, LogError> {
-    let mut headers = Vec::<(segment::Header, PathBuf)>::new();
-    for (name, path) in files.segments()? {
+/// A segment's header, and where the segment is.
+pub(crate) type Place = (segment::Header, PathBuf);
+
+/// The headers of all segments from a name on, in order, and where the segments are.
+pub(crate) fn headers(files: &Arc<Files>, from: &str) -> Result<Vec<Place>, LogError> {
+    let mut headers = Vec::<Place>::new();
+    for (name, path) in files.segments()?.split_off(from) {
         let header = segment::read_header(&*files.sealed(&path), &path)?;
         if name != segment::file_name(header.first) {
             return Err(LogError::damaged(&path, 0, "its name is not that of its first position"));
@@ -89,11 +121,7 @@ fn headers(files: &Arc<Files>) -> Result<Vec<(segment::Header, PathBuf)>, LogErr
 
 impl Recovery {
     /// Takes over what a checkpoint holds. Its segments must be there; the last of them is to be read on.
-    fn start_from(
-        &mut self,
-        loaded: checkpoint::Loaded,
-        headers: &[(segment::Header, PathBuf)],
-    ) -> Result<View, LogError> {
+    fn start_from(&mut self, loaded: checkpoint::Loaded, headers: &[Place]) -> Result<View, LogError> {
         let checkpoint::Loaded { path, header: head, segments: listed, mut view } = loaded;
         let mut segments = Vec::with_capacity(listed.len());
         for (index, listed) in listed.into_iter().enumerate() {
@@ -114,20 +142,27 @@ impl Recovery {
             segments.push(segment);
         }
         view.segments = Arc::new(segments);
-        self.checkpoint = head.head;
+        self.checkpoint = Some(head.head);
         self.checkpoint_offset = head.offset;
         self.synced = head.upto;
         self.upto = Some((path, head.upto));
         Ok(view)
     }
 
+    /// Reads what was appended by another process since.
+    pub fn read_on(&mut self, view: &mut View) -> Result<(), LogError> {
+        self.torn = None;
+        let last = view.segments.last().map(|segment| segment::file_name(segment.first)).unwrap_or_default();
+        let headers = headers(&self.files, &last)?;
+        if headers.first().is_none_or(|(header, _)| segment::file_name(header.first) != last) {
+            let path = self.files.dir.join(last);
+            return Err(LogError::damaged(&path, 0, "it was there a moment ago, and is gone"));
+        }
+        self.go_on(view, &headers, Access::Read)
+    }
+
     /// Reads on where the view ends: the rest of its last segment, the first of `headers`, and those that follow.
-    fn go_on(
-        &mut self,
-        view: &mut View,
-        headers: &[(segment::Header, PathBuf)],
-        access: Access,
-    ) -> Result<(), LogError> {
+    fn go_on(&mut self, view: &mut View, headers: &[Place], access: Access) -> Result<(), LogError> {
         let mut segments = Vec::clone(&view.segments);
         let mut buffer = Vec::new();
         for (index, (header, path)) in headers.iter().enumerate() {
@@ -225,7 +260,7 @@ impl Recovery {
     }
 
     /// Takes in one frame whose checksums are right.
-    fn take(
+    pub fn take(
         &mut self,
         view: &mut View,
         segment: &mut Segment,
@@ -254,7 +289,8 @@ impl Recovery {
                     let next = Head { version: entry.version, offset };
                     if !fuzzy || view.heads.get(key).is_none_or(|head| head.offset < offset) {
                         let before = view.heads.insert(key, next).unwrap_or(Head { version: 0, offset: 0 });
-                        if entry.version != before.version + 1 || entry.previous != before.offset {
+                        let follows = entry.version == before.version + 1 && entry.previous == before.offset;
+                        if !follows && !self.lenient {
                             return Err("an entry that does not follow the one before in its stream");
                         }
                     }

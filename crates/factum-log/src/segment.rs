@@ -51,7 +51,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    fn write(&self) -> [u8; HEADER] {
+    pub fn write(&self) -> [u8; HEADER] {
         let mut out = [0; HEADER];
         out[0..8].copy_from_slice(&MAGIC);
         out[8..12].copy_from_slice(&FORMAT.to_le_bytes());

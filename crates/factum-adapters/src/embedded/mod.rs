@@ -24,7 +24,7 @@ use std::{io::ErrorKind, path::Path, sync::Arc};
 
 use factum_core::{error::StoreError, ports, stream::Lineage};
 pub use factum_log::{Cut, Durability, Opened, Options};
-use factum_log::{Log, LogError, RealDisk};
+use factum_log::{Log, LogError, Observer, RealDisk};
 
 use reader::Entries;
 pub use store::Embedded;
@@ -54,8 +54,8 @@ pub fn open_with(dir: &Path, options: Options) -> Result<(Embedded, Opened), Sto
 /// # Errors
 /// [`StoreError::Permanent`] if there is no store in `dir`; else as [`open`].
 pub fn open_read_only(dir: &Path) -> Result<Arc<dyn ports::Reader>, StoreError> {
-    match factum_log::open_read_only(dir, Arc::new(RealDisk)) {
-        Ok(reader) => Ok(Arc::new(Entries::new(reader))),
+    match Observer::open(dir, Arc::new(RealDisk)) {
+        Ok(observer) => Ok(Arc::new(Entries::new(observer.reader()))),
         Err(LogError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
             Err(no_store(dir, "does not exist"))
         }

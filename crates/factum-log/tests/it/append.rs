@@ -3,10 +3,10 @@
 use std::fs;
 use std::sync::Arc;
 
-use factum_log::{Batch, Durability, Log, LogError, Options, RealDisk, open_read_only};
+use factum_log::{Batch, Durability, Log, LogError, Options, RealDisk};
 use tempfile::tempdir;
 
-use crate::support::{Handle, all, batch, bodies, of_stream, open, segments, small};
+use crate::support::{Handle, all, batch, bodies, of_stream, open, open_read_only, segments, small};
 
 #[test]
 fn what_is_appended_reads_back_in_order_with_positions_and_versions() {

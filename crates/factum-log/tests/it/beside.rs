@@ -4,10 +4,10 @@ use std::fs;
 use std::sync::Arc;
 use std::thread;
 
-use factum_log::{LogError, Reader, RealDisk, open_read_only};
+use factum_log::{LogError, Reader, RealDisk};
 use tempfile::tempdir;
 
-use crate::support::{Handle, all, batch, bodies, of_stream, open, segments};
+use crate::support::{Handle, all, batch, bodies, of_stream, open, open_read_only, segments};
 
 #[test]
 fn a_reader_is_for_any_thread() {

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use factum_log::{Log, LogError, RealDisk, open_read_only};
+use factum_log::{Log, LogError, RealDisk};
 use tempfile::tempdir;
 
-use crate::support::{Seen, all, batch, copy, of_stream, open, segments, small};
+use crate::support::{Seen, all, batch, copy, of_stream, open, open_read_only, segments, small};
 
 /// A log of two segments and a closing mark; returns all that is in it.
 fn sample(dir: &Path) -> Vec<Seen> {

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod append;
+mod backup;
 mod beside;
+mod checkpoint;
 mod damage;
 mod disk;
 mod fixture;

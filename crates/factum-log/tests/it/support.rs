@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use factum_log::disk::{Access, Disk, DiskFile, RealDisk};
-use factum_log::{Batch, Log, LogError, Opened, Options, Reader};
+use factum_log::{Batch, Log, LogError, Observer, Opened, Options, Reader};
 
 /// Options for logs of a few frames a segment.
 pub fn small() -> Options {
@@ -17,6 +17,11 @@ pub fn small() -> Options {
 
 pub fn open(dir: &Path) -> (Log, Opened) {
     Log::open(dir, small()).unwrap()
+}
+
+/// A reader of a log that somebody else may write.
+pub fn open_read_only(dir: &Path, disk: Arc<dyn Disk>) -> Result<Reader, LogError> {
+    Observer::open(dir, disk).map(|observer| observer.reader())
 }
 
 /// A batch of entries of one type, from pairs of stream and body.
