@@ -67,9 +67,9 @@ pub struct Moved {
     pub to_bytes: u64,
 }
 
-/// Moves sealed segments of the log in `dir` to the directory `to`, the oldest first, all but the newest `keep` of them;
-/// a process that has the log open goes on reading them there. Each is compressed, synced and read back before the
-/// original is removed. A log has one archive: the first call decides where, and a later one may only repeat it.
+/// Moves sealed segments of the log in `dir` to the directory `to`, the oldest first, all but the newest `keep` of
+/// them; a process that has the log open goes on reading them there. Each is compressed, synced and read back before
+/// the original is removed. A log has one archive: the first call decides where, and a later one may only repeat it.
 /// `progress` hears segments done and segments in all.
 ///
 /// # Errors

@@ -1,8 +1,8 @@
 //! Copies of a log: taken while it is written, and made a log of its own again.
 //!
 //! A backup is a directory of segments, of which sealed ones are hard links where that is possible, and the last one a
-//! copy that ends with a mark, so that later damage to it is noticed. It is read like a log, but not opened: its epoch is
-//! still that of the original. [`restore`] makes a log of it, with an epoch of its own.
+//! copy that ends with a mark, so that later damage to it is noticed. It is read like a log, but not opened: its epoch
+//! is still that of the original. [`restore`] makes a log of it, with an epoch of its own.
 
 use std::io;
 use std::path::Path;
@@ -46,9 +46,9 @@ pub struct Copied {
 }
 
 /// Copies the log in `dir` to `to`, as it is now, also while another process writes it. `to` is new or empty, or holds
-/// an earlier backup of the same log, to which only what is new is added. With `links`, sealed segments are linked where
-/// the file system allows it: that costs nothing, but damage to one is then damage to both. `progress` hears segments
-/// done and segments in all.
+/// an earlier backup of the same log, to which only what is new is added. With `links`, sealed segments are linked
+/// where the file system allows it: that costs nothing, but damage to one is then damage to both. `progress` hears
+/// segments done and segments in all.
 ///
 /// # Errors
 /// As [`Observer::open`](crate::Observer::open) for the log; [`LogError::NotALog`] if `to` holds something else,
@@ -178,9 +178,8 @@ fn copy(disk: &dyn Disk, from: &dyn DiskFile, length: u64, behind: Option<&[u8]>
 /// new epoch: whoever keeps a position of the original beside it notices. All or nothing: until it is complete, it has
 /// another name. `progress` hears segments done and segments in all.
 ///
-/// # Errors
-/// [`LogError::NotALog`] if `from` holds no log or `dir` holds anything, [`LogError::Damaged`] if the backup is damaged,
-/// [`LogError::Full`], [`LogError::Io`]; nothing is left of it then but a directory named `….restoring`.
+/// # Errors [`LogError::NotALog`] if `from` holds no log or `dir` holds anything, [`LogError::Damaged`] if the backup
+/// is damaged, [`LogError::Full`], [`LogError::Io`]; nothing is left of it then but a directory named `….restoring`.
 pub fn restore(
     from: &Path,
     dir: &Path,

@@ -1,9 +1,9 @@
 //! Checkpoints: what the log keeps in memory, as it was at one place of the log, so that opening reads only what came
 //! after. Derived: a log opens without any, only later.
 //!
-//! They are *fuzzy* (Haderle and others, 1992): written piece by piece while the log goes on, so that a checkpoint taken
-//! from one place of the log may already hold changes up to a later one. Reading the log from the first place on and
-//! leaving out what is already there gives the truth.
+//! They are *fuzzy* (ARIES: Mohan and others, 1992): written piece by piece while the log goes on, so that a checkpoint
+//! taken from one place of the log may already hold changes up to a later one. Reading the log from the first place on
+//! and leaving out what is already there gives the truth.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -27,8 +27,8 @@ impl Files {
         Arc::new(Self { disk, dir: dir.to_owned(), open: Mutex::default() })
     }
 
-    /// The segments by name, in order, each with its place. A segment that stands in the directory and in the archive is
-    /// taken from the directory.
+    /// The segments by name, in order, each with its place. A segment that stands in the directory and in the archive
+    /// is taken from the directory.
     pub fn segments(&self) -> Result<BTreeMap<String, PathBuf>, LogError> {
         let archived = archive::directory(&*self.disk, &self.dir)?;
         let mut found = BTreeMap::new();

@@ -29,8 +29,8 @@ pub(crate) struct Head {
 }
 
 /// A stream's name, hashed to 96 bits, with a seed that differs from log to log, so that two names of one hash in one
-/// log have not got it in another. Ten million streams share one with a probability of 10⁻¹⁵. A reader compares the names
-/// themselves.
+/// log have not got it in another. Ten million streams share one with a probability of 10⁻¹⁵. A reader compares the
+/// names themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key([u8; 12]);
 

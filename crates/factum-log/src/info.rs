@@ -64,8 +64,8 @@ pub struct FileInfo {
     pub bytes: u64,
 }
 
-/// Looks at the log in `dir`, also beside a running writer: reads the newest checkpoint and what follows it, and changes
-/// nothing.
+/// Looks at the log in `dir`, also beside a running writer: reads the newest checkpoint and what follows it, and
+/// changes nothing.
 ///
 /// # Errors
 /// As [`Observer::open`](crate::Observer::open).

@@ -24,8 +24,16 @@
 //!   ([`Opened::cut`]); of anything else it says file and offset and does not start ([`LogError::Damaged`]).
 //! - One process writes ([`LogError::Locked`]); others may read beside it ([`Observer`]).
 //!
-//! What it cannot notice: that whole segments were removed from the end of the log, or that everything from some frame
-//! on was replaced by zeroes. Whoever keeps a position outside notices: it is ahead of the head.
+//! - Opening starts from the newest **checkpoint** and reads what came after. A checkpoint is derived and may be
+//!   deleted at any time; damage to what it spares reading is found when that is read, or by [`verify`].
+//! - Sealed segments can be moved to an archive ([`archive()`]) and are read there as before. A [`backup()`] is taken
+//!   while the log is written; [`restore`] makes a log of it, of another epoch, so that no position of the original is
+//!   taken for one of the copy.
+//!
+//! What it cannot notice: that everything behind the newest checkpoint was removed from the end of the log or replaced
+//! by zeroes. Whoever keeps a position outside notices: it is ahead of the head.
+//!
+//! In memory it keeps 25 to 50 bytes a stream, and the live cells. It has at most 64 files of sealed segments open.
 //!
 //! # Example
 //!
