@@ -17,6 +17,7 @@ use crate::heads::View;
 use crate::lock;
 use crate::options::Lineage;
 use crate::recovery;
+use crate::sabotage;
 use crate::segment;
 
 /// Marks a directory as a backup.
@@ -225,6 +226,9 @@ pub fn restore(
 
 /// An epoch after this one, and not the one that another restore of the same backup gets: a step of up to a million.
 fn next_epoch(disk: &dyn Disk, epoch: u32) -> io::Result<u32> {
+    if sabotage::is("position-reused-after-a-restore") {
+        return Ok(epoch);
+    }
     let random = disk.fresh_id()?;
     let step = 1 + u32::from_le_bytes([random[0], random[1], random[2], 0]) % 1_000_000;
     epoch.checked_add(step).ok_or_else(|| io::Error::other("the log was restored too often to get another epoch"))

@@ -110,6 +110,25 @@ impl Batch {
         Ok(())
     }
 
+    /// Two batches of one half of the parts each.
+    #[cfg(feature = "sabotage")]
+    pub(crate) fn halves(&self) -> [Batch; 2] {
+        let mut halves = [Batch::new(), Batch::new()];
+        let middle = self.ops.len() / 2;
+        for (index, part) in self.parts().enumerate() {
+            let half = &mut halves[usize::from(index >= middle)];
+            match part {
+                Part::Entry { stream, body, kind, source } => {
+                    let (kind, source) = (&self.names[kind], &self.names[source]);
+                    half.entry(&String::from_utf8_lossy(stream), kind, source, body);
+                }
+                Part::Put { key, value } => half.put(key, value),
+                Part::Delete { key } => half.delete(key),
+            }
+        }
+        halves
+    }
+
     /// The names of types and sources, by number.
     pub(crate) fn names(&self) -> &[Box<str>] {
         &self.names

@@ -77,7 +77,9 @@ mod observer;
 mod options;
 mod reader;
 mod recovery;
+mod sabotage;
 mod segment;
+mod staged;
 mod verify;
 mod writer;
 

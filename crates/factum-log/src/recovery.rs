@@ -12,6 +12,7 @@ use crate::files::Files;
 use crate::frame::{self, Item, Kind};
 use crate::heads::{self, Cell, Head, Key, View};
 use crate::options::{Cut, Lineage};
+use crate::sabotage;
 use crate::segment::{self, Found, Frames, Rest, Segment};
 
 /// A log as it is being read, and what was learnt beside its [`View`].
@@ -243,6 +244,10 @@ impl Recovery {
                             self.torn = Some(at..upto);
                             return Ok(frames.into_buffer());
                         }
+                        Rest::Frame(_) if sabotage::is("cut-at-the-first-bad-checksum") => {
+                            self.torn = Some(at..end);
+                            return Ok(frames.into_buffer());
+                        }
                         // Beside a running writer, this frame may have been completed while it was read: look again.
                         Rest::Frame(_) if looked_again != Some(at) => {
                             looked_again = Some(at);
@@ -276,7 +281,8 @@ impl Recovery {
         }
         let seed = heads::seed(&self.lineage.log_id);
         // Before this place, the checkpoint may be ahead of the frames that are read.
-        let fuzzy = self.upto.as_ref().is_some_and(|(_, upto)| header.offset < *upto);
+        let exact = sabotage::is("take-a-checkpoint-for-exact");
+        let fuzzy = !exact && self.upto.as_ref().is_some_and(|(_, upto)| header.offset < *upto);
         let mut items = frame::items(payload);
         while let Some((place, item)) = items.next()? {
             match item {

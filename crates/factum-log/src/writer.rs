@@ -14,12 +14,14 @@ use crate::disk::{Access, DiskFile};
 use crate::error::{During, LogError, is_full};
 use crate::files::Files;
 use crate::frame::{self, Kind};
-use crate::heads::{self, AsIs, Cell, Cells, Head, Key, Shared, View};
+use crate::heads::{self, Cell, Cells, Shared, View};
 use crate::lock::{self, Held};
 use crate::options::{Appended, Durability, Lineage, Opened, Options};
 use crate::reader::Reader;
 use crate::recovery;
+use crate::sabotage;
 use crate::segment::{self, Segment, Unfit};
+use crate::staged::Staged;
 
 /// An open log: the only writer of its directory.
 pub struct Log {
@@ -55,15 +57,6 @@ struct Active {
     filled: u64,
     has_entries: bool,
     names: HashMap<Arc<str>, u16>,
-}
-
-/// What a batch changes, until it is synced.
-#[derive(Default)]
-struct Staged {
-    heads: HashMap<Key, Head, std::hash::BuildHasherDefault<AsIs>>,
-    names: Vec<Arc<str>>,
-    /// Number in the segment of each name of the batch.
-    numbers: Vec<u16>,
 }
 
 /// Most names in a segment: their numbers have 16 bits.
@@ -196,6 +189,12 @@ impl Log {
             return Ok(Appended { first: self.head + 1, last: self.head, frame: self.next_frame - 1 });
         }
         batch.check_limits(NAMES)?;
+        #[cfg(feature = "sabotage")]
+        if sabotage::is("batch-not-atomic") && batch.parts().count() > 1 {
+            let [first, second] = batch.halves();
+            let Appended { first, .. } = self.append(&first)?;
+            return self.append(&second).map(|appended| Appended { first, ..appended });
+        }
         let size = batch.bytes() as u64;
         let long = self.active.base + self.active.at + size;
         if long >= LONGEST {
@@ -206,7 +205,13 @@ impl Log {
         if self.active.has_entries && (!self.has_room(size) || many_names) {
             self.roll()?;
         }
-        self.encode(batch);
+        let Self { staged, active, shared, .. } = self;
+        let start = active.base + active.at;
+        staged.encode(batch, shared, start, self.head, &mut active.names, &mut self.frame);
+        self.seal(Kind::Data, batch.entries() as u32);
+        if sabotage::is("readers-see-unsynced-data") {
+            self.shared.change().head += batch.entries() as u64;
+        }
         if let Err(error) = self.write() {
             for name in self.staged.names.drain(..) {
                 self.active.names.remove(&name);
@@ -253,56 +258,6 @@ impl Log {
         LogError::Failed
     }
 
-    /// Lays the batch out as a frame, with everything it will change noted in `staged`.
-    fn encode(&mut self, batch: &Batch) {
-        let Self { staged, frame: out, active, shared, .. } = self;
-        out.clear();
-        out.resize(frame::HEADER, 0);
-        staged.heads.clear();
-        staged.names.clear();
-        staged.numbers.clear();
-        for name in batch.names() {
-            let next = active.names.len();
-            let number = *active.names.entry((&**name).into()).or_insert_with_key(|name| {
-                frame::write_name(out, next as u32, name);
-                staged.names.push(Arc::clone(name));
-                next as u16
-            });
-            staged.numbers.push(number);
-        }
-        let start = active.base + active.at;
-        let view = shared.view();
-        let mut position = self.head;
-        for part in batch.parts() {
-            match part {
-                Part::Entry { stream, body, kind, source } => {
-                    position += 1;
-                    let offset = start + out.len() as u64;
-                    let key = shared.key(stream);
-                    let known = || view.heads.get(key).unwrap_or(Head { version: 0, offset: 0 });
-                    let head = staged.heads.entry(key).or_insert_with(known);
-                    let previous = std::mem::replace(&mut head.offset, offset);
-                    head.version += 1;
-                    let entry = frame::Entry {
-                        stream: "",
-                        kind: staged.numbers[kind],
-                        source: staged.numbers[source],
-                        position,
-                        version: head.version,
-                        previous,
-                        body: &[],
-                    };
-                    frame::write_entry(out, stream, body, &entry);
-                }
-                Part::Put { key, value } => frame::write_put(out, key, value),
-                Part::Delete { key } => frame::write_delete(out, key),
-            }
-        }
-        drop(view);
-        out.resize(out.len().next_multiple_of(frame::ALIGN), 0);
-        self.seal(Kind::Data, batch.entries() as u32);
-    }
-
     /// Writes the header of the frame in the buffer.
     fn seal(&mut self, kind: Kind, entries: u32) {
         let (header, payload) = self.frame.split_at_mut(frame::HEADER);
@@ -321,6 +276,9 @@ impl Log {
 
     /// Brings the frame in the buffer to the disk.
     fn write(&mut self) -> Result<(), LogError> {
+        if sabotage::is("acknowledge-before-sync") {
+            self.sync()?;
+        }
         if let Err(error) = self.active.file.write_full(&self.frame, self.active.at) {
             return Err(match is_full(&error) {
                 true => self.withdraw(),
@@ -328,14 +286,23 @@ impl Log {
             });
         }
         if self.options.durability == Durability::Sync {
-            self.sync()?;
+            let skipped = sabotage::is("skip-a-sync") && self.next_frame.is_multiple_of(5);
+            if !skipped && !sabotage::is("acknowledge-before-sync") {
+                self.sync()?;
+            }
             self.synced = self.active.base + self.active.at + self.frame.len() as u64;
         }
         Ok(())
     }
 
     fn sync(&mut self) -> Result<(), LogError> {
-        self.active.file.sync_data().map_err(|error| self.fail("sync", &error))
+        match self.active.file.sync_data() {
+            Err(_) if sabotage::is("ignore-a-failed-sync") => Ok(()),
+            Err(_) if sabotage::is("retry-a-failed-sync") => {
+                self.active.file.sync_data().map_err(|error| self.fail("sync", &error))
+            }
+            synced => synced.map_err(|error| self.fail("sync", &error)),
+        }
     }
 
     /// Removes what a full disk took of a frame. Cutting a file off needs no space.
