@@ -214,24 +214,22 @@ impl Recovered {
         Ok(())
     }
 
-    /// Log offset of the end of what is kept, if no mark covers all of it.
-    fn uncovered(&self) -> Option<u64> {
-        (self.data_end > self.synced).then_some(self.data_end)
-    }
-
     /// Makes the last frames durable through a handle that may only read, so that what is read stays.
     pub fn sync_last(&mut self) -> Result<(), LogError> {
-        if let (Some(end), Some(last)) = (self.uncovered(), self.view.segments.last()) {
+        // A mark shows nobody anything.
+        if let (true, Some(last)) = (self.data_end > self.synced, self.view.segments.last()) {
             last.file.sync_data().during("sync", &last.path)?;
-            self.synced = end;
+            self.synced = self.data_end;
         }
         Ok(())
     }
 
     /// Makes the last frames durable before they are believed. They are written again first: if they are only in memory
-    /// because an earlier sync of them failed, a sync alone would do nothing and say that all is well.
+    /// because an earlier sync of them failed, a sync alone would do nothing and say that all is well. A mark too: what
+    /// is appended behind it counts on it.
     pub fn secure_last(&mut self) -> Result<(), LogError> {
-        let (Some(end), Some(last)) = (self.uncovered(), self.view.segments.last()) else { return Ok(()) };
+        let end = self.view.end;
+        let Some(last) = self.view.segments.last().filter(|_| end > self.synced) else { return Ok(()) };
         let mut piece = vec![0; 1 << 20];
         let (mut at, upto) = (self.synced - last.base, end - last.base);
         while at < upto {
