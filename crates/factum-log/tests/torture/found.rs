@@ -67,3 +67,31 @@ fn a_mark_whose_sync_failed_is_made_durable_before_a_frame_is_written_behind_it(
         assert_eq!(bodies(&log).len(), 2);
     }
 }
+
+#[test]
+fn a_bit_that_is_read_wrong_once_at_opening_costs_nothing() {
+    let disk = SimDisk::new(1);
+    let (mut log, _) = open(&disk, &Options::default()).unwrap();
+    for body in [&b"first"[..], &[7; 700], b"last"] {
+        log.append(&batch(body)).unwrap();
+    }
+    drop(log);
+    let mut refused = 0;
+    for call in 1..30 {
+        for draw in 0..30 {
+            let lying = disk.restart();
+            lying.reseed(draw);
+            lying.plan(Fault::FlipRead, When::At(call));
+            match open(&lying, &Options::default()) {
+                Ok((log, opened)) => assert!(log.head() == 3, "draw {draw} at call {call}: {opened:?}"),
+                Err(error) => {
+                    assert!(matches!(error, LogError::Damaged { .. } | LogError::UnknownFormat { .. }), "{error}");
+                    refused += 1;
+                }
+            }
+            let (log, _) = open(&lying.crash(Keep::Lost), &Options::default()).unwrap();
+            assert_eq!(bodies(&log).len(), 3, "draw {draw} at call {call}");
+        }
+    }
+    assert!(refused > 0, "a wrong bit in the segment's header is refused");
+}

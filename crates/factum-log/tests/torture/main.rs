@@ -3,8 +3,10 @@
 //! `FACTUM_SCALE=full` runs all of it, `FACTUM_SEED` another draw; `docs/reliability.md` says what is enumerated.
 
 mod crash;
+mod damage;
 mod errors;
 mod found;
+mod lies;
 mod model;
 mod run;
 mod scale;

@@ -84,6 +84,9 @@ impl State {
 pub enum Problem {
     /// Something that must not be: the sentence begins with the invariant.
     Wrong(String),
+    /// All is there but the last batch, which no mark covered: on the disk it looks like one that was never
+    /// acknowledged. Allowed only where its bytes were damaged.
+    LastLost(String),
     /// The log refused to give it.
     Refused(LogError),
 }
@@ -126,6 +129,8 @@ pub struct Model {
     pub certain: State,
     /// What will hold if the append under way, or the one that failed, was done after all.
     pub unknown: Option<State>,
+    /// What was certain before the last batch, as long as no mark covers that one.
+    uncovered: Option<State>,
     /// The reader of the open log.
     pub reader: Option<Reader>,
     /// The last position that any reader saw.
@@ -142,8 +147,13 @@ impl Model {
     pub fn acknowledge(&mut self, frame: u64) {
         if let Some(mut state) = self.unknown.take() {
             state.learn(frame);
-            self.certain = state;
+            self.uncovered = Some(std::mem::replace(&mut self.certain, state));
         }
+    }
+
+    /// Notes that the log wrote a mark behind everything.
+    pub fn cover(&mut self) {
+        self.uncovered = None;
     }
 
     pub fn refuse(&mut self) {
@@ -182,10 +192,10 @@ impl Model {
 
     fn compare(&mut self, found: &Found, frame: u64) -> Result<(), Problem> {
         let head = found.entries.len() as u64;
-        if head < self.seen {
+        if head < self.seen && self.seen > self.certain.head() {
             return wrong(format!("I4: a reader saw position {}, and the log ends at {head}", self.seen));
         }
-        if frame < self.seen_revision {
+        if frame < self.seen_revision && self.seen_revision > self.certain.frame {
             return wrong(format!("I4: a reader saw frame {}, and the last is {frame}", self.seen_revision));
         }
         let Err(problem) = matches(&self.certain, found) else {
@@ -196,10 +206,13 @@ impl Model {
         match self.unknown.take() {
             Some(mut state) if matches(&state, found).is_ok() => {
                 state.learn(found.cells.values().map(|(revision, _)| *revision).max().unwrap_or(0));
-                self.certain = state;
+                self.uncovered = Some(std::mem::replace(&mut self.certain, state));
                 Ok(())
             }
-            _ => wrong(problem),
+            _ => match &self.uncovered {
+                Some(before) if matches(before, found).is_ok() => Err(Problem::LastLost(problem)),
+                _ => wrong(problem),
+            },
         }
     }
 }

@@ -30,12 +30,14 @@ pub struct Run {
     log: Option<Log>,
     /// How often the log said no, in each way.
     pub refusals: u64,
+    /// Whether a fault happened while the log was last opened.
+    pub struck_at_open: bool,
 }
 
 impl Run {
     pub fn new(disk: &SimDisk, workload: &Workload) -> Self {
         let (options, model) = (workload.options(), Shared::default());
-        Self { disk: disk.clone(), options, model, log: None, refusals: 0 }
+        Self { disk: disk.clone(), options, model, log: None, refusals: 0, struck_at_open: false }
     }
 
     fn model<T>(&self, change: impl FnOnce(&mut Model) -> T) -> T {
@@ -48,12 +50,14 @@ impl Run {
             Step::Append(parts) => self.append(parts),
             Step::Idle => {
                 let idle = self.log()?.idle();
+                self.cover(&idle);
                 self.after(idle)
             }
             Step::Close => {
                 self.log()?;
                 let closed = self.log.take().map_or(Ok(()), Log::close);
                 self.leave();
+                self.cover(&closed);
                 self.after(closed)
             }
             Step::Kill => {
@@ -64,6 +68,12 @@ impl Run {
                 self.disk.set_space(beyond.map(|bytes| self.disk.used() + bytes));
                 Ok(())
             }
+        }
+    }
+
+    fn cover(&self, marked: &Result<(), LogError>) {
+        if marked.is_ok() {
+            self.model(Model::cover);
         }
     }
 
@@ -138,7 +148,10 @@ impl Run {
     }
 
     fn open(&mut self) -> Result<Log, Problem> {
-        let (mut log, _) = open(&self.disk, &self.options)?;
+        let before = self.disk.counts();
+        let opened = open(&self.disk, &self.options);
+        self.struck_at_open = self.disk.counts() != before;
+        let (mut log, _) = opened?;
         // A copy: while the log is read, a watcher may ask for the model.
         let mut model = self.model(|model| model.clone());
         model.check(&mut log)?;
@@ -152,7 +165,7 @@ impl Run {
 pub fn hold(checked: Result<(), Problem>, replay: &dyn Fn() -> String) {
     match checked {
         Ok(()) => {}
-        Err(Problem::Wrong(sentence)) => panic!("{sentence} ({})", replay()),
+        Err(Problem::Wrong(sentence) | Problem::LastLost(sentence)) => panic!("{sentence} ({})", replay()),
         Err(Problem::Refused(error)) => panic!("I1: the log refuses without a cause: {error} ({})", replay()),
     }
 }
