@@ -78,7 +78,7 @@ impl Log {
         if created {
             directory::create(&*disk, dir, options.segment_bytes)?;
         }
-        directory::remove_left_over(&*disk, dir)?;
+        directory::settle(&*disk, dir)?;
         let (mut found, mut view) = recovery::read(&disk, dir, Access::Write)?;
         found.secure_last(&mut view)?;
         let cut = found.cut(&view)?;

@@ -4,6 +4,7 @@
 //! - [`folding`]: folded events, then a command or an event, then effects.
 //! - [`conformance`]: what every implementation of a port must do, as one list of cases per port. An adapter, ours or
 //!   yours, runs all of it.
+//! - `sim`, with the feature of that name: a disk in memory that loses power, fails and lies, by a seed.
 //!
 //! ```text
 //! given::<Order>([OrderCreated { sku, quantity: 3 }])
@@ -16,3 +17,5 @@ pub mod conformance;
 mod difference;
 pub mod folding;
 pub mod scenario;
+#[cfg(feature = "sim")]
+pub mod sim;

@@ -27,7 +27,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("factum-runtime", &["factum-core"]),
     ("factum-adapters", &["factum-core", "factum-log"]),
     ("factum-server", &["factum-core", "factum-runtime"]),
-    ("factum-testing", &["factum-core", "factum-runtime"]),
+    ("factum-testing", &["factum-core", "factum-log", "factum-runtime"]),
     ("factum", &["factum-adapters", "factum-core", "factum-macros", "factum-runtime", "factum-server"]),
     ("shop", &["factum"]),
 ];
@@ -134,12 +134,14 @@ pub fn core_is_pure(package: &Package) -> Vec<String> {
     }
 }
 
-/// A client of a store or broker is a dependency of factum-adapters alone.
+/// A client of a store or broker is a dependency of factum-adapters alone; the simulated disk is one for factum-log.
 pub fn vendors_stay_in_adapters(package: &Package) -> Vec<String> {
     if matches!(package.name.as_str(), "factum-adapters" | "bench") {
         return Vec::new();
     }
-    let vendor = |on: &&Dependency| !on.dev && VENDORS.iter().any(|(start, _)| on.name.starts_with(start));
+    let simulated = |on: &Dependency| package.name == "factum-testing" && on.name == "factum-log";
+    let vendor =
+        |on: &&Dependency| !on.dev && !simulated(on) && VENDORS.iter().any(|(start, _)| on.name.starts_with(start));
     let sentence = |on: &Dependency| {
         format!(
             "{} must not depend on {}: what speaks to a store or a broker is an adapter, a folder of factum-adapters",

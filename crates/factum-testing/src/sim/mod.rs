@@ -1,0 +1,3 @@
+//! Simulated surroundings: everything that can fail in a machine, owned by a test and replayed by a seed.
+
+pub mod disk;
