@@ -136,8 +136,8 @@ impl Crashes {
         }
         // Some recoveries are themselves crashed at each of their calls, and some of those within them.
         let nested = match trail.len() {
-            1 => self.draw().is_multiple_of(10),
-            2 => self.draw().is_multiple_of(40),
+            1 => self.draw().is_multiple_of(20),
+            2 => self.draw().is_multiple_of(60),
             _ => false,
         };
         if nested {

@@ -2,6 +2,8 @@
 //!
 //! `FACTUM_SCALE=full` runs all of it, `FACTUM_SEED` another draw; `docs/reliability.md` says what is enumerated.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests are tests too")]
+
 mod crash;
 mod damage;
 mod errors;

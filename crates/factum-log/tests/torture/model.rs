@@ -29,12 +29,14 @@ pub fn batch(parts: &[Part]) -> Batch {
 /// An entry: position, stream, version, type, source, body.
 type Seen = (u64, String, u64, String, String, Vec<u8>);
 
+/// Revision and value of each cell; 0 is a revision that nobody was told.
+type Cells = BTreeMap<Vec<u8>, (u64, Vec<u8>)>;
+
 /// The content of a log at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     entries: Vec<Arc<Seen>>,
-    /// Value and revision; 0 is a revision that nobody was told.
-    cells: BTreeMap<Vec<u8>, (u64, Vec<u8>)>,
+    cells: Cells,
     /// The last frame that somebody was told of.
     frame: u64,
 }
@@ -70,12 +72,13 @@ impl State {
         }
     }
 
-    fn differs_in_cells(&self, cells: &BTreeMap<Vec<u8>, (u64, Vec<u8>)>) -> bool {
-        let same = |(one, other): ((&Vec<u8>, &(u64, Vec<u8>)), (&Vec<u8>, &(u64, Vec<u8>)))| {
-            let revision = one.1.0 == other.1.0 || (one.1.0 == 0 && other.1.0 > self.frame);
-            one.0 == other.0 && one.1.1 == other.1.1 && revision
+    fn differs_in_cells(&self, cells: &Cells) -> bool {
+        let other = |key: &Vec<u8>, cell: &(u64, Vec<u8>)| {
+            let Some((revision, value)) = cells.get(key) else { return true };
+            let same = cell.0 == *revision || (cell.0 == 0 && *revision > self.frame);
+            !same || cell.1 != *value
         };
-        self.cells.len() != cells.len() || !self.cells.iter().zip(cells).all(same)
+        self.cells.len() != cells.len() || self.cells.iter().any(|(key, cell)| other(key, cell))
     }
 }
 
@@ -100,7 +103,7 @@ impl From<LogError> for Problem {
 /// Everything that a log holds now.
 pub struct Found {
     entries: Vec<Seen>,
-    cells: BTreeMap<Vec<u8>, (u64, Vec<u8>)>,
+    cells: Cells,
 }
 
 /// Reads all entries and cells.

@@ -58,9 +58,8 @@ impl File {
         if grows {
             self.live.length = end;
         }
-        // A sync writes the length that programs see, also where it was cut off and that was forgotten.
-        if (grows || end > self.promised_length()) && !bytes.is_empty() {
-            self.lengths.push(Version { stamp, value: self.live.length, forgotten: false });
+        if grows || end > self.promised_length() {
+            self.lengths.push(Version { stamp, value: end, forgotten: false });
         }
     }
 
