@@ -1,4 +1,4 @@
-//! A log's directory: what may stand in it, making its first segment, removing what a crash left over.
+//! A log's directory: what may stand in it, making its first segment, settling what a crash left over.
 
 use std::path::Path;
 
@@ -34,12 +34,13 @@ pub(crate) fn create(disk: &dyn Disk, dir: &Path, segment_bytes: u64) -> Result<
     }
 }
 
-/// Removes segments that never got their name. Only for the holder of the lock.
-pub(crate) fn remove_left_over(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
+/// Removes segments that never got their name, and makes the names of the others durable: whoever gave the last one its
+/// name may have died before he synced it. Only for the holder of the lock.
+pub(crate) fn settle(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
     let left = disk.list(dir).during("list", dir)?;
     let left = left.iter().filter(|name| [segment::NEXT, segment::SPARE].contains(&name.as_str()));
     for path in left.map(|name| dir.join(name)) {
         disk.remove(&path).during("remove", &path)?;
     }
-    Ok(())
+    disk.sync_dir(dir).during("sync", dir)
 }

@@ -121,7 +121,7 @@ impl Recovered {
         self.view.end = segment.base + segment::HEADER as u64;
         let walked = segment.clone();
         let mut frames = Frames::new(&walked, self.lineage.log_id, segment::HEADER as u64, end, buffer);
-        let mut looked_again = None;
+        let (mut read_again, mut looked_again) = (None, None);
         loop {
             match frames.next().during("read", &walked.path)? {
                 Found::Frame(header, at, payload) => {
@@ -134,6 +134,12 @@ impl Recovered {
                 Found::Broken(what) => {
                     let at = frames.at;
                     let id = self.lineage.log_id;
+                    // What was only read wrong this once is not cut.
+                    if read_again != Some(at) {
+                        read_again = Some(at);
+                        frames = Frames::new(&walked, id, at, end, frames.into_buffer());
+                        continue;
+                    }
                     match segment::look_behind(&walked, id, at).during("read", &walked.path)? {
                         Rest::Unwritten => return Ok(frames.into_buffer()),
                         Rest::Torn(upto) => {
@@ -214,34 +220,37 @@ impl Recovered {
         Ok(())
     }
 
-    /// Log offset of the end of what is kept, if no mark covers all of it.
-    fn uncovered(&self) -> Option<u64> {
-        (self.data_end > self.synced).then_some(self.data_end)
-    }
-
     /// Makes the last frames durable through a handle that may only read, so that what is read stays.
     pub fn sync_last(&mut self) -> Result<(), LogError> {
-        if let (Some(end), Some(last)) = (self.uncovered(), self.view.segments.last()) {
+        // A mark shows nobody anything.
+        if let (true, Some(last)) = (self.data_end > self.synced, self.view.segments.last()) {
             last.file.sync_data().during("sync", &last.path)?;
-            self.synced = end;
+            self.synced = self.data_end;
         }
         Ok(())
     }
 
     /// Makes the last frames durable before they are believed. They are written again first: if they are only in memory
-    /// because an earlier sync of them failed, a sync alone would do nothing and say that all is well.
+    /// because an earlier sync of them failed, a sync alone would do nothing and say that all is well. A mark too: what
+    /// is appended behind it counts on it.
     pub fn secure_last(&mut self) -> Result<(), LogError> {
-        let (Some(end), Some(last)) = (self.uncovered(), self.view.segments.last()) else { return Ok(()) };
-        let mut piece = vec![0; 1 << 20];
-        let (mut at, upto) = (self.synced - last.base, end - last.base);
-        while at < upto {
-            let length = piece.len().min((upto - at) as usize);
-            let read = last.file.read_full(&mut piece[..length], at).during("read", &last.path)?;
-            if read < length {
-                return Err(last.damaged(at, "it became shorter while it was opened"));
+        let end = self.view.end;
+        let Some(last) = self.view.segments.last().filter(|_| end > self.synced) else { return Ok(()) };
+        let id = self.lineage.log_id;
+        let mut frames = Frames::new(last, id, self.synced - last.base, end - last.base, Vec::new());
+        let mut whole = Vec::new();
+        loop {
+            match frames.next().during("read", &last.path)? {
+                Found::Frame(header, at, payload) => {
+                    whole.resize(frame::HEADER, 0);
+                    header.write(&id, &mut whole);
+                    whole.extend_from_slice(payload);
+                    last.file.write_full(&whole, at).during("write", &last.path)?;
+                    whole.clear();
+                }
+                Found::End => break,
+                Found::Broken(what) => return Err(last.damaged(frames.at, format!("{what}, when it was read again"))),
             }
-            last.file.write_full(&piece[..length], at).during("write", &last.path)?;
-            at += length as u64;
         }
         last.file.sync_data().during("sync", &last.path)?;
         self.synced = end;

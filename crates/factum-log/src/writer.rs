@@ -140,7 +140,7 @@ impl Log {
         if created {
             directory::create(&*disk, dir, options.segment_bytes)?;
         }
-        directory::remove_left_over(&*disk, dir)?;
+        directory::settle(&*disk, dir)?;
         let mut found = recovery::read(&*disk, dir, Access::Write)?;
         found.secure_last()?;
         let cut = found.cut(&*disk, dir)?;

@@ -155,7 +155,8 @@ fn a_last_frame_that_nothing_covers_is_written_and_synced_again_at_opening() {
     let disk = Handle::default();
     drop(Log::open(dir.path(), disk.options()).unwrap());
     let name = "00000000000000000001.segment";
-    assert_eq!(*disk.0.calls.lock().unwrap(), [format!("write {name}"), format!("sync {name}")]);
+    let expected = ["sync directory".to_owned(), format!("write {name}"), format!("sync {name}")];
+    assert_eq!(*disk.0.calls.lock().unwrap(), expected);
     disk.0.sync_fails.store(true, SeqCst);
     assert!(matches!(Log::open(dir.path(), disk.options()), Err(LogError::Io { op: "sync", .. })));
 }

@@ -54,10 +54,11 @@ impl File {
                 .copy_from_slice(&bytes[(from - offset) as usize..(to - offset) as usize]);
             self.put(stamp, index, before, packed(sector));
         }
-        if end > self.live.length {
+        let grows = end > self.live.length;
+        if grows {
             self.live.length = end;
         }
-        if end > self.promised_length() && !bytes.is_empty() {
+        if grows || end > self.promised_length() {
             self.lengths.push(Version { stamp, value: end, forgotten: false });
         }
     }

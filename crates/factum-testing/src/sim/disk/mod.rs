@@ -96,6 +96,12 @@ impl SimDisk {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Draws by another seed from now on.
+    pub fn reseed(&self, seed: u64) {
+        let mut state = self.state();
+        (state.seed, state.rng) = (seed, Rng::with_seed(seed));
+    }
+
     /// Plans a fault.
     pub fn plan(&self, fault: Fault, when: When) {
         self.state().plan.push((fault, when));

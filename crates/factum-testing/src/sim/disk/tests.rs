@@ -194,6 +194,17 @@ fn a_length_that_a_sync_forgot_comes_with_what_is_written_up_to_it_again() {
 }
 
 #[test]
+fn what_grows_a_file_again_after_a_cut_that_a_sync_forgot_is_as_long_as_it_says() {
+    let (disk, file) = with_file(&[1; 900]);
+    file.set_len(100).unwrap();
+    disk.plan(Fault::SyncForgets, When::At(disk.calls() + 1));
+    assert!(file.sync_data().is_err());
+    write(&*file, &[2; 200], 100);
+    file.sync_data().unwrap();
+    assert_eq!(all_left(&disk, Keep::Some).into_iter().flatten().map(|bytes| bytes.len()).min(), Some(300));
+}
+
+#[test]
 fn a_failed_sync_of_the_other_kind_can_be_tried_again() {
     let (disk, file) = with_file(&[1; 512]);
     write(&*file, &[2; 512], 0);
