@@ -50,6 +50,13 @@ impl Committer {
         self
     }
 
+    /// The tail keeps that many bytes instead of [`crate::tail::RING_BYTES`]. To be said before anybody follows it.
+    #[must_use]
+    pub fn ring(mut self, bytes: usize) -> Self {
+        self.tail = Arc::new(Tail::keeping(self.tail.head(), bytes));
+        self
+    }
+
     /// The tail that durable messages go to.
     pub fn tail(&self) -> Arc<Tail> {
         self.tail.clone()

@@ -134,6 +134,11 @@ impl Sender {
         (Self { queue, signal }, receiver)
     }
 
+    /// How many inputs wait.
+    pub fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
     /// Puts an input in, or says at once that there is no room.
     ///
     /// # Errors

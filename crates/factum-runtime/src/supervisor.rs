@@ -33,6 +33,8 @@ use crate::{
 const IDLE: Duration = Duration::from_millis(5);
 /// A cursor that moved over messages without effects is written after this long.
 const CURSOR_TICK: Duration = Duration::from_secs(1);
+/// After a failure the store is left alone this long.
+const RETRY: Duration = Duration::from_millis(200);
 /// A stop waits this long for work under way.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -309,7 +311,9 @@ impl EngineLoop {
                 Ok(Step::Rest) if stop_by.is_some() => break,
                 Ok(Step::Rest) => self.wait(),
                 Err(error) => {
-                    if !self.recover(&error) {
+                    tracing::error!(%error, "the store failed");
+                    self.signal.wait(RETRY);
+                    if !self.engine.recover(&error) {
                         lock(&self.health).failed = Some(error.to_string());
                         self.engine.shut(&error.to_string());
                         return;
@@ -334,18 +338,6 @@ impl EngineLoop {
         let rang = self.signal.wait(timer.unwrap_or(CURSOR_TICK).min(CURSOR_TICK));
         if !rang && let Err(error) = self.engine.save_cursor() {
             tracing::error!(%error, "the engine's cursor could not be written");
-        }
-    }
-
-    /// Goes on from the log after a failure that may pass; says whether it can.
-    fn recover(&mut self, error: &StoreError) -> bool {
-        tracing::error!(%error, "the store failed");
-        match error {
-            StoreError::Transient(_) | StoreError::Full(_) => {
-                self.signal.wait(Duration::from_millis(200));
-                self.engine.reload().is_ok()
-            }
-            StoreError::OutcomeUnknown(_) | StoreError::Corrupt(_) | StoreError::Permanent(_) => false,
         }
     }
 }

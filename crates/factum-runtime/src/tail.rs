@@ -40,13 +40,19 @@ struct Ring {
     /// Everything up to here has left the ring.
     floor: Position,
     bytes: usize,
+    limit: usize,
 }
 
 impl Tail {
     /// An empty ring behind the store's head.
     pub fn new(head: Position) -> Self {
+        Self::keeping(head, RING_BYTES)
+    }
+
+    /// The same, with another bound: that many bytes, or the last frame if it is larger.
+    pub fn keeping(head: Position, limit: usize) -> Self {
         Self {
-            ring: Mutex::new(Ring { frames: VecDeque::new(), floor: head, bytes: 0 }),
+            ring: Mutex::new(Ring { frames: VecDeque::new(), floor: head, bytes: 0, limit }),
             head: watch::Sender::new(head),
             listeners: Mutex::default(),
         }
@@ -55,6 +61,11 @@ impl Tail {
     /// The last durable position.
     pub fn head(&self) -> Position {
         *self.head.borrow()
+    }
+
+    /// Bytes of messages in the ring.
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
     }
 
     /// Follows the head from async code.
@@ -77,7 +88,7 @@ impl Tail {
             let mut ring = self.lock();
             ring.bytes += bytes;
             ring.frames.push_back((Arc::new(frame), bytes));
-            while ring.bytes > RING_BYTES && ring.frames.len() > 1 {
+            while ring.bytes > ring.limit && ring.frames.len() > 1 {
                 if let Some((gone, bytes)) = ring.frames.pop_front() {
                     ring.floor = gone.through;
                     ring.bytes -= bytes;

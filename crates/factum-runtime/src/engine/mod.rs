@@ -228,6 +228,14 @@ impl Engine {
         Ok(())
     }
 
+    /// Goes on from the log after a step that failed; says whether it can. If not, the program must be started again.
+    pub fn recover(&mut self, error: &StoreError) -> bool {
+        match error {
+            StoreError::Transient(_) | StoreError::Full(_) => self.reload().is_ok(),
+            StoreError::OutcomeUnknown(_) | StoreError::Corrupt(_) | StoreError::Permanent(_) => false,
+        }
+    }
+
     /// One batch, one commit.
     ///
     /// # Errors

@@ -187,14 +187,15 @@ impl Views {
         if !batches.is_empty() {
             self.store.write(&batches)?;
         }
-        let mut more = false;
+        // What is written is taken in for every view before anything else can fail: nothing may be counted twice.
         for (run, reached) in self.runs.iter_mut().zip(reached) {
-            if let Some(through) = reached {
-                run.cursor = through;
-            }
+            run.cursor = reached.unwrap_or(run.cursor);
             if batches.iter().any(|batch| batch.table == run.table) {
                 run.saved = run.cursor;
             }
+        }
+        let mut more = false;
+        for run in &mut self.runs {
             if !run.live && run.stopped.is_none() && run.cursor >= head {
                 self.store.activate(&run.table)?;
                 run.live = true;

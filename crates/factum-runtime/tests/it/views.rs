@@ -88,8 +88,17 @@ fn rows_follow_the_log_and_are_not_counted_again_after_a_restart() {
     assert_eq!(cents(&rows, "a"), Some((7, 3)));
 }
 
-/// Rows whose first write fails.
-struct FailsOnce(MemoryRows, bool);
+/// Rows that fail once, at the call of this name.
+struct FailsOnce(MemoryRows, Option<&'static str>);
+
+impl FailsOnce {
+    fn fails_at(&mut self, call: &str) -> Result<(), RowError> {
+        match self.1.take_if(|fails| *fails == call) {
+            Some(_) => Err(RowError::Store("as told".to_owned())),
+            None => Ok(()),
+        }
+    }
+}
 
 impl RowStore for FailsOnce {
     fn open(&mut self, table: &TableSpec) -> Result<Option<Cursor>, RowError> {
@@ -99,12 +108,11 @@ impl RowStore for FailsOnce {
         RowStore::get(&mut self.0, table, key)
     }
     fn write(&mut self, batches: &[TableBatch]) -> Result<(), RowError> {
-        if !std::mem::replace(&mut self.1, true) {
-            return Err(RowError::Store("as told".to_owned()));
-        }
+        self.fails_at("write")?;
         self.0.write(batches)
     }
     fn activate(&mut self, table: &TableSpec) -> Result<(), RowError> {
+        self.fails_at("activate")?;
         self.0.activate(table)
     }
     fn discard(&mut self, table: &TableSpec) -> Result<(), RowError> {
@@ -120,12 +128,37 @@ fn rows_that_could_not_be_written_are_written_once_later() {
     let bench = paid(&["", "", ""]);
     let rows = MemoryRows::new();
     let registry = Arc::new(Registry::new(services(1, false)).unwrap());
-    let store = Box::new(FailsOnce(rows.clone(), false));
+    let store = Box::new(FailsOnce(rows.clone(), Some("write")));
     let mut views = Views::open(registry, store, bench.committer.reader(), bench.committer.tail()).unwrap();
     assert!(views.step().is_err());
     assert_eq!(cents(&rows, "a"), None);
     follow(&mut views);
     assert_eq!(cents(&rows, "a"), Some((7, 3)));
+}
+
+#[derive(Row, Clone, Debug, PartialEq)]
+#[row("accounts")]
+struct AccountRow {
+    #[key]
+    id: String,
+}
+
+#[test]
+fn a_table_that_could_not_take_over_does_not_make_another_count_twice() {
+    let bench = paid(&["", "", ""]);
+    let rows = MemoryRows::new();
+    let accounts = |rows: &mut Rows<'_, AccountRow>, event: &Recorded<'_, Paid>| {
+        rows.put(AccountRow { id: event.id.clone() });
+    };
+    let mut services = services(1, false);
+    services.insert(0, Service::new("first").view(1, accounts));
+    let registry = Arc::new(Registry::new(services).unwrap());
+    let store = Box::new(FailsOnce(rows.clone(), Some("activate")));
+    let mut views = Views::open(registry, store, bench.committer.reader(), bench.committer.tail()).unwrap();
+    assert!(views.step().is_err());
+    follow(&mut views);
+    assert_eq!(cents(&rows, "a"), Some((7, 3)));
+    assert!(views.progress().all().values().all(|state| state.live));
 }
 
 #[test]

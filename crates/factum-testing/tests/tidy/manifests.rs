@@ -27,7 +27,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("factum-runtime", &["factum-core"]),
     ("factum-adapters", &["factum-core", "factum-log"]),
     ("factum-server", &["factum-core", "factum-runtime"]),
-    ("factum-testing", &["factum-core", "factum-log", "factum-runtime"]),
+    ("factum-testing", &["factum-adapters", "factum-core", "factum-log", "factum-runtime"]),
     ("factum", &["factum-adapters", "factum-core", "factum-macros", "factum-runtime", "factum-server"]),
     ("shop", &["factum"]),
 ];

@@ -1,0 +1,219 @@
+//! One life of a node: engine, views and outward loop over a simulated disk and simulated rows, stepped by hand.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use factum_adapters::embedded::{self, Options};
+use factum_core::{
+    error::{RowError, StoreError},
+    ports::{Reader, Scan},
+    service::Service,
+    stream::Position,
+};
+use factum_runtime::{
+    committer::Committer,
+    engine::{Arrange, Engine, EngineHealth, Limits, Parts, Step},
+    ids::UuidSource,
+    inbox::Sender,
+    outward::Outward,
+    registry::Registry,
+    signal::Signal,
+    tail::Tail,
+    views::{Progress, ViewError, Views},
+};
+use fastrand::Rng;
+use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
+
+use super::{clock::SimClock, disk::SimDisk, rows::SimRows, world::Violation};
+
+/// Where the log lies on the disk.
+pub(super) const LOG: &str = "/log";
+
+/// How a node is started.
+#[derive(Clone, Debug)]
+pub(super) struct How {
+    pub limits: Limits,
+    pub ring_bytes: usize,
+    pub segment_bytes: u64,
+    pub shuffled: Option<u64>,
+    pub ids: u64,
+}
+
+impl How {
+    /// As an operator may set it, by the seed.
+    pub fn drawn(random: &mut Rng) -> Self {
+        let standard = Limits::default();
+        let limits = Limits {
+            messages: random.choice([1, 2, 5, 32, 1024]).unwrap_or(1024),
+            inputs: random.choice([1, 2, 8, 256]).unwrap_or(256),
+            staged_bytes: random.choice([1_500, 20_000, standard.staged_bytes]).unwrap_or(20_000),
+            backlog: random.choice([4, 64, standard.backlog]).unwrap_or(64),
+            state_bytes: random.choice([1, 4_000, standard.state_bytes]).unwrap_or(4_000),
+        };
+        Self {
+            limits,
+            ring_bytes: random.choice([1, 4 << 10, 64 << 20]).unwrap_or(1),
+            segment_bytes: random.choice([4 << 10, 16 << 10, 256 << 10]).unwrap_or(4 << 10),
+            shuffled: random.bool().then(|| random.u64(..)),
+            ids: random.u64(..),
+        }
+    }
+}
+
+/// Why a node does not run.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// It said so: the disk, or rows that cannot be read now.
+    Refused(String),
+    /// The rows stand for more than the log has.
+    LogBehindRows(String),
+}
+
+/// A node that runs.
+pub(super) struct Node {
+    pub committer: Arc<Committer>,
+    pub tail: Arc<Tail>,
+    pub reader: Arc<dyn Reader>,
+    pub inbox: Sender,
+    pub engine: Engine,
+    pub views: Views,
+    pub progress: Progress,
+    outward: JoinHandle<Result<(), StoreError>>,
+    stop_outward: watch::Sender<bool>,
+}
+
+impl Node {
+    pub fn start(
+        runtime: &Runtime,
+        services: Vec<Service>,
+        disk: &SimDisk,
+        rows: &SimRows,
+        clock: &SimClock,
+        how: &How,
+    ) -> Result<Self, Trouble> {
+        let registry = Registry::new(services).map_err(|error| Trouble::Refused(error.to_string()))?;
+        let registry = Arc::new(registry);
+        let options = Options { segment_bytes: how.segment_bytes, disk: Arc::new(disk.clone()), ..Options::default() };
+        let (backend, _) = embedded::open_with(Path::new(LOG), options)?;
+        let committer = Committer::new(Box::new(backend), registry.owners.clone());
+        let committer = Arc::new(committer.upcasting(registry.upcasters.clone()).ring(how.ring_bytes));
+        let (tail, reader) = (committer.tail(), committer.reader());
+        let (inbox, receiver) = Sender::new(Arc::new(Signal::default()));
+        let views = Views::open(registry.clone(), Box::new(rows.clone()), reader.clone(), tail.clone())?;
+        let outward = Outward::open(&registry, reader.clone(), tail.clone(), inbox.clone())?;
+        let engine = Engine::new(Parts {
+            registry,
+            committer: committer.clone(),
+            inbox: receiver,
+            clock: Arc::new(clock.clone()),
+            ids: Box::new(UuidSource::seeded(how.ids)),
+            arrange: how.shuffled.map_or(Arrange::AsTaken, Arrange::shuffled),
+            limits: how.limits,
+        })?;
+        let (stop_outward, stopped) = watch::channel(false);
+        let outward = runtime.spawn(outward.run(stopped));
+        let progress = views.progress();
+        Ok(Self { committer, tail, reader, inbox, engine, views, progress, outward, stop_outward })
+    }
+
+    /// Lets the engine work until it rests or fails, at most so many steps; answers whether it rests.
+    pub fn engine_steps(&mut self, most: usize) -> Result<bool, StoreError> {
+        for _ in 0..most {
+            match self.engine.step() {
+                Ok(Step::Worked) => {}
+                Ok(Step::Rest) => return Ok(true),
+                Err(error) if self.engine.recover(&error) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Lets the outward loop run for a while.
+    pub fn outward_for(&self, runtime: &Runtime, time: Duration) {
+        runtime.block_on(async { tokio::time::sleep(time).await });
+    }
+
+    pub fn outward_has_ended(&self) -> bool {
+        self.outward.is_finished()
+    }
+
+    pub fn health(&self) -> EngineHealth {
+        let health = self.engine.health();
+        let health = health.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        health.clone()
+    }
+
+    /// Views that stopped.
+    pub fn stopped_views(&self) -> Vec<String> {
+        let all = self.progress.all().into_iter();
+        all.filter_map(|(table, state)| Some(format!("{table}: {}", state.stopped?))).collect()
+    }
+
+    /// Ends it, whatever it was doing.
+    pub fn end(self, runtime: &Runtime) {
+        self.outward.abort();
+        // Cancelled, or over already: either way nothing of it runs any more.
+        let _ = runtime.block_on(self.outward);
+    }
+
+    /// Ends it as an operator does: what is in hand is finished, cursors are written. What stood in the way, if
+    /// anything, is the inner error.
+    pub fn stop(
+        mut self,
+        runtime: &Runtime,
+        mut look: impl FnMut(&Self) -> Result<(), Violation>,
+    ) -> Result<Result<(), String>, Violation> {
+        self.stop_outward.send_replace(true);
+        let ended = runtime.block_on(&mut self.outward);
+        let drained = self.drain();
+        look(&self)?;
+        Ok(match (ended, drained) {
+            (Err(error), _) => Err(error.to_string()),
+            (Ok(Err(error)), _) => Err(error.to_string()),
+            (Ok(Ok(())), drained) => drained,
+        })
+    }
+
+    fn drain(&mut self) -> Result<(), String> {
+        // One that fails again and again is not waited for.
+        for _ in 0..1_000 {
+            if self.engine_steps(100).map_err(|error| error.to_string())? {
+                break;
+            }
+        }
+        self.engine.save_cursor().map_err(|error| error.to_string())?;
+        while self.views.step().map_err(|error| error.to_string())? {}
+        self.views.save_cursors().map_err(|error| error.to_string())?;
+        self.committer.idle().map_err(|error| error.to_string())
+    }
+}
+
+/// All messages that a reader gives behind a position.
+pub(super) fn read_all(reader: &dyn Reader, after: Position) -> Result<Vec<factum_core::envelope::Stored>, StoreError> {
+    let (mut after, head) = (after, reader.head());
+    let mut messages = Vec::new();
+    while after < head {
+        let scanned = reader.scan(&Scan { after, until: head, bytes: 1 << 20, types: None })?;
+        if scanned.through <= after {
+            break;
+        }
+        messages.extend(scanned.messages);
+        after = scanned.through;
+    }
+    Ok(messages)
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+impl From<ViewError> for Trouble {
+    fn from(error: ViewError) -> Self {
+        match error {
+            ViewError::Rows(RowError::Lineage(problem)) => Self::LogBehindRows(problem),
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}
