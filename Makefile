@@ -9,7 +9,7 @@ CARGO ?= cargo
 CC ?= cc
 DATA ?= demo-data
 
-.PHONY: help demo test check fmt lint docs bench clean-demo tools
+.PHONY: help demo test check fmt lint docs bench torture sabotage clean-demo tools
 
 help: ## list the targets
 	@echo "make <target>"
@@ -41,6 +41,12 @@ docs: tools ## build the documentation, a broken link is an error
 
 bench: tools ## measure: one JSON line a figure
 	@$(CARGO) run --release --locked -p bench
+
+torture: tools ## the log under 100,000 crashes and 20,000 errors, every flipped bit and every cut
+	@FACTUM_SCALE=full $(CARGO) test --release --locked -p factum-log --test torture -- --nocapture
+
+sabotage: tools ## plant known bugs one by one: the check named for each must find it
+	@CARGO="$(CARGO)" crates/factum-testing/sabotage
 
 clean-demo: ## delete the demo's data
 	@rm -rf -- "$(DATA)"

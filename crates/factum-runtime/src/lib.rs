@@ -16,6 +16,7 @@ pub mod ids;
 pub mod inbox;
 pub mod outward;
 pub mod registry;
+mod sabotage;
 pub mod signal;
 pub mod supervisor;
 pub mod tail;

@@ -61,7 +61,9 @@ fn two_restores_of_one_backup_have_different_epochs() {
     let [dir, to, one, two] = ["log", "backup", "one", "two"].map(|name| parent.path().join(name));
     fill(&mut open(&dir).0, 3);
     back_up(&dir, &to, false).unwrap();
-    assert_ne!(restored(&to, &one).unwrap().lineage, restored(&to, &two).unwrap().lineage);
+    let original = open(&dir).0.lineage();
+    let [one, two] = [one, two].map(|dir| restored(&to, &dir).unwrap().lineage);
+    assert!(one != two && one != original, "I3: positions of {one:?} would be taken for those of {two:?}");
 }
 
 #[test]

@@ -14,7 +14,10 @@ use factum_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::registry::{ConsumerId, Handler, Registry};
+use crate::{
+    registry::{ConsumerId, Handler, Registry},
+    sabotage,
+};
 
 const ENGINE: &str = "engine";
 const KNOWN: &str = "known";
@@ -52,6 +55,9 @@ impl Consumers {
                 KNOWN => consumers.known = read(&cell)?,
                 _ => _ = by_name.insert(cell.key.name.clone(), read(&cell)?),
             }
+        }
+        if sabotage::is("reaction-acts-on-replay") {
+            consumers.cursor = Position::START;
         }
         for (index, consumer) in registry.consumers.iter().enumerate() {
             let id = ConsumerId(index);

@@ -12,6 +12,8 @@ mod deliver;
 mod effects;
 mod folds;
 mod origin;
+#[cfg(feature = "sabotage")]
+mod planted;
 mod stage;
 mod states;
 mod take;
@@ -355,6 +357,7 @@ impl Engine {
         Ok(Step::Worked)
     }
 
+    #[cfg_attr(feature = "sabotage", expect(unused_mut, reason = "a bug takes the stage apart"))]
     fn commit(
         &mut self,
         registry: &Registry,
@@ -362,6 +365,8 @@ impl Engine {
         pending: Vec<Pending>,
         consumer: Option<ConsumerId>,
     ) -> Result<(), StoreError> {
+        #[cfg(feature = "sabotage")]
+        let (mut stage, pending) = self.sabotaged(stage, pending)?;
         let stopped: Vec<ConsumerId> = self.consumers.apart.keys().copied().collect();
         let accepted = pending.iter().flat_map(|pending| pending.outcome.iter().flatten());
         let behind: Vec<Option<u64>> = accepted.map(|receipt| stage.behind(&receipt.stream, receipt.version)).collect();

@@ -13,6 +13,7 @@ use super::Work;
 use crate::{
     engine::guard,
     inbox::{Input, Sender},
+    sabotage,
 };
 
 /// Makes a call until it is answered, and hands the answer to the engine.
@@ -49,15 +50,19 @@ pub(super) async fn until_answered(call: AnyCall, inbox: Sender, mut work: Work)
 /// One attempt; if the one before is in the dark, its fate is looked up first.
 async fn once(call: &AnyCall, work: &Work) -> Answer<Draft> {
     let attempt = work.open.attempts + 1;
+    let key = match sabotage::is("call-without-its-key") {
+        true => format!("{}-{attempt}", work.cell.name),
+        false => work.cell.name.clone(),
+    };
     if work.open.unknown
         && let Some(query) = &call.query
     {
-        match bounded(call, guard(|| query(&work.stored, work.cell.name.clone(), attempt))).await {
+        match bounded(call, guard(|| query(&work.stored, key.clone(), attempt))).await {
             Answer::Again(..) => {}
             found => return found,
         }
     }
-    bounded(call, guard(|| (call.ask)(&work.stored, work.cell.name.clone(), attempt))).await
+    bounded(call, guard(|| (call.ask)(&work.stored, key, attempt))).await
 }
 
 async fn bounded(call: &AnyCall, attempt: Result<Attempt, HandlerError>) -> Answer<Draft> {

@@ -184,6 +184,10 @@ impl Views {
             *reached = Some(round.through);
             batches.extend(round.batch);
         }
+        #[cfg(feature = "sabotage")]
+        if crate::sabotage::is("cursor-apart-from-its-rows") {
+            self.write_rows_first(&batches)?;
+        }
         if !batches.is_empty() {
             self.store.write(&batches)?;
         }
@@ -224,6 +228,21 @@ impl Views {
             self.store.write(&behind)?;
         }
         Ok(())
+    }
+
+    /// Writes rows with the cursor of the time before.
+    #[cfg(feature = "sabotage")]
+    fn write_rows_first(&mut self, batches: &[TableBatch]) -> Result<(), ViewError> {
+        let before = |batch: &TableBatch| {
+            let run = self.runs.iter().find(|run| run.table == batch.table);
+            let position = run.map_or(Position::START, |run| run.saved);
+            TableBatch { cursor: Cursor { position, ..batch.cursor }, ..batch.clone() }
+        };
+        let rows: Vec<TableBatch> = batches.iter().map(before).collect();
+        match rows.is_empty() {
+            true => Ok(()),
+            false => Ok(self.store.write(&rows)?),
+        }
     }
 
     fn empty(&self, run: &Run) -> TableBatch {
