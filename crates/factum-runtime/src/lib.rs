@@ -17,6 +17,7 @@ pub mod inbox;
 pub mod outward;
 pub mod registry;
 pub mod signal;
+pub mod snapshots;
 pub mod supervisor;
 pub mod tail;
 pub mod timers;

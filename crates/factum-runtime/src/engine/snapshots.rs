@@ -1,0 +1,209 @@
+//! Snapshots of the engine's states: when one is taken, and when one is used instead of the log.
+//!
+//! One is taken only between batches, when every event in the states is durable; a folding's only when the stored cursor
+//! has come as far as the state, because what lies between them would be folded twice after a kill. At most one is taken
+//! at a time: at rest, or behind so many commits.
+
+use std::sync::Arc;
+
+use factum_core::{
+    envelope::Stored,
+    error::HandlerError,
+    ports::{Reader, SnapshotError, Snapshots},
+    snapshot::{Codec, Snapshot},
+    stream::{Cursor, Position, StreamId, StreamVersion},
+};
+
+use super::{
+    Engine,
+    folds::Folds,
+    guard,
+    states::{Entry, Model},
+};
+use crate::registry::ConsumerId;
+
+/// Commits without a rest after which a snapshot may be taken.
+const COMMITS: u32 = 64;
+/// So many bytes of the last snapshot count as one message more to wait for: reading a message from the log takes about
+/// as long as writing so many bytes, so that large states are not written all the time.
+const BYTES_A_MESSAGE: u64 = 256;
+
+/// How old a state's last snapshot is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Kept {
+    /// The stream's version, or the log's position, that it stands for; 0 if there is none.
+    pub(super) at: u64,
+    /// Its size.
+    pub(super) bytes: usize,
+}
+
+impl Kept {
+    /// Whether a state that has come as far as `now` is worth another one.
+    pub(super) fn due(self, now: u64, after: u64) -> bool {
+        now.saturating_sub(self.at) >= after.saturating_add(self.bytes as u64 / BYTES_A_MESSAGE)
+    }
+}
+
+/// The engine's way to its snapshots. Nothing that goes wrong with them is more than a warning.
+pub(super) struct Shelf {
+    store: Arc<dyn Snapshots>,
+    reader: Arc<dyn Reader>,
+    commits: u32,
+}
+
+impl Shelf {
+    /// Whatever is not of this log is removed.
+    pub(super) fn open(store: Arc<dyn Snapshots>, reader: Arc<dyn Reader>) -> Self {
+        if let Err(error) = store.retain(reader.lineage(), reader.head()) {
+            tracing::warn!(%error, "snapshots could not be sifted");
+        }
+        Self { store, reader, commits: 0 }
+    }
+
+    /// A snapshot of these folds, of a place up to `until`, and what `restore` makes of it. One that cannot be used is
+    /// removed.
+    pub(super) fn find<T>(
+        &self,
+        name: &str,
+        codec: Codec,
+        until: Position,
+        restore: impl FnOnce(&Snapshot) -> Result<T, HandlerError>,
+    ) -> Option<T> {
+        let snapshot = match self.store.get(name) {
+            Ok(snapshot) => snapshot?,
+            Err(error) => {
+                tracing::warn!(name, %error, "a snapshot could not be read");
+                return None;
+            }
+        };
+        let Cursor { lineage, position } = snapshot.at;
+        let restored = if snapshot.model != codec.model || lineage != self.reader.lineage() || position > until {
+            Err(HandlerError::failed("it is of another model, of another log or ahead of this one"))
+        } else {
+            guard(|| restore(&snapshot))
+        };
+        match restored {
+            Ok(restored) => Some(restored),
+            Err(error) => {
+                tracing::warn!(name, %error, "a snapshot cannot be used: folding from the log");
+                if let Err(error) = self.store.remove(name) {
+                    tracing::warn!(name, %error, "a snapshot could not be removed");
+                }
+                None
+            }
+        }
+    }
+
+    /// Puts a state on the shelf; answers how large it is, and 0 if it is not kept.
+    fn put(
+        &self,
+        name: &str,
+        codec: Codec,
+        position: Position,
+        state: impl FnOnce() -> Result<Vec<u8>, HandlerError>,
+    ) -> Result<usize, SnapshotError> {
+        let put = guard(state).map_err(|error| SnapshotError::Store(error.to_string())).and_then(|state| {
+            let (bytes, at) = (state.len(), Cursor { lineage: self.reader.lineage(), position });
+            self.store.put(name, Snapshot { model: codec.model, at, state })?;
+            Ok(bytes)
+        });
+        match put {
+            Err(SnapshotError::Busy) => Err(SnapshotError::Busy),
+            Ok(bytes) => Ok(bytes),
+            Err(error) => {
+                tracing::warn!(name, %error, "no snapshot could be taken");
+                Ok(0)
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Counts a commit; behind so many a snapshot may be taken.
+    pub(super) fn committed(&mut self) {
+        self.shelf.commits += 1;
+        if self.shelf.commits >= COMMITS {
+            self.take_snapshot();
+        }
+    }
+
+    /// Takes the snapshot of one state that is worth it; says whether there was one.
+    pub(super) fn take_snapshot(&mut self) -> bool {
+        self.shelf.commits = 0;
+        if let Some(stream) = self.states.take_due() {
+            return self.take_stream(&stream).is_ok();
+        }
+        let after = self.limits.snapshot_positions;
+        let due = |kept: Kept| kept.due(self.consumers.cursor.0, after);
+        let next = self.folds.kept.iter().find(|(id, kept)| due(**kept) && !self.consumers.apart.contains_key(id));
+        match next.map(|(id, _)| *id) {
+            Some(id) if self.saved == self.consumers.cursor => self.take_fold(id).is_ok(),
+            _ => false,
+        }
+    }
+
+    /// Takes snapshots of all foldings, and of all large aggregates in the cache that have changed since their last: for a
+    /// stop in order, after [`Engine::save_cursor`]. Ends where too much waits to be written.
+    pub fn take_snapshots(&mut self) {
+        let cursor = self.consumers.cursor;
+        if self.saved == cursor {
+            let behind = |(id, kept): (&_, &Kept)| (kept.at < cursor.0).then_some(*id);
+            let folds: Vec<_> = self.folds.kept.iter().filter_map(behind).collect();
+            let joined = folds.into_iter().filter(|id| !self.consumers.apart.contains_key(id)).collect::<Vec<_>>();
+            if joined.into_iter().try_for_each(|id| self.take_fold(id)).is_err() {
+                return;
+            }
+        }
+        let streams = self.states.changed();
+        let _ = streams.iter().try_for_each(|stream| self.take_stream(stream));
+    }
+
+    fn take_fold(&mut self, id: ConsumerId) -> Result<(), SnapshotError> {
+        let registry = self.registry.clone();
+        let Some((codec, state)) = Folds::codec(&registry, id).zip(self.folds.states.get(&id)) else {
+            return Ok(());
+        };
+        let position = self.consumers.cursor;
+        let name = fold_name(&registry.consumer(id).name);
+        let bytes = self.shelf.put(&name, codec, position, || codec.encode(&**state))?;
+        self.folds.kept.insert(id, Kept { at: position.0, bytes });
+        Ok(())
+    }
+
+    fn take_stream(&mut self, stream: &StreamId) -> Result<(), SnapshotError> {
+        let Some(entry) = self.states.get_mut(stream) else { return Ok(()) };
+        let Some(codec) = entry.codec else { return Ok(()) };
+        // Everything in the entry is durable, so that it stands at or before the head.
+        let bytes = self.shelf.put(&stream_name(stream), codec, self.reader.head(), || entry.encode(codec))?;
+        entry.kept = Kept { at: entry.version.0, bytes };
+        Ok(())
+    }
+
+    /// A stream's state as its last snapshot has it, if that is of this very stream.
+    /// With the messages of the stream that came after it.
+    pub(super) fn from_snapshot(&self, stream: &StreamId, model: &Model<'_>) -> Option<(Entry, Vec<Stored>)> {
+        let codec = model.codec()?;
+        self.shelf.find(&stream_name(stream), codec, self.reader.head(), |snapshot| {
+            let entry = Entry::decode(codec, &snapshot.state)?;
+            // The last message that is in it is read again: it tells this stream from one that went another way.
+            let before = StreamVersion(entry.version.0.saturating_sub(1));
+            let mut rest = self.reader.stream(stream, before).map_err(HandlerError::failed)?;
+            let same =
+                |last: &Stored| last.version == entry.version && Some(&last.envelope().id) == entry.last.as_ref();
+            if !rest.first().is_some_and(same) {
+                return Err(HandlerError::failed("its last message is another one than the stream's"));
+            }
+            rest.remove(0);
+            Ok((entry, rest))
+        })
+    }
+}
+
+/// The name of a folding's snapshot.
+pub(super) fn fold_name(consumer: &str) -> String {
+    format!("fold/{consumer}")
+}
+
+fn stream_name(stream: &StreamId) -> String {
+    format!("stream/{stream}")
+}
