@@ -77,46 +77,53 @@ impl Shelf {
             }
         };
         let Cursor { lineage, position } = snapshot.at;
-        let restored = if snapshot.model != codec.model || lineage != self.reader.lineage() || position > until {
-            Err(HandlerError::failed("it is of another model, of another log or ahead of this one"))
+        let used = if snapshot.model != codec.model {
+            tracing::info!(name, "a snapshot is of another version: folding from the log");
+            None
+        } else if lineage != self.reader.lineage() || position > until {
+            tracing::warn!(name, "a snapshot is of another log, or ahead of this one: folding from the log");
+            None
         } else {
-            guard(|| restore(&snapshot))
+            let restored = guard(|| restore(&snapshot));
+            restored
+                .inspect_err(|error| tracing::warn!(name, %error, "a snapshot cannot be used: folding from the log"))
+                .ok()
         };
-        match restored {
-            Ok(restored) => Some(restored),
-            Err(error) => {
-                tracing::warn!(name, %error, "a snapshot cannot be used: folding from the log");
-                if let Err(error) = self.store.remove(name) {
-                    tracing::warn!(name, %error, "a snapshot could not be removed");
-                }
-                None
-            }
+        if used.is_none()
+            && let Err(error) = self.store.remove(name)
+        {
+            tracing::warn!(name, %error, "a snapshot could not be removed");
         }
+        used
     }
 
-    /// Puts a state on the shelf; answers how large it is, and 0 if it is not kept.
+    /// Puts a state on the shelf; answers how large it is, or nothing if it has no form that can be kept.
     fn put(
         &self,
         name: &str,
         codec: Codec,
         position: Position,
         state: impl FnOnce() -> Result<Vec<u8>, HandlerError>,
-    ) -> Result<usize, SnapshotError> {
-        let put = guard(state).map_err(|error| SnapshotError::Store(error.to_string())).and_then(|state| {
-            let (bytes, at) = (state.len(), Cursor { lineage: self.reader.lineage(), position });
-            self.store.put(name, Snapshot { model: codec.model, at, state })?;
-            Ok(bytes)
-        });
-        match put {
-            Err(SnapshotError::Busy) => Err(SnapshotError::Busy),
-            Ok(bytes) => Ok(bytes),
+    ) -> Result<Option<usize>, Busy> {
+        let state = match guard(state) {
+            Ok(state) => state,
             Err(error) => {
-                tracing::warn!(name, %error, "no snapshot could be taken");
-                Ok(0)
+                tracing::warn!(name, %error, "a state cannot be written into a snapshot: no other try before the next start");
+                return Ok(None);
             }
+        };
+        let (bytes, at) = (state.len(), Cursor { lineage: self.reader.lineage(), position });
+        match self.store.put(name, Snapshot { model: codec.model, at, state }) {
+            Ok(()) => {}
+            Err(SnapshotError::Busy) => return Err(Busy),
+            Err(error) => tracing::warn!(name, %error, "no snapshot could be taken"),
         }
+        Ok(Some(bytes))
     }
 }
+
+/// Too much waits to be written.
+struct Busy;
 
 impl Engine {
     /// Counts a commit; behind so many a snapshot may be taken.
@@ -158,24 +165,28 @@ impl Engine {
         let _ = streams.iter().try_for_each(|stream| self.take_stream(stream));
     }
 
-    fn take_fold(&mut self, id: ConsumerId) -> Result<(), SnapshotError> {
+    fn take_fold(&mut self, id: ConsumerId) -> Result<(), Busy> {
         let registry = self.registry.clone();
         let Some((codec, state)) = Folds::codec(&registry, id).zip(self.folds.states.get(&id)) else {
             return Ok(());
         };
         let position = self.consumers.cursor;
         let name = fold_name(&registry.consumer(id).name);
-        let bytes = self.shelf.put(&name, codec, position, || codec.encode(&**state))?;
-        self.folds.kept.insert(id, Kept { at: position.0, bytes });
+        match self.shelf.put(&name, codec, position, || codec.encode(&**state))? {
+            Some(bytes) => _ = self.folds.kept.insert(id, Kept { at: position.0, bytes }),
+            None => _ = self.folds.kept.remove(&id),
+        }
         Ok(())
     }
 
-    fn take_stream(&mut self, stream: &StreamId) -> Result<(), SnapshotError> {
+    fn take_stream(&mut self, stream: &StreamId) -> Result<(), Busy> {
         let Some(entry) = self.states.get_mut(stream) else { return Ok(()) };
         let Some(codec) = entry.codec else { return Ok(()) };
         // Everything in the entry is durable, so that it stands at or before the head.
-        let bytes = self.shelf.put(&stream_name(stream), codec, self.reader.head(), || entry.encode(codec))?;
-        entry.kept = Kept { at: entry.version.0, bytes };
+        match self.shelf.put(&stream_name(stream), codec, self.reader.head(), || entry.encode(codec))? {
+            Some(bytes) => entry.kept = Kept { at: entry.version.0, bytes },
+            None => entry.codec = None,
+        }
         Ok(())
     }
 

@@ -178,7 +178,7 @@ impl Run {
             }
             3 => {
                 let mut torn = snapshot;
-                torn.state.truncate(random.usize(..torn.state.len()));
+                torn.state.truncate(random.usize(..=torn.state.len()));
                 put(name, torn);
             }
             4 => put(&names[random.usize(..names.len())], snapshot),
@@ -190,7 +190,7 @@ impl Run {
             }
             6 => {
                 let mut foreign = lie(&snapshot);
-                foreign.at.lineage.log_id[random.usize(..16)] ^= 1;
+                foreign.at.lineage.log_id[random.usize(..16)] = 1;
                 put(name, foreign);
             }
             7 => {
