@@ -1,8 +1,8 @@
 //! Snapshots of the engine's states: when one is taken, and when one is used instead of the log.
 //!
 //! One is taken only between batches, when every event in the states is durable; a folding's only when the stored cursor
-//! has come as far as the state, because what lies between them would be folded twice after a kill. At most one is taken
-//! at a time: at rest, or behind so many commits.
+//! has come as far as the state, because what lies between them would be folded twice after a kill. They are taken
+//! one at a time at rest, and behind so many commits.
 
 use std::sync::Arc;
 
@@ -126,27 +126,32 @@ impl Shelf {
 struct Busy;
 
 impl Engine {
-    /// Counts a commit; behind so many a snapshot may be taken.
+    /// Counts a commit; behind so many, snapshots may be taken without waiting for a rest: one of a stream, and one of a
+    /// folding, whose stored cursor is where the state is right behind a commit and seldom at rest.
     pub(super) fn committed(&mut self) {
         self.shelf.commits += 1;
-        if self.shelf.commits >= COMMITS {
-            self.take_snapshot();
+        if self.shelf.commits >= COMMITS && self.saved == self.consumers.cursor {
+            self.shelf.commits = 0;
+            self.take_due_stream();
+            self.take_due_fold();
         }
     }
 
-    /// Takes the snapshot of one state that is worth it; says whether there was one.
+    /// At rest: takes the snapshot of one state that is worth it; says whether there was one.
     pub(super) fn take_snapshot(&mut self) -> bool {
-        self.shelf.commits = 0;
-        if let Some(stream) = self.states.take_due() {
-            return self.take_stream(&stream).is_ok();
-        }
-        let after = self.limits.snapshot_positions;
-        let due = |kept: Kept| kept.due(self.consumers.cursor.0, after);
-        let next = self.folds.kept.iter().find(|(id, kept)| due(**kept) && !self.consumers.apart.contains_key(id));
-        match next.map(|(id, _)| *id) {
-            Some(id) if self.saved == self.consumers.cursor => self.take_fold(id).is_ok(),
-            _ => false,
-        }
+        self.take_due_stream() || self.take_due_fold()
+    }
+
+    fn take_due_stream(&mut self) -> bool {
+        self.states.take_due().is_some_and(|stream| self.take_stream(&stream).is_ok())
+    }
+
+    fn take_due_fold(&mut self) -> bool {
+        let (cursor, after) = (self.consumers.cursor, self.limits.snapshot_positions);
+        let due =
+            |(id, kept): &(&ConsumerId, &Kept)| kept.due(cursor.0, after) && !self.consumers.apart.contains_key(id);
+        let next = self.folds.kept.iter().find(due).map(|(id, _)| *id);
+        next.filter(|_| self.saved == cursor).is_some_and(|id| self.take_fold(id).is_ok())
     }
 
     /// Takes snapshots of all foldings, and of all large aggregates in the cache that have changed since their last: for a
@@ -190,8 +195,7 @@ impl Engine {
         Ok(())
     }
 
-    /// A stream's state as its last snapshot has it, if that is of this very stream.
-    /// With the messages of the stream that came after it.
+    /// A stream's state as its last snapshot has it, if that is of this very stream, and the messages that came after it.
     pub(super) fn from_snapshot(&self, stream: &StreamId, model: &Model<'_>) -> Option<(Entry, Vec<Stored>)> {
         let codec = model.codec()?;
         self.shelf.find(&stream_name(stream), codec, self.reader.head(), |snapshot| {

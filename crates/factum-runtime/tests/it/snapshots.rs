@@ -253,6 +253,15 @@ fn a_foldings_snapshot_waits_until_its_cursor_is_stored() {
 }
 
 #[test]
+fn a_foldings_snapshot_is_taken_also_where_rests_are_many_and_no_cursor_is_stored_at_them() {
+    let mut bench = Bench::with(bank_with(true), often());
+    for number in 0..60 {
+        bench.ask(&format!("p{number}"), pay("a", 10)).unwrap();
+    }
+    assert!(bench.snapshots.names().contains(&SUMS.to_owned()), "{:?}", bench.snapshots.names());
+}
+
+#[test]
 fn the_state_of_a_folding_that_stopped_is_that_in_front_of_its_stop() {
     let mut bench = paid(6);
     bench.ask("bad", pay_with("a", 10, "poison")).unwrap();
