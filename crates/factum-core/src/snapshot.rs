@@ -71,6 +71,9 @@ fn checksum(name: &str, header: &[u8], state: &[u8]) -> u64 {
     sum.digest()
 }
 
+/// A state without its type.
+type State = Box<dyn Any + Send>;
+
 /// How a state is written into a snapshot and read back. A state is written as JSON.
 ///
 /// A snapshot that was written by other code must not become a wrong state. It is not used if
@@ -87,7 +90,7 @@ pub struct Codec {
     /// Tells the code that folded one snapshot from the code that folded another.
     pub model: u64,
     encode: fn(&dyn Any) -> Result<Vec<u8>, HandlerError>,
-    decode: fn(&[u8]) -> Result<Box<dyn Any + Send>, HandlerError>,
+    decode: fn(&[u8]) -> Result<State, HandlerError>,
 }
 
 impl Codec {
@@ -129,7 +132,7 @@ fn encode<S: Serialize + 'static>(state: &dyn Any) -> Result<Vec<u8>, HandlerErr
     serde_json::to_vec(state).map_err(HandlerError::failed)
 }
 
-fn decode<S: Serialize + DeserializeOwned + Send + 'static>(bytes: &[u8]) -> Result<Box<dyn Any + Send>, HandlerError> {
+fn decode<S: Serialize + DeserializeOwned + Send + 'static>(bytes: &[u8]) -> Result<State, HandlerError> {
     let state: S = serde_json::from_slice(bytes).map_err(HandlerError::failed)?;
     if encode::<S>(&state)? != bytes {
         return Err(HandlerError::failed(

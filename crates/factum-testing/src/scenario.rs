@@ -94,7 +94,7 @@ impl<D: Decider + Serialize + DeserializeOwned> Given<D> {
     /// # Panics
     /// If the state does not come back as it was.
     #[track_caller]
-    pub fn from_a_snapshot(self) -> Self {
+    pub fn through_a_snapshot(self) -> Self {
         let codec = Codec::of::<D>(1, &[]);
         let state = codec.encode(&self.state).and_then(|bytes| codec.decode(&bytes));
         match state.map(|state| state.downcast::<D>()) {

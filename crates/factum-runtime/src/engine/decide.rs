@@ -170,7 +170,7 @@ impl Engine {
         if let Some(entry) = self.states.remove(stream) {
             return Ok(entry);
         }
-        let (mut entry, stored) = match self.from_snapshot(stream, model) {
+        let (mut entry, stored) = match self.snapshot_of(stream, model) {
             Some(found) => found,
             None => {
                 let stored = self.reader.stream(stream, StreamVersion(0)).map_err(HandlerError::failed)?;

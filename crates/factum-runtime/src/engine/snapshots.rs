@@ -196,7 +196,7 @@ impl Engine {
     }
 
     /// A stream's state as its last snapshot has it, if that is of this very stream, and the messages that came after it.
-    pub(super) fn from_snapshot(&self, stream: &StreamId, model: &Model<'_>) -> Option<(Entry, Vec<Stored>)> {
+    pub(super) fn snapshot_of(&self, stream: &StreamId, model: &Model<'_>) -> Option<(Entry, Vec<Stored>)> {
         let codec = model.codec()?;
         self.shelf.find(&stream_name(stream), codec, self.reader.head(), |snapshot| {
             let entry = Entry::decode(codec, &snapshot.state)?;
