@@ -3,6 +3,7 @@
 //! | folder | ports | for |
 //! |---|---|---|
 //! | `embedded` | `Backend`, `Reader` | a unit's store as a log in a directory, without a server |
+//! | `files` | `Snapshots` | folded states, one file each |
 //! | `sqlite` | `RowStore`, `RowReader` | rows of read models in one file |
 //!
 //! Each folder's first page maps every promise of its port to its technology. Each runs the whole conformance suite of
@@ -10,5 +11,7 @@
 
 #[cfg(feature = "embedded")]
 pub mod embedded;
+#[cfg(feature = "files")]
+pub mod files;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

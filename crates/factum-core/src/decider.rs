@@ -6,6 +6,7 @@
 use std::{any::Any, fmt::Display, marker::PhantomData};
 
 use jiff::Timestamp;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     envelope::{Draft, Envelope, Message, Stored},
@@ -13,6 +14,7 @@ use crate::{
     id::{MessageId, Name},
     payload::{Command, Event, Payload, TypeInfo},
     rejection::{Refused, Rejection},
+    snapshot::Codec,
     stream::StreamId,
 };
 
@@ -109,16 +111,28 @@ pub trait AnyDecider: Send + Sync {
     fn evolve(&self, state: &mut dyn Any, stored: &Stored) -> Result<(), HandlerError>;
     /// About how many bytes the state takes.
     fn bytes(&self, state: &dyn Any) -> usize;
+    /// How its states are kept in snapshots, if they are.
+    fn snapshots(&self) -> Option<Codec>;
 }
 
 /// Takes a decider's types away.
 pub fn erase<D: Decider>() -> Box<dyn AnyDecider> {
+    erased::<D>(None)
+}
+
+/// Takes a decider's types away; its states are kept in snapshots of this version.
+pub fn erase_with_snapshots<D: Decider + Serialize + DeserializeOwned>(version: u32) -> Box<dyn AnyDecider> {
+    erased::<D>(Some(Codec::of::<D>(version, &D::Event::types())))
+}
+
+fn erased<D: Decider>(snapshots: Option<Codec>) -> Box<dyn AnyDecider> {
     let events = D::Event::types().iter().map(|info| info.name).collect();
-    Box::new(Typed::<D> { events, marker: PhantomData })
+    Box::new(Typed::<D> { events, snapshots, marker: PhantomData })
 }
 
 struct Typed<D> {
     events: Vec<&'static str>,
+    snapshots: Option<Codec>,
     marker: PhantomData<fn() -> D>,
 }
 
@@ -176,6 +190,10 @@ impl<D: Decider> AnyDecider for Typed<D> {
 
     fn bytes(&self, state: &dyn Any) -> usize {
         state.downcast_ref::<D>().map_or(0, D::bytes)
+    }
+
+    fn snapshots(&self) -> Option<Codec> {
+        self.snapshots
     }
 }
 

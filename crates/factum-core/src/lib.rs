@@ -2,8 +2,8 @@
 //!
 //! Read in this order: [`envelope`] (what a message is), [`stream`] and [`commit`] (what one change of the store means),
 //! [`decider`], [`reaction`], [`saga`], [`view`], [`call`] (the handlers that users write), [`service`] (how they are
-//! put together), [`ports`] (what the outside must provide), [`memory`] and [`memory_rows`] (the models that every store
-//! and every row store is tested against).
+//! put together), [`ports`] (what the outside must provide), [`memory`], [`memory_rows`] and [`memory_snapshots`] (the
+//! models that every store behind a port is tested against).
 
 pub mod call;
 pub mod cell;
@@ -14,6 +14,7 @@ pub mod error;
 pub mod id;
 pub mod memory;
 pub mod memory_rows;
+pub mod memory_snapshots;
 pub mod money;
 pub mod payload;
 pub mod ports;
@@ -22,6 +23,7 @@ pub mod rejection;
 pub mod row;
 pub mod saga;
 pub mod service;
+pub mod snapshot;
 pub mod stream;
 pub mod upcast;
 pub mod view;

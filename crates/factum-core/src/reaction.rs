@@ -5,7 +5,7 @@
 
 use std::{any::Any, time::Duration};
 
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     decider::Context,
@@ -14,6 +14,7 @@ use crate::{
     id::Name,
     payload::{Command, Event, TypeInfo},
     rejection::Refused,
+    snapshot::Codec,
     stream::{Position, StreamId, StreamVersion},
 };
 
@@ -168,19 +169,21 @@ type FoldAnswer<S> =
 /// A reaction with a state of its own: the fold runs first, also on replay; reacting and answering run only live, on the
 /// state with the event in it.
 ///
-/// The state is derived: it is rebuilt from the log when the program starts or the version changes.
+/// The state is derived: it is rebuilt from the log when the program starts or the version changes. With
+/// [`Folding::snapshots`] a start folds only what came since the last snapshot.
 pub struct Folding<S> {
     name: &'static str,
     version: u32,
     folds: Vec<(Vec<TypeInfo>, Fold<S>)>,
     reacts: Vec<(Vec<TypeInfo>, FoldReact<S>)>,
     answers: Vec<(Vec<TypeInfo>, FoldAnswer<S>)>,
+    codec: Option<fn(u32, &[TypeInfo]) -> Codec>,
 }
 
 impl<S: Default + Send + 'static> Folding<S> {
     /// A folding reaction; raise the version when the folds change their meaning.
     pub fn new(name: &'static str, version: u32) -> Self {
-        Self { name, version, folds: Vec::new(), reacts: Vec::new(), answers: Vec::new() }
+        Self { name, version, folds: Vec::new(), reacts: Vec::new(), answers: Vec::new(), codec: None }
     }
 
     /// Takes events into the state.
@@ -220,6 +223,15 @@ impl<S: Default + Send + 'static> Folding<S> {
     }
 }
 
+impl<S: Serialize + DeserializeOwned + Send + 'static> Folding<S> {
+    /// Keeps the state in snapshots, for states that take long to fold from all events. Raise the version of the folding
+    /// whenever the folds change their meaning; what is noticed without it says [`Codec`].
+    #[must_use]
+    pub fn snapshots(self) -> Self {
+        Self { codec: Some(Codec::of::<S>), ..self }
+    }
+}
+
 /// A folding reaction without its types, as the engine holds it.
 pub trait AnyFolding: Send + Sync {
     /// Its name within the service.
@@ -232,6 +244,8 @@ pub trait AnyFolding: Send + Sync {
     fn reacted(&self) -> Vec<TypeInfo>;
     /// Commands that it answers.
     fn answered(&self) -> Vec<TypeInfo>;
+    /// How its state is kept in snapshots, if it is.
+    fn snapshots(&self) -> Option<Codec>;
     /// The state before all events.
     fn blank(&self) -> Box<dyn Any + Send>;
     /// Takes an event in.
@@ -272,6 +286,9 @@ impl<S: Default + Send + 'static> AnyFolding for Folding<S> {
     }
     fn answered(&self) -> Vec<TypeInfo> {
         self.answers.iter().flat_map(|(types, _)| types.clone()).collect()
+    }
+    fn snapshots(&self) -> Option<Codec> {
+        self.codec.map(|codec| codec(self.version, &self.folded()))
     }
     fn blank(&self) -> Box<dyn Any + Send> {
         Box::new(S::default())

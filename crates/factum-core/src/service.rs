@@ -6,7 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     call::{AnyCall, CallSpec},
-    decider::{AnyDecider, Decider, erase as erase_decider},
+    decider::{AnyDecider, Decider, erase as erase_decider, erase_with_snapshots},
     envelope::Recorded,
     id::Name,
     payload::{Command, Event},
@@ -69,6 +69,15 @@ impl Service {
     #[must_use]
     pub fn decider<D: Decider>(mut self) -> Self {
         self.deciders.push(erase_decider::<D>());
+        self
+    }
+
+    /// Adds an aggregate whose large states are kept in snapshots: after a start only what came since the last one is
+    /// folded. Raise the version whenever `evolve` changes its meaning; what is noticed without it says
+    /// [`Codec`](crate::snapshot::Codec).
+    #[must_use]
+    pub fn decider_with_snapshots<D: Decider + Serialize + DeserializeOwned>(mut self, version: u32) -> Self {
+        self.deciders.push(erase_with_snapshots::<D>(version));
         self
     }
 

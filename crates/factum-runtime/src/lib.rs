@@ -18,6 +18,7 @@ pub mod outward;
 pub mod registry;
 mod sabotage;
 pub mod signal;
+pub mod snapshots;
 pub mod supervisor;
 pub mod tail;
 pub mod timers;

@@ -11,7 +11,7 @@ use std::{
 
 use factum_core::{
     error::StoreError,
-    ports::{Backend, Clock, IdSource, Reader, RowReader, RowStore},
+    ports::{Backend, Clock, IdSource, Reader, RowReader, RowStore, Snapshots},
     service::Service,
     stream::Position,
 };
@@ -25,6 +25,7 @@ use crate::{
     outward::Outward,
     registry::{Registry, RegistryError},
     signal::Signal,
+    snapshots::Background,
     tail::Tail,
     views::{Progress, ViewError, ViewState, Views},
 };
@@ -46,6 +47,8 @@ pub struct UnitParts {
     pub backend: Box<dyn Backend>,
     /// Its rows.
     pub rows: Box<dyn RowStore>,
+    /// Its states that are kept beside the log; written by a thread of their own.
+    pub snapshots: Arc<dyn Snapshots>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Ids.
@@ -142,6 +145,7 @@ impl Unit {
             registry: registry.clone(),
             committer: committer.clone(),
             inbox: receiver,
+            snapshots: Arc::new(Background::over(parts.snapshots)?),
             clock: parts.clock.clone(),
             ids: parts.ids,
             arrange: parts.arrange,
@@ -324,6 +328,7 @@ impl EngineLoop {
         if let Err(error) = self.engine.save_cursor() {
             tracing::error!(%error, "the engine's cursor could not be written; the last messages are read again");
         }
+        self.engine.take_snapshots();
         self.engine.shut("it was told to stop");
     }
 

@@ -37,6 +37,7 @@ impl Folded {
     /// If the reaction does not fold this type, or its fold fails.
     #[track_caller]
     pub fn given(mut self, happened: Happened) -> Self {
+        self.through_a_snapshot();
         let stored = happened.into_stored();
         let name = stored.type_name();
         assert!(self.folding.folded().iter().any(|info| info.name == name), "{} is not folded", name);
@@ -44,6 +45,17 @@ impl Folded {
             panic!("the fold of {name} failed: {error}");
         }
         self
+    }
+
+    /// A state that is kept in snapshots goes through one before each step, so that every scenario also proves that it
+    /// comes back as it was.
+    #[track_caller]
+    fn through_a_snapshot(&mut self) {
+        let Some(codec) = self.folding.snapshots() else { return };
+        match codec.encode(&*self.state).and_then(|bytes| codec.decode(&bytes)) {
+            Ok(state) => self.state = state,
+            Err(error) => panic!("the state of {} does not come back from a snapshot: {error}", self.folding.name()),
+        }
     }
 
     /// The time at which commands are answered.
@@ -57,6 +69,7 @@ impl Folded {
     /// If the reaction fails.
     #[track_caller]
     pub fn happens(&mut self, happened: Happened) -> Reacted {
+        self.through_a_snapshot();
         let stored = happened.into_stored();
         let mut fx = Effects::default();
         let folded = self.folding.fold(&mut *self.state, &stored);

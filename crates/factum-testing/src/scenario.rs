@@ -13,9 +13,10 @@ use factum_core::{
     payload::{Event, Payload},
     reaction::{Effect, Effects, Outcome},
     rejection::{Refused, Rejection},
+    snapshot::Codec,
     stream::{Position, StreamId, StreamVersion},
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::difference::{difference, line};
 
@@ -85,6 +86,23 @@ pub fn given_nothing<D: Decider>() -> Given<D> {
 pub struct Given<D> {
     state: D,
     now: Timestamp,
+}
+
+impl<D: Decider + Serialize + DeserializeOwned> Given<D> {
+    /// The program has started again since, and read the state from a snapshot.
+    ///
+    /// # Panics
+    /// If the state does not come back as it was.
+    #[track_caller]
+    pub fn through_a_snapshot(self) -> Self {
+        let codec = Codec::of::<D>(1, &[]);
+        let state = codec.encode(&self.state).and_then(|bytes| codec.decode(&bytes));
+        match state.map(|state| state.downcast::<D>()) {
+            Ok(Ok(state)) => Self { state: *state, ..self },
+            Ok(Err(_)) => panic!("the state came back as another type"),
+            Err(error) => panic!("the state does not come back from a snapshot: {error}"),
+        }
+    }
 }
 
 impl<D: Decider> Given<D> {

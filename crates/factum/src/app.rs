@@ -100,6 +100,7 @@ impl AppBuilder {
             services: self.services,
             backend: self.stores.backend,
             rows: self.stores.rows,
+            snapshots: self.stores.snapshots,
             clock: clock.clone(),
             ids: Box::new(UuidSource::random()),
             arrange: self.arrange,

@@ -11,7 +11,7 @@ pub use app::{App, AppBuilder, Execution, OpenError, Together};
 pub use archive::{Archive, UnderWay};
 pub use factum_core::{
     call, commit, decider, envelope, error, id, memory, money, payload, ports, reaction, rejection, row, saga, service,
-    stream, view,
+    snapshot, stream, view,
 };
 pub use factum_runtime::{
     clock,

@@ -2,34 +2,44 @@
 
 use std::{path::Path, sync::Arc};
 
-use factum_adapters::{embedded, sqlite};
+use factum_adapters::{embedded, files, sqlite};
 use factum_core::{
     memory::Memory,
     memory_rows::MemoryRows,
-    ports::{Backend, Reader, RowStore},
+    memory_snapshots::MemorySnapshots,
+    ports::{Backend, Reader, RowStore, Snapshots},
 };
 
 use crate::app::OpenError;
 
-/// Where a unit keeps its log and its rows.
+/// Where a unit keeps its log, its rows and its snapshots.
 pub(crate) struct Stores {
     pub(crate) backend: Box<dyn Backend>,
     pub(crate) rows: Box<dyn RowStore>,
+    pub(crate) snapshots: Arc<dyn Snapshots>,
 }
 
-/// One directory: the embedded log, and rows in SQLite.
+/// One directory: the embedded log, rows in SQLite, and snapshots in files.
 pub(crate) fn directory(dir: &Path) -> Result<Stores, OpenError> {
     let (log, opened) = embedded::open(&dir.join("log"))?;
     if let Some(cut) = &opened.cut {
         tracing::warn!(?cut, "the log's last write was cut short by a crash; what was cut is kept aside");
     }
     let rows = sqlite::open(dir)?;
-    Ok(Stores { backend: Box::new(log), rows: Box::new(rows) })
+    let snapshots: Arc<dyn Snapshots> = match files::open(dir) {
+        Ok(files) => Arc::new(files),
+        Err(error) => {
+            tracing::warn!(%error, "starts take longer");
+            Arc::new(MemorySnapshots::new())
+        }
+    };
+    Ok(Stores { backend: Box::new(log), rows: Box::new(rows), snapshots })
 }
 
 /// Nothing outlives the process.
 pub(crate) fn memory(log: Memory) -> Stores {
-    Stores { backend: Box::new(log), rows: Box::new(MemoryRows::default()) }
+    let snapshots = Arc::new(MemorySnapshots::new());
+    Stores { backend: Box::new(log), rows: Box::new(MemoryRows::default()), snapshots }
 }
 
 /// The log of a directory, for reading only; also while another process writes it.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use factum::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::contracts::{
     catalog::{ProductEvent, ValidateProducts, ValidationCompleted},
@@ -11,14 +12,14 @@ use crate::contracts::{
 };
 
 /// Since when each product can or cannot be ordered; oldest first.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Products {
     history: BTreeMap<Sku, Vec<(Timestamp, bool)>>,
 }
 
 /// Answers `product.validate` from the folded products.
 pub fn validation() -> Folding<Products> {
-    Folding::new("products", 1).fold(follow).answer(validate)
+    Folding::new("products", 1).fold(follow).answer(validate).snapshots()
 }
 
 fn follow(products: &mut Products, event: &Recorded<ProductEvent>) {

@@ -27,7 +27,7 @@ Start here:
   shop serve --data demo-data                then take orders over HTTP on the same data
   shop history 536365 --data demo-data       the whole story of one order, across all services
 
-A data directory holds a log (the truth) and rows (rebuilt from it at will). One process writes it at a time;
+A data directory holds a log (the truth), rows and snapshots (rebuilt from it at will). One process writes it at a time;
 report, check, history and at only read, also beside a running `serve`.";
 
 /// A shop on Factum: orders run from the first click to the last return.

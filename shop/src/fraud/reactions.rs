@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use factum::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::contracts::{
     fraud::{CheckTransaction, TransactionChecked},
@@ -30,16 +31,19 @@ pub enum Policy {
 }
 
 /// When each customer ordered lately.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Velocity {
     recent: BTreeMap<CustomerId, VecDeque<Timestamp>>,
 }
 
 /// Answers `fraud.check` from the folded velocity.
 pub fn velocity(policy: Policy) -> Folding<Velocity> {
-    Folding::new("velocity", 1).fold(ordered).answer(
-        move |velocity: &Velocity, check: &CheckTransaction, context, fx| score(policy, velocity, check, context, fx),
-    )
+    Folding::new("velocity", 1)
+        .fold(ordered)
+        .answer(move |velocity: &Velocity, check: &CheckTransaction, context, fx| {
+            score(policy, velocity, check, context, fx)
+        })
+        .snapshots()
 }
 
 fn ordered(velocity: &mut Velocity, event: &Recorded<OrderCreated>) {

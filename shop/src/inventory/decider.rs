@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use factum::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::contracts::{
     ids::{OrderId, ReservationId, Sku, WarehouseId},
@@ -24,18 +25,19 @@ pub const MOST_UNITS: i64 = 1_000_000_000;
 /// An article with this many units left, or fewer, is short.
 pub const LOW_STOCK: i64 = 10;
 
-/// A warehouse.
-#[derive(Default)]
+/// A warehouse. Kept in snapshots: raise the version in `mod.rs` when `evolve` changes what it means.
+#[derive(Default, Serialize, Deserialize)]
 pub struct Warehouse {
     stock: BTreeMap<Sku, Stock>,
     orders: BTreeMap<OrderId, Kept>,
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Stock {
     available: i64,
 }
 
+#[derive(Serialize, Deserialize)]
 enum Kept {
     Reserved(Vec<Quantity>),
     Shipped,

@@ -11,7 +11,7 @@ use factum::prelude::*;
 pub fn service() -> Service {
     Service::new("inventory")
         .source("inventory-service")
-        .decider::<decider::Warehouse>()
+        .decider_with_snapshots::<decider::Warehouse>(1)
         .react("follow-orders", reactions::follow_orders)
         .react("reorder", reactions::reorder)
         .owns("reorder")

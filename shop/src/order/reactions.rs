@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use factum::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::contracts::{
     customer::CustomerUpdated,
@@ -12,7 +13,7 @@ use crate::contracts::{
 };
 
 /// Which orders of a customer are under way.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct OpenOrders {
     by_customer: BTreeMap<CustomerId, BTreeSet<OrderId>>,
     customers: BTreeMap<OrderId, CustomerId>,
@@ -20,7 +21,7 @@ pub struct OpenOrders {
 
 /// Keeps the open orders, and passes changed contacts on to them.
 pub fn contacts() -> Folding<OpenOrders> {
-    Folding::new("contacts", 1).fold(opened).fold(closed).react(changed)
+    Folding::new("contacts", 1).fold(opened).fold(closed).react(changed).snapshots()
 }
 
 fn opened(open: &mut OpenOrders, event: &Recorded<OrderCreated>) {

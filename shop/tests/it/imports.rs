@@ -116,7 +116,8 @@ fn count(variable: &str, usual: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
-/// Runs an import, killed `kills` times after random parts of the time that an undisturbed one takes.
+/// Runs an import, killed `kills` times after random parts of the time that an undisturbed one takes. Each time its
+/// snapshots may be thrown away.
 fn killed_import(arguments: &[&str], data: &Path, undisturbed: Duration, random: &mut fastrand::Rng) {
     let (kills, mut hit) = (count("FACTUM_KILLS", 5), 0);
     for _ in 0..kills {
@@ -128,6 +129,9 @@ fn killed_import(arguments: &[&str], data: &Path, undisturbed: Duration, random:
         hit += usize::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();
+        if random.bool() {
+            _ = fs::remove_dir_all(data.join("snapshots"));
+        }
     }
     println!("{hit} of {kills} kills hit a running import");
     assert!(hit > 0, "no kill hit a running import, so nothing was tested");

@@ -3,4 +3,5 @@
 
 mod embedded;
 mod faults;
+mod files;
 mod sqlite;

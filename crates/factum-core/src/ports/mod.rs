@@ -4,8 +4,10 @@ pub mod backend;
 pub mod clock;
 pub mod ids;
 pub mod rows;
+pub mod snapshots;
 
 pub use backend::{Backend, Reader, Scan, Scanned};
 pub use clock::Clock;
 pub use ids::IdSource;
 pub use rows::{Page, Query, RowChange, RowReader, RowStore, TableBatch, TableSpec};
+pub use snapshots::{MAX_STATE_BYTES, SnapshotError, Snapshots};

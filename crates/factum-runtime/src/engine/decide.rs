@@ -87,7 +87,7 @@ impl Engine {
                 .into_iter()
                 .map(|draft| self.message(Kind::Event, draft, origin, &service.source, stream.key()))
                 .collect();
-            entry.version.0 += messages.len() as u64;
+            entry.appended(&messages);
             if let Some(digest) = origin.digest {
                 entry.remember(&origin.id, digest, Position::START);
             }
@@ -133,7 +133,7 @@ impl Engine {
         if let Ok(model) = model(run.registry, id)
             && let Some(mut entry) = self.states.remove(&stream)
         {
-            entry.version.0 += 1;
+            entry.appended(std::slice::from_ref(&message));
             self.states.put(stream.clone(), entry, &model);
         }
         run.local.touched.push(stream.clone());
@@ -164,13 +164,19 @@ impl Engine {
         }
     }
 
-    /// A stream's state: from the cache, else folded from the log and from what this batch has staged.
+    /// A stream's state: from the cache, else folded from the last snapshot or from nothing, the log, and what this batch has
+    /// staged.
     pub(super) fn load(&mut self, run: &Run<'_>, stream: &StreamId, model: &Model<'_>) -> Result<Entry, HandlerError> {
         if let Some(entry) = self.states.remove(stream) {
             return Ok(entry);
         }
-        let mut entry = Entry::blank(model);
-        let stored = self.reader.stream(stream, StreamVersion(0)).map_err(HandlerError::failed)?;
+        let (mut entry, stored) = match self.snapshot_of(stream, model) {
+            Some(found) => found,
+            None => {
+                let stored = self.reader.stream(stream, StreamVersion(0)).map_err(HandlerError::failed)?;
+                (Entry::blank(model), stored)
+            }
+        };
         for message in &stored {
             guard(|| entry.take(model, message))?;
         }

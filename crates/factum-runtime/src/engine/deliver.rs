@@ -377,7 +377,7 @@ impl Engine {
         }
         if !messages.is_empty() {
             let expected = ExpectedVersion::Exact(entry.version);
-            entry.version.0 += messages.len() as u64;
+            entry.appended(&messages);
             run.local.touched.push(stream.clone());
             let append = Append { stream: stream.clone(), expected, writer: service.name.clone(), messages };
             run.local.appends.push(append);

@@ -11,9 +11,11 @@ mod decide;
 mod deliver;
 mod effects;
 mod folds;
+mod limits;
 mod origin;
 #[cfg(feature = "sabotage")]
 mod planted;
+mod snapshots;
 mod stage;
 mod states;
 mod take;
@@ -29,14 +31,15 @@ use batch::{Delivery, route};
 use consumers::Consumers;
 use factum_core::{
     cell::CellKind,
-    commit::MAX_COMMIT_BYTES,
     error::{CommitError, HandlerError, StoreError},
-    ports::{Clock, IdSource, Reader, Scan},
+    ports::{Clock, IdSource, Reader, Scan, Snapshots},
     stream::Position,
 };
 use folds::Folds;
 use jiff::Timestamp;
+pub use limits::Limits;
 use serde::Serialize;
+use snapshots::Shelf;
 use stage::Stage;
 use states::States;
 use tokio::sync::{mpsc, oneshot};
@@ -48,37 +51,6 @@ use crate::{
     tail::{Frame, Tail},
     timers::Timers,
 };
-
-/// Room in a commit for the cells of cursors.
-const CURSOR_BYTES: usize = 256 << 10;
-
-/// Bounds of one step.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Messages of the log in a batch.
-    pub messages: usize,
-    /// Timers, and inputs from outside, in a batch.
-    pub inputs: usize,
-    /// Bytes that a batch may stage before it is cut; below the commit's limit by the largest delivery.
-    pub staged_bytes: usize,
-    /// Unread messages above which nothing is taken from outside.
-    pub backlog: u64,
-    /// Bytes of cached states.
-    pub state_bytes: usize,
-}
-
-impl Limits {
-    /// Bytes that one delivery may add to a batch that is almost full, so that its commit is still allowed.
-    fn delivery_bytes(&self) -> usize {
-        (MAX_COMMIT_BYTES - CURSOR_BYTES).saturating_sub(self.staged_bytes)
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { messages: 1024, inputs: 256, staged_bytes: 4 << 20, backlog: 16_384, state_bytes: 256 << 20 }
-    }
-}
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +99,8 @@ pub struct Parts {
     pub committer: Arc<Committer>,
     /// Commands from outside, answers of calls.
     pub inbox: mpsc::Receiver<Input>,
+    /// States kept beside the log; a slow `put` holds the engine up.
+    pub snapshots: Arc<dyn Snapshots>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Ids.
@@ -158,6 +132,7 @@ pub struct Engine {
     consumers: Consumers,
     states: States,
     folds: Folds,
+    shelf: Shelf,
     timers: Timers,
     calls: BTreeSet<String>,
     /// The cursor as the store has it.
@@ -182,7 +157,6 @@ impl Engine {
             tail: parts.committer.tail(),
             registry: parts.registry,
             committer: parts.committer,
-            reader,
             inbox: parts.inbox,
             waiting: VecDeque::new(),
             unsettled: Vec::new(),
@@ -191,10 +165,12 @@ impl Engine {
             clock: parts.clock,
             ids: parts.ids,
             arrange: parts.arrange,
-            states: States::new(parts.limits.state_bytes),
+            states: States::new(parts.limits.state_bytes, parts.limits.snapshot_messages),
             limits: parts.limits,
             consumers: Consumers::default(),
             folds: Folds::default(),
+            shelf: Shelf::open(parts.snapshots, reader.clone()),
+            reader,
             timers: Timers::default(),
             calls: BTreeSet::new(),
             saved: Position::START,
@@ -225,7 +201,7 @@ impl Engine {
         self.timers = Timers::load(self.reader.cells(CellKind::Timer)?, &self.registry.upcasters)?;
         self.calls = self.reader.cells(CellKind::Call)?.into_iter().map(|cell| cell.key.name).collect();
         let registry = self.registry.clone();
-        self.folds = Folds::rebuild(&registry, &mut self.consumers, &*self.reader)?;
+        self.folds = Folds::rebuild(&registry, &mut self.consumers, &*self.reader, &self.shelf)?;
         self.report();
         Ok(())
     }
@@ -253,7 +229,7 @@ impl Engine {
         let through = self.take(&registry, turn, &mut batch)?;
         if batch.is_empty() && through == self.consumers.cursor {
             self.rested();
-            return Ok(Step::Rest);
+            return Ok(if self.take_snapshot() { Step::Worked } else { Step::Rest });
         }
         let order = if turn.is_some() { self.arrange.order(&batch) } else { (0..batch.len()).collect() };
         // The cursor cannot tell which messages of a shuffled batch were run: it is run whole or not at all.
@@ -397,6 +373,7 @@ impl Engine {
             // Whoever asked may have gone; what was decided stands.
             let _ = reply.send(placed);
         }
+        self.committed();
         self.states.trim();
         self.report();
         Ok(())

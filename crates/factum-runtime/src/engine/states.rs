@@ -2,20 +2,26 @@
 
 use std::{
     any::Any,
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
 };
 
 use factum_core::{
     decider::AnyDecider,
-    envelope::Stored,
+    envelope::{Message, Stored},
     error::HandlerError,
     id::MessageId,
     saga::AnySaga,
+    snapshot::Codec,
     stream::{Position, StreamId, StreamVersion},
 };
+use serde::{Deserialize, Serialize};
+
+use super::snapshots::Kept;
 
 /// How many commands from outside a stream remembers, to answer a repeated one with the first receipt.
 pub const REMEMBERED_CAUSES: usize = 1024;
+/// Of what stands beside the state in a snapshot: raise it whenever that changes.
+const LAYOUT: u8 = 1;
 
 /// What folds a stream.
 #[derive(Clone, Copy)]
@@ -39,6 +45,14 @@ impl Model<'_> {
         }
     }
 
+    /// How its states are kept in snapshots. A saga's instances are short.
+    pub(super) fn codec(&self) -> Option<Codec> {
+        match self {
+            Self::Decider(decider) => decider.snapshots(),
+            Self::Saga(_) => None,
+        }
+    }
+
     fn bytes(&self, state: &dyn Any) -> usize {
         match self {
             Self::Decider(decider) => decider.bytes(state),
@@ -48,7 +62,7 @@ impl Model<'_> {
 }
 
 /// A command from outside that led to events of a stream.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Cause {
     pub(super) id: MessageId,
     pub(super) digest: u64,
@@ -61,23 +75,72 @@ pub(super) struct Cause {
 pub(super) struct Entry {
     pub(super) state: Box<dyn Any + Send>,
     pub(super) version: StreamVersion,
+    /// The message that gave the stream this version.
+    pub(super) last: Option<MessageId>,
     pub(super) causes: VecDeque<Cause>,
+    /// How it is kept in snapshots, if it is.
+    pub(super) codec: Option<Codec>,
+    pub(super) kept: Kept,
+}
+
+/// What stands in front of the state in a snapshot.
+#[derive(Serialize, Deserialize)]
+struct Beside {
+    layout: u8,
+    version: StreamVersion,
+    last: Option<MessageId>,
+    causes: VecDeque<Cause>,
 }
 
 impl Entry {
     pub(super) fn blank(model: &Model<'_>) -> Self {
-        Self { state: model.blank(), version: StreamVersion(0), causes: VecDeque::new() }
+        Self {
+            state: model.blank(),
+            version: StreamVersion(0),
+            last: None,
+            causes: VecDeque::new(),
+            codec: model.codec(),
+            kept: Kept::default(),
+        }
     }
 
     /// Takes a message of the stream in.
     pub(super) fn take(&mut self, model: &Model<'_>, stored: &Stored) -> Result<(), HandlerError> {
         model.evolve(&mut *self.state, stored)?;
-        self.version = stored.version;
         let envelope = stored.envelope();
+        self.version = stored.version;
+        self.last = Some(envelope.id.clone());
         if let (Some(id), Some(digest)) = (&envelope.causation_id, envelope.digest) {
             self.remember(id, digest, stored.position);
         }
         Ok(())
+    }
+
+    /// Messages are appended whose events are in the state already.
+    pub(super) fn appended(&mut self, messages: &[Message]) {
+        let Some(last) = messages.last() else { return };
+        self.version.0 += messages.len() as u64;
+        self.last = Some(last.envelope.id.clone());
+    }
+
+    /// For a snapshot.
+    pub(super) fn encode(&self, codec: Codec) -> Result<Vec<u8>, HandlerError> {
+        let (version, last, causes) = (self.version, self.last.clone(), self.causes.clone());
+        let beside = Beside { layout: LAYOUT, version, last, causes };
+        let mut bytes = postcard::to_allocvec(&beside).map_err(HandlerError::failed)?;
+        bytes.append(&mut codec.encode(&*self.state)?);
+        Ok(bytes)
+    }
+
+    /// From a snapshot.
+    pub(super) fn decode(codec: Codec, bytes: &[u8]) -> Result<Self, HandlerError> {
+        let (beside, state) = postcard::take_from_bytes::<Beside>(bytes).map_err(HandlerError::failed)?;
+        if beside.layout != LAYOUT {
+            return Err(HandlerError::failed("it is of another layout"));
+        }
+        let Beside { version, last, causes, .. } = beside;
+        let kept = Kept { at: version.0, bytes: bytes.len() };
+        Ok(Self { state: codec.decode(state)?, version, last, causes, codec: Some(codec), kept })
     }
 
     /// Remembers a command from outside; several events of one command count as one.
@@ -107,6 +170,10 @@ pub(super) struct States {
     clock: u64,
     bytes: usize,
     limit: usize,
+    /// Messages after which a state is worth a snapshot.
+    snapshot_messages: u64,
+    /// Those that are.
+    due: BTreeSet<StreamId>,
 }
 
 struct Cached {
@@ -116,8 +183,9 @@ struct Cached {
 }
 
 impl States {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { entries: HashMap::new(), order: BTreeMap::new(), clock: 0, bytes: 0, limit }
+    pub(super) fn new(limit: usize, snapshot_messages: u64) -> Self {
+        let (entries, order, due) = (HashMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self { entries, order, clock: 0, bytes: 0, limit, snapshot_messages, due }
     }
 
     /// Takes a state out; whoever is done with it puts it back.
@@ -130,6 +198,9 @@ impl States {
 
     pub(super) fn put(&mut self, stream: StreamId, entry: Entry, model: &Model<'_>) {
         let bytes = model.bytes(&*entry.state) + stream.as_str().len() + 128 + entry.causes.len() * size_of::<Cause>();
+        if entry.codec.is_some() && entry.kept.due(entry.version.0, self.snapshot_messages) {
+            self.due.insert(stream.clone());
+        }
         self.clock += 1;
         self.bytes += bytes;
         self.order.insert(self.clock, stream.clone());
@@ -143,6 +214,27 @@ impl States {
         if let Some(cause) = cause {
             cause.position = position;
         }
+    }
+
+    /// A stream whose state is worth a snapshot; it is not named again before it is put once more.
+    pub(super) fn take_due(&mut self) -> Option<StreamId> {
+        loop {
+            let stream = self.due.pop_first()?;
+            if self.entries.contains_key(&stream) {
+                return Some(stream);
+            }
+        }
+    }
+
+    /// Streams of at least so many messages whose states have changed since their last snapshot.
+    pub(super) fn changed(&self) -> Vec<StreamId> {
+        let changed = |entry: &Entry| entry.version.0 >= self.snapshot_messages && entry.version.0 > entry.kept.at;
+        let kept = self.entries.iter().filter(|(_, cached)| cached.entry.codec.is_some() && changed(&cached.entry));
+        kept.map(|(stream, _)| stream.clone()).collect()
+    }
+
+    pub(super) fn get_mut(&mut self, stream: &StreamId) -> Option<&mut Entry> {
+        self.entries.get_mut(stream).map(|cached| &mut cached.entry)
     }
 
     /// Drops what is over the limit. Only between batches: a state that holds staged events must not be read again from
@@ -159,6 +251,7 @@ impl States {
     pub(super) fn clear(&mut self) {
         self.entries.clear();
         self.order.clear();
+        self.due.clear();
         self.bytes = 0;
     }
 }

@@ -7,6 +7,7 @@ use factum_core::{
     service::Service,
 };
 use factum_macros::{Command, Event, Rejection};
+use serde::{Deserialize, Serialize};
 
 /// No account may hold more.
 pub const MOST: i64 = 1_000;
@@ -37,7 +38,7 @@ pub enum AccountCommand {
     Pay(Pay),
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Account {
     balance: i64,
 }

@@ -13,8 +13,9 @@ use factum_core::{
     error::StoreError,
     id::MessageId,
     memory::Memory,
+    memory_snapshots::MemorySnapshots,
     payload::{Command, Payload},
-    ports::{Backend, Reader, Scan},
+    ports::{Backend, Reader, Scan, Snapshots},
     service::Service,
     stream::{Position, StreamId, StreamVersion},
 };
@@ -124,6 +125,7 @@ impl How {
 pub struct Bench {
     pub store: Memory,
     pub faults: Faults,
+    pub snapshots: MemorySnapshots,
     pub clock: DataClock,
     pub how: How,
     pub registry: Arc<Registry>,
@@ -143,10 +145,19 @@ impl Bench {
     pub fn with(services: Vec<Service>, how: How) -> Self {
         let clock = DataClock::default();
         clock.advance(NOW);
-        Self::start(services, how, Memory::new(), Faults::default(), clock, 1)
+        let snapshots = MemorySnapshots::new();
+        let kept = (Memory::new(), Faults::default(), snapshots.clone());
+        Self::start(services, how, kept, Arc::new(snapshots), clock, 1)
     }
 
-    fn start(services: Vec<Service>, how: How, store: Memory, faults: Faults, clock: DataClock, starts: u64) -> Self {
+    fn start(
+        services: Vec<Service>,
+        how: How,
+        (store, faults, snapshots): (Memory, Faults, MemorySnapshots),
+        keeper: Arc<dyn Snapshots>,
+        clock: DataClock,
+        starts: u64,
+    ) -> Self {
         let registry = Arc::new(Registry::new(services).unwrap());
         let backend = Faulty { inner: store.clone(), faults: faults.clone(), dead: false };
         let committer = Arc::new(Committer::new(Box::new(backend), registry.owners.clone()));
@@ -155,19 +166,26 @@ impl Bench {
             registry: registry.clone(),
             committer: committer.clone(),
             inbox: receiver,
+            snapshots: keeper,
             clock: Arc::new(clock.clone()),
             ids: Box::new(UuidSource::seeded(starts)),
             arrange: how.seed.map_or(Arrange::AsTaken, |seed| Arrange::shuffled(seed + starts)),
             limits: how.limits,
         })
         .unwrap();
-        Self { store, faults, clock, how, registry, committer, inbox, engine, starts }
+        Self { store, faults, snapshots, clock, how, registry, committer, inbox, engine, starts }
     }
 
     /// The program ends, whatever it was doing, and starts again.
     pub fn restart(self, services: Vec<Service>) -> Self {
-        let Self { store, faults, clock, how, starts, .. } = self;
-        Self::start(services, how, store, faults, clock, starts + 1)
+        let snapshots = Arc::new(self.snapshots.clone());
+        self.restart_with(services, snapshots)
+    }
+
+    /// The same, with other snapshots.
+    pub fn restart_with(self, services: Vec<Service>, keeper: Arc<dyn Snapshots>) -> Self {
+        let Self { store, faults, snapshots, clock, how, starts, .. } = self;
+        Self::start(services, how, (store, faults, snapshots), keeper, clock, starts + 1)
     }
 
     /// Puts commands into the inbox that are carried out together.

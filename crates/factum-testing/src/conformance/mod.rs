@@ -8,6 +8,7 @@ mod drive;
 pub mod participant;
 pub mod random;
 pub mod rows;
+pub mod snapshots;
 pub mod store;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

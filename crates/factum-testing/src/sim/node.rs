@@ -34,6 +34,7 @@ pub(super) struct How {
     pub limits: Limits,
     pub ring_bytes: usize,
     pub segment_bytes: u64,
+    pub checkpoint_bytes: u64,
     pub shuffled: Option<u64>,
     pub ids: u64,
 }
@@ -48,11 +49,14 @@ impl How {
             staged_bytes: random.choice([1_500, 20_000, standard.staged_bytes]).unwrap_or(20_000),
             backlog: random.choice([4, 64, standard.backlog]).unwrap_or(64),
             state_bytes: random.choice([1, 4_000, standard.state_bytes]).unwrap_or(4_000),
+            snapshot_messages: random.choice([1, 4, standard.snapshot_messages]).unwrap_or(4),
+            snapshot_positions: random.choice([1, 30, standard.snapshot_positions]).unwrap_or(30),
         };
         Self {
             limits,
             ring_bytes: random.choice([1, 4 << 10, 64 << 20]).unwrap_or(1),
             segment_bytes: random.choice([4 << 10, 16 << 10, 256 << 10]).unwrap_or(4 << 10),
+            checkpoint_bytes: random.choice([2 << 10, 20 << 10, 256 << 20]).unwrap_or(2 << 10),
             shuffled: random.bool().then(|| random.u64(..)),
             ids: random.u64(..),
         }
@@ -92,7 +96,8 @@ impl Node {
     ) -> Result<Self, Trouble> {
         let registry = Registry::new(services).map_err(|error| Trouble::Refused(error.to_string()))?;
         let registry = Arc::new(registry);
-        let options = Options { segment_bytes: how.segment_bytes, disk: Arc::new(disk.clone()), ..Options::default() };
+        let How { segment_bytes, checkpoint_bytes, .. } = *how;
+        let options = Options { segment_bytes, checkpoint_bytes, disk: Arc::new(disk.clone()), ..Options::default() };
         let (backend, _) = embedded::open_with(Path::new(LOG), options)?;
         let committer = Committer::new(Box::new(backend), registry.owners.clone());
         let committer = Arc::new(committer.upcasting(registry.upcasters.clone()).ring(how.ring_bytes));
@@ -108,6 +113,7 @@ impl Node {
             ids: Box::new(UuidSource::seeded(how.ids)),
             arrange: how.shuffled.map_or(Arrange::AsTaken, Arrange::shuffled),
             limits: how.limits,
+            snapshots: Arc::new(rows.snapshots.clone()),
         })?;
         let (stop_outward, stopped) = watch::channel(false);
         let outward = runtime.spawn(outward.run(stopped));

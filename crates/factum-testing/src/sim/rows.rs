@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use factum_core::{
     error::RowError,
     memory_rows::MemoryRows,
+    memory_snapshots::MemorySnapshots,
     ports::{RowReader, RowStore, TableBatch, TableSpec},
     stream::Cursor,
 };
@@ -17,6 +18,8 @@ use fastrand::Rng;
 #[derive(Clone)]
 pub struct SimRows {
     inner: Arc<Mutex<Inner>>,
+    /// Snapshots beside them, which a crash may take away.
+    pub(super) snapshots: MemorySnapshots,
 }
 
 struct Inner {
@@ -41,10 +44,10 @@ enum Transaction {
 impl SimRows {
     /// No rows. What a crash loses, and which calls fail, is drawn by the seed.
     pub fn new(seed: u64) -> Self {
-        Self::of(Vec::new(), Rng::with_seed(seed))
+        Self::of(Vec::new(), Rng::with_seed(seed), MemorySnapshots::new())
     }
 
-    fn of(journal: Vec<Transaction>, random: Rng) -> Self {
+    fn of(journal: Vec<Transaction>, random: Rng, snapshots: MemorySnapshots) -> Self {
         let mut rows = MemoryRows::new();
         for transaction in &journal {
             // Each succeeded before, on the same rows.
@@ -52,7 +55,7 @@ impl SimRows {
         }
         let synced = journal.len();
         let inner = Inner { rows, journal, synced, random, failing: 0.0, failures: 0 };
-        Self { inner: Arc::new(Mutex::new(inner)) }
+        Self { inner: Arc::new(Mutex::new(inner)), snapshots }
     }
 
     /// The rows as they are found after a loss of power, and how many transactions are gone.
@@ -60,14 +63,18 @@ impl SimRows {
         let mut inner = self.lock();
         let (synced, all) = (inner.synced, inner.journal.len());
         let kept = inner.random.usize(synced..=all);
-        (Self::of(inner.journal[..kept].to_vec(), inner.random.fork()), all - kept)
+        let snapshots = match inner.random.u8(..3) {
+            0 => MemorySnapshots::new(),
+            _ => self.snapshots.clone(),
+        };
+        (Self::of(inner.journal[..kept].to_vec(), inner.random.fork(), snapshots), all - kept)
     }
 
     /// The rows as the next process finds them.
     pub fn restart(&self) -> Self {
         let mut inner = self.lock();
         let (journal, random) = (inner.journal.clone(), inner.random.fork());
-        let next = Self::of(journal, random);
+        let next = Self::of(journal, random, self.snapshots.clone());
         next.lock().synced = inner.synced;
         next
     }

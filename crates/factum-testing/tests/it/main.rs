@@ -3,10 +3,13 @@
 
 mod scenarios;
 
+use std::sync::Arc;
+
 use factum_core::{
     memory::Memory,
     memory_rows::MemoryRows,
-    ports::{Backend, RowStore},
+    memory_snapshots::MemorySnapshots,
+    ports::{Backend, RowStore, Snapshots},
 };
 use factum_testing::conformance::{self, Cannot};
 
@@ -42,6 +45,16 @@ impl conformance::rows::Subject for InMemory<MemoryRows> {
     }
 }
 
+impl conformance::snapshots::Subject for InMemory<MemorySnapshots> {
+    fn fresh(&mut self) -> Arc<dyn Snapshots> {
+        self.last = MemorySnapshots::new();
+        Arc::new(self.last.clone())
+    }
+    fn reopen(&mut self) -> Result<Arc<dyn Snapshots>, Cannot> {
+        Ok(Arc::new(self.again()?))
+    }
+}
+
 #[test]
 fn the_store_in_memory_keeps_every_promise() {
     for reopens in [true, false] {
@@ -60,5 +73,12 @@ fn the_store_in_memory_runs_random_programs_as_itself() {
 fn rows_in_memory_keep_every_promise() {
     for reopens in [true, false] {
         conformance::rows::run(&mut InMemory { last: MemoryRows::new(), reopens });
+    }
+}
+
+#[test]
+fn snapshots_in_memory_keep_every_promise() {
+    for reopens in [true, false] {
+        conformance::snapshots::run(&mut InMemory { last: MemorySnapshots::new(), reopens });
     }
 }

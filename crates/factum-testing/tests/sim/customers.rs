@@ -68,6 +68,7 @@ fn loyalty() -> Folding<BTreeMap<String, i64>> {
                 fx.send(RewardCustomer { customer: closed.customer.clone(), number: count / 2 });
             }
         })
+        .snapshots()
 }
 
 #[derive(Clone, Debug, Row)]

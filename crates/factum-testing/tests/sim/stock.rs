@@ -8,13 +8,14 @@ use factum_core::{
     service::Service,
 };
 use factum_macros::{Command, Event, Rejection};
+use serde::{Deserialize, Serialize};
 
 use super::contracts::*;
 
 /// Of each article.
 pub const ON_HAND: i64 = 12;
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Stock {
     reserved: BTreeMap<String, i64>,
     released: BTreeSet<String>,
@@ -86,5 +87,5 @@ impl Decider for Stock {
 }
 
 pub fn service() -> Service {
-    Service::new("stock").decider::<Stock>()
+    Service::new("stock").decider_with_snapshots::<Stock>(1)
 }

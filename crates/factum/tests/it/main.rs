@@ -1,6 +1,8 @@
 //! An app from outside: one directory, stopped and started again.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
+mod snapshots;
+
 use factum::{Archive, ExecuteError, memory::Memory, prelude::*};
 use serde_json::{Value, json};
 

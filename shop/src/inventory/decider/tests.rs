@@ -83,7 +83,7 @@ fn low(name: &str, left: i64) -> InventoryEvent {
 }
 
 fn warehouse(events: Vec<InventoryEvent>) -> Given<Warehouse> {
-    given(events)
+    given(events).through_a_snapshot()
 }
 
 struct Reserving;

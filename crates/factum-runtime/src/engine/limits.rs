@@ -1,0 +1,46 @@
+//! Bounds of the engine: what a step may take, stage and keep.
+
+use factum_core::commit::MAX_COMMIT_BYTES;
+
+/// Room in a commit for the cells of cursors.
+const CURSOR_BYTES: usize = 256 << 10;
+
+/// Bounds of one step, and of what is kept between steps.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Messages of the log in a batch.
+    pub messages: usize,
+    /// Timers, and inputs from outside, in a batch.
+    pub inputs: usize,
+    /// Bytes that a batch may stage before it is cut; below the commit's limit by the largest delivery.
+    pub staged_bytes: usize,
+    /// Unread messages above which nothing is taken from outside.
+    pub backlog: u64,
+    /// Bytes of cached states.
+    pub state_bytes: usize,
+    /// Messages of a stream after which its state is worth a snapshot, and another one.
+    pub snapshot_messages: u64,
+    /// Positions of the log after which a folding's state is.
+    pub snapshot_positions: u64,
+}
+
+impl Limits {
+    /// Bytes that one delivery may add to a batch that is almost full, so that its commit is still allowed.
+    pub(super) fn delivery_bytes(&self) -> usize {
+        (MAX_COMMIT_BYTES - CURSOR_BYTES).saturating_sub(self.staged_bytes)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            messages: 1024,
+            inputs: 256,
+            staged_bytes: 4 << 20,
+            backlog: 16_384,
+            state_bytes: 256 << 20,
+            snapshot_messages: 1_000,
+            snapshot_positions: 16_384,
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Snapshots of the engine's states: when one is taken, and when one is used instead of the log.
+//!
+//! One is taken only between batches, when every event in the states is durable; a folding's only when the stored cursor
+//! has come as far as the state, because what lies between them would be folded twice after a kill. They are taken
+//! one at a time at rest, and behind so many commits.
+
+use std::sync::Arc;
+
+use factum_core::{
+    envelope::Stored,
+    error::HandlerError,
+    ports::{Reader, SnapshotError, Snapshots},
+    snapshot::{Codec, Snapshot},
+    stream::{Cursor, Position, StreamId, StreamVersion},
+};
+
+use super::{
+    Engine,
+    folds::Folds,
+    guard,
+    states::{Entry, Model},
+};
+use crate::registry::ConsumerId;
+
+/// Commits without a rest after which a snapshot may be taken.
+const COMMITS: u32 = 64;
+/// So many bytes of the last snapshot count as one message more to wait for: reading a message from the log takes about
+/// as long as writing so many bytes, so that large states are not written all the time.
+const BYTES_A_MESSAGE: u64 = 256;
+
+/// How old a state's last snapshot is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Kept {
+    /// The stream's version, or the log's position, that it stands for; 0 if there is none.
+    pub(super) at: u64,
+    /// Its size.
+    pub(super) bytes: usize,
+}
+
+impl Kept {
+    /// Whether a state that has come as far as `now` is worth another one.
+    pub(super) fn due(self, now: u64, after: u64) -> bool {
+        now.saturating_sub(self.at) >= after.saturating_add(self.bytes as u64 / BYTES_A_MESSAGE)
+    }
+}
+
+/// The engine's way to its snapshots. Nothing that goes wrong with them is more than a warning.
+pub(super) struct Shelf {
+    store: Arc<dyn Snapshots>,
+    reader: Arc<dyn Reader>,
+    commits: u32,
+}
+
+impl Shelf {
+    /// Whatever is not of this log is removed.
+    pub(super) fn open(store: Arc<dyn Snapshots>, reader: Arc<dyn Reader>) -> Self {
+        if let Err(error) = store.retain(reader.lineage(), reader.head()) {
+            tracing::warn!(%error, "snapshots could not be sifted");
+        }
+        Self { store, reader, commits: 0 }
+    }
+
+    /// A snapshot of these folds, of a place up to `until`, and what `restore` makes of it. One that cannot be used is
+    /// removed.
+    pub(super) fn find<T>(
+        &self,
+        name: &str,
+        codec: Codec,
+        until: Position,
+        restore: impl FnOnce(&Snapshot) -> Result<T, HandlerError>,
+    ) -> Option<T> {
+        let snapshot = match self.store.get(name) {
+            Ok(snapshot) => snapshot?,
+            Err(error) => {
+                tracing::warn!(name, %error, "a snapshot could not be read");
+                return None;
+            }
+        };
+        let Cursor { lineage, position } = snapshot.at;
+        let used = if snapshot.model != codec.model {
+            tracing::info!(name, "a snapshot is of another version: folding from the log");
+            None
+        } else if lineage != self.reader.lineage() || position > until {
+            tracing::warn!(name, "a snapshot is of another log, or ahead of this one: folding from the log");
+            None
+        } else {
+            let restored = guard(|| restore(&snapshot));
+            restored
+                .inspect_err(|error| tracing::warn!(name, %error, "a snapshot cannot be used: folding from the log"))
+                .ok()
+        };
+        if used.is_none()
+            && let Err(error) = self.store.remove(name)
+        {
+            tracing::warn!(name, %error, "a snapshot could not be removed");
+        }
+        used
+    }
+
+    /// Puts a state on the shelf; answers how large it is, or nothing if it has no form that can be kept.
+    fn put(
+        &self,
+        name: &str,
+        codec: Codec,
+        position: Position,
+        state: impl FnOnce() -> Result<Vec<u8>, HandlerError>,
+    ) -> Result<Option<usize>, Busy> {
+        let state = match guard(state) {
+            Ok(state) => state,
+            Err(error) => {
+                tracing::warn!(name, %error, "a state cannot be written into a snapshot: no other try before the next start");
+                return Ok(None);
+            }
+        };
+        let (bytes, at) = (state.len(), Cursor { lineage: self.reader.lineage(), position });
+        match self.store.put(name, Snapshot { model: codec.model, at, state }) {
+            Ok(()) => {}
+            Err(SnapshotError::Busy) => return Err(Busy),
+            Err(error) => tracing::warn!(name, %error, "no snapshot could be taken"),
+        }
+        Ok(Some(bytes))
+    }
+}
+
+/// Too much waits to be written.
+struct Busy;
+
+impl Engine {
+    /// Counts a commit; behind so many, snapshots may be taken without waiting for a rest: one of a stream, and one of a
+    /// folding, whose stored cursor is where the state is right behind a commit and seldom at rest.
+    pub(super) fn committed(&mut self) {
+        self.shelf.commits += 1;
+        if self.shelf.commits >= COMMITS && self.saved == self.consumers.cursor {
+            self.shelf.commits = 0;
+            self.take_due_stream();
+            self.take_due_fold();
+        }
+    }
+
+    /// At rest: takes the snapshot of one state that is worth it; says whether there was one.
+    pub(super) fn take_snapshot(&mut self) -> bool {
+        self.take_due_stream() || self.take_due_fold()
+    }
+
+    fn take_due_stream(&mut self) -> bool {
+        self.states.take_due().is_some_and(|stream| self.take_stream(&stream).is_ok())
+    }
+
+    fn take_due_fold(&mut self) -> bool {
+        let (cursor, after) = (self.consumers.cursor, self.limits.snapshot_positions);
+        let due =
+            |(id, kept): &(&ConsumerId, &Kept)| kept.due(cursor.0, after) && !self.consumers.apart.contains_key(id);
+        let next = self.folds.kept.iter().find(due).map(|(id, _)| *id);
+        next.filter(|_| self.saved == cursor).is_some_and(|id| self.take_fold(id).is_ok())
+    }
+
+    /// Takes snapshots of all foldings, and of all large aggregates in the cache that have changed since their last: for a
+    /// stop in order, after [`Engine::save_cursor`]. Ends where too much waits to be written.
+    pub fn take_snapshots(&mut self) {
+        let cursor = self.consumers.cursor;
+        if self.saved == cursor {
+            let behind = |(id, kept): (&_, &Kept)| (kept.at < cursor.0).then_some(*id);
+            let folds: Vec<_> = self.folds.kept.iter().filter_map(behind).collect();
+            let joined = folds.into_iter().filter(|id| !self.consumers.apart.contains_key(id)).collect::<Vec<_>>();
+            if joined.into_iter().try_for_each(|id| self.take_fold(id)).is_err() {
+                return;
+            }
+        }
+        let streams = self.states.changed();
+        let _ = streams.iter().try_for_each(|stream| self.take_stream(stream));
+    }
+
+    fn take_fold(&mut self, id: ConsumerId) -> Result<(), Busy> {
+        let registry = self.registry.clone();
+        let Some((codec, state)) = Folds::codec(&registry, id).zip(self.folds.states.get(&id)) else {
+            return Ok(());
+        };
+        let position = self.consumers.cursor;
+        let name = fold_name(&registry.consumer(id).name);
+        match self.shelf.put(&name, codec, position, || codec.encode(&**state))? {
+            Some(bytes) => _ = self.folds.kept.insert(id, Kept { at: position.0, bytes }),
+            None => _ = self.folds.kept.remove(&id),
+        }
+        Ok(())
+    }
+
+    fn take_stream(&mut self, stream: &StreamId) -> Result<(), Busy> {
+        let Some(entry) = self.states.get_mut(stream) else { return Ok(()) };
+        let Some(codec) = entry.codec else { return Ok(()) };
+        // Everything in the entry is durable, so that it stands at or before the head.
+        match self.shelf.put(&stream_name(stream), codec, self.reader.head(), || entry.encode(codec))? {
+            Some(bytes) => entry.kept = Kept { at: entry.version.0, bytes },
+            None => entry.codec = None,
+        }
+        Ok(())
+    }
+
+    /// A stream's state as its last snapshot has it, if that is of this very stream, and the messages that came after it.
+    pub(super) fn snapshot_of(&self, stream: &StreamId, model: &Model<'_>) -> Option<(Entry, Vec<Stored>)> {
+        let codec = model.codec()?;
+        self.shelf.find(&stream_name(stream), codec, self.reader.head(), |snapshot| {
+            let entry = Entry::decode(codec, &snapshot.state)?;
+            // The last message that is in it is read again: it tells this stream from one that went another way.
+            let before = StreamVersion(entry.version.0.saturating_sub(1));
+            let mut rest = self.reader.stream(stream, before).map_err(HandlerError::failed)?;
+            let same =
+                |last: &Stored| last.version == entry.version && Some(&last.envelope().id) == entry.last.as_ref();
+            if !rest.first().is_some_and(same) {
+                return Err(HandlerError::failed("its last message is another one than the stream's"));
+            }
+            rest.remove(0);
+            Ok((entry, rest))
+        })
+    }
+}
+
+/// The name of a folding's snapshot.
+pub(super) fn fold_name(consumer: &str) -> String {
+    format!("fold/{consumer}")
+}
+
+fn stream_name(stream: &StreamId) -> String {
+    format!("stream/{stream}")
+}
