@@ -14,6 +14,8 @@ use factum::{
 };
 use tokio::runtime::Runtime;
 
+#[cfg(feature = "rivals")]
+use crate::rivals::singly;
 use crate::{
     figure::Figure,
     machine::{Bare, Flushes, Times, bare_disk},
@@ -97,6 +99,11 @@ pub fn run(dir: &Path, runtime: &Runtime, each: Duration, choice: &Choice) -> an
         for rival in choice.rivals() {
             rival.run(dir, &[&name], |store, place| {
                 crate::folded::run(&name, &rival, &mut **store, place, callers, NOTE, each)
+            })?;
+        }
+        if choice.has("PostgreSQL") {
+            crate::subject::in_a_place(dir, singly::NAME, &[&name], |place| {
+                singly::run(&name, place, callers, NOTE, each)
             })?;
         }
     }

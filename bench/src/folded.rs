@@ -31,32 +31,37 @@ const STREAM: usize = 10;
 /// Threads that load and decide.
 const LOADERS: usize = 4;
 /// Not measured at the beginning.
-const WARM: Duration = Duration::from_secs(1);
+pub const WARM: Duration = Duration::from_secs(1);
 
 /// One command under way.
 #[derive(Clone, Copy)]
-struct Call {
-    caller: usize,
-    number: usize,
-    sent: Instant,
+pub struct Call {
+    /// Whose.
+    pub caller: usize,
+    /// Which of its commands.
+    pub number: usize,
+    /// When it was sent.
+    pub sent: Instant,
 }
 
 /// What the event says; the same as that of our own commands.
 #[derive(Serialize, Deserialize)]
-struct Added {
+pub struct Added {
     counter_id: String,
-    by: u64,
+    /// How much.
+    pub by: u64,
     note: String,
 }
 
 /// A queue that threads wait at; it ends when it is closed.
-struct Queue<T> {
+pub struct Queue<T> {
     state: Mutex<(VecDeque<T>, bool)>,
     changed: Condvar,
 }
 
 impl<T> Queue<T> {
-    fn new() -> Self {
+    /// An empty one.
+    pub fn new() -> Self {
         Self { state: Mutex::new((VecDeque::new(), false)), changed: Condvar::new() }
     }
 
@@ -64,18 +69,29 @@ impl<T> Queue<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, all: impl IntoIterator<Item = T>) {
+    /// Adds something.
+    pub fn push(&self, all: impl IntoIterator<Item = T>) {
         self.lock().0.extend(all);
         self.changed.notify_all();
     }
 
-    fn close(&self) {
+    /// Ends it for all who wait.
+    pub fn close(&self) {
         self.lock().1 = true;
         self.changed.notify_all();
     }
 
+    /// Waits for something, and takes the first; nothing if the queue is closed.
+    pub fn one(&self) -> Option<T> {
+        self.wait(|_| 1).pop_front()
+    }
+
     /// Waits for something, and takes one of so many shares of it; nothing if the queue is closed.
     fn take(&self, shares: usize) -> VecDeque<T> {
+        self.wait(|all| all.div_ceil(shares))
+    }
+
+    fn wait(&self, share: impl Fn(usize) -> usize) -> VecDeque<T> {
         let mut state = self.lock();
         while state.0.is_empty() && !state.1 {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -83,7 +99,7 @@ impl<T> Queue<T> {
         if state.1 {
             return VecDeque::new();
         }
-        let share = state.0.len().div_ceil(shares);
+        let share = share(state.0.len());
         let rest = state.0.split_off(share);
         mem::replace(&mut state.0, rest)
     }
@@ -142,7 +158,7 @@ pub fn run(
 }
 
 /// The stream and the message of a caller's command of this number; ten go to one stream.
-fn added(caller: usize, number: usize, note: &str) -> anyhow::Result<(StreamId, Message)> {
+pub fn added(caller: usize, number: usize, note: &str) -> anyhow::Result<(StreamId, Message)> {
     let counter_id = format!("counter-{caller}-{}", number / STREAM);
     let stream = StreamId::new("counter", &counter_id)?;
     let mut message = message(number, "");
@@ -229,7 +245,8 @@ mod tests {
         let queue = Queue::new();
         queue.push(0..10);
         assert_eq!(queue.take(4), [0, 1, 2]);
-        assert_eq!(queue.take(1), (3..10).collect::<VecDeque<_>>());
+        assert_eq!(queue.one(), Some(3));
+        assert_eq!(queue.take(1), (4..10).collect::<VecDeque<_>>());
         queue.push([1]);
         queue.close();
         assert!(queue.take(1).is_empty());

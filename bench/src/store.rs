@@ -98,12 +98,15 @@ fn write(
 fn scan(name: &str, subject: &Subject, reader: &mut dyn Reads, work: &Work) -> anyhow::Result<()> {
     let (mut seconds, mut bytes) = (f64::MAX, 0);
     for _ in 0..SCANS {
-        let (mut events, mut sum) = (0, 0);
+        let (mut events, mut sum, mut last, mut ordered) = (0, 0, 0, true);
         let start = Instant::now();
         reader.scan(&mut |entry| {
             (events, sum) = (events + 1, sum + black_box(entry.body).len());
+            ordered &= entry.position > last || entry.position == 0;
+            last = entry.position;
         })?;
         seconds = seconds.min(start.elapsed().as_secs_f64());
+        ensure!(ordered, "a scan showed events out of order");
         ensure!(events == work.made(), "a scan showed {events} events of {}", work.made());
         bytes = sum;
     }

@@ -71,15 +71,28 @@ impl Subject {
         names: &[&str],
         run: impl FnOnce(&mut Box<dyn Store>, &Path) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let place = dir.join(format!("store-{}", self.name.to_lowercase()));
-        fs::create_dir_all(&place)?;
-        let outcome = (self.open)(&place).and_then(|mut store| run(&mut store, &place));
-        fs::remove_dir_all(&place)?;
-        match outcome {
-            Err(error) if self.name != ours::NAME => {
-                names.iter().try_for_each(|name| Figure::missing(*name, self.name, format!("{error:#}")).print())
-            }
-            outcome => outcome,
+        in_a_place(dir, self.name, names, |place| run(&mut (self.open)(place)?, place))
+    }
+}
+
+/// Runs something in a directory of its own, as [`Subject::run`] does.
+///
+/// # Errors
+/// As there.
+pub fn in_a_place(
+    dir: &Path,
+    subject: &'static str,
+    names: &[&str],
+    run: impl FnOnce(&Path) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let place = dir.join("store");
+    fs::create_dir(&place)?;
+    let outcome = run(&place);
+    fs::remove_dir_all(&place)?;
+    match outcome {
+        Err(error) if subject != ours::NAME => {
+            names.iter().try_for_each(|name| Figure::missing(*name, subject, format!("{error:#}")).print())
         }
+        outcome => outcome,
     }
 }

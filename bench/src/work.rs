@@ -35,7 +35,7 @@ pub struct Append {
 /// An event as it is read.
 #[derive(Clone, Copy)]
 pub struct Entry<'a> {
-    /// In the order of all events, if the store knows one.
+    /// In the order of all events; 0 if the store knows none.
     pub position: u64,
     /// As [`Append::body`].
     pub body: &'a [u8],

@@ -7,6 +7,7 @@ mod evento;
 mod fjall;
 mod postgres;
 mod redb;
+pub mod singly;
 mod sqlite;
 #[cfg(test)]
 mod tests;

@@ -87,7 +87,7 @@ fn programs() -> Option<PathBuf> {
 }
 
 /// A server of our own; it ends, and its files go, when this goes.
-struct Cluster {
+pub struct Cluster {
     server: Child,
     socket: TempDir,
 }
@@ -118,7 +118,7 @@ fn user(dir: &Path) -> anyhow::Result<Option<(u32, u32)>> {
 }
 
 impl Cluster {
-    fn start(dir: &Path) -> anyhow::Result<Self> {
+    pub fn start(dir: &Path) -> anyhow::Result<Self> {
         let programs = programs().context("PostgreSQL is not installed: no initdb in PATH or /usr/lib/postgresql")?;
         let (data, user, socket) = (dir.join("cluster"), user(dir)?, tempfile::tempdir()?);
         fs::create_dir(&data)?;
@@ -150,11 +150,11 @@ impl Cluster {
         Ok(Self { server, socket })
     }
 
-    fn connect(&self) -> Result<Client, postgres::Error> {
+    pub fn connect(&self) -> Result<Client, postgres::Error> {
         Config::new().host_path(self.socket.path()).user("bench").dbname("postgres").connect(NoTls)
     }
 
-    fn wait(&mut self, dir: &Path) -> anyhow::Result<Client> {
+    pub fn wait(&mut self, dir: &Path) -> anyhow::Result<Client> {
         let start = Instant::now();
         loop {
             match self.connect() {
