@@ -19,6 +19,7 @@ pub const COHORT: usize = 4_096;
 const TYPES: [&str; 4] = ["order.created", "order.paid", "order.sent", "order.closed"];
 
 /// One event for a stream.
+#[cfg_attr(not(feature = "rivals"), allow(dead_code, reason = "only rivals read all of it"))]
 pub struct Append {
     /// Its stream.
     pub stream: StreamId,
