@@ -23,8 +23,8 @@ use crate::{
     subject::Choice,
 };
 
-/// How many callers there are.
-const CALLERS: [usize; 3] = [1, 64, 1_024];
+/// How many callers there are, unless it is said.
+pub const CALLERS: [usize; 3] = [1, 64, 1_024];
 /// Commands to one stream.
 const STREAM: usize = 10;
 /// Bytes that the log writes for one event of this size: its data and 256 bytes of header, texts, frame and cursor.
@@ -89,12 +89,12 @@ impl Decider for Counter {
 ///
 /// # Errors
 /// If the engine fails.
-pub fn run(dir: &Path, runtime: &Runtime, each: Duration, choice: &Choice) -> anyhow::Result<()> {
+pub fn run(dir: &Path, runtime: &Runtime, callers: &[usize], each: Duration, choice: &Choice) -> anyhow::Result<()> {
     if choice.has(ours::NAME) {
-        runtime.block_on(engine(dir, each))?;
+        runtime.block_on(engine(dir, callers, each))?;
     }
     #[cfg(feature = "rivals")]
-    for callers in CALLERS.into_iter().filter(|callers| *callers > 1) {
+    for callers in callers.iter().copied().filter(|callers| *callers > 1) {
         let name = format!("commands, {callers} callers");
         for rival in choice.rivals() {
             rival.run(dir, &[&name], |store, place| {
@@ -110,8 +110,8 @@ pub fn run(dir: &Path, runtime: &Runtime, each: Duration, choice: &Choice) -> an
     Ok(())
 }
 
-async fn engine(dir: &Path, each: Duration) -> anyhow::Result<()> {
-    for callers in CALLERS {
+async fn engine(dir: &Path, callers: &[usize], each: Duration) -> anyhow::Result<()> {
+    for &callers in callers {
         let below = dir.join(format!("commands-{callers}"));
         let app = App::open(&below)?.with(Service::new("counting").decider::<Counter>()).start().await?;
         // A second of warming up: files, caches, the processor's clock.

@@ -82,6 +82,9 @@ enum What {
         /// For how long each.
         #[arg(long, default_value_t = 5)]
         seconds: u64,
+        /// How many callers, one number after the other.
+        #[arg(long, value_delimiter = ',', default_values_t = commands::CALLERS)]
+        callers: Vec<usize>,
     },
     /// Orders, then their log read again.
     Replay(Orders),
@@ -182,7 +185,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         What::Latency { rate, seconds } => {
             runtime.block_on(latency::run(&dir.join("latency"), latency::Settings { rate, seconds }))
         }
-        What::Commands { seconds } => commands::run(dir, &runtime, Duration::from_secs(seconds), &choice),
+        What::Commands { seconds, callers } => {
+            commands::run(dir, &runtime, &callers, Duration::from_secs(seconds), &choice)
+        }
         What::Rolls { rate, rolls, segment_mib } => rolls::run(dir, rolls::Settings { rate, rolls, segment_mib }),
         What::Open(size) => opened(dir, "open", size, 10_000_000),
         What::Scale(size) => opened(dir, "scale", size, 100_000_000),
@@ -193,7 +198,7 @@ fn all(dir: &Path, runtime: &Runtime, choice: &Choice) -> anyhow::Result<()> {
     let (events, longest, reading) = (819_200, Duration::from_secs(10), Duration::from_secs(2));
     log::run(dir, Duration::from_secs(1))?;
     store::run(dir, store::Settings { events, longest, reading }, choice)?;
-    commands::run(dir, runtime, Duration::from_secs(3), choice)?;
+    commands::run(dir, runtime, &commands::CALLERS, Duration::from_secs(3), choice)?;
     runtime.block_on(replay(dir, orders::Settings { orders: 10_000, in_flight: 512 }))?;
     runtime.block_on(latency::run(&dir.join("latency"), latency::Settings { rate: 100, seconds: 20 }))?;
     rolls::run(dir, rolls::Settings { rate: 50_000, rolls: 10, segment_mib: 64 })?;
