@@ -1,6 +1,6 @@
 //! How long an acknowledgement takes from the moment that its event was due, at a steady rate, across the rolls of
-//! segments; between two halves of the same on the bare disk: the same bytes at the same rate. Not in turns with it: the
-//! log would fill its next segment while it is the disk's turn.
+//! segments; between two halves of the same on the bare disk: the same bytes at the same rate. Not in turns with it:
+//! the log would fill its next segment while it is the disk's turn.
 
 use std::{
     fs,

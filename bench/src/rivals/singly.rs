@@ -1,6 +1,6 @@
 //! PostgreSQL as most write it by hand: each command selects its stream and inserts its event by itself, on one of a
-//! pool of connections. The unique index is the version check, concurrent commits share syncs, and positions come from an
-//! identity column, so that a reader that polls by position misses events; who wants none missed needs the folded writer.
+//! pool of connections. The unique index is the version check, concurrent commits share syncs, and positions come from
+//! an identity column, so that a reader that polls by position can miss events; who wants none missed folds the writes.
 
 use std::{
     path::Path,
