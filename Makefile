@@ -39,8 +39,8 @@ lint: tools ## clippy on everything, a warning is an error
 docs: tools ## build the documentation, a broken link is an error
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 
-bench: tools ## measure: one JSON line a figure
-	@$(CARGO) run --release --locked -p bench
+bench: tools ## measure, with rivals: a table, and one JSON line a figure below bench/results
+	@$(CARGO) run --release --locked -p bench --features rivals -- --json "bench/results/$$(date +%Y%m%d-%H%M%S).jsonl"
 
 torture: tools ## the log under 100,000 crashes and 20,000 errors, every flipped bit and every cut
 	@FACTUM_SCALE=full $(CARGO) test --release --locked -p factum-log --test torture -- --nocapture

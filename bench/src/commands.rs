@@ -1,4 +1,5 @@
-//! Commands on small aggregates: load, decide, append, sync, answer; by one caller, by 64 and by 1,024.
+//! Commands on small aggregates: load, decide, append, sync, answer; by one caller, by 64 and by 1,024, and the same
+//! through the rivals.
 
 use std::{
     path::Path,
@@ -11,14 +12,19 @@ use factum::{
     error::StoreError,
     prelude::*,
 };
+use tokio::runtime::Runtime;
 
+#[cfg(feature = "rivals")]
+use crate::rivals::singly;
 use crate::{
     figure::Figure,
     machine::{Bare, Flushes, Times, bare_disk},
+    ours,
+    subject::Choice,
 };
 
-/// How many callers there are.
-const CALLERS: [usize; 3] = [1, 64, 1_024];
+/// How many callers there are, unless it is said.
+pub const CALLERS: [usize; 3] = [1, 64, 1_024];
 /// Commands to one stream.
 const STREAM: usize = 10;
 /// Bytes that the log writes for one event of this size: its data and 256 bytes of header, texts, frame and cursor.
@@ -78,12 +84,34 @@ impl Decider for Counter {
     }
 }
 
-/// Runs each number of callers for this long, in fresh directories below `dir`.
+/// Runs each number of callers for this long, in fresh directories below `dir`; then rivals, where there are many
+/// callers.
 ///
 /// # Errors
 /// If the engine fails.
-pub async fn run(dir: &Path, each: Duration) -> anyhow::Result<()> {
-    for callers in CALLERS {
+pub fn run(dir: &Path, runtime: &Runtime, callers: &[usize], each: Duration, choice: &Choice) -> anyhow::Result<()> {
+    if choice.has(ours::NAME) {
+        runtime.block_on(engine(dir, callers, each))?;
+    }
+    #[cfg(feature = "rivals")]
+    for callers in callers.iter().copied().filter(|callers| *callers > 1) {
+        let name = format!("commands, {callers} callers");
+        for rival in choice.rivals() {
+            rival.run(dir, &[&name], |store, place| {
+                crate::folded::run(&name, &rival, &mut **store, place, callers, NOTE, each)
+            })?;
+        }
+        if choice.has("PostgreSQL") {
+            crate::subject::in_a_place(dir, singly::NAME, &[&name], |place| {
+                singly::run(&name, place, callers, NOTE, each)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+async fn engine(dir: &Path, callers: &[usize], each: Duration) -> anyhow::Result<()> {
+    for &callers in callers {
         let below = dir.join(format!("commands-{callers}"));
         let app = App::open(&below)?.with(Service::new("counting").decider::<Counter>()).start().await?;
         // A second of warming up: files, caches, the processor's clock.
@@ -113,12 +141,12 @@ async fn alone(app: &App, dir: &Path, each: Duration) -> anyhow::Result<()> {
     let commands = times.len() as f64;
     let took: Duration = times.iter().sum();
     let (times, data, bare) = (Times::of(times), event_bytes(app, before)?, bare.figure());
-    Figure::new("commands, 1 caller", commands / took.as_secs_f64(), "commands/s")
+    let figure = Figure::new("commands, 1 caller", commands / took.as_secs_f64(), "commands/s")
         .synced(data, Some(1.0), bare, flushed.map(|flushed| flushed / commands))
         .with("p50_us", times.us(0.5))
         .with("p99_us", times.us(0.99))
-        .with("p50OfBareDisk", times.us(0.5) / bare.p50_us)
-        .print()
+        .with("p50OfBareDisk", times.us(0.5) / bare.p50_us);
+    Figure { callers: Some(1), ..figure }.print()
 }
 
 async fn together(app: &App, dir: &Path, callers: usize, each: Duration) -> anyhow::Result<()> {
@@ -129,11 +157,11 @@ async fn together(app: &App, dir: &Path, callers: usize, each: Duration) -> anyh
     let (times, data) = (Times::of(times), event_bytes(app, before)?);
     let batch = flushed.map(|flushed| commands / flushed.max(1) as f64);
     let bare = bare_disk(dir, (WRITTEN as f64 * batch.unwrap_or(1.0)) as usize)?;
-    Figure::new(format!("commands, {callers} callers"), commands / took, "commands/s")
+    let figure = Figure::new(format!("commands, {callers} callers"), commands / took, "commands/s")
         .synced(data, batch, bare, flushed.map(|flushed| flushed as f64 / commands))
         .with("p50_us", times.us(0.5))
-        .with("p99_us", times.us(0.99))
-        .print()
+        .with("p99_us", times.us(0.99));
+    Figure { callers: Some(callers), ..figure }.print()
 }
 
 /// Every caller sends one command after the other, each ten to a stream of its own.

@@ -1,9 +1,17 @@
 //! A figure: one measured value with the circumstances without which it says nothing, as a JSON line.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write as _,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
+use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+use crate::{machine, ours, table};
 
 /// What the disk does with the same bytes in the same run: one write and one `fdatasync`, over and over.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -22,18 +30,30 @@ pub struct BareDisk {
 pub struct Figure {
     /// What was measured.
     pub name: String,
-    /// How much of it.
+    /// Of whom: Factum, or a rival on the same work.
+    pub subject: &'static str,
+    /// Which one exactly, if a rival.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// How much of it; `null` if nothing was measured.
     pub value: f64,
     /// Of what.
     pub unit: &'static str,
+    /// Why nothing was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
     /// What an acknowledged event survives: `sync` or nothing to do with writing.
     pub durability: Option<&'static str>,
     /// Bytes of one event's data, on average.
     pub event_bytes: Option<f64>,
     /// Events in one synced write, on average.
     pub batch: Option<f64>,
+    /// How many wait for an answer before they ask again.
+    pub callers: Option<usize>,
     /// The disk alone.
     pub bare_disk: Option<BareDisk>,
+    /// What one core copies in memory.
+    pub memcpy_gb_per_second: Option<f64>,
     /// Flush requests of the whole device in the time of the measurement, for each event.
     pub flushes_per_event: Option<f64>,
     /// Everything else worth knowing.
@@ -42,22 +62,46 @@ pub struct Figure {
 }
 
 static PRINTED: Mutex<Vec<Figure>> = Mutex::new(Vec::new());
+static FILE: Mutex<Option<File>> = Mutex::new(None);
+
+/// Adds the lines to this file from now on, and no longer prints them.
+///
+/// # Errors
+/// If it cannot be opened.
+pub fn write_to(path: &Path) -> anyhow::Result<()> {
+    let open = || {
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        OpenOptions::new().create(true).append(true).open(path)
+    };
+    let file = open().with_context(|| format!("{} cannot be written", path.display()))?;
+    *FILE.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+    Ok(())
+}
 
 impl Figure {
     /// A figure without circumstances.
     pub fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        let name = name.into();
         Self {
-            name,
+            name: name.into(),
+            subject: ours::NAME,
+            version: None,
             value: rounded(value),
             unit,
+            missing: None,
             durability: None,
             event_bytes: None,
             batch: None,
+            callers: None,
             bare_disk: None,
+            memcpy_gb_per_second: None,
             flushes_per_event: None,
             more: Map::new(),
         }
+    }
+
+    /// None, and why.
+    pub fn missing(name: impl Into<String>, subject: &'static str, why: String) -> Self {
+        Self { subject, missing: Some(why), ..Self::new(name, f64::NAN, "") }
     }
 
     /// Of events that were written, each commit synced.
@@ -71,6 +115,13 @@ impl Figure {
         self
     }
 
+    /// Of this one, not of Factum.
+    #[must_use]
+    pub fn of(mut self, subject: &'static str, version: Option<&str>) -> Self {
+        (self.subject, self.version) = (subject, version.map(str::to_owned));
+        self
+    }
+
     /// One more number.
     #[must_use]
     pub fn with(mut self, name: &str, value: f64) -> Self {
@@ -78,12 +129,26 @@ impl Figure {
         self
     }
 
+    /// A number that was given with it.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        self.more.get(name)?.as_f64()
+    }
+
     /// Prints it as one line of JSON, and keeps it for the table.
     ///
     /// # Errors
-    /// If it has no JSON form.
-    pub fn print(self) -> anyhow::Result<()> {
-        println!("{}", serde_json::to_string(&self)?);
+    /// If it has no JSON form, or the file does not take it.
+    pub fn print(mut self) -> anyhow::Result<()> {
+        self.memcpy_gb_per_second = Some(rounded(machine::memcpy_of_this_run()));
+        let line = serde_json::to_string(&self)?;
+        match &mut *FILE.lock().unwrap_or_else(PoisonError::into_inner) {
+            // A run takes minutes; who waits sees where it is.
+            Some(file) => {
+                writeln!(file, "{line}")?;
+                eprintln!("{}", table::sentence(&self));
+            }
+            None => println!("{line}"),
+        }
         PRINTED.lock().unwrap_or_else(PoisonError::into_inner).push(self);
         Ok(())
     }
@@ -92,17 +157,8 @@ impl Figure {
 /// Prints all figures so far for people, on the error output.
 pub fn table() {
     let figures = PRINTED.lock().unwrap_or_else(PoisonError::into_inner);
-    let width = figures.iter().map(|figure| figure.name.len()).max().unwrap_or_default();
-    eprintln!();
-    for figure in figures.iter() {
-        let mut notes: Vec<String> = figure.more.iter().map(|(name, value)| format!("{name} {value}")).collect();
-        if let Some(bare) = figure.bare_disk {
-            notes.push(format!("bare disk {}/{} µs for {} B", bare.p50_us, bare.p99_us, bare.bytes));
-        }
-        if let Some(flushes) = figure.flushes_per_event {
-            notes.push(format!("{flushes} flushes an event"));
-        }
-        eprintln!("{:width$}  {:>14} {:10}  {}", figure.name, figure.value, figure.unit, notes.join(", "));
+    if !figures.is_empty() {
+        eprintln!("\n{}", table::table(&figures));
     }
 }
 

@@ -5,13 +5,18 @@ use std::{
     hint::black_box,
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
+    sync::OnceLock,
     time::{Duration, Instant},
 };
+
+use anyhow::Context as _;
 
 use crate::figure::{BareDisk, rounded};
 
 /// Writes of one measurement of the disk.
 const WRITES: usize = 1_500;
+/// Bytes of one measurement of the disk.
+const WRITTEN_BYTES: usize = 256 << 20;
 /// The file that is written over: as a log's preallocated segment.
 const FILE_BYTES: usize = 64 << 20;
 /// More than a processor's cache holds.
@@ -50,14 +55,23 @@ impl Bare {
     /// # Errors
     /// If the disk does not take it.
     pub fn write(&mut self) -> anyhow::Result<()> {
-        if self.at + self.data.len() > FILE_BYTES {
+        self.write_some(self.data.len())
+    }
+
+    /// Writes once, and at most so many bytes.
+    ///
+    /// # Errors
+    /// If the disk does not take it.
+    pub fn write_some(&mut self, bytes: usize) -> anyhow::Result<()> {
+        let bytes = bytes.min(self.data.len());
+        if self.at + bytes > FILE_BYTES {
             self.at = 0;
         }
         let start = Instant::now();
-        self.file.write_all_at(black_box(&self.data), self.at as u64)?;
+        self.file.write_all_at(black_box(&self.data[..bytes]), self.at as u64)?;
         self.file.sync_data()?;
         self.times.push(start.elapsed());
-        self.at += self.data.len();
+        self.at += bytes;
         Ok(())
     }
 
@@ -86,7 +100,8 @@ impl Drop for Bare {
 /// If the disk does not take them.
 pub fn bare_disk(dir: &Path, bytes: usize) -> anyhow::Result<BareDisk> {
     let mut bare = Bare::new(dir, bytes)?;
-    for _ in 0..WRITES {
+    // Of large writes fewer: what they wear out is the patience of who waits.
+    for _ in 0..WRITES.min(WRITTEN_BYTES / bytes.max(1)) {
         bare.write()?;
     }
     Ok(bare.figure())
@@ -102,6 +117,12 @@ pub fn memcpy_gb_per_s() -> f64 {
         best = best.min(start.elapsed().as_secs_f64());
     }
     COPY_BYTES as f64 / best / 1e9
+}
+
+/// The same, measured once in a run.
+pub fn memcpy_of_this_run() -> f64 {
+    static MEASURED: OnceLock<f64> = OnceLock::new();
+    *MEASURED.get_or_init(memcpy_gb_per_s)
 }
 
 /// Counts the flush requests of the device that holds a directory; other programs' flushes count too.
@@ -148,6 +169,54 @@ fn flushes(device: &str) -> Option<u64> {
 pub fn cpu_seconds() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// What this thread has used of a processor.
+pub fn thread_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// The most memory that this process had at any time, in MiB.
+///
+/// # Errors
+/// If the system does not say.
+pub fn peak_rss_mib() -> anyhow::Result<f64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the system shows no VmHWM")?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib / 1024.0)
+}
+
+/// Bytes that are free on the disk of a directory.
+///
+/// # Errors
+/// If the directory is missing.
+pub fn free_bytes(dir: &Path) -> anyhow::Result<u64> {
+    let disk = rustix::fs::statvfs(dir)?;
+    Ok(disk.f_bavail * disk.f_frsize)
+}
+
+/// Bytes of the files in a directory.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn size_of(dir: &Path) -> anyhow::Result<u64> {
+    let files = fs::read_dir(dir)?.map(|entry| Ok(entry?.metadata()?.len()));
+    files.sum::<anyhow::Result<u64>>()
+}
+
+/// Takes a directory's files out of the system's memory, so that they are read from the disk.
+///
+/// # Errors
+/// If they cannot be opened.
+pub fn forget(dir: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let file = File::open(entry?.path())?;
+        file.sync_all()?;
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+    }
+    Ok(())
 }
 
 /// Durations in order.
