@@ -30,7 +30,7 @@ pub fn run(dir: &Path) -> anyhow::Result<()> {
 }
 
 fn raw(dir: &Path) -> anyhow::Result<()> {
-    let reader = factum_log::open_read_only(&dir.join("log"), Arc::new(RealDisk))?;
+    let reader = factum_log::Observer::open(&dir.join("log"), Arc::new(RealDisk))?.reader();
     let mut bytes = 0;
     let seconds = best(|| {
         let (mut after, mut sum) = (0, 0);
