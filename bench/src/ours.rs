@@ -55,7 +55,7 @@ impl Store for Ours {
     }
 
     fn reader(&self) -> anyhow::Result<Box<dyn Reads>> {
-        Ok(Box::new(Entries(factum_log::open_read_only(&self.dir, Arc::new(RealDisk))?)))
+        Ok(Box::new(Entries(factum_log::Observer::open(&self.dir, Arc::new(RealDisk))?.reader())))
     }
 }
 
