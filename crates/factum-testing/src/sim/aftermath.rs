@@ -68,6 +68,13 @@ impl Run<'_> {
                 wait = (wait * 2).min(60_000);
             } else if at_rest && self.clients.are_done() {
                 match node.engine.next_timer() {
+                    None if health.cursor < node.tail.head().0 => {
+                        let (cursor, head) = (health.cursor, node.tail.head());
+                        return Violation::found(
+                            "I6",
+                            format!("the engine rests at {cursor}, and the log ends at {head}"),
+                        );
+                    }
                     None => return Ok(()),
                     Some(due) => self.clock.pass_until(due),
                 }
