@@ -6,4 +6,5 @@ mod http;
 mod imports;
 mod orders;
 mod shop;
+mod sim;
 mod stop;
