@@ -30,14 +30,12 @@ pub struct Run {
     log: Option<Log>,
     /// How often the log said no, in each way.
     pub refusals: u64,
-    /// Whether a fault happened while the log was last opened.
-    pub struck_at_open: bool,
 }
 
 impl Run {
     pub fn new(disk: &SimDisk, workload: &Workload) -> Self {
         let (options, model) = (workload.options(), Shared::default());
-        Self { disk: disk.clone(), options, model, log: None, refusals: 0, struck_at_open: false }
+        Self { disk: disk.clone(), options, model, log: None, refusals: 0 }
     }
 
     fn model<T>(&self, change: impl FnOnce(&mut Model) -> T) -> T {
@@ -148,10 +146,7 @@ impl Run {
     }
 
     fn open(&mut self) -> Result<Log, Problem> {
-        let before = self.disk.counts();
-        let opened = open(&self.disk, &self.options);
-        self.struck_at_open = self.disk.counts() != before;
-        let (mut log, _) = opened?;
+        let (mut log, _) = open(&self.disk, &self.options)?;
         // A copy: while the log is read, a watcher may ask for the model.
         let mut model = self.model(|model| model.clone());
         model.check(&mut log)?;

@@ -88,9 +88,16 @@ fn a_vendor_named_outside_its_folder_is_found() {
         ("crates/factum-adapters/src/lib.rs", 1),
         ("crates/factum-runtime/src/views/mod.rs", 1),
         ("shop/src/report.rs", 1),
+        ("crates/factum-testing/src/sim/disk/io.rs", 1),
         ("crates/factum-adapters/src/sqlite/mod.rs", 0),
         ("crates/factum-adapters/tests/it/faults.rs", 0),
     ] {
+        assert_eq!(findings(sources::vendors_stay_in_their_folder, path, text), expected, "{path}");
+    }
+    for (path, expected) in
+        [("crates/factum-testing/src/sim/disk/io.rs", 0), ("crates/factum-testing/src/scenario.rs", 1)]
+    {
+        let text = "use factum_log::Disk;";
         assert_eq!(findings(sources::vendors_stay_in_their_folder, path, text), expected, "{path}");
     }
     let path = "crates/factum-server/src/lib.rs";

@@ -209,5 +209,7 @@ mod tests {
         assert_eq!(vendors_stay_in_adapters(&package("shop", "shop", &[("rusqlite", false)])).len(), 1);
         assert_eq!(vendors_stay_in_adapters(&package("factum-server", "", &[("aws-sdk-sns", false)])).len(), 1);
         assert!(vendors_stay_in_adapters(&package("factum-adapters", "", &[("rusqlite", false)])).is_empty());
+        let testing = package("factum-testing", "", &[("factum-log", false), ("rusqlite", false)]);
+        assert_eq!(vendors_stay_in_adapters(&testing).len(), 1);
     }
 }

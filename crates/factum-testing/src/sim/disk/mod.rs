@@ -3,8 +3,8 @@
 //! | what | how it behaves |
 //! |---|---|
 //! | bytes of a file | in sectors of 512 bytes; unsynced until [`DiskFile::sync_data`] |
-//! | a crash | of each sector any version since the last sync may be left, independent of the others, or the synced one |
-//! | a torn write | ends at a border of sectors; with [`Keep::TornSector`] one sector is half one version, half another |
+//! | a crash | leaves of each sector, on its own, the synced version or any one since |
+//! | a torn write | ends at a border of sectors; with [`Keep::TornSector`] one is half one version, half another |
 //! | length of a file | unsynced like a sector and independent of them; what is behind it is zeroes, never garbage |
 //! | names | made, changed or removed on their own, each unsynced until [`Disk::sync_dir`]; a rename is atomic |
 //! | a file that was synced and its name was not | may be gone |
