@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "what a sweep has covered is its result")]
 
-use super::{Report, Simulation, Tally};
+use super::{Report, Simulation, Tally, tally::grouped};
 
 /// Runs the simulations of seeds 0, 1, 2 …: as many as `FACTUM_SEEDS` says, else `seeds`. With `FACTUM_SEED` that one
 /// alone, and prints its trace. Prints what really happened and answers it; `None` after a single seed.
@@ -22,7 +22,7 @@ pub fn sweep(seeds: u64, simulation: impl Fn(u64) -> Simulation) -> Option<Tally
         tally += &simulation(seed).run().tally;
         std::mem::forget(watch);
     }
-    println!("sim: {seeds} seeds, {tally}; 0 violations");
+    println!("sim: {} seeds, {tally}; 0 violations", grouped(seeds));
     Some(tally)
 }
 
