@@ -6,5 +6,4 @@ mod http;
 mod imports;
 mod orders;
 mod shop;
-mod sim;
 mod stop;
