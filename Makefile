@@ -9,7 +9,7 @@ CARGO ?= cargo
 CC ?= cc
 DATA ?= demo-data
 
-.PHONY: help demo test check fmt lint docs bench torture sabotage clean-demo tools
+.PHONY: help demo test sim check fmt lint docs bench torture sabotage clean-demo tools
 
 help: ## list the targets
 	@echo "make <target>"
@@ -27,6 +27,10 @@ test: tools ## run all tests; the last line adds them up
 		END { printf "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit (passed + failed == 0) }' \
 		target/test.log || status=1; \
 	exit $$status
+
+sim: tools ## a whole node in simulation: 2,000 seeds; SEED=n replays one with its trace, FACTUM_SEEDS=n runs more
+	@FACTUM_SEED="$(SEED)" $(CARGO) test --quiet --locked -p factum-testing --test sim \
+		a_node_keeps_its_promises -- --nocapture
 
 check: fmt lint docs test ## all that must hold before a commit: format, clippy, docs, tests
 

@@ -7,7 +7,7 @@ use factum_core::{
     envelope::Stored,
     error::StoreError,
     memory_rows::MemoryRows,
-    ports::{Backend, Query, RowReader},
+    ports::{Backend, Query, Reader, RowReader},
     stream::Position,
 };
 use factum_runtime::{committer::Committer, registry::Registry, views::Views};
@@ -68,6 +68,13 @@ impl Run<'_> {
                 wait = (wait * 2).min(60_000);
             } else if at_rest && self.clients.are_done() {
                 match node.engine.next_timer() {
+                    None if health.cursor < node.tail.head().0 => {
+                        let (cursor, head) = (health.cursor, node.tail.head());
+                        return Violation::found(
+                            "I6",
+                            format!("the engine rests at {cursor}, and the log ends at {head}"),
+                        );
+                    }
                     None => return Ok(()),
                     Some(due) => self.clock.pass_until(due),
                 }
@@ -91,7 +98,7 @@ impl Run<'_> {
             return Violation::found("I12", problem);
         }
         self.clean_stop()?;
-        let log = read(&self.disk)?;
+        let (log, reader) = read(&self.disk)?;
         let services = (self.sim.services)(&self.peers);
         let Ok(registry) = Registry::new(services) else { return Violation::found("setup", "services do not fit") };
         let registry = Arc::new(registry);
@@ -115,7 +122,7 @@ impl Run<'_> {
                 format!("building the rows anew changed the world: {after:?}, {rebuilt:?}"),
             );
         }
-        let world = World { log: &log, effects: &effects, rows: &*rows };
+        let world = World { log: &log, reader: &reader, effects: &effects, rows: &*rows };
         self.sim.checks.iter().try_for_each(|check| check(&world))?;
         (0..3).try_for_each(|_| self.damage(&log))
     }
@@ -151,8 +158,9 @@ fn open(disk: &SimDisk) -> Result<Embedded, StoreError> {
 }
 
 /// The log as a plain reader finds it.
-fn read(disk: &SimDisk) -> Result<Vec<Stored>, Violation> {
-    let read = open(&disk.restart()).and_then(|backend| read_all(&*backend.reader(), Position::START));
+fn read(disk: &SimDisk) -> Result<(Vec<Stored>, Arc<dyn Reader>), Violation> {
+    let reader = open(&disk.restart()).map(|backend| backend.reader());
+    let read = reader.and_then(|reader| Ok((read_all(&*reader, Position::START)?, reader)));
     read.or_else(|error| Violation::found("I15", format!("nothing is wrong with the disk, and it says: {error}")))
 }
 

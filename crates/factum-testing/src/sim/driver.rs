@@ -93,9 +93,8 @@ impl Simulation {
         if let Some(violation) = &report.violation {
             let last = report.trace.len().saturating_sub(25);
             let (trace, seed) = (report.trace[last..].join("\n"), report.seed);
-            panic!(
-                "{violation}\n\nthe end of the trace:\n{trace}\n\nseed {seed}: replay it with `make sim SEED={seed}`"
-            );
+            let replay = format!("seed {seed}: replay it with FACTUM_SEED={seed} (the sample: `make sim SEED={seed}`)");
+            panic!("{violation}\n\nthe end of the trace:\n{trace}\n\n{replay}");
         }
         report
     }

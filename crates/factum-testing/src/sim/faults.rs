@@ -46,17 +46,25 @@ impl Run<'_> {
 
     /// Plans faults for a start; says whether one of them may make it fail.
     ///
-    /// A wrong read is not among them: to a log that opens, the wrong end of its last frame is a torn one.
+    /// A read is wrong once only: to a log that opens, the wrong end of its last frame is a torn one, and all that it can
+    /// do is to look again.
     pub fn plan_start_faults(&mut self) -> bool {
-        let fault = match self.random.u8(..12) {
+        let first = self.disk.calls() + 1;
+        let fault = match self.random.u8(..14) {
             0 => Fault::Io,
             1 => Fault::Full,
             2 => Fault::ShortRead,
             3 => Fault::Interrupted,
             4 => Fault::SyncForgets,
+            5 | 6 => {
+                let fault = if self.random.bool() { Fault::FlipRead } else { Fault::Stale };
+                let number = first + self.random.u64(..25);
+                self.disk.plan(fault, When::At(number));
+                self.trace.push(format!("at I/O operation {number}: {fault:?}"));
+                return true;
+            }
             _ => return false,
         };
-        let first = self.disk.calls() + 1;
         self.plan(fault, first, 25);
         matches!(fault, Fault::Io | Fault::Full | Fault::SyncForgets)
     }

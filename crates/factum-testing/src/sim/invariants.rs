@@ -162,7 +162,7 @@ fn effects(Evidence { log, effects, refused, .. }: &Evidence<'_>) -> Result<(), 
             return Violation::found("I5", format!("a peer did it twice: {first:?}, {effect:?}"));
         }
         let Some(call) = calls.get(&effect.key) else {
-            return Violation::found("I4", format!("a peer did {effect:?}, and no call in the log asks for it"));
+            return Violation::found("I5", format!("a peer did {effect:?} by a key that no call in the log has"));
         };
         if effect.late {
             continue;
@@ -176,7 +176,7 @@ fn effects(Evidence { log, effects, refused, .. }: &Evidence<'_>) -> Result<(), 
     }
     for key in *refused {
         if !calls.contains_key(key) {
-            return Violation::found("I4", format!("a peer refused {key}, and no call in the log asks for it"));
+            return Violation::found("I5", format!("a peer refused {key}, which no call in the log has"));
         }
     }
     Ok(())

@@ -182,7 +182,7 @@ impl Node {
 
     fn drain(&mut self) -> Result<(), String> {
         // One that fails again and again is not waited for.
-        for _ in 0..1_000 {
+        for _ in 0..20 {
             if self.engine_steps(100).map_err(|error| error.to_string())? {
                 break;
             }

@@ -154,3 +154,56 @@ impl RowStore for SimRows {
         self.lock().rows.reader()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use factum_core::{
+        ports::RowChange,
+        stream::{Lineage, Position},
+    };
+
+    use super::*;
+
+    const TABLE: TableSpec = TableSpec { name: "table", version: 1, indexes: &[] };
+
+    fn write(rows: &mut SimRows, number: u64) -> Result<(), RowError> {
+        let change = RowChange { key: format!("{number:02}"), row: Some((b"{}".to_vec(), Vec::new())) };
+        let cursor = Cursor { lineage: Lineage::default(), position: Position(number) };
+        rows.write(&[TableBatch { table: TABLE, changes: vec![change], cursor }])
+    }
+
+    /// How many rows there are, and what they stand for.
+    fn found(rows: &mut SimRows) -> (u64, u64) {
+        let cursor = rows.open(&TABLE).unwrap().map_or(0, |cursor| cursor.position.0);
+        let there = |number: &u64| RowReader::get(&*rows.reader(), "table", &format!("{number:02}")).unwrap().is_some();
+        ((1..=20).take_while(there).count() as u64, cursor)
+    }
+
+    #[test]
+    fn a_loss_of_power_takes_some_of_the_last_transactions_each_with_its_cursor() {
+        let mut lost_some = 0;
+        for seed in 0..50 {
+            let mut rows = SimRows::new(seed);
+            rows.open(&TABLE).unwrap();
+            (1..=20).for_each(|number| write(&mut rows, number).unwrap());
+            assert_eq!(found(&mut rows.restart()), (20, 20), "a dead process loses nothing");
+            let (mut after, lost) = rows.crash();
+            let (there, cursor) = found(&mut after);
+            assert_eq!(there, cursor);
+            assert!(there + lost as u64 >= 20);
+            lost_some += u64::from(there < 20);
+            assert_eq!(found(&mut after.crash().0), (there, cursor), "what was found once stays");
+        }
+        assert!(lost_some > 10);
+    }
+
+    #[test]
+    fn a_call_that_fails_has_changed_nothing() {
+        let mut rows = SimRows::new(1);
+        rows.open(&TABLE).unwrap();
+        rows.fail(1.0);
+        assert!(write(&mut rows, 1).is_err());
+        rows.fail(0.0);
+        assert_eq!((found(&mut rows), rows.failures()), ((0, 0), 1));
+    }
+}

@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "what a sweep has covered is its result")]
 
-use super::{Report, Simulation, Tally};
+use super::{Report, Simulation, Tally, tally::grouped};
 
 /// Runs the simulations of seeds 0, 1, 2 …: as many as `FACTUM_SEEDS` says, else `seeds`. With `FACTUM_SEED` that one
 /// alone, and prints its trace. Prints what really happened and answers it; `None` after a single seed.
@@ -22,7 +22,7 @@ pub fn sweep(seeds: u64, simulation: impl Fn(u64) -> Simulation) -> Option<Tally
         tally += &simulation(seed).run().tally;
         std::mem::forget(watch);
     }
-    println!("sim: {seeds} seeds, {tally}; 0 violations");
+    println!("sim: {} seeds, {tally}; 0 violations", grouped(seeds));
     Some(tally)
 }
 
@@ -37,7 +37,7 @@ pub fn replay(seed: u64, simulation: impl Fn(u64) -> Simulation) -> Report {
         None => println!("seed {seed}: {}; 0 violations", report.tally),
         Some(violation) => println!("seed {seed}: {violation}"),
     }
-    assert!(report.violation.is_none(), "see above; seed {seed}: replay it with `make sim SEED={seed}`");
+    assert!(report.violation.is_none(), "see above; this is seed {seed}");
     report
 }
 
@@ -46,6 +46,6 @@ struct Watch(u64);
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        println!("seed {0}: replay it with `make sim SEED={0}`", self.0);
+        println!("this was seed {}", self.0);
     }
 }

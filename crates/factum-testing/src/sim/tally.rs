@@ -81,7 +81,7 @@ impl Kind {
     pub fn words(self) -> &'static str {
         match self {
             Self::PowerCut => "power cuts between steps",
-            Self::PowerCutInIo => "power cuts within an I/O operation's step",
+            Self::PowerCutInIo => "power cuts at an I/O operation",
             Self::Kill => "kills between steps",
             Self::KillInIo => "kills at an I/O operation",
             Self::Stop => "stops after an error that nothing goes on from",
@@ -150,7 +150,36 @@ impl AddAssign<&Tally> for Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counted: Vec<String> = self.0.iter().map(|(kind, count)| format!("{count} {}", kind.words())).collect();
+        let counted: Vec<String> =
+            self.0.iter().map(|(kind, count)| format!("{} {}", grouped(*count), kind.words())).collect();
         f.write_str(&counted.join(", "))
+    }
+}
+
+/// A number with commas, as people read it.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let comma = |index: usize| index > 0 && (digits.len() - index).is_multiple_of(3);
+    digits
+        .chars()
+        .enumerate()
+        .flat_map(|(index, digit)| comma(index).then_some(',').into_iter().chain([digit]))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_a_comma_at_each_thousand() {
+        assert_eq!([0, 12, 999, 1_000, 1_234_567].map(grouped), ["0", "12", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn what_never_happened_is_named() {
+        let mut tally = Tally::default();
+        Kind::ALL.iter().skip(1).for_each(|kind| tally.one(*kind));
+        assert_eq!(tally.missing(), [Kind::ALL[0]]);
     }
 }

@@ -1,11 +1,11 @@
 //! What is known when a run has come to rest, and how a broken promise is said.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use factum_core::{
     envelope::{Kind, Stored},
     payload::Payload,
-    ports::RowReader,
+    ports::{Reader, RowReader},
 };
 
 use super::peers::Effect;
@@ -39,6 +39,8 @@ impl fmt::Display for Violation {
 pub struct World<'a> {
     /// The log, read from the disk by a plain reader.
     pub log: &'a [Stored],
+    /// The reader itself.
+    pub reader: &'a Arc<dyn Reader>,
     /// What the peers did, in order.
     pub effects: &'a [Effect],
     /// The rows of all views.

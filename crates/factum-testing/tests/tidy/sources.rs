@@ -149,10 +149,10 @@ pub fn handlers_are_pure(source: &Source) -> Vec<String> {
     source.live_paths().iter().filter_map(finding).collect()
 }
 
-/// Only `wiring.rs` of the facade knows what stands behind the ports.
+/// Only `wiring.rs` of the facade knows what stands behind the ports; and the simulation, which has a disk of its own.
 pub fn adapters_are_named_in_wiring(source: &Source) -> Vec<String> {
-    let free = ["crates/factum-adapters/", "bench/"].iter().any(|start| source.path.starts_with(start));
-    if free || source.path == "crates/factum/src/wiring.rs" {
+    let free = ["crates/factum-adapters/", "crates/factum-testing/src/sim/", "bench/"];
+    if free.iter().any(|start| source.path.starts_with(start)) || source.path == "crates/factum/src/wiring.rs" {
         return Vec::new();
     }
     let named = source.paths().into_iter().filter(|path| path.names("factum_adapters"));

@@ -1,5 +1,5 @@
 //! An app from outside: one directory, stopped and started again.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests too")]
 
 mod snapshots;
 
