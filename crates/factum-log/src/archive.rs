@@ -73,8 +73,8 @@ pub struct Moved {
 /// `progress` hears segments done and segments in all.
 ///
 /// # Errors
-/// [`LogError::Locked`] if somebody else is moving segments of this log, [`LogError::NotALog`], [`LogError::Full`] and
-/// [`LogError::Io`]: what was not moved stays where it was.
+/// [`LogError::Locked`] if somebody else is moving segments of this log, [`LogError::AnotherLog`] if `to` is the archive of
+/// another log, [`LogError::NotALog`], [`LogError::Full`] and [`LogError::Io`]: what was not moved stays where it was.
 pub fn archive(
     dir: &Path,
     to: &Path,
@@ -127,6 +127,10 @@ fn point_to(disk: &dyn Disk, dir: &Path, to: &Path) -> Result<(), LogError> {
                 source: io::Error::other(format!("this log's archive is {}", there.display())),
             }),
         };
+    }
+    // Segments of two logs have the same names.
+    if disk.list(to).during("list", to)?.iter().any(|name| name.ends_with(SUFFIX)) {
+        return Err(LogError::AnotherLog { dir: to.to_owned() });
     }
     let temp = dir.join(TEMP);
     let text = format!("{}\n", to.display());
