@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::directory;
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{During, LogError};
 use crate::files::Files;
@@ -73,8 +74,9 @@ pub struct Moved {
 /// `progress` hears segments done and segments in all.
 ///
 /// # Errors
-/// [`LogError::Locked`] if somebody else is moving segments of this log, [`LogError::AnotherLog`] if `to` is the archive of
-/// another log, [`LogError::NotALog`], [`LogError::Full`] and [`LogError::Io`]: what was not moved stays where it was.
+/// [`LogError::Locked`] if somebody else is moving segments of this log, [`LogError::AnotherLog`] if `to` is the archive
+/// of another log, [`LogError::NotALog`], [`LogError::IsBackup`], [`LogError::Full`] and [`LogError::Io`]: what was not
+/// moved stays where it was.
 pub fn archive(
     dir: &Path,
     to: &Path,
@@ -84,7 +86,7 @@ pub fn archive(
 ) -> Result<Moved, LogError> {
     let lock = dir.join(LOCK);
     let files = Files::new(Arc::clone(&disk), dir);
-    if files.segments()?.is_empty() {
+    if !directory::has_log(&*disk, dir)? {
         return Err(LogError::NotALog { dir: dir.to_owned() });
     }
     let Some(_guard) = disk.lock(&lock).during("lock", &lock)? else {
