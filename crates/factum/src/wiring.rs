@@ -19,7 +19,7 @@ use factum_core::{
 
 use crate::app::OpenError;
 
-/// Where in an app\'s directory its log is.
+/// Where in an app's directory its log is.
 const LOG: &str = "log";
 
 /// Where a unit keeps its log, its rows and its snapshots.
