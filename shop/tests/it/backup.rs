@@ -30,19 +30,19 @@ const EVERY: u64 = 4_000;
 
 /// Waits until a running import has written so many messages.
 fn reach(dir: &Path, messages: u64, import: &mut Child) {
-    loop {
+    let mut wait = || {
         assert!(import.try_wait().unwrap().is_none(), "the import ended before {messages} messages were seen");
+        thread::yield_now();
+    };
+    let mut log = loop {
         match operate::follow(dir) {
-            Ok(mut log) => {
-                while log.look().unwrap().0 < messages {
-                    assert!(import.try_wait().unwrap().is_none(), "it ended before {messages} messages were seen");
-                    thread::yield_now();
-                }
-                return;
-            }
-            Err(StoreError::Permanent(_)) => thread::yield_now(),
-            Err(error) => panic!("{error}"),
+            // There is none yet.
+            Err(StoreError::Permanent(_)) => wait(),
+            opened => break opened.unwrap(),
         }
+    };
+    while log.look().unwrap().0 < messages {
+        wait();
     }
 }
 

@@ -62,6 +62,21 @@ async fn damage_is_named_with_file_and_offset() {
     assert!(dumped.errors.contains(text(&segment)), "{}", dumped.errors);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_that_is_of_no_use_is_a_warning() {
+    let dir = tempdir().unwrap();
+    filled(dir.path(), 5).await;
+    let bad = dir.path().join("log/00000000000000000005.checkpoint");
+    fs::write(&bad, "no checkpoint").unwrap();
+    let found = run(&["log", "verify", text(dir.path())]);
+    assert_eq!(found.code, 0);
+    let warning = format!("Warning: the checkpoint {} is of no use: ", text(&bad));
+    assert!(found.out.contains("is sound") && found.out.contains(&warning), "{}", found.out);
+    let found = run(&["log", "verify", text(dir.path()), "--json"]).json();
+    assert_eq!((&found["isSound"], &found["unusable"][0]["file"]), (&true.into(), &text(&bad).into()));
+    stop(start(dir.path()).await).await;
+}
+
 #[test]
 fn a_wrong_directory_is_refused_with_a_sentence_and_left_as_it_is() {
     let dir = tempdir().unwrap();

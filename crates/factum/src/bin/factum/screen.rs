@@ -60,10 +60,10 @@ pub fn watched<T>(what: &str, unit: Unit, work: impl FnOnce(&mut dyn FnMut(u64, 
     if !io::stderr().is_terminal() {
         return work(&mut |_, _| {});
     }
-    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let template = match unit {
-        Unit::Bytes => "{msg} {bar:40} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  (left: {eta})",
-        Unit::Segments => "{msg} {bar:40} {pos}/{len} segments  (left: {eta})",
+        Unit::Bytes => "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  (left: {eta})",
+        Unit::Segments => "{msg} {wide_bar} {pos}/{len} segments  (left: {eta})",
     };
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
