@@ -22,7 +22,7 @@ demo: tools ## build the shop and run it on real orders, into ./demo-data
 
 test: tools ## run all tests; the last line adds them up
 	@mkdir -p target; status=0; \
-	$(CARGO) test --workspace --locked --no-fail-fast 2>&1 | tee target/test.log || status=$$?; \
+	$(CARGO) test --workspace --features factum/cli --locked --no-fail-fast 2>&1 | tee target/test.log || status=$$?; \
 	awk '/^test result:/ { passed += $$4; failed += $$6; skipped += $$8 } \
 		END { printf "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit (passed + failed == 0) }' \
 		target/test.log || status=1; \
@@ -38,7 +38,7 @@ fmt: tools ## check the format (`cargo fmt` changes it)
 	@$(CARGO) fmt --all --check
 
 lint: tools ## clippy on everything, a warning is an error
-	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@$(CARGO) clippy --workspace --features factum/cli --all-targets --locked -- -D warnings
 
 docs: tools ## build the documentation, a broken link is an error
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked

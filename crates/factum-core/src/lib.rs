@@ -26,6 +26,7 @@ pub mod service;
 pub mod snapshot;
 pub mod stream;
 pub mod upcast;
+pub mod upkeep;
 pub mod view;
 
 pub use jiff::Timestamp;

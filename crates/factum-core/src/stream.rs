@@ -141,6 +141,14 @@ pub struct Lineage {
     pub epoch: u32,
 }
 
+/// `<log id in hexadecimal>/<epoch>`.
+impl fmt::Display for Lineage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.log_id.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        write!(f, "/{}", self.epoch)
+    }
+}
+
 /// A position that knows its log. A cursor kept outside the log refuses to run against another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::directory;
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{During, LogError};
 use crate::files::Files;
@@ -73,8 +74,9 @@ pub struct Moved {
 /// `progress` hears segments done and segments in all.
 ///
 /// # Errors
-/// [`LogError::Locked`] if somebody else is moving segments of this log, [`LogError::NotALog`], [`LogError::Full`] and
-/// [`LogError::Io`]: what was not moved stays where it was.
+/// [`LogError::Locked`] if somebody else is moving segments of this log, [`LogError::AnotherLog`] if `to` is the archive
+/// of another log, [`LogError::NotALog`], [`LogError::IsBackup`], [`LogError::Full`] and [`LogError::Io`]: what was not
+/// moved stays where it was.
 pub fn archive(
     dir: &Path,
     to: &Path,
@@ -84,7 +86,7 @@ pub fn archive(
 ) -> Result<Moved, LogError> {
     let lock = dir.join(LOCK);
     let files = Files::new(Arc::clone(&disk), dir);
-    if files.segments()?.is_empty() {
+    if !directory::has_log(&*disk, dir)? {
         return Err(LogError::NotALog { dir: dir.to_owned() });
     }
     let Some(_guard) = disk.lock(&lock).during("lock", &lock)? else {
@@ -127,6 +129,10 @@ fn point_to(disk: &dyn Disk, dir: &Path, to: &Path) -> Result<(), LogError> {
                 source: io::Error::other(format!("this log's archive is {}", there.display())),
             }),
         };
+    }
+    // Segments of two logs have the same names.
+    if disk.list(to).during("list", to)?.iter().any(|name| name.ends_with(SUFFIX)) {
+        return Err(LogError::AnotherLog { dir: to.to_owned() });
     }
     let temp = dir.join(TEMP);
     let text = format!("{}\n", to.display());

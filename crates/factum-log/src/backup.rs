@@ -16,7 +16,7 @@ use crate::frame::{self, Kind};
 use crate::heads::View;
 use crate::lock;
 use crate::options::Lineage;
-use crate::recovery;
+use crate::recovery::{self, Recovery};
 use crate::sabotage;
 use crate::segment;
 
@@ -34,6 +34,8 @@ const PIECE: usize = 1 << 20;
 pub struct Copied {
     /// The identity of what the copy is of; of a restored log, its own.
     pub lineage: Lineage,
+    /// The identity of what was copied: that of `lineage`, but for a restored log its epoch is the one before.
+    pub original: Lineage,
     /// The last position in it.
     pub entries: u64,
     /// Segments in it.
@@ -53,6 +55,7 @@ pub struct Copied {
 ///
 /// # Errors
 /// As [`Observer::open`](crate::Observer::open) for the log; [`LogError::NotALog`] if `to` holds something else,
+/// [`LogError::AnotherLog`] if it holds a backup of another log, or of this one before it was restored,
 /// [`LogError::Locked`] if another backup is being written there, [`LogError::Full`].
 pub fn backup(
     dir: &Path,
@@ -68,10 +71,11 @@ pub fn backup(
     let Some(_guard) = disk.lock(&lock).during("lock", &lock)? else {
         return Err(LogError::Locked { dir: to.to_owned() });
     };
-    let before = earlier(&disk, to, found.lineage)?;
+    let before = earlier(&disk, to, &found)?;
     let count = view.segments.len();
     let (lineage, entries) = (found.lineage, view.head);
-    let mut copied = Copied { lineage, entries, segments: count, kept: 0, linked: 0, copied_bytes: 0 };
+    let mut copied =
+        Copied { lineage, original: lineage, entries, segments: count, kept: 0, linked: 0, copied_bytes: 0 };
     let there = found.files.segments()?;
     for (index, segment) in view.segments.iter().enumerate() {
         progress(index, count);
@@ -100,14 +104,16 @@ pub fn backup(
 }
 
 /// The segments of an earlier backup in `to`; if there is none yet, marks the directory as one.
-fn earlier(disk: &Arc<dyn Disk>, to: &Path, lineage: Lineage) -> Result<Vec<String>, LogError> {
+fn earlier(disk: &Arc<dyn Disk>, to: &Path, found: &Recovery) -> Result<Vec<String>, LogError> {
     let names = disk.list(to).during("list", to)?;
     if names.iter().any(|name| name == MARKER) {
         let segments = Files::new(Arc::clone(disk), to).segments()?;
+        // Of another epoch, or not in the log: after a restore the two went different ways, under the same names.
+        let ours = recovery::headers(&found.files, "")?;
         for path in segments.values() {
             let header = segment::read_header(&*archive::open(&**disk, path).during("open", path)?, path)?;
-            if (Lineage { log_id: header.log_id, epoch: lineage.epoch }) != lineage || header.epoch > lineage.epoch {
-                return Err(LogError::damaged(path, 0, "it is a backup of another log: name another directory"));
+            if !ours.iter().any(|(known, _)| *known == header) {
+                return Err(LogError::AnotherLog { dir: to.to_owned() });
             }
         }
         return Ok(segments.into_keys().collect());
@@ -206,7 +212,9 @@ pub fn restore(
     let epoch = next_epoch(&*disk, found.lineage.epoch).during("get random bytes for", dir)?;
     let lineage = Lineage { epoch, ..found.lineage };
     let count = view.segments.len();
-    let mut copied = Copied { lineage, entries: view.head, segments: count, kept: 0, linked: 0, copied_bytes: 0 };
+    let original = found.lineage;
+    let mut copied =
+        Copied { lineage, original, entries: view.head, segments: count, kept: 0, linked: 0, copied_bytes: 0 };
     for (index, segment) in view.segments.iter().enumerate() {
         progress(index, count);
         let end = view.segments.get(index + 1).map_or(view.end, |next| next.base);

@@ -52,6 +52,12 @@ pub enum LogError {
         /// The directory.
         dir: PathBuf,
     },
+    /// The directory holds copies of another log, or of another epoch of this one. Nothing was changed.
+    #[error("{} belongs to another log, or to this one before it was restored: name another directory", dir.display())]
+    AnotherLog {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// The disk is full. The append was refused whole; reading goes on, and a later append may succeed.
     #[error("the disk is full, nothing of the append was kept: free some space and append again")]
     Full,

@@ -81,7 +81,10 @@ pub fn verify(dir: &Path, disk: Arc<dyn Disk>, progress: &mut dyn FnMut(u64, u64
     let mut view = View { next_frame: 1, ..View::default() };
     let mut through =
         Through { recovery: &mut recovery, report: &mut report, view: &mut view, said: 0, all: 0, known: 0 };
-    through.all = headers.last().map_or(0, |(last, _)| last.base);
+    if let Some((last, path)) = headers.last() {
+        // More than is in use, if room was taken ahead.
+        through.all = last.base + through.recovery.files.sealed(path).size().during("look at", path)?;
+    }
     for (index, (header, path)) in headers.iter().enumerate() {
         let next = headers.get(index + 1).map(|(next, _)| next.base);
         through.segment(header, path, next, progress)?;

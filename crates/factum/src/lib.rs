@@ -4,6 +4,7 @@ extern crate self as factum;
 
 mod app;
 mod archive;
+pub mod operate;
 mod rows;
 mod wiring;
 

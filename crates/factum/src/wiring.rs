@@ -1,16 +1,26 @@
 //! Which technology stands behind which port. No other file of the project names an adapter.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use factum_adapters::{embedded, files, sqlite};
 use factum_core::{
+    error::StoreError,
     memory::Memory,
     memory_rows::MemoryRows,
     memory_snapshots::MemorySnapshots,
     ports::{Backend, Reader, RowStore, Snapshots},
+    upkeep::{About, Copied, Findings, Follow, Moved, Progress},
 };
 
 use crate::app::OpenError;
+
+/// Where in an app's directory its log is.
+const LOG: &str = "log";
 
 /// Where a unit keeps its log, its rows and its snapshots.
 pub(crate) struct Stores {
@@ -21,9 +31,13 @@ pub(crate) struct Stores {
 
 /// One directory: the embedded log, rows in SQLite, and snapshots in files.
 pub(crate) fn directory(dir: &Path) -> Result<Stores, OpenError> {
-    let (log, opened) = embedded::open(&dir.join("log"))?;
+    let (log, opened) = embedded::open(&dir.join(LOG))?;
     if let Some(cut) = &opened.cut {
         tracing::warn!(?cut, "the log's last write was cut short by a crash; what was cut is kept aside");
+    }
+    if !opened.unusable.is_empty() {
+        let checkpoints = &opened.unusable;
+        tracing::warn!(?checkpoints, "checkpoints could not be used: the start took longer, and nothing is lost");
     }
     let rows = sqlite::open(dir)?;
     let snapshots: Arc<dyn Snapshots> = match files::open(dir) {
@@ -44,5 +58,42 @@ pub(crate) fn memory(log: Memory) -> Stores {
 
 /// The log of a directory, for reading only; also while another process writes it.
 pub(crate) fn read_only(dir: &Path) -> Result<Arc<dyn Reader>, OpenError> {
-    Ok(embedded::open_read_only(&dir.join("log"))?)
+    Ok(embedded::open_read_only(&dir.join(LOG))?)
+}
+
+/// The log of a directory, which may be the log's own.
+fn log_of(dir: &Path) -> PathBuf {
+    let below = dir.join(LOG);
+    if below.is_dir() { below } else { dir.to_owned() }
+}
+
+pub(crate) fn about(dir: &Path) -> Result<About, StoreError> {
+    embedded::upkeep::about(&log_of(dir))
+}
+
+pub(crate) fn verify(dir: &Path, progress: Progress<'_>) -> Result<Findings, StoreError> {
+    embedded::upkeep::verify(&log_of(dir), progress)
+}
+
+/// A backup has the form of an app's directory, without rows.
+pub(crate) fn backup(dir: &Path, to: &Path, links: bool, progress: Progress<'_>) -> Result<Copied, StoreError> {
+    embedded::upkeep::backup(&log_of(dir), &to.join(LOG), links, progress)
+}
+
+pub(crate) fn restore(from: &Path, dir: &Path, progress: Progress<'_>) -> Result<Copied, StoreError> {
+    // What an earlier restore left unfinished is begun anew.
+    let unfinished = |name: &OsStr| name == "log.restoring";
+    if fs::read_dir(dir).is_ok_and(|mut there| there.any(|file| file.is_ok_and(|file| !unfinished(&file.file_name()))))
+    {
+        return Err(embedded::upkeep::not_empty(dir));
+    }
+    embedded::upkeep::restore(&log_of(from), &dir.join(LOG), progress)
+}
+
+pub(crate) fn archive(dir: &Path, to: &Path, keep: usize, progress: Progress<'_>) -> Result<Moved, StoreError> {
+    embedded::upkeep::archive(&log_of(dir), to, keep, progress)
+}
+
+pub(crate) fn follow(dir: &Path) -> Result<Box<dyn Follow>, StoreError> {
+    embedded::upkeep::follow(&log_of(dir))
 }

@@ -20,7 +20,7 @@ use shop::{
     services::services,
 };
 
-fn committed() -> PathBuf {
+pub fn committed() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data/online_retail_first_2000_invoices.csv.zst")
 }
 
@@ -99,13 +99,13 @@ async fn other_declines_on_a_restart_are_refused() {
     app.stop().await;
 }
 
-fn shop(arguments: &[&str], data: &Path) -> Command {
+pub fn shop(arguments: &[&str], data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shop"));
     command.args(arguments).arg("--data").arg(data).stdin(Stdio::null());
     command
 }
 
-fn text(command: &mut Command) -> (bool, String, String) {
+pub fn text(command: &mut Command) -> (bool, String, String) {
     let output = command.output().unwrap();
     let utf8 = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.success(), utf8(output.stdout), utf8(output.stderr))

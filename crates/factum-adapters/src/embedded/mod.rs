@@ -19,6 +19,7 @@
 mod names;
 mod reader;
 mod store;
+pub mod upkeep;
 
 use std::{io::ErrorKind, path::Path, sync::Arc};
 
@@ -54,13 +55,18 @@ pub fn open_with(dir: &Path, options: Options) -> Result<(Embedded, Opened), Sto
 /// # Errors
 /// [`StoreError::Permanent`] if there is no store in `dir`; else as [`open`].
 pub fn open_read_only(dir: &Path) -> Result<Arc<dyn ports::Reader>, StoreError> {
-    match Observer::open(dir, Arc::new(RealDisk)) {
-        Ok(observer) => Ok(Arc::new(Entries::new(observer.reader()))),
-        Err(LogError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-            Err(no_store(dir, "does not exist"))
+    let observer = Observer::open(dir, Arc::new(RealDisk)).map_err(|error| read_error(dir, error))?;
+    Ok(Arc::new(Entries::new(observer.reader())))
+}
+
+/// The port's error for somebody who only reads, and who may have named a wrong directory.
+fn read_error(dir: &Path, error: LogError) -> StoreError {
+    match error {
+        LogError::Io { source, file, .. } if source.kind() == ErrorKind::NotFound && file == dir => {
+            no_store(dir, "does not exist")
         }
-        Err(LogError::NotALog { .. }) => Err(no_store(dir, "holds no store")),
-        Err(error) => Err(store_error(error)),
+        LogError::NotALog { .. } => no_store(dir, "holds no store"),
+        error => store_error(error),
     }
 }
 

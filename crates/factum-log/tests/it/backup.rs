@@ -80,7 +80,7 @@ fn a_second_backup_adds_only_what_is_new() {
     assert_eq!(all(&open(&new).0.reader()).unwrap(), all(&log.reader()).unwrap());
     let other = parent.path().join("other");
     fill(&mut open(&other).0, 3);
-    assert!(back_up(&other, &to, false).unwrap_err().to_string().contains("another log"));
+    assert!(matches!(back_up(&other, &to, false), Err(LogError::AnotherLog { .. })));
     assert!(matches!(back_up(&dir, &other, false), Err(LogError::NotALog { .. })), "a log is not overwritten");
 }
 
@@ -237,4 +237,38 @@ fn verifying_finds_every_damaged_place_and_names_it() {
     // Seen from the segment before, which ends too early for the one behind.
     let missing = report.damage.iter().filter(|damage| damage.file == paths[2]).count();
     assert_eq!((report.damage.len(), missing), (4, 2), "{:?}", report.damage);
+}
+
+#[test]
+fn a_backup_is_not_continued_by_a_log_that_went_another_way() {
+    let parent = tempdir().unwrap();
+    let [dir, to, new] = ["log", "backup", "new"].map(|name| parent.path().join(name));
+    let (mut log, _) = open(&dir);
+    fill(&mut log, 10);
+    back_up(&dir, &to, false).unwrap();
+    restored(&to, &new).unwrap();
+    fill(&mut log, 60);
+    let copied = back_up(&dir, &to, false).unwrap();
+    fill(&mut open(&new).0, 100);
+    let error = back_up(&new, &to, false).unwrap_err();
+    assert!(matches!(error, LogError::AnotherLog { .. }), "{error}");
+    let report = verify(&to, Arc::new(RealDisk), &mut |_, _| {}).unwrap();
+    assert_eq!((report.damage, report.entries), (vec![], copied.entries));
+}
+
+#[test]
+fn two_logs_never_share_an_archive() {
+    let parent = tempdir().unwrap();
+    let [dir, other, to] = ["log", "other", "archive"].map(|name| parent.path().join(name));
+    let (mut log, _) = open(&dir);
+    fill(&mut log, 40);
+    archive(&dir, &to, 0, Arc::new(RealDisk), &mut |_, _| {}).unwrap();
+    let (mut second, _) = open(&other);
+    fill(&mut second, 40);
+    let error = archive(&other, &to, 0, Arc::new(RealDisk), &mut |_, _| {}).unwrap_err();
+    assert!(matches!(error, LogError::AnotherLog { .. }), "{error}");
+    assert_eq!(of_stream(&log.reader(), "a").unwrap().len(), 40);
+    assert_eq!(of_stream(&second.reader(), "a").unwrap().len(), 40);
+    drop(second);
+    assert_eq!(open(&other).0.head(), 80);
 }

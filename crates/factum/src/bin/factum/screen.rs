@@ -1,0 +1,79 @@
+//! What is shown: answers on the standard output, progress on the error output if somebody watches.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    time::Duration,
+};
+
+use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
+use indicatif::{BinaryBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::Problem;
+
+/// Prints an answer whole.
+pub fn print(text: &str) -> Result<(), Problem> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// Prints an answer as JSON.
+pub fn json<T: Serialize>(answer: &T) -> Result<(), Problem> {
+    print(&(serde_json::to_string_pretty(answer)? + "\n"))
+}
+
+/// A table; all columns but the first are numbers.
+pub fn table(head: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_header(head.iter().copied());
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// Such as 1,234,567.
+pub fn count(count: u64) -> String {
+    HumanCount(count).to_string()
+}
+
+/// A number of things by name.
+pub fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { many })
+}
+
+/// Such as 12.25 MiB.
+pub fn size(bytes: u64) -> String {
+    BinaryBytes(bytes).to_string()
+}
+
+/// What a bar counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    Bytes,
+    Segments,
+}
+
+/// Does something and shows how far it is.
+pub fn watched<T>(what: &str, unit: Unit, work: impl FnOnce(&mut dyn FnMut(u64, u64)) -> T) -> T {
+    if !io::stderr().is_terminal() {
+        return work(&mut |_, _| {});
+    }
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let template = match unit {
+        Unit::Bytes => "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  (left: {eta})",
+        Unit::Segments => "{msg} {wide_bar} {pos}/{len} segments  (left: {eta})",
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_message(what.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let done = work(&mut |done, of| {
+        bar.set_length(of);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    done
+}

@@ -1,0 +1,73 @@
+//! Looking after an app's directory: what the command `factum` does, for programs.
+//!
+//! A directory is an app's, with its log in `log/`, or the log's own, or a backup of either. All of it works beside the
+//! process that runs the app. What the answers mean is said in `docs/operations.md`.
+
+use std::path::Path;
+
+use factum_core::error::StoreError;
+pub use factum_core::upkeep::{About, Copied, Findings, Follow, Moved, Place, Progress, Segment, StoredFile};
+
+use crate::wiring;
+
+/// What a directory's log consists of.
+///
+/// # Errors
+/// [`StoreError::Permanent`] if there is no log, [`StoreError::Corrupt`] if it is damaged.
+pub fn about(dir: impl AsRef<Path>) -> Result<About, StoreError> {
+    wiring::about(dir.as_ref())
+}
+
+/// Reads all of a directory's log, and holds its checkpoints against it. Changes nothing. `progress` hears bytes.
+///
+/// # Errors
+/// As [`about`]; damage is an answer, and only an error if nothing behind it can be read.
+pub fn verify(dir: impl AsRef<Path>, progress: Progress<'_>) -> Result<Findings, StoreError> {
+    wiring::verify(dir.as_ref(), progress)
+}
+
+/// Copies a directory's log, as it is now, to `to`, which is new or an earlier backup of the same log; that gets what is
+/// new. With `links`, segments that will not change any more are hard links where that is possible: they cost nothing, but
+/// what damages one damages both. `progress` hears segments.
+///
+/// # Errors
+/// As [`about`]; [`StoreError::Permanent`] if `to` holds anything else, [`StoreError::Full`].
+pub fn backup(
+    dir: impl AsRef<Path>,
+    to: impl AsRef<Path>,
+    links: bool,
+    progress: Progress<'_>,
+) -> Result<Copied, StoreError> {
+    wiring::backup(dir.as_ref(), to.as_ref(), links, progress)
+}
+
+/// Makes an app's directory of a backup, in `dir`, which is new or empty. The log gets a new epoch, by which whoever kept
+/// a position of the original notices; views are rebuilt when the app starts. `progress` hears segments.
+///
+/// # Errors
+/// As [`about`], for the backup; [`StoreError::Permanent`] if `dir` is not empty, [`StoreError::Full`].
+pub fn restore(from: impl AsRef<Path>, dir: impl AsRef<Path>, progress: Progress<'_>) -> Result<Copied, StoreError> {
+    wiring::restore(from.as_ref(), dir.as_ref(), progress)
+}
+
+/// Moves segments that will not change any more, but the newest `keep`, compressed into a directory of their own, where
+/// they are still read. `progress` hears segments.
+///
+/// # Errors
+/// As [`about`]; [`StoreError::Permanent`] if the log has another archive, or `to` is another log's; [`StoreError::Full`].
+pub fn archive(
+    dir: impl AsRef<Path>,
+    to: impl AsRef<Path>,
+    keep: usize,
+    progress: Progress<'_>,
+) -> Result<Moved, StoreError> {
+    wiring::archive(dir.as_ref(), to.as_ref(), keep, progress)
+}
+
+/// Opens a directory's log to read it, and what is written to it later.
+///
+/// # Errors
+/// As [`about`].
+pub fn follow(dir: impl AsRef<Path>) -> Result<Box<dyn Follow>, StoreError> {
+    wiring::follow(dir.as_ref())
+}
