@@ -21,7 +21,7 @@ pub(super) struct Ask {
     pub ids: Vec<MessageId>,
     drafts: Vec<Draft>,
     waiting: Option<Answer>,
-    sent: u32,
+    pub sent: u32,
     /// Which of the commands were seen to have led to an event, at the position of their receipt.
     pub caused: Vec<bool>,
     pub end: End,

@@ -81,6 +81,9 @@ fn acknowledged(Evidence { log, asks, .. }: &Evidence<'_>) -> Result<(), Violati
             let events = by_cause.get(id).map_or(&[][..], |events| events);
             let problem = match &ask.end {
                 End::Open => Some("it never had an answer".to_owned()),
+                // A command that changed nothing is not remembered. Beside others and sent again it is decided anew, and
+                // its no is that of all, though the first attempt may have done the others.
+                End::Rejected(_) if ask.ids.len() > 1 && ask.sent > 1 => scattered(events),
                 End::Rejected(code) if !events.is_empty() => Some(format!("it was rejected as {code}")),
                 End::Rejected(_) => None,
                 End::Abandoned => scattered(events),
