@@ -1,0 +1,100 @@
+//! A file system of its own, in a file: ext4 on a loop device, and its power switch. It is gone when it is dropped.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+/// See the module.
+pub struct Volume {
+    image: PathBuf,
+    mounted: bool,
+    // The last to be dropped: the mount point is in it.
+    temp: TempDir,
+}
+
+/// EXT4_IOC_SHUTDOWN with NOLOGFLUSH: nothing that is not on the device gets there any more, as without power.
+const SHUTDOWN: [&str; 2] = [
+    "import fcntl,os,struct,sys; fcntl.ioctl(os.open(sys.argv[1],os.O_RDONLY),0x8004587d,struct.pack('I',2))",
+    "open(my $d,'<',$ARGV[0]) or die $!; ioctl($d,0x8004587d,pack('I',2)) or die $!",
+];
+
+impl Volume {
+    /// Makes and mounts one.
+    ///
+    /// # Errors
+    /// What is missing: being root, a tool, or a loop device.
+    pub fn new(mib: u64) -> Result<Self, String> {
+        let temp = TempDir::new().map_err(|error| error.to_string())?;
+        let image = temp.path().join("image");
+        let file = fs::File::create(&image).and_then(|file| file.set_len(mib << 20));
+        file.map_err(|error| error.to_string())?;
+        run("mkfs.ext4", &["-q", "-m", "0", &text(&image)])?;
+        fs::create_dir(temp.path().join("mount")).map_err(|error| error.to_string())?;
+        let mut volume = Self { image, mounted: false, temp };
+        volume.mount()?;
+        Ok(volume)
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> PathBuf {
+        self.temp.path().join("mount")
+    }
+
+    /// Mounts it.
+    pub fn mount(&mut self) -> Result<(), String> {
+        run("mount", &["-o", "loop", &text(&self.image), &text(&self.path())])?;
+        self.mounted = true;
+        Ok(())
+    }
+
+    /// Unmounts it; waits a little for whoever is still in it.
+    pub fn unmount(&mut self) -> Result<(), String> {
+        let mut outcome = Ok(());
+        for _ in 0..50 {
+            outcome = run("umount", &[&text(&self.path())]);
+            if outcome.is_ok() {
+                self.mounted = false;
+                return outcome;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        outcome
+    }
+
+    /// Cuts its power off.
+    ///
+    /// # Errors
+    /// That there is neither Python nor Perl, or that the file system cannot do it.
+    pub fn cut(&self) -> Result<(), String> {
+        let path = text(&self.path());
+        run("python3", &["-c", SHUTDOWN[0], &path])
+            .or_else(|python| run("perl", &["-e", SHUTDOWN[1], &path]).map_err(|perl| format!("{python}; {perl}")))
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        if self.mounted && self.unmount().is_err() {
+            // Whoever is still in it keeps it until it goes.
+            drop(run("umount", &["-l", &text(&self.path())]));
+        }
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// Runs a tool; its words are the error.
+fn run(tool: &str, arguments: &[&str]) -> Result<(), String> {
+    let output = Command::new(tool).args(arguments).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("{tool}: {error}"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("{tool}: {}", String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; "))),
+    }
+}
