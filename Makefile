@@ -9,7 +9,7 @@ CARGO ?= cargo
 CC ?= cc
 DATA ?= demo-data
 
-.PHONY: help demo test check fmt lint docs bench clean-demo tools
+.PHONY: help demo test kernel check fmt lint docs bench clean-demo tools
 
 help: ## list the targets
 	@echo "make <target>"
@@ -27,6 +27,10 @@ test: tools ## run all tests; the last line adds them up
 		END { printf "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped; exit (passed + failed == 0) }' \
 		target/test.log || status=1; \
 	exit $$status
+
+kernel: tools ## kills, power cuts, failing system calls and full disks, in full: needs root, strace and ext4
+	@FACTUM_KILLS=200 FACTUM_CUTS=50 FACTUM_CASES=1000 FACTUM_CYCLES=10 FACTUM_REQUIRE=power,strace,full \
+		$(CARGO) test --locked -p factum --test kernel
 
 check: fmt lint docs test ## all that must hold before a commit: format, clippy, docs, tests
 

@@ -47,10 +47,15 @@ pub fn numbers(body: &[u8]) -> Option<[u64; 3]> {
     Some([words.next()?.ok()?, words.next()?.ok()?, words.next()?.ok()?])
 }
 
-/// How many entries the batch with this first number has.
+/// How many entries the batch with this first number has. A few are so large that a fault can hit the middle of their
+/// write.
 pub fn size(first: u64) -> u64 {
     let mut rng = Rng::with_seed(!first);
-    if rng.u32(..40) == 0 { rng.u64(50..200) } else { rng.u64(1..12) }
+    match rng.u32(..120) {
+        0 => rng.u64(500..2500),
+        1..4 => rng.u64(50..200),
+        _ => rng.u64(1..12),
+    }
 }
 
 /// The change of a cell that goes with the batch of this first number; `None` ends the cell.

@@ -159,7 +159,8 @@ fn compare(history: &mut History, contents: &Contents) {
         assert!(known, "I1: the batch {first} at {position} is not where or what it was said to be");
     }
     for (first, (count, position)) in &history.done {
-        assert!(firsts.contains(first), "I1: the batch {first} ({count} entries at {position}) was acknowledged");
+        let there = firsts.contains(first);
+        assert!(there, "I1: the batch {first} ({count} entries at {position}) was acknowledged, and is gone");
     }
     let kept: Vec<_> = contents.batches.iter().filter(|(first, ..)| history.tried.contains_key(first)).collect();
     for (first, position, count) in kept {

@@ -67,10 +67,11 @@ fn main() -> ExitCode {
             filtered += 1;
             continue;
         }
+        let began = Instant::now();
         match panic::catch_unwind(test) {
             Ok(Outcome::Passed) => {
                 passed += 1;
-                println!("test {name} ... ok");
+                println!("test {name} ... ok <{:.1}s>", began.elapsed().as_secs_f64());
             }
             Ok(Outcome::Skipped(reason)) if !required.split(',').any(|wanted| wanted == *need) => {
                 skipped += 1;

@@ -19,7 +19,7 @@ const MIB: u64 = 512;
 
 /// The cuts of one level.
 pub fn run(level: Level) -> Outcome {
-    let cuts = count("FACTUM_CUTS", 4);
+    let cuts = count("FACTUM_CUTS", 3);
     let mut volume = match Volume::new(MIB).and_then(|volume| volume.probe()) {
         Ok(volume) => volume,
         Err(why) => {

@@ -82,7 +82,7 @@ const WRITES: u64 = 250;
 
 /// The cases, all or some that are drawn.
 pub fn run() -> Outcome {
-    let number = count("FACTUM_CASES", 10).min(CASES.len());
+    let number = count("FACTUM_CASES", 6).min(CASES.len());
     if let Err(why) = can_trace() {
         println!("kernel: skipped: {number} cases of strace: {why}");
         return Outcome::Skipped(why);
