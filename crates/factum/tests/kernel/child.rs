@@ -132,6 +132,11 @@ impl Writer {
         start.elapsed()
     }
 
+    /// Its number, for others to kill it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills it (SIGKILL).
     pub fn kill(mut self) -> Ended {
         self.child.kill().unwrap();

@@ -16,10 +16,14 @@ pub struct Volume {
     temp: TempDir,
 }
 
-/// EXT4_IOC_SHUTDOWN with NOLOGFLUSH: nothing that is not on the device gets there any more, as without power.
+/// EXT4_IOC_SHUTDOWN with NOLOGFLUSH: nothing that is not on the device gets there any more, as without power. The
+/// process is killed just before: a program cannot tell anybody anything after its power was cut, but on a file system
+/// that was shut down meanwhile, a sync under way may say that all is well and have lost what it was for.
 const SHUTDOWN: [&str; 2] = [
-    "import fcntl,os,struct,sys; fcntl.ioctl(os.open(sys.argv[1],os.O_RDONLY),0x8004587d,struct.pack('I',2))",
-    "open(my $d,'<',$ARGV[0]) or die $!; ioctl($d,0x8004587d,pack('I',2)) or die $!",
+    "import fcntl,os,struct,sys; d=os.open(sys.argv[1],os.O_RDONLY); f=struct.pack('I',2); p=int(sys.argv[2]);\
+     p and os.kill(p,9); fcntl.ioctl(d,0x8004587d,f)",
+    "open(my $d,'<',$ARGV[0]) or die $!; my $f=pack('I',2); kill 'KILL',$ARGV[1] if $ARGV[1];\
+     ioctl($d,0x8004587d,$f) or die $!",
 ];
 
 impl Volume {
@@ -65,14 +69,15 @@ impl Volume {
         outcome
     }
 
-    /// Cuts its power off.
+    /// Cuts the power of a process and of the volume off; of the volume alone, if there is no process (0).
     ///
     /// # Errors
     /// That there is neither Python nor Perl, or that the file system cannot do it.
-    pub fn cut(&self) -> Result<(), String> {
-        let path = text(&self.path());
-        run("python3", &["-c", SHUTDOWN[0], &path])
-            .or_else(|python| run("perl", &["-e", SHUTDOWN[1], &path]).map_err(|perl| format!("{python}; {perl}")))
+    pub fn cut(&self, process: u32) -> Result<(), String> {
+        let (path, process) = (text(&self.path()), process.to_string());
+        run("python3", &["-c", SHUTDOWN[0], &path, &process]).or_else(|python| {
+            run("perl", &["-e", SHUTDOWN[1], &path, &process]).map_err(|perl| format!("{python}; {perl}"))
+        })
     }
 }
 
