@@ -171,7 +171,7 @@ pub fn book(number: u64) -> String {
 pub fn deposit(number: u64) -> Deposit {
     let mut rng = Rng::with_seed(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let account = format!("a{}", rng.u64(..ACCOUNTS));
-    let length = if rng.u32(..20) == 0 { rng.usize(..40_000) } else { rng.usize(..300) };
+    let length = if rng.u32(..5) == 0 { rng.usize(..40_000) } else { rng.usize(..300) };
     Deposit { account, number, pad: (0..length).map(|_| rng.alphanumeric()).collect() }
 }
 

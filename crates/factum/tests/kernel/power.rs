@@ -38,14 +38,18 @@ pub fn run(level: Level) -> Outcome {
             subject = Subject::new(level, &place);
         }
         let synced = write(&volume.path().join("synced"), cut, true);
+        let switch = volume.switch().unwrap();
         let mut writer = subject.order(MANY).start(&[]);
-        if rng.u32(..5) > 0 {
+        let most_us = if rng.u32(..4) == 0 {
+            15_000
+        } else {
             writer.wait_for(Phase::Running);
-        }
+            200_000
+        };
         // The moment is what is drawn; there is nothing to wait for.
-        thread::sleep(Duration::from_micros(rng.u64(..200_000)));
+        thread::sleep(Duration::from_micros(rng.u64(..most_us)));
         let unsynced = write(&volume.path().join(format!("unsynced-{cut}")), cut, false);
-        volume.cut(writer.id()).unwrap();
+        switch.cut(writer.id()).unwrap();
         let ended = writer.end();
         volume.unmount().unwrap();
         volume.mount().unwrap();
@@ -84,7 +88,7 @@ fn write(path: &Path, cut: usize, sync: bool) -> Vec<u8> {
 impl Volume {
     /// Whether its power can be cut, tried once.
     fn probe(mut self) -> Result<Self, String> {
-        self.cut(0)?;
+        self.switch()?.cut(0)?;
         self.unmount()?;
         self.mount()?;
         Ok(self)

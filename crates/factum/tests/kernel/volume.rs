@@ -2,8 +2,9 @@
 
 use std::{
     fs,
+    io::{Read, Write},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 use tempfile::TempDir;
@@ -19,11 +20,20 @@ pub struct Volume {
 /// EXT4_IOC_SHUTDOWN with NOLOGFLUSH: nothing that is not on the device gets there any more, as without power. The
 /// process is killed just before: a program cannot tell anybody anything after its power was cut, but on a file system
 /// that was shut down meanwhile, a sync under way may say that all is well and have lost what it was for.
-const SHUTDOWN: [&str; 2] = [
-    "import fcntl,os,struct,sys; d=os.open(sys.argv[1],os.O_RDONLY); f=struct.pack('I',2); p=int(sys.argv[2]);\
-     p and os.kill(p,9); fcntl.ioctl(d,0x8004587d,f)",
-    "open(my $d,'<',$ARGV[0]) or die $!; my $f=pack('I',2); kill 'KILL',$ARGV[1] if $ARGV[1];\
-     ioctl($d,0x8004587d,$f) or die $!",
+const SHUTDOWN: [(&str, &str, &str); 2] = [
+    (
+        "python3",
+        "-c",
+        "import fcntl,os,struct,sys; d=os.open(sys.argv[1],os.O_RDONLY); f=struct.pack('I',2);\
+         print('ready',flush=True); p=int(sys.stdin.readline());\
+         p and os.kill(p,9); fcntl.ioctl(d,0x8004587d,f)",
+    ),
+    (
+        "perl",
+        "-e",
+        "$|=1; open(my $d,'<',$ARGV[0]) or die $!; my $f=pack('I',2); print \"ready\\n\"; my $p=<STDIN>; chomp $p;\
+         kill 'KILL',$p if $p; ioctl($d,0x8004587d,$f) or die $!",
+    ),
 ];
 
 impl Volume {
@@ -69,15 +79,40 @@ impl Volume {
         outcome
     }
 
+    /// Gets everything ready to cut its power.
+    ///
+    /// # Errors
+    /// That there is neither Python nor Perl.
+    pub fn switch(&self) -> Result<Switch, String> {
+        for (tool, flag, script) in SHUTDOWN {
+            let mut command = Command::new(tool);
+            command.args([flag, script, &text(&self.path())]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            let Ok(mut child) = command.stderr(Stdio::piped()).spawn() else { continue };
+            let mut ready = [0; 6];
+            if child.stdout.take().is_some_and(|mut out| out.read_exact(&mut ready).is_ok()) {
+                return Ok(Switch(child));
+            }
+            child.wait().map_err(|error| error.to_string())?;
+        }
+        Err("neither python3 nor perl runs, to shut the file system down".to_owned())
+    }
+}
+
+/// A power switch that is ready.
+pub struct Switch(Child);
+
+impl Switch {
     /// Cuts the power of a process and of the volume off; of the volume alone, if there is no process (0).
     ///
     /// # Errors
-    /// That there is neither Python nor Perl, or that the file system cannot do it.
-    pub fn cut(&self, process: u32) -> Result<(), String> {
-        let (path, process) = (text(&self.path()), process.to_string());
-        run("python3", &["-c", SHUTDOWN[0], &path, &process]).or_else(|python| {
-            run("perl", &["-e", SHUTDOWN[1], &path, &process]).map_err(|perl| format!("{python}; {perl}"))
-        })
+    /// That the file system cannot do it.
+    pub fn cut(mut self, process: u32) -> Result<(), String> {
+        let told = self.0.stdin.take().map(|mut input| writeln!(input, "{process}"));
+        let output = self.0.wait_with_output().map_err(|error| error.to_string())?;
+        match output.status.success() && matches!(told, Some(Ok(()))) {
+            true => Ok(()),
+            false => Err(String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ")),
+        }
     }
 }
 
