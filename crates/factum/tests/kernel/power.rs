@@ -40,14 +40,13 @@ pub fn run(level: Level) -> Outcome {
         let synced = write(&volume.path().join("synced"), cut, true);
         let switch = volume.switch().unwrap();
         let mut writer = subject.order(MANY).start(&[]);
-        let most_us = if rng.u32(..4) == 0 {
-            15_000
-        } else {
+        // A few cuts fall into the opening; the first one does not, so that there is something to lose.
+        let moments_us = if cut > 0 && rng.u32(..4) == 0 { 0..15_000 } else { 50_000..200_000 };
+        if moments_us.start > 0 {
             writer.wait_for(Phase::Running);
-            200_000
-        };
+        }
         // The moment is what is drawn; there is nothing to wait for.
-        thread::sleep(Duration::from_micros(rng.u64(..most_us)));
+        thread::sleep(Duration::from_micros(rng.u64(moments_us)));
         let unsynced = write(&volume.path().join(format!("unsynced-{cut}")), cut, false);
         switch.cut(writer.id()).unwrap();
         let ended = writer.end();
