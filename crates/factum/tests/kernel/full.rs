@@ -74,7 +74,8 @@ impl Filling {
     /// Ends the log, in order or not, and opens it again.
     fn reopen(&mut self) {
         drop(self.log.take());
-        let (log, _) = Log::open(&self.dir, entries::options()).unwrap();
+        let (log, opened) = Log::open(&self.dir, entries::options()).unwrap();
+        assert_eq!(opened.cut, None, "I1: something stayed of an append that was refused");
         self.log = Some(log);
         self.read();
     }
