@@ -9,7 +9,7 @@ CARGO ?= cargo
 CC ?= cc
 DATA ?= demo-data
 
-.PHONY: help demo test sim check fmt lint docs bench torture sabotage clean-demo tools
+.PHONY: help demo test sim check fmt lint docs bench torture kernel sabotage clean-demo tools
 
 help: ## list the targets
 	@echo "make <target>"
@@ -31,6 +31,10 @@ test: tools ## run all tests; the last line adds them up
 sim: tools ## a whole node in simulation: 2,000 seeds; SEED=n replays one with its trace, FACTUM_SEEDS=n runs more
 	@FACTUM_SEED="$(SEED)" $(CARGO) test --quiet --locked -p factum-testing --test sim \
 		a_node_keeps_its_promises -- --nocapture
+
+kernel: tools ## kills, power cuts, failing system calls and full disks, in full: needs root, strace and ext4
+	@FACTUM_KILLS=200 FACTUM_CUTS=50 FACTUM_CASES=1000 FACTUM_CYCLES=10 FACTUM_REQUIRE=power,strace,full \
+		$(CARGO) test --locked -p factum --test kernel
 
 check: fmt lint docs test ## all that must hold before a commit: format, clippy, docs, tests
 

@@ -89,6 +89,8 @@ pub fn edges(package: &Package) -> Vec<String> {
     };
     let for_tests: &[&str] = match package.name.as_str() {
         "factum-log" => &["factum-testing"],
+        // Its tests on the real kernel look at the log of an app from below.
+        "factum" => &["factum-testing", "factum-macros", "factum-core", "factum-log"],
         _ if user => &["factum-testing"],
         _ => &["factum-testing", "factum-macros", "factum-core"],
     };
