@@ -4,12 +4,12 @@ use std::{fmt::Display, str::FromStr};
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Path, Request},
+    extract::{FromRef, FromRequest, FromRequestParts, OptionalFromRequestParts, Path, Request},
     http::{HeaderMap, HeaderName, StatusCode, header, request::Parts},
 };
 use factum_core::{
     id::{MAX_NAME_BYTES, check_id},
-    stream::Position,
+    stream::{Lineage, Position},
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{
@@ -219,7 +219,8 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for IdempotencyKey {
 }
 
 /// The position that a read has to stand for, from `?after=` or the header `Factum-Position`, the later one if both are
-/// given; the start of the log if none is. Whoever reads waits for it, for a bounded time.
+/// given; the start of the log if none is. Whoever reads waits for it, for a bounded time. A position from before the log
+/// was restored from a backup is refused: what it stood for may be gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct After(
     /// The position.
@@ -231,26 +232,45 @@ struct AfterParameter {
     after: Option<String>,
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for After {
+impl<S: Send + Sync> FromRequestParts<S> for After
+where
+    Lineage: FromRef<S>,
+{
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Query(parameter) = Query::<AfterParameter>::from_request_parts(parts, state).await?;
-        let asked = parameter.after.map(|text| read_position(&text, "bad_query", "after")).transpose()?;
+        let epoch = Lineage::from_ref(state).epoch;
+        let asked = parameter.after.map(|text| read_position(&text, epoch, "bad_query", "after")).transpose()?;
         let header = only(&parts.headers, &FACTUM_POSITION)?;
         let told = header
-            .map(|bytes| read_position(&String::from_utf8_lossy(bytes), "bad_header", "Factum-Position"))
+            .map(|bytes| read_position(&String::from_utf8_lossy(bytes), epoch, "bad_header", "Factum-Position"))
             .transpose()?;
         Ok(Self(asked.max(told).unwrap_or(Position::START)))
     }
 }
 
-fn read_position(text: &str, code: &'static str, what: &str) -> Result<Position, Problem> {
-    let number = text.split_once(':').filter(|(unit, _)| *unit == UNIT).map(|(_, number)| number);
-    let digits = number.filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
-    digits.and_then(|number| number.parse().ok()).map(Position).ok_or_else(|| {
-        Problem::bad(code, format!("{what} is no position: send back a Factum-Position as it came, such as {UNIT}:42"))
-    })
+fn read_position(text: &str, epoch: u32, code: &'static str, what: &str) -> Result<Position, Problem> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok())?;
+    let (of, position) = match parts[..] {
+        [UNIT, of, position] => number(of).zip(number(position)),
+        _ => None,
+    }
+    .ok_or_else(|| {
+        let detail = format!("{what} is no position: send back a Factum-Position as it came, such as {UNIT}:1:42");
+        Problem::bad(code, detail)
+    })?;
+    match of == u64::from(epoch) {
+        true => Ok(Position(position)),
+        false => {
+            let detail = format!(
+                "{what} is from epoch {of} and the log is in epoch {epoch}: it was restored from a backup since, and \
+                 what that position stood for may be gone. Ask without it"
+            );
+            Err(Problem::new(StatusCode::CONFLICT, "another_epoch", detail))
+        }
+    }
 }
 
 /// A header that must not come twice.
@@ -262,9 +282,9 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]
     }
 }
 
-/// The response header that says up to where the log holds what a command did.
-pub fn position(position: Position) -> [(HeaderName, String); 1] {
-    [(FACTUM_POSITION, format!("{UNIT}:{}", position.0))]
+/// The response header that says up to where the log holds what a command did: unit, epoch of the log, position.
+pub fn position(lineage: Lineage, position: Position) -> [(HeaderName, String); 1] {
+    [(FACTUM_POSITION, format!("{UNIT}:{}:{}", lineage.epoch, position.0))]
 }
 
 /// What cannot stand in a path segment or a query's value as it is.
@@ -379,11 +399,17 @@ mod tests {
 
     #[test]
     fn positions_are_read_as_they_were_written() {
-        let [(_, text)] = position(Position(42));
-        assert_eq!(read_position(&text, "bad_query", "after").unwrap(), Position(42));
-        for text in ["42", "main:", "main:-1", "main:+1", "other:1", "main:99999999999999999999", ""] {
-            assert!(read_position(text, "bad_query", "after").is_err(), "{text}");
+        let lineage = |epoch| Lineage { log_id: [7; 16], epoch };
+        let [(_, text)] = position(lineage(3), Position(42));
+        assert_eq!(read_position(&text, 3, "bad_query", "after").unwrap(), Position(42));
+        let restored = read_position(&text, 9, "bad_query", "after").unwrap_err();
+        assert_eq!((restored.status(), restored.code()), (StatusCode::CONFLICT, "another_epoch"));
+        for text in
+            ["42", "main:", "main:42", "main:1:", "main:1:-1", "main:1:+1", "main::1", "other:1:1", "main:1:1:1", ""]
+        {
+            assert!(read_position(text, 1, "bad_query", "after").is_err(), "{text}");
         }
+        assert!(read_position("main:1:99999999999999999999", 1, "bad_query", "after").is_err());
     }
 
     #[test]

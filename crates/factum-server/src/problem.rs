@@ -5,6 +5,7 @@
 //! | rejection: conflict, invalid, missing | 409, 422, 404 | the rejection's own |
 //! | id used before with another body | 409 | `id_reused` |
 //! | changed by somebody else meanwhile | 409 | `conflict` |
+//! | position from before the log was restored | 409 | `another_epoch` |
 //! | inbox full | 503, `Retry-After: 1` | `busy` |
 //! | engine stopped | 503 | `stopped` |
 //! | view not there yet | 503, `Retry-After: 1` | `late` |

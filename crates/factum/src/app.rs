@@ -17,7 +17,7 @@ use factum_core::{
     ports::{Clock, IdSource, Reader},
     row::Row,
     service::Service,
-    stream::Position,
+    stream::{Lineage, Position},
 };
 use factum_runtime::{
     clock::{DataClock, LiveClock},
@@ -184,6 +184,11 @@ impl App {
         self.inner.unit.reader()
     }
 
+    /// Which log this is: a position kept elsewhere must be kept with it.
+    pub fn lineage(&self) -> Lineage {
+        self.inner.unit.reader().lineage()
+    }
+
     /// The last durable position.
     pub fn position(&self) -> Position {
         self.inner.unit.head()
@@ -316,4 +321,12 @@ impl Together<'_> {
 
 fn request<C: Command>(command: &C) -> Result<Request, ExecuteError> {
     Ok(Request::new(Draft::of(command).map_err(HandlerError::from)?))
+}
+
+/// What the extractors of positions ask of the app.
+#[cfg(feature = "http")]
+impl axum::extract::FromRef<App> for Lineage {
+    fn from_ref(app: &App) -> Self {
+        app.lineage()
+    }
 }

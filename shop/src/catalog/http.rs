@@ -52,5 +52,5 @@ async fn put(
     let row = ProductRow { sku: sku.clone(), name: data.name.clone(), price: data.price.clone(), active };
     let command = RegisterProduct { sku, name: data.name, price: data.price, active };
     let receipt = carry_out(&app, command, key.as_ref(), &[&raw]).await?;
-    Ok((position(receipt.position), Json(row)))
+    Ok((position(app.lineage(), receipt.position), Json(row)))
 }

@@ -73,7 +73,7 @@ async fn put(
         receipt = step(&app, update, "update", key.as_ref(), &raw).await?;
     }
     let links = json!({ "self": format!("/customers/{}", encoded(&customer_id)) });
-    Ok((position(receipt.position), Json(json!({ "customerId": customer_id, "links": links }))))
+    Ok((position(app.lineage(), receipt.position), Json(json!({ "customerId": customer_id, "links": links }))))
 }
 
 /// One of the two commands of a request. Each needs an id of its own.

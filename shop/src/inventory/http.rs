@@ -58,7 +58,7 @@ async fn receive(
     let command = ReceiveStock { sku: sku.clone(), quantity, warehouse_id };
     // All articles lie in one stream, so the article is part of what makes two requests the same.
     let receipt = carry_out(&app, command, key.as_ref(), &[sku.as_str().as_bytes(), &raw]).await?;
-    Ok(booked(&sku, quantity, &receipt))
+    Ok(booked(&app, &sku, quantity, &receipt))
 }
 
 /// What is corrected.
@@ -79,7 +79,7 @@ async fn adjust(
     check_text("reason", Some(&data.reason))?;
     let command = AdjustStock { sku: sku.clone(), quantity, reason: data.reason, warehouse_id: None };
     let receipt = carry_out(&app, command, key.as_ref(), &[sku.as_str().as_bytes(), &raw]).await?;
-    Ok(booked(&sku, quantity, &receipt))
+    Ok(booked(&app, &sku, quantity, &receipt))
 }
 
 fn quantity(sent: &Value, least: i64) -> Result<i64, Problem> {
@@ -87,7 +87,7 @@ fn quantity(sent: &Value, least: i64) -> Result<i64, Problem> {
         .map_err(|wrong| Problem::invalid("bad_quantity", format!("`quantity` {wrong}")).with("field", "quantity"))
 }
 
-fn booked(sku: &Sku, quantity: i64, receipt: &Receipt) -> impl IntoResponse + use<> {
+fn booked(app: &App, sku: &Sku, quantity: i64, receipt: &Receipt) -> impl IntoResponse + use<> {
     let body = json!({ "sku": sku, "quantity": quantity, "links": { "self": format!("/stock/{}", encoded(sku)) } });
-    (StatusCode::OK, position(receipt.position), Json(body))
+    (StatusCode::OK, position(app.lineage(), receipt.position), Json(body))
 }

@@ -101,7 +101,7 @@ async fn place(
     };
     let receipt = carry_out(&app, command, key.as_ref(), &[&raw]).await?;
     let location = [(header::LOCATION, format!("/orders/{order_id}"))];
-    Ok((location, accepted(&order_id, Some(OrderStatus::default()), &receipt)))
+    Ok((location, accepted(&app, &order_id, Some(OrderStatus::default()), &receipt)))
 }
 
 /// The items with their quantities, or which line is wrong.
@@ -267,7 +267,7 @@ async fn cancel(
     let reason = data.reason.unwrap_or_else(|| "customer".to_owned());
     let command = CancelOrder { order_id: order_id.clone(), reason };
     let receipt = carry_out(&app, command, key.as_ref(), &[&raw]).await?;
-    Ok(accepted(&order_id, None, &receipt))
+    Ok(accepted(&app, &order_id, None, &receipt))
 }
 
 /// What comes back.
@@ -295,7 +295,7 @@ async fn take_back(
     let reason = data.reason.unwrap_or_else(|| "customer".to_owned());
     let command = ReturnOrder { order_id: order_id.clone(), credit_id: None, items, amount, reason };
     let receipt = carry_out(&app, command, key.as_ref(), &[&raw]).await?;
-    Ok(accepted(&order_id, None, &receipt))
+    Ok(accepted(&app, &order_id, None, &receipt))
 }
 
 /// What a person says of a held order.
@@ -312,18 +312,18 @@ async fn release_hold(
 ) -> Result<impl IntoResponse, Problem> {
     let command = ReleaseHold { order_id: order_id.clone(), verdict: data.verdict };
     let receipt = carry_out(&app, command, key.as_ref(), &[&raw]).await?;
-    Ok(accepted(&order_id, None, &receipt))
+    Ok(accepted(&app, &order_id, None, &receipt))
 }
 
 /// It is durable, and what follows from it is under way.
-fn accepted(order: &OrderId, status: Option<OrderStatus>, receipt: &Receipt) -> impl IntoResponse + use<> {
+fn accepted(app: &App, order: &OrderId, status: Option<OrderStatus>, receipt: &Receipt) -> impl IntoResponse + use<> {
     let link = format!("/orders/{}", encoded(order));
     let links = json!({ "self": link, "cancel": format!("{link}/cancel"), "return": format!("{link}/return") });
     let mut body = json!({ "orderId": order, "links": links });
     if let Some(status) = status {
         body["status"] = word(status).into();
     }
-    (StatusCode::ACCEPTED, position(receipt.position), Json(body))
+    (StatusCode::ACCEPTED, position(app.lineage(), receipt.position), Json(body))
 }
 
 fn unknown(order: &OrderId) -> Problem {

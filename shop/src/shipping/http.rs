@@ -91,5 +91,5 @@ async fn hear(
     };
     let receipt = carry_out(&app, gateway::record(&shipment, data.at, state), key.as_ref(), &[&raw]).await?;
     let body = json!({ "shipmentId": shipment, "links": { "self": format!("/shipments/{}", encoded(&shipment)) } });
-    Ok((StatusCode::ACCEPTED, position(receipt.position), Json(body)))
+    Ok((StatusCode::ACCEPTED, position(app.lineage(), receipt.position), Json(body)))
 }

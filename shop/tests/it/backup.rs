@@ -56,9 +56,14 @@ async fn start(dir: &Path) -> Result<App, String> {
 async fn orders(dir: &Path) -> (u64, u64) {
     let app = start(dir).await.unwrap();
     app.rest().await.unwrap();
-    let path = format!("/orders?size=1&after=main:{}", app.position());
-    let request = Request::get(path).body(Body::empty()).unwrap();
-    let answer = shop::http::router(app.clone()).oneshot(request).await.unwrap();
+    let epoch = app.lineage().epoch;
+    let get = async |epoch: u32| {
+        let path = format!("/orders?size=1&after=main:{epoch}:{}", app.position());
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        shop::http::router(app.clone()).oneshot(request).await.unwrap()
+    };
+    assert_eq!(get(epoch - 1).await.status(), 409, "a position of another epoch says nothing here");
+    let answer = get(epoch).await;
     let body: Value = serde_json::from_slice(&to_bytes(answer.into_body(), 1 << 20).await.unwrap()).unwrap();
     let mut created = 0;
     let count = |_: &_| {

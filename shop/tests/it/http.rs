@@ -39,7 +39,7 @@ async fn malformed_bodies_are_refused_and_nothing_is_stored() {
     send(&[("idempotency-key", "a\tb")], good()).await.refuses(400, "bad_header", "printable");
     let twice = [("idempotency-key", "a"), ("idempotency-key", "b")];
     send(&twice, good()).await.refuses(400, "bad_header", "twice");
-    send(&[("factum-position", "42")], good()).await.refuses(400, "bad_header", "main:42");
+    send(&[("factum-position", "42")], good()).await.refuses(400, "bad_header", "main:1:42");
 
     assert_eq!(shop.app.position(), before);
     assert_eq!(send(&[("content-type", "application/json")], good()).await.status, 202);
@@ -176,7 +176,7 @@ async fn what_follows_a_registration_sees_it() {
 async fn a_position_that_never_comes_is_waited_for_in_vain() {
     let shop = Shop::open().await;
     tokio::time::pause();
-    let answer = shop.send(Method::GET, "/stock?after=main:99999999", Headers::default(), Body::empty()).await;
+    let answer = shop.send(Method::GET, "/stock?after=main:1:99999999", Headers::default(), Body::empty()).await;
     answer.refuses(503, "late", "99999999");
     assert_eq!(answer.header("retry-after"), "1");
 }
