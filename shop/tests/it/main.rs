@@ -7,4 +7,5 @@ mod http;
 mod imports;
 mod orders;
 mod shop;
+mod sim;
 mod stop;
