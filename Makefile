@@ -18,7 +18,7 @@ help: ## list the targets
 
 demo: tools ## build the shop and run it on real orders, into ./demo-data
 	@$(CARGO) build --release --locked -p shop
-	@$(CARGO) run --quiet --release --locked -p shop -- demo
+	@$(CARGO) run --quiet --release --locked -p shop -- demo --data "$(DATA)"
 
 test: tools ## run all tests; the last line adds them up
 	@mkdir -p target; status=0; \

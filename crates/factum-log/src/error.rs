@@ -58,6 +58,18 @@ pub enum LogError {
         /// The directory.
         dir: PathBuf,
     },
+    /// The backup holds more of this log than the log does. Nothing was changed.
+    #[error(
+        "the backup in {} is {bytes} bytes ahead of the log: the log is an older copy, or has lost its end. Keep that \
+         backup, and name another directory",
+        dir.display()
+    )]
+    BackupAhead {
+        /// The backup's directory.
+        dir: PathBuf,
+        /// How much the log lacks, in bytes.
+        bytes: u64,
+    },
     /// The disk is full. The append was refused whole; reading goes on, and a later append may succeed.
     #[error("the disk is full, nothing of the append was kept: free some space and append again")]
     Full,

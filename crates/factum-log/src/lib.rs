@@ -90,6 +90,7 @@ pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::LogError;
 pub use heads::Cell;
 pub use info::{FileInfo, Info, SegmentInfo, info};
+pub use lock::is_open;
 pub use observer::Observer;
 pub use options::{Appended, Cut, Durability, Lineage, Opened, Options};
 pub use reader::{EntryRef, Reader};

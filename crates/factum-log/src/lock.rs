@@ -1,6 +1,7 @@
 //! One process per directory: the lock on the file `lock`, held as long as the log is open.
 
 use std::any::Any;
+use std::io;
 use std::path::Path;
 
 use crate::disk::Disk;
@@ -21,4 +22,17 @@ pub(crate) fn take(disk: &dyn Disk, dir: &Path) -> Result<Held, LogError> {
         Some(guard) => Ok(Held { _guard: guard }),
         None => Err(LogError::Locked { dir: dir.to_owned() }),
     }
+}
+
+/// Whether somebody has the log in `dir` open for writing, at this moment.
+///
+/// # Errors
+/// [`LogError::Io`] if the directory cannot be looked at.
+pub fn is_open(dir: &Path, disk: &dyn Disk) -> Result<bool, LogError> {
+    let names = match disk.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        names => names.during("list", dir)?,
+    };
+    // Looking must not make the file.
+    Ok(names.iter().any(|name| name == FILE) && matches!(take(disk, dir), Err(LogError::Locked { .. })))
 }

@@ -36,6 +36,8 @@ pub struct Order {
     total: Option<Money>,
     returned: i64,
     credits: Vec<CreditId>,
+    /// Goods that nobody knew the price of when they were ordered.
+    unpriced: Option<Sku>,
 }
 
 /// Why the order service says no.
@@ -56,6 +58,8 @@ pub enum OrderRejection {
     BadId { what: &'static str },
     #[rejection("wrong_total", "the total is {total} but the lines come to {sum}: send the sum of the lines", invalid)]
     WrongTotal { total: Money, sum: i64 },
+    #[rejection("no_price", "{sku} had no price when it was ordered: order it again", invalid)]
+    NoPrice { sku: Sku },
     #[rejection("mixed_currencies", "the total is in {currency}: give every line in {currency}", invalid)]
     MixedCurrencies { currency: String },
     #[rejection("too_late_to_cancel", "the order is {status} and can no longer be cancelled: use a return")]
@@ -120,6 +124,9 @@ impl Decider for Order {
         match event {
             E::Created(e) => {
                 self.items = goods(&e.items);
+                let unpriced =
+                    |line: &&Line| line.kind == LineKind::Goods && line.unit_price.is_none() && line.amount.amount == 0;
+                self.unpriced = e.items.iter().find(unpriced).map(|line| line.sku.clone());
                 for item in &self.items {
                     *self.units.entry(item.sku.clone()).or_default() += item.quantity;
                 }
@@ -293,6 +300,11 @@ impl Order {
         use OrderEvent as E;
         use OrderStatus as S;
         let event = match (command, status) {
+            // What the prices did not know yet may be known to the catalogue by now; it is not given away.
+            (C::MarkValidated(_), S::PendingValidation) if self.unpriced.is_some() => {
+                let sku = self.unpriced.clone().unwrap_or_else(|| Sku::from(""));
+                return Err(OrderRejection::NoPrice { sku });
+            }
             (C::MarkValidated(c), S::PendingValidation) => E::Validated(OrderValidated { order_id: c.order_id }),
             (C::Reject(c), S::PendingValidation | S::Held) => {
                 E::Rejected(OrderRejected { order_id: c.order_id, reason: c.reason, invalid_items: c.invalid_items })

@@ -125,7 +125,11 @@ async fn prices(app: &App, after: Position, items: &[Quantity]) -> Result<BTreeM
     let mut skus: Vec<&Sku> = items.iter().map(|item| &item.sku).collect();
     skus.sort_unstable();
     skus.dedup();
-    let rows = app.rows::<PriceRow>().after(after).many(skus).await?;
+    let mut rows = app.rows::<PriceRow>().after(after).many(skus.clone()).await?;
+    if rows.iter().any(Option::is_none) {
+        // The rows may not know yet what the log knows; they are waited for, or the answer is "later".
+        rows = app.rows::<PriceRow>().after(after.max(app.position())).many(skus).await?;
+    }
     Ok(rows.into_iter().flatten().map(|row| (row.sku.clone(), row)).collect())
 }
 

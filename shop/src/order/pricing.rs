@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Prices items by the prices known now. An article that is not known has no price and amount 0: the catalogue's check
-/// will reject the order and name the line.
+/// will reject the order and name the line; and if the catalogue has come to know it meanwhile, the order itself will.
 ///
 /// # Errors
 /// [`MoneyError`] if an amount is beyond what money can count.

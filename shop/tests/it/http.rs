@@ -173,10 +173,25 @@ async fn what_follows_a_registration_sees_it() {
 }
 
 #[tokio::test]
+async fn an_article_is_priced_right_behind_its_registration_also_by_who_names_no_position() {
+    let shop = Shop::open().await;
+    for number in 0..60 {
+        let sku = format!("NEW{number}");
+        let registered = json!({ "name": "new", "price": "2.55" });
+        shop.put(&format!("/products/{sku}"), &registered).await;
+        let order = json!({ "items": [{ "sku": sku, "quantity": 2 }] }).to_string();
+        let placed = shop.send(Method::POST, "/orders", Headers::default(), order).await;
+        let seen = shop.get(&format!("/orders/{}", placed.order())).await;
+        assert_eq!(seen.body["totalAmount"]["amount"], 510, "{seen:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_position_that_never_comes_is_waited_for_in_vain() {
     let shop = Shop::open().await;
     tokio::time::pause();
-    let answer = shop.send(Method::GET, "/stock?after=main:1:99999999", Headers::default(), Body::empty()).await;
+    let path = format!("/stock?after=main:{}:99999999", shop.app.lineage().epoch);
+    let answer = shop.send(Method::GET, &path, Headers::default(), Body::empty()).await;
     answer.refuses(503, "late", "99999999");
     assert_eq!(answer.header("retry-after"), "1");
 }

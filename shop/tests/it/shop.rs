@@ -111,7 +111,7 @@ impl Shop {
 
     /// Reads what stands for everything that has happened.
     pub async fn get(&self, path: &str) -> Answer {
-        let now = format!("main:{}", self.app.position().0);
+        let now = format!("main:{}:{}", self.app.lineage().epoch, self.app.position().0);
         self.send(Method::GET, path, Headers(&[("factum-position", &now)]), Body::empty()).await
     }
 
@@ -121,7 +121,7 @@ impl Shop {
 
     /// Posts, seeing everything that has happened.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
-        let now = format!("main:{}", self.app.position().0);
+        let now = format!("main:{}:{}", self.app.lineage().epoch, self.app.position().0);
         self.send(Method::POST, path, Headers(&[("factum-position", &now)]), body.to_string()).await
     }
 

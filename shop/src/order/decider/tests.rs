@@ -391,3 +391,10 @@ fn a_credit_is_booked_once() {
         .again_changes_nothing();
     given_nothing::<Credit>().when(CreditCommand::Credit(credit(&"x".repeat(121)))).then_rejected("bad_id");
 }
+
+#[test]
+fn goods_without_a_price_are_not_given_away() {
+    given::<Order>([accepted(create(vec![line(1, LineKind::Goods, "A", 3, 0)], 0))])
+        .when(OrderCommand::MarkValidated(MarkValidated { order_id: id() }))
+        .then_rejected("no_price");
+}
