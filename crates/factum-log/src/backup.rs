@@ -93,10 +93,22 @@ pub fn backup(
         let file_name = place.file_name().unwrap_or_default();
         if links && link(&*disk, &place, to, &to.join(file_name))? {
             copied.linked += 1;
-            continue;
+            // If it is archived by now: that it was the last one of an earlier backup stands beside it, and would be read.
+            if file_name != &*name && before.contains(&name) {
+                let short = to.join(&name);
+                match disk.remove(&short) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).during("remove", &short),
+                    _ => {}
+                }
+            }
+        } else {
+            // Read through the segment, which knows where it went if it was archived meanwhile.
+            copied.copied_bytes += copy(&*disk, &*segment.file, next.base - segment.base, None, &to.join(&name))?;
         }
-        // Read through the segment, which knows where it went if it was archived meanwhile.
-        copied.copied_bytes += copy(&*disk, &*segment.file, next.base - segment.base, None, &to.join(&name))?;
+        // What was the last one is whole for good before another stands behind it, which would be the proof of that.
+        if before.last() == Some(&name) {
+            disk.sync_dir(to).during("sync", to)?;
+        }
     }
     disk.sync_dir(to).during("sync", to)?;
     progress(count, count);

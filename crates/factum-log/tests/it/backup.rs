@@ -272,3 +272,23 @@ fn two_logs_never_share_an_archive() {
     drop(second);
     assert_eq!(open(&other).0.head(), 80);
 }
+
+#[test]
+fn a_backup_is_continued_over_segments_that_were_archived_meanwhile() {
+    let parent = tempdir().unwrap();
+    let [dir, archive_dir] = ["log", "archive"].map(|name| parent.path().join(name));
+    let (mut log, _) = open(&dir);
+    for links in [true, false] {
+        let [to, new] = ["backup", "new"].map(|name| parent.path().join(format!("{name}-{links}")));
+        // The last segment is half full.
+        fill(&mut log, 43);
+        back_up(&dir, &to, links).unwrap();
+        fill(&mut log, 40);
+        archive(&dir, &archive_dir, 0, Arc::new(RealDisk), &mut |_, _| {}).unwrap();
+        let copied = back_up(&dir, &to, links).unwrap();
+        let report = verify(&to, Arc::new(RealDisk), &mut |_, _| {}).unwrap();
+        assert_eq!((report.damage, report.entries), (vec![], copied.entries));
+        restored(&to, &new).unwrap();
+        assert_eq!(all(&open(&new).0.reader()).unwrap(), all(&log.reader()).unwrap());
+    }
+}
