@@ -178,13 +178,17 @@ impl Through<'_> {
         }
         self.known = self.report.damage.len();
         self.view.end = header.base + segment::HEADER as u64;
-        let end = match next {
+        let mut end = match next {
             Some(next) => next.saturating_sub(header.base),
             None => segment.file.size().during("look at", path)?,
         };
         let mut from = segment::HEADER as u64;
         while let Some(resume) = self.frames(&mut segment, from, end, next.is_none(), progress)? {
             from = resume;
+            // The file's end may have been seen in the middle of an append.
+            if next.is_none() {
+                end = end.max(segment.file.size().during("look at", path)?);
+            }
         }
         Ok(())
     }
