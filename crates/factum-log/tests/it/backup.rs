@@ -292,3 +292,23 @@ fn a_backup_is_continued_over_segments_that_were_archived_meanwhile() {
         assert_eq!(all(&open(&new).0.reader()).unwrap(), all(&log.reader()).unwrap());
     }
 }
+
+#[test]
+fn two_logs_never_share_an_archive_that_has_nothing_in_it_yet() {
+    let parent = tempdir().unwrap();
+    let [dir, other, to] = ["log", "other", "archive"].map(|name| parent.path().join(name));
+    let (mut log, _) = open(&dir);
+    fill(&mut log, 1);
+    let into = |dir: &Path| archive(dir, &to, 1, Arc::new(RealDisk), &mut |_, _| {});
+    assert_eq!(into(&dir).unwrap().segments, 0);
+    let (mut second, _) = open(&other);
+    fill(&mut second, 40);
+    let error = into(&other).unwrap_err();
+    assert!(matches!(error, LogError::AnotherLog { .. }), "{error}");
+    fill(&mut log, 39);
+    assert!(into(&dir).unwrap().segments > 2);
+    drop((log, second));
+    for dir in [&dir, &other] {
+        assert_eq!(all(&open(dir).0.reader()).unwrap().len(), 80);
+    }
+}
