@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::backup;
 use crate::checkpoint;
 use crate::disk::Disk;
 use crate::error::{During, LogError};
@@ -106,6 +107,9 @@ pub fn verify(dir: &Path, disk: Arc<dyn Disk>, progress: &mut dyn FnMut(u64, u64
             header.upto - view.end
         );
         report.damage.push(Damage { file: file.clone(), offset, what });
+    }
+    if let (Some((file, what)), true) = (backup::missing_end(&*disk, dir, &view)?, report.damage.is_empty()) {
+        report.damage.push(Damage { file, offset: 0, what: what.to_owned() });
     }
     for path in checkpoints {
         match check(&disk, dir, &path, &view, report.damage.is_empty()) {

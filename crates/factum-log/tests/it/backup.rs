@@ -312,3 +312,21 @@ fn two_logs_never_share_an_archive_that_has_nothing_in_it_yet() {
         assert_eq!(all(&open(dir).0.reader()).unwrap().len(), 80);
     }
 }
+
+#[test]
+fn a_backup_without_its_end_is_not_taken_for_a_shorter_one() {
+    let parent = tempdir().unwrap();
+    let [dir, to, new] = ["log", "backup", "new"].map(|name| parent.path().join(name));
+    let (mut log, _) = open(&dir);
+    fill(&mut log, 40);
+    let copied = back_up(&dir, &to, false).unwrap();
+    for path in segments(&to).into_iter().skip(1).rev() {
+        fs::remove_file(path).unwrap();
+        let report = verify(&to, Arc::new(RealDisk), &mut |_, _| {}).unwrap();
+        assert_eq!((report.damage.len(), report.entries < copied.entries), (1, true));
+        assert!(matches!(restored(&to, &new), Err(LogError::Damaged { .. })));
+    }
+    // Begun again, it is whole.
+    assert_eq!(back_up(&dir, &to, false).unwrap().entries, copied.entries);
+    assert_eq!(restored(&to, &new).unwrap().entries, copied.entries);
+}
