@@ -73,7 +73,7 @@ pub struct Moved {
 
 /// Moves sealed segments of the log in `dir` to the directory `to`, the oldest first, all but the newest `keep` of
 /// them; a process that has the log open goes on reading them there. Each is compressed, synced and read back before
-/// the original is removed. A log has one archive: the first call decides where, and a later one may only repeat it.
+/// the original is removed. `to` is relative to `dir` if it is relative, and UTF-8. A log has one archive: the first call decides where, and a later one may only repeat it.
 /// `progress` hears segments done and segments in all.
 ///
 /// # Errors
@@ -94,9 +94,14 @@ pub fn archive(
     let Some(_guard) = disk.lock(&lock).during("lock", &lock)? else {
         return Err(LogError::Locked { dir: dir.to_owned() });
     };
+    let Some(named) = to.to_str() else {
+        let source = io::Error::new(io::ErrorKind::InvalidFilename, "its name is not UTF-8");
+        return Err(LogError::Io { file: to.to_owned(), op: "archive segments to", source });
+    };
+    let to = &*dir.join(to);
     disk.create_dir(to).during("create", to)?;
     let (found, segments) = recovery::begin(&disk, dir)?;
-    point_to(&*disk, dir, to, found.lineage)?;
+    point_to(&*disk, dir, to, named, found.lineage)?;
     // The last one is being written.
     let count = segments.len().saturating_sub(keep.saturating_add(1));
     let mut moved = Moved::default();
@@ -135,9 +140,9 @@ fn claim(disk: &dyn Disk, to: &Path, lineage: Lineage) -> Result<(), LogError> {
     Ok(())
 }
 
-fn point_to(disk: &dyn Disk, dir: &Path, to: &Path, lineage: Lineage) -> Result<(), LogError> {
+fn point_to(disk: &dyn Disk, dir: &Path, to: &Path, named: &str, lineage: Lineage) -> Result<(), LogError> {
     if let Some(there) = directory(disk, dir)? {
-        return match there == dir.join(to) {
+        return match there == to {
             true => claim(disk, to, lineage),
             false => Err(LogError::Io {
                 file: to.to_owned(),
@@ -152,7 +157,7 @@ fn point_to(disk: &dyn Disk, dir: &Path, to: &Path, lineage: Lineage) -> Result<
     }
     claim(disk, to, lineage)?;
     let temp = dir.join(TEMP);
-    let text = format!("{}\n", to.display());
+    let text = format!("{named}\n");
     let file = segment::create_temp(disk, &temp).during("create", &temp)?;
     file.write_full(text.as_bytes(), 0).and_then(|()| file.sync_data()).during("write", &temp)?;
     disk.rename(&temp, &dir.join(POINTER)).and_then(|()| disk.sync_dir(dir)).during("rename", &temp)

@@ -330,3 +330,19 @@ fn a_backup_without_its_end_is_not_taken_for_a_shorter_one() {
     assert_eq!(back_up(&dir, &to, false).unwrap().entries, copied.entries);
     assert_eq!(restored(&to, &new).unwrap().entries, copied.entries);
 }
+
+#[test]
+fn a_relative_archive_is_relative_to_the_log_and_one_without_a_plain_name_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let parent = tempdir().unwrap();
+    let dir = parent.path().join("log");
+    let (mut log, _) = open(&dir);
+    fill(&mut log, 40);
+    let into = |to: &Path| archive(&dir, to, 0, Arc::new(RealDisk), &mut |_, _| {});
+    let strange = parent.path().join(std::ffi::OsStr::from_bytes(b"\xff"));
+    assert!(matches!(into(&strange), Err(LogError::Io { .. })));
+    assert!(into(Path::new("../archive")).unwrap().segments > 2);
+    assert_eq!(files(&parent.path().join("archive"), ".zst").len() + 1, info(&dir, Arc::new(RealDisk)).unwrap().segments.len());
+    drop(log);
+    assert_eq!(all(&open(&dir).0.reader()).unwrap().len(), 80);
+}
