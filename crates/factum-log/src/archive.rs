@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::directory;
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{During, LogError};
-use crate::files::Files;
 use crate::frame::u32_at;
+use crate::options::Lineage;
+use crate::recovery;
 use crate::segment;
 
 /// What the name of an archived segment ends with, behind the segment's own name.
@@ -23,6 +24,8 @@ pub(crate) const POINTER: &str = "archive";
 const TEMP: &str = "archive.tmp";
 /// The lock of whoever moves segments.
 const LOCK: &str = "archive.lock";
+/// What the name of the file begins with that says whose archive a directory is.
+const OWNER: &str = "archive-of-";
 /// Bytes of a segment that are compressed together.
 const BLOCK: usize = 256 << 10;
 const LEVEL: i32 = 3;
@@ -70,7 +73,7 @@ pub struct Moved {
 
 /// Moves sealed segments of the log in `dir` to the directory `to`, the oldest first, all but the newest `keep` of
 /// them; a process that has the log open goes on reading them there. Each is compressed, synced and read back before
-/// the original is removed. A log has one archive: the first call decides where, and a later one may only repeat it.
+/// the original is removed. `to` is relative to `dir` if it is relative, and UTF-8. A log has one archive: the first call decides where, and a later one may only repeat it.
 /// `progress` hears segments done and segments in all.
 ///
 /// # Errors
@@ -85,32 +88,31 @@ pub fn archive(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Moved, LogError> {
     let lock = dir.join(LOCK);
-    let files = Files::new(Arc::clone(&disk), dir);
     if !directory::has_log(&*disk, dir)? {
         return Err(LogError::NotALog { dir: dir.to_owned() });
     }
     let Some(_guard) = disk.lock(&lock).during("lock", &lock)? else {
         return Err(LogError::Locked { dir: dir.to_owned() });
     };
+    let Some(named) = to.to_str() else {
+        let source = io::Error::new(io::ErrorKind::InvalidFilename, "its name is not UTF-8");
+        return Err(LogError::Io { file: to.to_owned(), op: "archive segments to", source });
+    };
+    let to = &*dir.join(to);
     disk.create_dir(to).during("create", to)?;
-    point_to(&*disk, dir, to)?;
-    let segments: Vec<(String, PathBuf)> = files.segments()?.into_iter().collect();
-    let headers = segments.iter().map(|(_, path)| {
-        let file = open(&*disk, path).during("open", path)?;
-        segment::read_header(&*file, path)
-    });
-    let headers = headers.collect::<Result<Vec<_>, _>>()?;
+    let (found, segments) = recovery::begin(&disk, dir)?;
+    point_to(&*disk, dir, to, named, found.lineage)?;
     // The last one is being written.
-    let count = segments.len().saturating_sub(keep + 1);
+    let count = segments.len().saturating_sub(keep.saturating_add(1));
     let mut moved = Moved::default();
-    for (index, (name, path)) in segments.iter().take(count).enumerate() {
+    for (index, (header, path)) in segments.iter().take(count).enumerate() {
         progress(index, count);
         if path.to_string_lossy().ends_with(SUFFIX) {
             continue;
         }
-        let length = headers[index + 1].base - headers[index].base;
+        let length = segments[index + 1].0.base.saturating_sub(header.base);
         moved.from_bytes += length;
-        moved.to_bytes += move_one(&*disk, path, length, to, &format!("{name}{SUFFIX}"))?;
+        moved.to_bytes += move_one(&*disk, path, length, to, &(segment::file_name(header.first) + SUFFIX))?;
         disk.remove(path).during("remove", path)?;
         disk.sync_dir(dir).during("sync", dir)?;
         moved.segments += 1;
@@ -119,10 +121,29 @@ pub fn archive(
     Ok(moved)
 }
 
-fn point_to(disk: &dyn Disk, dir: &Path, to: &Path) -> Result<(), LogError> {
+/// Says in an archive's directory whose it is: segments of two logs have the same names.
+fn claim(disk: &dyn Disk, to: &Path, lineage: Lineage) -> Result<(), LogError> {
+    let ours = format!("{OWNER}{:032x}-{}", u128::from_be_bytes(lineage.log_id), lineage.epoch);
+    let path = to.join(&ours);
+    let made = match disk.open(&path, Access::Create) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+        made => made.during("create", &path).map(|_| true)?,
+    };
+    disk.sync_dir(to).during("sync", to)?;
+    // Looked at only now: of two at once, one at least sees the other.
+    if disk.list(to).during("list", to)?.iter().any(|name| name.starts_with(OWNER) && *name != ours) {
+        if made {
+            disk.remove(&path).during("remove", &path)?;
+        }
+        return Err(LogError::AnotherLog { dir: to.to_owned() });
+    }
+    Ok(())
+}
+
+fn point_to(disk: &dyn Disk, dir: &Path, to: &Path, named: &str, lineage: Lineage) -> Result<(), LogError> {
     if let Some(there) = directory(disk, dir)? {
-        return match there == dir.join(to) {
-            true => Ok(()),
+        return match there == to {
+            true => claim(disk, to, lineage),
             false => Err(LogError::Io {
                 file: to.to_owned(),
                 op: "archive segments to",
@@ -134,8 +155,9 @@ fn point_to(disk: &dyn Disk, dir: &Path, to: &Path) -> Result<(), LogError> {
     if disk.list(to).during("list", to)?.iter().any(|name| name.ends_with(SUFFIX)) {
         return Err(LogError::AnotherLog { dir: to.to_owned() });
     }
+    claim(disk, to, lineage)?;
     let temp = dir.join(TEMP);
-    let text = format!("{}\n", to.display());
+    let text = format!("{named}\n");
     let file = segment::create_temp(disk, &temp).during("create", &temp)?;
     file.write_full(text.as_bytes(), 0).and_then(|()| file.sync_data()).during("write", &temp)?;
     disk.rename(&temp, &dir.join(POINTER)).and_then(|()| disk.sync_dir(dir)).during("rename", &temp)

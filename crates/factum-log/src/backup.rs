@@ -5,7 +5,7 @@
 //! is still that of the original. [`restore`] makes a log of it, with an epoch of its own.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::archive;
@@ -93,10 +93,22 @@ pub fn backup(
         let file_name = place.file_name().unwrap_or_default();
         if links && link(&*disk, &place, to, &to.join(file_name))? {
             copied.linked += 1;
-            continue;
+            // If it is archived by now: that it was the last one of an earlier backup stands beside it, and would be read.
+            if file_name != &*name && before.contains(&name) {
+                let short = to.join(&name);
+                match disk.remove(&short) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).during("remove", &short),
+                    _ => {}
+                }
+            }
+        } else {
+            // Read through the segment, which knows where it went if it was archived meanwhile.
+            copied.copied_bytes += copy(&*disk, &*segment.file, next.base - segment.base, None, &to.join(&name))?;
         }
-        // Read through the segment, which knows where it went if it was archived meanwhile.
-        copied.copied_bytes += copy(&*disk, &*segment.file, next.base - segment.base, None, &to.join(&name))?;
+        // What was the last one is whole for good before another stands behind it, which would be the proof of that.
+        if before.last() == Some(&name) {
+            disk.sync_dir(to).during("sync", to)?;
+        }
     }
     disk.sync_dir(to).during("sync", to)?;
     progress(count, count);
@@ -181,6 +193,18 @@ fn copy(disk: &dyn Disk, from: &dyn DiskFile, length: u64, behind: Option<&[u8]>
     Ok(length)
 }
 
+/// What is wrong with a backup, and where that is to be named, if it is one that does not end with its closing mark.
+pub(crate) fn missing_end(
+    disk: &dyn Disk,
+    dir: &Path,
+    view: &View,
+) -> Result<Option<(PathBuf, &'static str)>, LogError> {
+    let is_backup = disk.list(dir).during("list", dir)?.iter().any(|name| name == MARKER);
+    let what = "the backup it marks has no end: it was not finished, or lost its last segments (back up again; or, to \
+                take what there is, remove this file)";
+    Ok((is_backup && view.last != Some(Kind::Closing)).then(|| (dir.join(MARKER), what)))
+}
+
 /// Makes a log in `dir`, which must be missing or empty, of the backup in `from`, which stays as it is. The log gets a
 /// new epoch: whoever keeps a position of the original beside it notices. All or nothing: until it is complete, it has
 /// another name. `progress` hears segments done and segments in all.
@@ -201,6 +225,9 @@ pub fn restore(
     }
     // Also reads all of it that a checkpoint does not cover; a backup has none.
     let (found, view) = recovery::read(&disk, from, Access::Read)?;
+    if let Some((file, what)) = missing_end(&*disk, from, &view)? {
+        return Err(LogError::damaged(&file, 0, what));
+    }
     let mut name = dir.file_name().unwrap_or_default().to_owned();
     name.push(UNFINISHED);
     let temp = dir.with_file_name(name);

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::backup;
 use crate::checkpoint;
 use crate::disk::Disk;
 use crate::error::{During, LogError};
@@ -107,6 +108,9 @@ pub fn verify(dir: &Path, disk: Arc<dyn Disk>, progress: &mut dyn FnMut(u64, u64
         );
         report.damage.push(Damage { file: file.clone(), offset, what });
     }
+    if let (Some((file, what)), true) = (backup::missing_end(&*disk, dir, &view)?, report.damage.is_empty()) {
+        report.damage.push(Damage { file, offset: 0, what: what.to_owned() });
+    }
     for path in checkpoints {
         match check(&disk, dir, &path, &view, report.damage.is_empty()) {
             Ok(None) => report.checkpoints += 1,
@@ -178,13 +182,17 @@ impl Through<'_> {
         }
         self.known = self.report.damage.len();
         self.view.end = header.base + segment::HEADER as u64;
-        let end = match next {
+        let mut end = match next {
             Some(next) => next.saturating_sub(header.base),
             None => segment.file.size().during("look at", path)?,
         };
         let mut from = segment::HEADER as u64;
         while let Some(resume) = self.frames(&mut segment, from, end, next.is_none(), progress)? {
             from = resume;
+            // The file's end may have been seen in the middle of an append.
+            if next.is_none() {
+                end = end.max(segment.file.size().during("look at", path)?);
+            }
         }
         Ok(())
     }

@@ -272,3 +272,77 @@ fn two_logs_never_share_an_archive() {
     drop(second);
     assert_eq!(open(&other).0.head(), 80);
 }
+
+#[test]
+fn a_backup_is_continued_over_segments_that_were_archived_meanwhile() {
+    let parent = tempdir().unwrap();
+    let [dir, archive_dir] = ["log", "archive"].map(|name| parent.path().join(name));
+    let (mut log, _) = open(&dir);
+    for links in [true, false] {
+        let [to, new] = ["backup", "new"].map(|name| parent.path().join(format!("{name}-{links}")));
+        // The last segment is half full.
+        fill(&mut log, 43);
+        back_up(&dir, &to, links).unwrap();
+        fill(&mut log, 40);
+        archive(&dir, &archive_dir, 0, Arc::new(RealDisk), &mut |_, _| {}).unwrap();
+        let copied = back_up(&dir, &to, links).unwrap();
+        let report = verify(&to, Arc::new(RealDisk), &mut |_, _| {}).unwrap();
+        assert_eq!((report.damage, report.entries), (vec![], copied.entries));
+        restored(&to, &new).unwrap();
+        assert_eq!(all(&open(&new).0.reader()).unwrap(), all(&log.reader()).unwrap());
+    }
+}
+
+#[test]
+fn two_logs_never_share_an_archive_that_has_nothing_in_it_yet() {
+    let parent = tempdir().unwrap();
+    let [dir, other, to] = ["log", "other", "archive"].map(|name| parent.path().join(name));
+    let (mut log, _) = open(&dir);
+    fill(&mut log, 1);
+    let into = |dir: &Path| archive(dir, &to, 1, Arc::new(RealDisk), &mut |_, _| {});
+    assert_eq!(into(&dir).unwrap().segments, 0);
+    let (mut second, _) = open(&other);
+    fill(&mut second, 40);
+    let error = into(&other).unwrap_err();
+    assert!(matches!(error, LogError::AnotherLog { .. }), "{error}");
+    fill(&mut log, 39);
+    assert!(into(&dir).unwrap().segments > 2);
+    drop((log, second));
+    for dir in [&dir, &other] {
+        assert_eq!(all(&open(dir).0.reader()).unwrap().len(), 80);
+    }
+}
+
+#[test]
+fn a_backup_without_its_end_is_not_taken_for_a_shorter_one() {
+    let parent = tempdir().unwrap();
+    let [dir, to, new] = ["log", "backup", "new"].map(|name| parent.path().join(name));
+    let (mut log, _) = open(&dir);
+    fill(&mut log, 40);
+    let copied = back_up(&dir, &to, false).unwrap();
+    for path in segments(&to).into_iter().skip(1).rev() {
+        fs::remove_file(path).unwrap();
+        let report = verify(&to, Arc::new(RealDisk), &mut |_, _| {}).unwrap();
+        assert_eq!((report.damage.len(), report.entries < copied.entries), (1, true));
+        assert!(matches!(restored(&to, &new), Err(LogError::Damaged { .. })));
+    }
+    // Begun again, it is whole.
+    assert_eq!(back_up(&dir, &to, false).unwrap().entries, copied.entries);
+    assert_eq!(restored(&to, &new).unwrap().entries, copied.entries);
+}
+
+#[test]
+fn a_relative_archive_is_relative_to_the_log_and_one_without_a_plain_name_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let parent = tempdir().unwrap();
+    let dir = parent.path().join("log");
+    let (mut log, _) = open(&dir);
+    fill(&mut log, 40);
+    let into = |to: &Path| archive(&dir, to, 0, Arc::new(RealDisk), &mut |_, _| {});
+    let strange = parent.path().join(std::ffi::OsStr::from_bytes(b"\xff"));
+    assert!(matches!(into(&strange), Err(LogError::Io { .. })));
+    assert!(into(Path::new("../archive")).unwrap().segments > 2);
+    assert_eq!(files(&parent.path().join("archive"), ".zst").len() + 1, info(&dir, Arc::new(RealDisk)).unwrap().segments.len());
+    drop(log);
+    assert_eq!(all(&open(&dir).0.reader()).unwrap().len(), 80);
+}

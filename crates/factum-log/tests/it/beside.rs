@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::thread;
 
-use factum_log::{LogError, Reader, RealDisk};
+use factum_log::{Durability, Log, LogError, Options, Reader, RealDisk, verify};
 use tempfile::tempdir;
 
 use crate::support::{Handle, all, batch, bodies, of_stream, open, open_read_only, segments};
@@ -127,4 +127,29 @@ fn a_reader_without_the_lock_makes_the_last_frame_durable_before_it_shows_it() {
     // Covered by a mark, it needs no sync.
     log.idle().unwrap();
     open_read_only(dir.path(), Arc::new(disk)).unwrap();
+}
+
+#[test]
+fn verifying_beside_a_writer_ends_though_the_file_was_seen_in_the_middle_of_an_append() {
+    let dir = tempdir().unwrap();
+    // Nothing is filled ahead: the file grows with each append, page by page.
+    let options = Options { segment_bytes: 1 << 30, durability: Durability::Os, ..Handle::default().options() };
+    let (mut log, _) = Log::open(dir.path(), options).unwrap();
+    let path = dir.path().to_owned();
+    let verifying = thread::spawn(move || {
+        let mut entries = 0;
+        while entries < 300 {
+            let report = verify(&path, Arc::new(RealDisk), &mut |_, _| {}).unwrap();
+            assert_eq!(report.damage, []);
+            entries = report.entries;
+        }
+    });
+    while log.head() < 300 {
+        log.append(&batch(&[("a", &"x".repeat(1 << 20))])).unwrap();
+    }
+    log.idle().unwrap();
+    while !verifying.is_finished() {
+        thread::yield_now();
+    }
+    verifying.join().unwrap();
 }
