@@ -39,6 +39,15 @@ struct Orders {
     /// Filling failed. The log works without; the next segment is another chance.
     failed: bool,
     stop: bool,
+    /// Which file is being filled: a piece of one that was given back or taken meanwhile is not one of the next.
+    generation: u64,
+}
+
+impl Orders {
+    /// Begins with another file.
+    fn renew(&mut self, failed: bool) {
+        *self = Self { failed, stop: self.stop, generation: self.generation + 1, ..Self::default() };
+    }
 }
 
 impl Ahead {
@@ -76,7 +85,7 @@ impl Ahead {
     /// Gives the space of the next segment back, because the log itself has none; nothing is filled until the next one.
     pub fn give_back(&mut self) {
         let mut orders = self.desk.orders();
-        *orders = Orders { failed: true, stop: orders.stop, ..Orders::default() };
+        orders.renew(true);
         // If it is not there, there is nothing to give back.
         drop(self.desk.disk.remove(&self.desk.path));
     }
@@ -85,7 +94,7 @@ impl Ahead {
     pub fn take(&mut self) -> Option<(PathBuf, Arc<dyn DiskFile>)> {
         let mut orders = self.desk.orders();
         if orders.failed {
-            *orders = Orders::default();
+            orders.renew(false);
             self.told = 0;
             return None;
         }
@@ -93,7 +102,7 @@ impl Ahead {
             return None;
         }
         let file = orders.file.take()?;
-        *orders = Orders::default();
+        orders.renew(false);
         self.told = 0;
         Some((self.desk.path.clone(), file))
     }
@@ -126,10 +135,13 @@ impl Desk {
                 orders = self.changed.wait(orders).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let (file, from) = (orders.file.clone(), orders.filled);
+            let (file, from, generation) = (orders.file.clone(), orders.filled, orders.generation);
             drop(orders);
             let piece = self.piece(file, from);
             orders = self.orders();
+            if orders.generation != generation {
+                continue;
+            }
             match piece {
                 Ok((file, to)) if !orders.failed => (orders.file, orders.filled) = (Some(file), to),
                 _ => {

@@ -273,9 +273,10 @@ impl DiskFile for Archived {
         if held.0 != block {
             let mut packed = vec![0; (upto - from) as usize];
             if self.file.read_full(&mut packed, *from)? < packed.len() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a block that its table names is cut short"));
             }
-            let raw = zstd::bulk::decompress(&packed, BLOCK)?;
+            let raw = zstd::bulk::decompress(&packed, BLOCK)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
             if raw.len() as u64 != end - start {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,

@@ -18,7 +18,7 @@ use crate::lock;
 use crate::options::Lineage;
 use crate::recovery::{self, Recovery};
 use crate::sabotage;
-use crate::segment;
+use crate::segment::{self, Found, Frames, Segment};
 
 /// Marks a directory as a backup.
 pub(crate) const MARKER: &str = "backup";
@@ -56,6 +56,7 @@ pub struct Copied {
 /// # Errors
 /// As [`Observer::open`](crate::Observer::open) for the log; [`LogError::NotALog`] if `to` holds something else,
 /// [`LogError::AnotherLog`] if it holds a backup of another log, or of this one before it was restored,
+/// [`LogError::BackupAhead`] if it holds more than the log, which then is an older copy or has lost its end,
 /// [`LogError::Locked`] if another backup is being written there, [`LogError::Full`].
 pub fn backup(
     dir: &Path,
@@ -71,7 +72,7 @@ pub fn backup(
     let Some(_guard) = disk.lock(&lock).during("lock", &lock)? else {
         return Err(LogError::Locked { dir: to.to_owned() });
     };
-    let before = earlier(&disk, to, &found)?;
+    let before = earlier(&disk, to, &found, view.end)?;
     let count = view.segments.len();
     let (lineage, entries) = (found.lineage, view.head);
     let mut copied =
@@ -97,7 +98,9 @@ pub fn backup(
             if file_name != &*name && before.contains(&name) {
                 let short = to.join(&name);
                 match disk.remove(&short) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).during("remove", &short),
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(error).during("remove", &short);
+                    }
                     _ => {}
                 }
             }
@@ -116,7 +119,7 @@ pub fn backup(
 }
 
 /// The segments of an earlier backup in `to`; if there is none yet, marks the directory as one.
-fn earlier(disk: &Arc<dyn Disk>, to: &Path, found: &Recovery) -> Result<Vec<String>, LogError> {
+fn earlier(disk: &Arc<dyn Disk>, to: &Path, found: &Recovery, end: u64) -> Result<Vec<String>, LogError> {
     let names = disk.list(to).during("list", to)?;
     if names.iter().any(|name| name == MARKER) {
         let segments = Files::new(Arc::clone(disk), to).segments()?;
@@ -127,6 +130,12 @@ fn earlier(disk: &Arc<dyn Disk>, to: &Path, found: &Recovery) -> Result<Vec<Stri
             if !ours.iter().any(|(known, _)| *known == header) {
                 return Err(LogError::AnotherLog { dir: to.to_owned() });
             }
+        }
+        if let Some(path) = segments.values().next_back()
+            && let Some(backed_up) = end_of_last(&**disk, path)?
+            && backed_up > end
+        {
+            return Err(LogError::BackupAhead { dir: to.to_owned(), bytes: backed_up - end });
         }
         return Ok(segments.into_keys().collect());
     }
@@ -139,6 +148,21 @@ fn earlier(disk: &Arc<dyn Disk>, to: &Path, found: &Recovery) -> Result<Vec<Stri
     file.write_full(text, 0).and_then(|()| file.sync_data()).during("write", &marker)?;
     disk.sync_dir(to).during("sync", to)?;
     Ok(Vec::new())
+}
+
+/// Log offset of the end of a backup's last segment, without the mark that closes it; `None` if it is not closed, because
+/// the backup was interrupted.
+fn end_of_last(disk: &dyn Disk, path: &Path) -> Result<Option<u64>, LogError> {
+    let file = archive::open(disk, path).during("open", path)?;
+    let header = segment::read_header(&*file, path)?;
+    let size = file.size().during("look at", path)?;
+    let segment = Segment::new(path.to_owned(), file, &header);
+    let mut frames = Frames::new(&segment, header.log_id, segment::HEADER as u64, size, Vec::new());
+    let mut end = None;
+    while let Found::Frame(frame, at, _) = frames.next().during("read", path)? {
+        end = (frame.kind == Kind::Closing).then_some(header.base + at);
+    }
+    Ok(end)
 }
 
 /// Gives a file a second name in the backup; false if the file system cannot.
@@ -232,7 +256,10 @@ pub fn restore(
     name.push(UNFINISHED);
     let temp = dir.with_file_name(name);
     disk.create_dir(&temp).during("create", &temp)?;
-    for left in disk.list(&temp).during("list", &temp)? {
+    let Some(_guard) = disk.lock(&temp.join(lock::FILE)).during("lock", &temp)? else {
+        return Err(LogError::Locked { dir: temp });
+    };
+    for left in disk.list(&temp).during("list", &temp)?.iter().filter(|name| *name != lock::FILE) {
         let path = temp.join(left);
         disk.remove(&path).during("remove", &path)?;
     }

@@ -306,9 +306,21 @@ impl Work {
         file.write_full(&self.header.write(), 0).and_then(|()| file.sync_data()).during("write", &temp)?;
         let path = self.dir.join(checkpoint::file_name(self.header.head));
         self.disk.rename(&temp, &path).and_then(|()| self.disk.sync_dir(&self.dir)).during("rename", &temp)?;
-        for old in checkpoint::list(&*self.disk, &self.dir)?.iter().skip(checkpoint::KEPT) {
-            self.disk.remove(old).during("remove", old)?;
-        }
+        self.sweep();
         Ok(Some(Written { offset: self.header.offset, bytes: checkpoint::HEADER as u64 + self.header.length }))
+    }
+
+    /// Removes checkpoints that nobody needs: of another log or epoch, and all but the newest of this one. What cannot be
+    /// removed is tried again the next time.
+    fn sweep(&self) {
+        let mut kept = 0;
+        for path in checkpoint::list(&*self.disk, &self.dir).unwrap_or_default() {
+            let header = checkpoint::load_header(&*self.disk, &path).ok().flatten();
+            let ours = header.is_some_and(|it| (it.log_id, it.epoch) == (self.header.log_id, self.header.epoch));
+            kept += usize::from(ours);
+            if !ours || kept > checkpoint::KEPT {
+                drop(self.disk.remove(&path));
+            }
+        }
     }
 }

@@ -71,7 +71,7 @@ pub enum LogError {
         bytes: u64,
     },
     /// The disk is full. The append was refused whole; reading goes on, and a later append may succeed.
-    #[error("the disk is full, nothing of the append was kept: free some space and append again")]
+    #[error("the disk is full, nothing of what was to be written was kept: free some space and try again")]
     Full,
     /// A write or sync failed now or earlier. If it was this append, its outcome is unknown; later ones are refused at
     /// once. There is no retry: after a failed sync the kernel may have dropped the pages it could not write.
@@ -125,9 +125,11 @@ pub(crate) trait During<T> {
 
 impl<T> During<T> for io::Result<T> {
     fn during(self, op: &'static str, file: &Path) -> Result<T, LogError> {
-        self.map_err(|source| match is_full(&source) {
-            true => LogError::Full,
-            false => LogError::Io { file: file.to_owned(), op, source },
+        self.map_err(|source| match source.kind() {
+            _ if is_full(&source) => LogError::Full,
+            // Only what is read through a compression says so.
+            io::ErrorKind::InvalidData => LogError::damaged(file, 0, source.to_string()),
+            _ => LogError::Io { file: file.to_owned(), op, source },
         })
     }
 }

@@ -159,6 +159,15 @@ impl Recovery {
             let path = self.files.dir.join(last);
             return Err(LogError::damaged(&path, 0, "it was there a moment ago, and is gone"));
         }
+        if let Some((header, path)) = headers.last()
+            && (header.log_id, header.epoch) != (self.lineage.log_id, self.lineage.epoch)
+        {
+            return Err(LogError::damaged(
+                path,
+                0,
+                "another log stands here now, or this one was restored: open it anew",
+            ));
+        }
         self.go_on(view, &headers, Access::Read)
     }
 

@@ -116,9 +116,14 @@ impl Segment {
         Self { path: path.into(), file, base, first, number, names: Arc::default(), points: Arc::default() }
     }
 
+    /// Whether a frame at this place is far enough from the last one remembered.
+    pub fn is_due(&self, at: u64) -> bool {
+        self.points.last().is_none_or(|(_, last)| at >= last + POINT_EVERY)
+    }
+
     /// Remembers a frame with entries, if it is far enough from the last one remembered.
     pub fn remember(&mut self, position: u64, at: u64) {
-        if self.points.last().is_none_or(|(_, last)| at >= last + POINT_EVERY) {
+        if self.is_due(at) {
             Arc::make_mut(&mut self.points).push((position, at));
         }
     }

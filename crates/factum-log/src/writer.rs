@@ -337,7 +337,9 @@ impl Log {
 
         let mut view = self.shared.change();
         let View { segments, heads, cells: seen, .. } = &mut *view;
-        if let Some(segment) = Arc::make_mut(segments).last_mut() {
+        // Seldom: while somebody reads, this copies the list.
+        let is_news = !staged.names.is_empty() || (entries > 0 && segments.last().is_some_and(|last| last.is_due(at)));
+        if is_news && let Some(segment) = Arc::make_mut(segments).last_mut() {
             if !staged.names.is_empty() {
                 Arc::make_mut(&mut segment.names).append(&mut staged.names);
             }

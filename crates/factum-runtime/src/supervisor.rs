@@ -96,7 +96,11 @@ impl UnitHealth {
     /// Whether everything runs.
     pub fn is_well(&self) -> bool {
         let views = self.views.values().all(|view| view.stopped.is_none());
-        self.engine.failed.is_none() && self.engine.stopped.is_empty() && self.outward.is_none() && views
+        self.engine.failed.is_none()
+            && self.engine.waiting.is_none()
+            && self.engine.stopped.is_empty()
+            && self.outward.is_none()
+            && views
     }
 }
 
@@ -163,8 +167,9 @@ impl Unit {
             signal: engine_signal.clone(),
             stopping: stop_engine.clone(),
             health: health.clone(),
+            waiting: None,
         };
-        let run_views = ViewsLoop { views, signal: views_signal.clone(), stopping: stop_views.clone() };
+        let run_views = ViewsLoop { views, waiting: None, signal: views_signal.clone(), stopping: stop_views.clone() };
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| Builder::new().name(name.into()).spawn(run);
         let engine_thread = spawn("factum-engine", Box::new(move || run_engine.run()))?;
         let views_thread = spawn("factum-views", Box::new(move || run_views.run()))?;
@@ -298,6 +303,8 @@ struct EngineLoop {
     signal: Arc<Signal>,
     stopping: Arc<AtomicBool>,
     health: Arc<Mutex<EngineHealth>>,
+    /// What the store said the last time, if it has not worked since.
+    waiting: Option<String>,
 }
 
 impl EngineLoop {
@@ -310,12 +317,16 @@ impl EngineLoop {
                     break;
                 }
             }
-            match self.engine.step() {
+            let step = self.engine.step();
+            if let Ok(Step::Worked) = &step {
+                self.waits_for(None);
+            }
+            match step {
                 Ok(Step::Worked) => {}
                 Ok(Step::Rest) if stop_by.is_some() => break,
                 Ok(Step::Rest) => self.wait(),
                 Err(error) => {
-                    tracing::error!(%error, "the store failed");
+                    self.waits_for(Some(&error));
                     self.signal.wait(RETRY);
                     if !self.engine.recover(&error) {
                         lock(&self.health).failed = Some(error.to_string());
@@ -330,6 +341,20 @@ impl EngineLoop {
         }
         self.engine.take_snapshots();
         self.engine.shut("it was told to stop");
+    }
+
+    /// Notes what stands in the way, or that nothing does any more; says so once, however often it is tried.
+    fn waits_for(&mut self, error: Option<&StoreError>) {
+        let error = error.map(ToString::to_string);
+        if self.waiting == error {
+            return;
+        }
+        match &error {
+            Some(error) => tracing::error!(error, "the store failed; trying again"),
+            None => tracing::info!("the store can be written again"),
+        }
+        lock(&self.health).waiting.clone_from(&error);
+        self.waiting = error;
     }
 
     fn wait(&mut self) {
@@ -349,6 +374,8 @@ impl EngineLoop {
 
 struct ViewsLoop {
     views: Views,
+    /// What stood in the way the last time.
+    waiting: Option<String>,
     signal: Arc<Signal>,
     stopping: Arc<AtomicBool>,
 }
@@ -357,11 +384,15 @@ impl ViewsLoop {
     fn run(mut self) {
         loop {
             match self.views.step() {
-                Ok(true) => {}
+                Ok(true) => self.waiting = None,
                 Ok(false) if self.stopping.load(Ordering::Acquire) => break,
                 Ok(false) => _ = self.signal.wait(CURSOR_TICK),
                 Err(error) => {
-                    tracing::error!(%error, "the rows could not be written; trying again");
+                    let error = error.to_string();
+                    if self.waiting.as_ref() != Some(&error) {
+                        tracing::error!(error, "the rows could not be written; trying again");
+                        self.waiting = Some(error);
+                    }
                     if self.stopping.load(Ordering::Acquire) {
                         return;
                     }

@@ -10,6 +10,14 @@ pub use factum_core::upkeep::{About, Copied, Findings, Follow, Moved, Place, Pro
 
 use crate::wiring;
 
+/// Whether an app runs on a directory, at this moment; `false` if there is nothing.
+///
+/// # Errors
+/// [`StoreError`] if it cannot be looked at.
+pub fn is_open(dir: impl AsRef<Path>) -> Result<bool, StoreError> {
+    wiring::is_open(dir.as_ref())
+}
+
 /// What a directory's log consists of.
 ///
 /// # Errors

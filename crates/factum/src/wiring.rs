@@ -67,6 +67,10 @@ fn log_of(dir: &Path) -> PathBuf {
     if below.is_dir() { below } else { dir.to_owned() }
 }
 
+pub(crate) fn is_open(dir: &Path) -> Result<bool, StoreError> {
+    embedded::upkeep::is_open(&log_of(dir))
+}
+
 pub(crate) fn about(dir: &Path) -> Result<About, StoreError> {
     embedded::upkeep::about(&log_of(dir))
 }

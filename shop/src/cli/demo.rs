@@ -45,6 +45,9 @@ fn prepare(data: &Path) -> anyhow::Result<()> {
     if !is_empty && !data.join(MARK).exists() {
         bail!("{} was not made by the demo, so it is left alone: give another place with --data", data.display());
     }
+    if factum::operate::is_open(data)? {
+        bail!("a shop runs on {}: stop it first, or give another place with --data", data.display());
+    }
     if data.exists() && !is_empty {
         fs::remove_dir_all(data)
             .with_context(|| format!("the earlier demo in {} cannot be removed", data.display()))?;

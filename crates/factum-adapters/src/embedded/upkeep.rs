@@ -16,6 +16,14 @@ use factum_log::{Damage, FileInfo, LogError, Observer, RealDisk, SegmentInfo};
 
 use super::{lineage, read_error, reader::Entries, store_error};
 
+/// Whether somebody has the store in `dir` open for writing, at this moment.
+///
+/// # Errors
+/// As [`super::open_read_only`].
+pub fn is_open(dir: &Path) -> Result<bool, StoreError> {
+    factum_log::is_open(dir, &RealDisk).map_err(|error| read_error(dir, error))
+}
+
 /// What the store in `dir` consists of, also beside a running process and of a backup.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use factum_log::{Copied, Log, LogError, Observer, RealDisk, archive, backup, info, restore, verify};
 use tempfile::tempdir;
 
-use crate::support::{all, batch, bodies, files, of_stream, open, segments, small};
+use crate::support::{all, batch, bodies, copy, files, of_stream, open, segments, small};
 
 fn fill(log: &mut Log, count: usize) {
     for number in 0..count {
@@ -113,6 +113,22 @@ fn damage_to_the_end_of_a_backup_is_noticed() {
         assert!(matches!(error, LogError::Damaged { .. }), "bit {bit}: {error}");
         assert!(!parent.path().join("new").exists());
     }
+}
+
+#[test]
+fn a_backup_is_not_replaced_by_a_log_that_has_less() {
+    let parent = tempdir().unwrap();
+    let [dir, older, to] = ["log", "older", "backup"].map(|name| parent.path().join(name));
+    let (mut log, _) = open(&dir);
+    fill(&mut log, 40);
+    log.close().unwrap();
+    copy(&dir, &older);
+    let (mut log, _) = open(&dir);
+    log.append(&batch(&[("a", "later")])).unwrap();
+    let taken = back_up(&dir, &to, false).unwrap();
+    assert!(matches!(back_up(&older, &to, false), Err(LogError::BackupAhead { .. })));
+    assert_eq!(bodies(&Observer::open(&to, Arc::new(RealDisk)).unwrap().reader()).len() as u64, taken.entries);
+    assert_eq!(back_up(&dir, &to, false).unwrap().entries, taken.entries, "the log itself is as far as its backup");
 }
 
 #[test]
@@ -342,7 +358,10 @@ fn a_relative_archive_is_relative_to_the_log_and_one_without_a_plain_name_is_ref
     let strange = parent.path().join(std::ffi::OsStr::from_bytes(b"\xff"));
     assert!(matches!(into(&strange), Err(LogError::Io { .. })));
     assert!(into(Path::new("../archive")).unwrap().segments > 2);
-    assert_eq!(files(&parent.path().join("archive"), ".zst").len() + 1, info(&dir, Arc::new(RealDisk)).unwrap().segments.len());
+    assert_eq!(
+        files(&parent.path().join("archive"), ".zst").len() + 1,
+        info(&dir, Arc::new(RealDisk)).unwrap().segments.len()
+    );
     drop(log);
     assert_eq!(all(&open(&dir).0.reader()).unwrap().len(), 80);
 }

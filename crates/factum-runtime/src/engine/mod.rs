@@ -75,6 +75,8 @@ pub struct EngineHealth {
     pub stopped: Vec<StoppedConsumer>,
     /// Cursors whose consumers no service has any more.
     pub orphans: Vec<String>,
+    /// Why nothing can be stored now; it is tried again and again.
+    pub waiting: Option<String>,
     /// Why the engine itself does not run.
     pub failed: Option<String>,
 }

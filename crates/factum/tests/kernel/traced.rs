@@ -34,8 +34,8 @@ use Made::{Final, Full, Killed, NotOpened, Nothing};
 type Case = (Level, &'static str, &'static [Made]);
 
 const CASES: &[Case] = &[
-    (Level::Log, "fdatasync:error=EIO:when=1", &[Final]),
-    (Level::Log, "fdatasync:error=EIO:when=2", &[Final]),
+    (Level::Log, "fdatasync:error=EIO:when=1", &[Final, NotOpened]),
+    (Level::Log, "fdatasync:error=EIO:when=2", &[Final, NotOpened]),
     (Level::Log, "fdatasync:error=EIO:when=17", &[Final, Nothing]),
     (Level::Log, "fdatasync:error=EIO:when=60", &[Final, Nothing]),
     (Level::Log, "fdatasync:error=EIO:when=131", &[Final, Nothing]),
@@ -49,13 +49,13 @@ const CASES: &[Case] = &[
     (Level::Log, "fsync:error=EIO:when=2+", &[NotOpened]),
     (Level::Log, "fsync:error=EIO:when=3+", &[Final, Nothing]),
     (Level::Log, "fsync:signal=KILL:when=1", &[Killed]),
-    (Level::Log, "pwrite64:error=ENOSPC:when=1", &[Full]),
+    (Level::Log, "pwrite64:error=ENOSPC:when=1", &[Full, NotOpened]),
     (Level::Log, "pwrite64:error=ENOSPC:when=12", &[Full, Nothing]),
     (Level::Log, "pwrite64:error=ENOSPC:when=70", &[Full, Nothing]),
     (Level::Log, "pwrite64:error=ENOSPC:when=3+", &[Full]),
     (Level::Log, "pwrite64:error=ENOSPC:when=25+5", &[Full]),
     (Level::Log, "pwrite64:error=EDQUOT:when=33", &[Full, Nothing]),
-    (Level::Log, "pwrite64:error=EIO:when=1", &[Final]),
+    (Level::Log, "pwrite64:error=EIO:when=1", &[Final, NotOpened]),
     (Level::Log, "pwrite64:error=EIO:when=14", &[Final, Nothing]),
     (Level::Log, "pwrite64:error=EIO:when=90", &[Final, Nothing]),
     (Level::Log, "pwrite64:error=EINTR:when=3+4", &[Nothing]),
