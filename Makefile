@@ -8,8 +8,9 @@ MAKEFLAGS += --no-print-directory
 CARGO ?= cargo
 CC ?= cc
 DATA ?= demo-data
+SECONDS ?= 60
 
-.PHONY: help demo test sim check fmt lint docs bench torture kernel sabotage clean-demo tools
+.PHONY: help demo test sim check fmt lint docs bench torture kernel fuzz sabotage clean-demo tools
 
 help: ## list the targets
 	@echo "make <target>"
@@ -52,6 +53,18 @@ bench: tools ## measure, with rivals: a table, and one JSON line a figure below 
 
 torture: tools ## the log under 100,000 crashes and 20,000 errors, every flipped bit and every cut
 	@FACTUM_SCALE=full $(CARGO) test --release --locked -p factum-log --test torture -- --nocapture
+
+fuzz: tools ## fuzz each decoder for SECONDS (60), from the corpus in crates/factum-testing/fuzz
+	@cargo fuzz --version >/dev/null 2>&1 && cargo +nightly --version >/dev/null 2>&1 || { \
+		echo "fuzzing needs a nightly toolchain and cargo-fuzz:" \
+			"rustup toolchain install nightly && cargo install cargo-fuzz" >&2; exit 1; }
+	@cd crates/factum-testing; cargo +nightly fuzz build; \
+	for target in frames recovery envelope cells; do \
+		mkdir -p "fuzz/target/corpus/$$target"; \
+		ASAN_OPTIONS=quarantine_size_mb=1:malloc_context_size=0 cargo +nightly fuzz run "$$target" \
+			"fuzz/target/corpus/$$target" "fuzz/corpus/$$target" -- -max_total_time=$(SECONDS) \
+			-malloc_limit_mb=64 -rss_limit_mb=2048 -timeout=20 -print_final_stats=1; \
+	done
 
 sabotage: tools ## plant known bugs one by one: the check named for each must find it
 	@CARGO="$(CARGO)" crates/factum-testing/sabotage

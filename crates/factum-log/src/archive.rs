@@ -51,10 +51,15 @@ pub(crate) fn directory(disk: &dyn Disk, dir: &Path) -> Result<Option<PathBuf>, 
     }
 }
 
+/// Whether this is the file of an archived segment.
+pub(crate) fn is_archived(path: &Path) -> bool {
+    path.to_string_lossy().ends_with(SUFFIX)
+}
+
 /// Opens the file of a segment for reading, archived or not.
 pub(crate) fn open(disk: &dyn Disk, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
     let file = disk.open(path, Access::Read)?;
-    match path.to_string_lossy().ends_with(SUFFIX) {
+    match is_archived(path) {
         true => Ok(Arc::new(Archived::new(file)?)),
         false => Ok(file),
     }
@@ -107,7 +112,7 @@ pub fn archive(
     let mut moved = Moved::default();
     for (index, (header, path)) in segments.iter().take(count).enumerate() {
         progress(index, count);
-        if path.to_string_lossy().ends_with(SUFFIX) {
+        if is_archived(path) {
             continue;
         }
         let length = segments[index + 1].0.base.saturating_sub(header.base);

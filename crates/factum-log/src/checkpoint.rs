@@ -14,9 +14,9 @@ use crc_fast::{CrcAlgorithm, Digest};
 
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{During, LogError};
-use crate::frame::{Kind, checksum, u16_at, u32_at, u64_at};
+use crate::frame::{self, Kind, checksum, u16_at, u32_at, u64_at};
 use crate::heads::{Cell, Heads, View};
-use crate::segment::Segment;
+use crate::segment::{self, Segment};
 
 /// What the name of a checkpoint ends with.
 pub(crate) const SUFFIX: &str = ".checkpoint";
@@ -200,7 +200,17 @@ pub(crate) fn load(disk: &dyn Disk, path: &Path) -> io::Result<Option<Loaded>> {
     let mut body =
         Body { file: &*file, at: HEADER as u64, left: header.length, buffer: Vec::new(), used: 0, digest: digest() };
     let Some((segments, view)) = read_body(&mut body, &header)? else { return Ok(None) };
-    let whole = body.left == 0 && body.used == body.buffer.len() && body.digest.finalize() == u64::from(header.crc);
+    // What no log can be at is believed of no checkpoint, however right its checksums.
+    let words = [header.head, header.next_frame, header.offset, header.upto];
+    let begins = segments.last().and_then(|last| last.base.checked_add(segment::HEADER as u64));
+    let points = segments.iter().flat_map(|segment| &segment.points);
+    let is_possible = words.iter().all(|word| *word < frame::LONGEST)
+        && begins.is_some_and(|begins| begins <= header.offset && header.offset <= header.upto)
+        && points.into_iter().all(|(_, at)| *at < header.offset);
+    let whole = is_possible
+        && body.left == 0
+        && body.used == body.buffer.len()
+        && body.digest.finalize() == u64::from(header.crc);
     Ok(whole.then(|| Loaded { path: path.to_owned(), header, segments, view }))
 }
 

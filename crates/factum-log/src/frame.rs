@@ -6,6 +6,8 @@ use crc_fast::crc32_iscsi;
 pub(crate) const HEADER: usize = 56;
 /// Largest frame in bytes, header and padding included.
 pub(crate) const MAX: usize = 16 << 20;
+/// Most bytes of a log: a head has 48 bits for an offset. So no position, number or offset in it is larger.
+pub(crate) const LONGEST: u64 = 1 << 48;
 /// Frames begin at multiples of this many bytes.
 pub(crate) const ALIGN: usize = 8;
 /// Bytes of an entry beside its stream's name and its body.
@@ -107,7 +109,8 @@ impl Header {
         if header.offset != offset {
             return Err("a frame that belongs elsewhere in the log");
         }
-        if header.total() > MAX || !header.total().is_multiple_of(ALIGN) || header.first == 0 {
+        let placed = (1..LONGEST).contains(&header.first) && header.number < LONGEST;
+        if header.total() > MAX || !header.total().is_multiple_of(ALIGN) || !placed {
             return Err("a frame of an impossible length or position");
         }
         Ok(header)

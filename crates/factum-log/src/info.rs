@@ -83,7 +83,7 @@ pub fn info(dir: &Path, disk: Arc<dyn Disk>) -> Result<Info, LogError> {
             epoch: header.epoch,
             bytes: end - segment.base,
             stored_bytes: size(file)?,
-            is_archived: file.to_string_lossy().ends_with(archive::SUFFIX),
+            is_archived: archive::is_archived(file),
         });
     }
     let files = |paths: Vec<PathBuf>| {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::archive;
 use crate::checkpoint;
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{During, LogError};
@@ -30,6 +31,8 @@ pub(crate) struct Recovery {
     pub unusable: Vec<PathBuf>,
     /// Whether entries need not follow those before them, because some of those are damaged.
     pub lenient: bool,
+    /// Whether the checksum of each entry is looked at too. That of its frame covers it; a reader of a stream goes by it.
+    pub thorough: bool,
     /// The checkpoint's file, and the log offset up to which it holds changes and says that all was synced.
     upto: Option<(PathBuf, u64)>,
     /// Log offset of the end of the last frame that is more than a mark.
@@ -68,6 +71,7 @@ pub(crate) fn begin(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(Recovery, Vec<P
         checkpoint_offset: 0,
         unusable: Vec::new(),
         lenient: false,
+        thorough: false,
         upto: None,
         data_end: 0,
         torn: None,
@@ -116,6 +120,9 @@ pub(crate) fn headers(files: &Arc<Files>, from: &str) -> Result<Vec<Place>, LogE
             return Err(LogError::damaged(&path, 0, what));
         }
         headers.push((header, path));
+    }
+    if let Some((_, path)) = headers.last().filter(|(_, path)| archive::is_archived(path)) {
+        return Err(LogError::damaged(path, 0, "the segment behind it is missing: the last one is never archived"));
     }
     Ok(headers)
 }
@@ -201,6 +208,9 @@ impl Recovery {
                 Some((next, _)) => next.base.saturating_sub(header.base),
                 None => segment.file.size().during("look at", &segment.path)?,
             };
+            if from > end && self.upto.is_some() {
+                return Err(segment.damaged(end, self.lost_end()));
+            }
             buffer = self.read_segment(view, &mut segment, from, end, next.is_some(), buffer)?;
             segments.push(segment);
         }
@@ -305,6 +315,13 @@ impl Recovery {
                     let offset = header.offset + (frame::HEADER + place) as u64;
                     if entry.position != view.head + 1 {
                         return Err("an entry that does not follow the one before in the log");
+                    }
+                    if usize::from(entry.kind.max(entry.source)) >= segment.names.len() && !self.lenient {
+                        return Err("an entry whose type or source has no name");
+                    }
+                    if self.thorough {
+                        let length = frame::ENTRY + entry.stream.len() + entry.body.len();
+                        frame::read_entry(&payload[place..place + length])?;
                     }
                     let key = Key::of(entry.stream.as_bytes(), seed);
                     let next = Head { version: entry.version, offset };

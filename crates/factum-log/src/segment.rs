@@ -85,13 +85,11 @@ impl Header {
         }
         let mut log_id = [0; 16];
         log_id.copy_from_slice(&bytes[16..32]);
-        Ok(Self {
-            log_id,
-            epoch: u32_at(bytes, 32),
-            first: u64_at(bytes, 40),
-            number: u64_at(bytes, 48),
-            base: u64_at(bytes, 56),
-        })
+        let [first, number, base] = [40, 48, 56].map(|at| u64_at(bytes, at));
+        if first == 0 || [first, number, base].iter().any(|word| *word >= frame::LONGEST) {
+            return Err(LogError::damaged(path, 0, "the segment's header names an impossible place"));
+        }
+        Ok(Self { log_id, epoch: u32_at(bytes, 32), first, number, base })
     }
 }
 

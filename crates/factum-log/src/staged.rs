@@ -35,8 +35,11 @@ impl Staged {
         self.heads.clear();
         self.names.clear();
         self.numbers.clear();
+        let view = shared.view();
+        // Counted in the segment: a name that stands there twice has two numbers.
+        let before = view.segments.last().map_or(0, |segment| segment.names.len());
         for name in batch.names() {
-            let next = names.len();
+            let next = before + self.names.len();
             let number = *names.entry((&**name).into()).or_insert_with_key(|name| {
                 frame::write_name(out, next as u32, name);
                 self.names.push(Arc::clone(name));
@@ -44,7 +47,6 @@ impl Staged {
             });
             self.numbers.push(number);
         }
-        let view = shared.view();
         let mut position = head;
         for part in batch.parts() {
             match part {

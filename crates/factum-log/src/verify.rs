@@ -66,6 +66,7 @@ pub fn verify(dir: &Path, disk: Arc<dyn Disk>, progress: &mut dyn FnMut(u64, u64
     let loads = checkpoints.iter().map(|path| (path, checkpoint::load_header(&*disk, path)));
     let seen: Vec<_> = loads.filter_map(|(path, header)| Some((path, header.ok()??))).collect();
     let (mut recovery, headers) = recovery::begin(&disk, dir)?;
+    recovery.thorough = true;
     let mut report = Report {
         lineage: recovery.lineage,
         segments: headers.len(),
@@ -80,8 +81,15 @@ pub fn verify(dir: &Path, disk: Arc<dyn Disk>, progress: &mut dyn FnMut(u64, u64
         damage: Vec::new(),
     };
     let mut view = View { next_frame: 1, ..View::default() };
-    let mut through =
-        Through { recovery: &mut recovery, report: &mut report, view: &mut view, said: 0, all: 0, known: 0 };
+    let mut through = Through {
+        recovery: &mut recovery,
+        report: &mut report,
+        view: &mut view,
+        said: 0,
+        all: 0,
+        known: 0,
+        segments: Vec::new(),
+    };
     if let Some((last, path)) = headers.last() {
         // More than is in use, if room was taken ahead.
         through.all = last.base + through.recovery.files.sealed(path).size().during("look at", path)?;
@@ -90,7 +98,9 @@ pub fn verify(dir: &Path, disk: Arc<dyn Disk>, progress: &mut dyn FnMut(u64, u64
         let next = headers.get(index + 1).map(|(next, _)| next.base);
         through.segment(header, path, next, progress)?;
     }
-    let all = through.all.max(view.end);
+    let (all, segments) = (through.all, std::mem::take(&mut through.segments));
+    let all = all.max(view.end);
+    view.segments = Arc::new(segments);
     report.entries = view.head;
     report.streams = view.heads.len() as u64;
     report.cells = view.cells.len() as u64;
@@ -147,7 +157,11 @@ fn check(
         return Ok(Some("it belongs to another log, or to another epoch of this one".to_owned()));
     }
     // Beside a running writer it may see more.
-    let same = view.head == truth.head && view.cells == truth.cells && view.heads.same_as(&truth.heads);
+    let mut pairs = view.segments.iter().zip(truth.segments.iter());
+    let same = view.head == truth.head
+        && view.cells == truth.cells
+        && view.heads.same_as(&truth.heads)
+        && pairs.all(|(one, other)| one.names == other.names && one.points == other.points);
     let is_true = same || view.end > truth.end;
     Ok((!is_true).then(|| "what it holds is not what the log says: remove it".to_owned()))
 }
@@ -161,6 +175,8 @@ struct Through<'a> {
     all: u64,
     /// Count of damaged places that were known when the segment before was begun.
     known: usize,
+    /// Those that were read, with their names and the places to start a read from.
+    segments: Vec<Segment>,
 }
 
 impl Through<'_> {
@@ -187,13 +203,23 @@ impl Through<'_> {
             None => segment.file.size().during("look at", path)?,
         };
         let mut from = segment::HEADER as u64;
-        while let Some(resume) = self.frames(&mut segment, from, end, next.is_none(), progress)? {
-            from = resume;
+        loop {
+            match self.frames(&mut segment, from, end, next.is_none(), progress) {
+                Ok(Some(resume)) => from = resume,
+                Ok(None) => break,
+                // Its compression is damaged: the rest of it cannot be read.
+                Err(LogError::Damaged { what, .. }) => {
+                    self.damaged(&segment, from, &what);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
             // The file's end may have been seen in the middle of an append.
             if next.is_none() {
                 end = end.max(segment.file.size().during("look at", path)?);
             }
         }
+        self.segments.push(segment);
         Ok(())
     }
 

@@ -61,8 +61,6 @@ struct Active {
 
 /// Most names in a segment: their numbers have 16 bits.
 const NAMES: usize = 1 << 16;
-/// Most bytes of a log: a head has 48 bits for an offset.
-const LONGEST: u64 = 1 << 48;
 
 impl Log {
     /// Opens the log in `dir`, or makes one if the directory is missing or empty. Takes the lock, reads the newest
@@ -197,8 +195,8 @@ impl Log {
         }
         let size = batch.bytes() as u64;
         let long = self.active.base + self.active.at + size;
-        if long >= LONGEST {
-            return Err(LogError::TooLarge { what: "a log", size: long, limit: LONGEST });
+        if long >= frame::LONGEST {
+            return Err(LogError::TooLarge { what: "a log", size: long, limit: frame::LONGEST });
         }
         let many_names = self.active.names.len() + batch.names().len() > NAMES;
         // A segment without entries stays, however long: the next one would have the same name.

@@ -5,6 +5,7 @@
 //! - [`conformance`]: what every implementation of a port must do, as one list of cases per port. An adapter, ours or
 //!   yours, runs all of it.
 //! - `sim`, with the feature of that name: a disk in memory that loses power, fails and lies, by a seed.
+//! - `fuzz`, with the same feature: what must hold of any bytes in a log's files, a message or a snapshot.
 //!
 //! ```text
 //! given::<Order>([OrderCreated { sku, quantity: 3 }])
@@ -16,6 +17,8 @@
 pub mod conformance;
 mod difference;
 pub mod folding;
+#[cfg(feature = "sim")]
+pub mod fuzz;
 pub mod scenario;
 #[cfg(feature = "sim")]
 pub mod sim;

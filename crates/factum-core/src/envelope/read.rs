@@ -312,6 +312,11 @@ impl Fields<'_> {
             (None, None) => return Ok(None),
         };
         let stream = if is_name { StreamId::parse(&text) } else { StreamId::new(&category, &text) };
+        // As a subject of ours it would be read as a key.
+        let stream = stream.and_then(|stream| match uuid::Uuid::try_parse(stream.as_str()) {
+            Ok(_) => Err(NameError { what: "stream", problem: format!("`{stream}` as a whole reads like a UUID") }),
+            Err(_) => Ok(stream),
+        });
         stream.map(Some).map_err(|error| EnvelopeError::Field {
             field: "subject",
             problem: format!("is no stream ({error}): send <category>-<key>, such as order-1042"),

@@ -140,6 +140,8 @@ fn a_subject_is_a_stream_or_a_key_and_an_aggregate_id_is_a_key() {
     let long = "x".repeat(200);
     assert_eq!(field(read(&small(&format!(r#", "aggregateId": "{long}""#)))), "subject");
     assert_eq!(field(read(&small(r#", "aggregateId": "7", "aggregateType": "Bestellung Ü""#))), "subject");
+    let like_a_uuid = r#", "aggregateId": "0000-0000-0000-000000000000", "aggregateType": "deadbeef""#;
+    assert_eq!(field(read(&small(like_a_uuid))), "subject", "written as a subject, it would come back as a key");
 }
 
 #[test]

@@ -365,3 +365,28 @@ fn a_relative_archive_is_relative_to_the_log_and_one_without_a_plain_name_is_ref
     drop(log);
     assert_eq!(all(&open(&dir).0.reader()).unwrap().len(), 80);
 }
+
+#[test]
+fn an_archived_segment_is_never_taken_for_the_last_one() {
+    let parent = tempdir().unwrap();
+    let [dir, to] = ["log", "archive"].map(|name| parent.path().join(name));
+    let (mut log, _) = open(&dir);
+    fill(&mut log, 60);
+    drop(log);
+    let first = segments(&dir)[0].clone();
+    let bytes = fs::read(&first).unwrap();
+    archive(&dir, &to, 0, Arc::new(RealDisk), &mut |_, _| {}).unwrap();
+    fs::remove_file(&segments(&dir)[0]).unwrap();
+    let kept = fs::read(files(&to, ".zst").last().unwrap()).unwrap();
+    // Somebody has unpacked an old one, so that the directory does not look empty.
+    for unpacked in [false, true] {
+        if unpacked {
+            fs::write(&first, &bytes).unwrap();
+        }
+        let beside = Observer::open(&dir, Arc::new(RealDisk)).unwrap_err();
+        assert!(beside.to_string().contains("the segment behind it is missing"), "{beside}");
+        assert!(verify(&dir, Arc::new(RealDisk), &mut |_, _| {}).is_err());
+        assert!(Log::open(&dir, small()).is_err());
+        assert_eq!(fs::read(files(&to, ".zst").last().unwrap()).unwrap(), kept);
+    }
+}

@@ -131,6 +131,10 @@ fn a_log_that_has_lost_its_end_is_refused_because_the_checkpoint_knows() {
     assert!(matches!(&refused, LogError::Damaged { file, .. } if *file == last), "{refused}");
     let report = verify(dir.path(), Arc::new(RealDisk), &mut |_, _| {}).unwrap();
     assert_eq!((report.damage.len(), &report.damage[0].file), (1, &last));
+    // Cut off before the checkpoint's place, the file does not take an append behind a hole.
+    fs::write(&last, &kept[..100]).unwrap();
+    let refused = Log::open(dir.path(), small()).unwrap_err().to_string();
+    assert!(refused.contains("shows that more was synced"), "{refused}");
     fs::write(&last, kept).unwrap();
     assert_eq!(open(dir.path()).1.entries, 40);
 }

@@ -181,8 +181,8 @@ pub fn vendors_stay_in_their_folder(source: &Source) -> Vec<String> {
         ["bench", ..] | ["crates", "factum-log", ..] => (None, true),
         ["crates", "factum-adapters", "src", folder, ..] => (Some(folder), false),
         ["crates", "factum-adapters", ..] => (None, parts[2] != "src"),
-        // A simulated disk is one for the log, and its node has the log's adapter.
-        ["crates", "factum-testing", "src", "sim", ..] => (Some("embedded"), false),
+        // A simulated disk is one for the log, its node has the log's adapter, and the fuzzer fills the log's files.
+        ["crates", "factum-testing", "src", "sim" | "fuzz", ..] => (Some("embedded"), false),
         _ => (None, source.is_for_tests()),
     };
     if free {
