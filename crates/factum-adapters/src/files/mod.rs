@@ -1,4 +1,4 @@
-//! Snapshots as files, one each: the port [`Snapshots`](factum_core::ports::Snapshots) over a directory.
+//! Snapshots as files, one each: the port [`Snapshots`] over a directory.
 //!
 //! | promise of the port | how it is kept here |
 //! |---|---|
