@@ -122,7 +122,8 @@ async fn archived_segments_are_read_as_before_and_the_archive_is_remembered() {
     let moved: serde_json::Value = serde_json::from_slice(&moved.stdout).unwrap();
     assert_eq!(moved["segments"], 1);
     assert!(moved["toBytes"].as_u64() < moved["fromBytes"].as_u64());
-    assert_eq!((segments(&dir).len(), fs::read_dir(&to).unwrap().count()), (1, 1));
+    // The segment, and whose archive it is.
+    assert_eq!((segments(&dir).len(), fs::read_dir(&to).unwrap().count()), (1, 2));
     stop(app).await;
 
     let first = run(&["log", "dump", text(&dir), "--limit", "1"]);
