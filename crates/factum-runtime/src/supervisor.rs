@@ -366,9 +366,12 @@ impl EngineLoop {
         }
         let timer = self.engine.next_timer().and_then(|due| self.clock.until(due));
         let rang = self.signal.wait(timer.unwrap_or(CURSOR_TICK).min(CURSOR_TICK));
-        if !rang && let Err(error) = self.engine.save_cursor() {
-            tracing::error!(%error, "the engine's cursor could not be written");
+        if rang {
+            return;
         }
+        // Nobody may send anything to one that says it cannot store it: it has to find out by itself.
+        let saved = if self.waiting.is_some() { self.engine.write_cursor() } else { self.engine.save_cursor() };
+        self.waits_for(saved.as_ref().err());
     }
 }
 

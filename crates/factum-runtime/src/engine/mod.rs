@@ -276,9 +276,14 @@ impl Engine {
     /// # Errors
     /// [`StoreError`] if the store failed.
     pub fn save_cursor(&mut self) -> Result<(), StoreError> {
-        if self.saved == self.consumers.cursor {
-            return Ok(());
-        }
+        if self.saved == self.consumers.cursor { Ok(()) } else { self.write_cursor() }
+    }
+
+    /// Writes the cursor, moved or not: to see whether the store can be written again.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store failed.
+    pub fn write_cursor(&mut self) -> Result<(), StoreError> {
         let registry = self.registry.clone();
         let mut stage = Stage::default();
         let (key, value) = self.consumers.engine_cell()?;

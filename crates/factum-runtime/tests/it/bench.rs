@@ -69,11 +69,15 @@ impl Faults {
     }
 }
 
-/// A store whose writes fail as told.
 struct Faulty {
     inner: Memory,
     faults: Faults,
     dead: bool,
+}
+
+/// A store whose writes fail as told.
+pub fn faulty(store: &Memory, faults: &Faults) -> Box<dyn Backend> {
+    Box::new(Faulty { inner: store.clone(), faults: faults.clone(), dead: false })
 }
 
 impl Backend for Faulty {
@@ -159,8 +163,7 @@ impl Bench {
         starts: u64,
     ) -> Self {
         let registry = Arc::new(Registry::new(services).unwrap());
-        let backend = Faulty { inner: store.clone(), faults: faults.clone(), dead: false };
-        let committer = Arc::new(Committer::new(Box::new(backend), registry.owners.clone()));
+        let committer = Arc::new(Committer::new(faulty(&store, &faults), registry.owners.clone()));
         let (inbox, receiver) = Sender::new(Arc::new(Signal::default()));
         let engine = Engine::new(Parts {
             registry: registry.clone(),

@@ -9,6 +9,7 @@ mod commands;
 mod cuts;
 mod failures;
 mod folds;
+mod health;
 mod histories;
 mod outward;
 mod sagas;
