@@ -11,11 +11,17 @@ pub enum CellKind {
     Timer,
     /// A call to the outside that has no answer yet.
     Call,
+    /// A delivery that has failed and waits for a person: see [`crate::letter`].
+    Letter,
+    /// A consumer's key whose messages wait behind one that failed, or that is not due yet.
+    Held,
+    /// A plan that was approved and is being carried out.
+    Job,
 }
 
 impl CellKind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Cursor, Self::Timer, Self::Call];
+    pub const ALL: [Self; 6] = [Self::Cursor, Self::Timer, Self::Call, Self::Letter, Self::Held, Self::Job];
 
     /// The word in the store.
     pub fn as_str(self) -> &'static str {
@@ -23,6 +29,9 @@ impl CellKind {
             Self::Cursor => "cursor",
             Self::Timer => "timer",
             Self::Call => "call",
+            Self::Letter => "letter",
+            Self::Held => "held",
+            Self::Job => "job",
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     cell::{CellChange, CellKey, Revision},
     envelope::Message,
     error::Refusal,
-    id::Name,
+    id::{MAX_NAME_BYTES, Name},
     stream::{ExpectedVersion, StreamId, StreamVersion},
 };
 
@@ -14,6 +14,14 @@ use crate::{
 pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
 /// The largest commit, in bytes.
 pub const MAX_COMMIT_BYTES: usize = 8 << 20;
+/// The longest name of a cell, in bytes: a stream's name and one more name fit in.
+pub const MAX_CELL_NAME_BYTES: usize = 1024;
+/// The largest value of a cell, in bytes: a message of the largest size and what is said of it fit in.
+pub const MAX_CELL_BYTES: usize = MAX_MESSAGE_BYTES + (64 << 10);
+/// The longest metadata of a message, in bytes.
+pub const MAX_METADATA_BYTES: usize = 64 << 10;
+/// What a store needs beside a message or a cell and the names in it, at most.
+const BESIDE_BYTES: usize = 64;
 
 /// Everything one step changes. It happens whole or not at all.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +45,19 @@ pub struct Append {
     pub messages: Vec<Message>,
 }
 
+impl Append {
+    /// Bytes that count against [`MAX_COMMIT_BYTES`].
+    pub fn bytes(&self) -> usize {
+        let beside = self.stream.as_str().len() + BESIDE_BYTES;
+        self.messages.iter().map(|message| message.bytes() + beside).sum()
+    }
+}
+
+/// Bytes of a cell's change that count against [`MAX_COMMIT_BYTES`].
+pub fn cell_bytes(key: &CellKey, value: Option<&[u8]>) -> usize {
+    key.name.len() + value.map_or(0, <[u8]>::len) + BESIDE_BYTES
+}
+
 impl Commit {
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
@@ -45,9 +66,8 @@ impl Commit {
 
     /// Bytes that count against [`MAX_COMMIT_BYTES`].
     pub fn bytes(&self) -> usize {
-        let messages: usize = self.appends.iter().flat_map(|append| &append.messages).map(Message::bytes).sum();
-        let cells: usize =
-            self.cells.iter().map(|cell| cell.key.name.len() + cell.value.as_ref().map_or(0, Vec::len)).sum();
+        let messages: usize = self.appends.iter().map(Append::bytes).sum();
+        let cells: usize = self.cells.iter().map(|cell| cell_bytes(&cell.key, cell.value.as_deref())).sum();
         messages + cells
     }
 
@@ -163,6 +183,7 @@ pub fn check(owners: &Owners, found: &Found, commit: Commit) -> Result<Plan, Ref
         if !change.expected.holds(revision) {
             return Err(Refusal::CellConflict { key: change.key.clone() });
         }
+        check_cell(&change.key, change.value.as_deref())?;
     }
     let mut heads: HashMap<StreamId, StreamVersion> = HashMap::with_capacity(commit.appends.len());
     let mut appends = Vec::with_capacity(commit.appends.len());
@@ -186,7 +207,27 @@ pub fn check(owners: &Owners, found: &Found, commit: Commit) -> Result<Plan, Ref
     Ok(Plan { appends, cells: commit.cells })
 }
 
-fn check_append(owners: &Owners, append: &Append) -> Result<(), Refusal> {
+/// Refuses a cell that is over the limits, whatever is in the store.
+///
+/// # Errors
+/// [`Refusal::NameTooLong`] or [`Refusal::CommitTooLarge`].
+pub fn check_cell(key: &CellKey, value: Option<&[u8]>) -> Result<(), Refusal> {
+    at_most("name of a cell", key.name.len(), MAX_CELL_NAME_BYTES)?;
+    match value.map_or(0, <[u8]>::len) {
+        bytes if bytes > MAX_CELL_BYTES => Err(Refusal::CommitTooLarge { bytes, limit: MAX_CELL_BYTES }),
+        _ => Ok(()),
+    }
+}
+
+fn at_most(what: &'static str, bytes: usize, limit: usize) -> Result<(), Refusal> {
+    if bytes > limit { Err(Refusal::NameTooLong { what, bytes, limit }) } else { Ok(()) }
+}
+
+/// Refuses messages of a foreign stream, or over the limits, whatever is in the store.
+///
+/// # Errors
+/// A [`Refusal`] that would come again for ever.
+pub fn check_append(owners: &Owners, append: &Append) -> Result<(), Refusal> {
     if let Err(owner) = owners.allows(append.stream.category(), &append.writer) {
         return Err(Refusal::ForeignStream {
             stream: append.stream.clone(),
@@ -194,12 +235,20 @@ fn check_append(owners: &Owners, append: &Append) -> Result<(), Refusal> {
             writer: append.writer.to_string(),
         });
     }
-    match append.messages.iter().find(|message| message.bytes() > MAX_MESSAGE_BYTES) {
-        None => Ok(()),
-        Some(message) => Err(Refusal::MessageTooLarge {
-            type_name: message.envelope.type_name.to_string(),
-            bytes: message.bytes(),
-            limit: MAX_MESSAGE_BYTES,
-        }),
+    for message in &append.messages {
+        let envelope = &message.envelope;
+        at_most("name of a type", envelope.type_name.len(), MAX_NAME_BYTES)?;
+        at_most("name of a source", envelope.source.len(), MAX_NAME_BYTES)?;
+        at_most("version of a type", envelope.data_version.len(), MAX_NAME_BYTES)?;
+        at_most("partition key", envelope.partition_key.len(), MAX_NAME_BYTES)?;
+        at_most("id of a user", envelope.user_id.as_deref().map_or(0, str::len), MAX_NAME_BYTES)?;
+        at_most("traceparent", envelope.traceparent.as_deref().map_or(0, str::len), MAX_NAME_BYTES)?;
+        at_most("metadata of a message", envelope.metadata.as_deref().map_or(0, str::len), MAX_METADATA_BYTES)?;
+        let bytes = message.bytes();
+        if bytes > MAX_MESSAGE_BYTES {
+            let type_name = envelope.type_name.to_string();
+            return Err(Refusal::MessageTooLarge { type_name, bytes, limit: MAX_MESSAGE_BYTES });
+        }
     }
+    Ok(())
 }

@@ -1,5 +1,13 @@
 //! Errors, by what a caller can do about them.
 
+use std::{
+    any::Any,
+    fmt::{self, Display},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
 use crate::{
     cell::CellKey,
     payload::PayloadError,
@@ -57,6 +65,16 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
+    /// A name is over the limit.
+    #[error("the {what} has {bytes} bytes; {limit} are allowed: shorten it")]
+    NameTooLong {
+        /// What is named.
+        what: &'static str,
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// The commit as a whole is over the limit.
     #[error("the commit has {bytes} bytes; {limit} are allowed: split it")]
     CommitTooLarge {
@@ -65,6 +83,13 @@ pub enum Refusal {
         /// The limit.
         limit: usize,
     },
+}
+
+impl Refusal {
+    /// Whether the commit's own content is the reason, so that it would be refused again for ever.
+    pub fn is_for_content(&self) -> bool {
+        !matches!(self, Self::Conflict { .. } | Self::CellConflict { .. })
+    }
 }
 
 /// What a store answers when it cannot do its work.
@@ -82,6 +107,9 @@ pub enum StoreError {
     /// Stored data is damaged.
     #[error("stored data is damaged: {0}")]
     Corrupt(String),
+    /// Nothing was written, because this content cannot be stored, now or later. Other content can.
+    #[error("the store cannot hold this: {0}")]
+    Unfit(String),
     /// The store cannot do this at all.
     #[error("{0}")]
     Permanent(String),
@@ -110,6 +138,63 @@ pub enum HandlerError {
     /// The handler panicked.
     #[error("the handler panicked: {0}")]
     Panicked(String),
+    /// The handler waits for another message. Only what reacts to an event may say so.
+    #[error("{0}")]
+    NotYet(NotYet),
+}
+
+/// What a handler waits for before it can do its work: its key is held until another message, the *forerunner*, has been
+/// handled, or until a limit has passed.
+///
+/// ```
+/// use std::time::Duration;
+/// use factum_core::error::{HandlerError, NotYet};
+///
+/// fn react() -> Result<(), HandlerError> {
+///     Err(NotYet::at_most(Duration::from_secs(60)).until("customer.registered", "c-7").into())
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotYet {
+    /// The type and the key of the message that is waited for; the consumer must read that type.
+    pub forerunner: Option<(String, String)>,
+    /// Counted from the message's time. Then the handler is called once more, and *not yet* is its failure.
+    pub limit: Duration,
+}
+
+impl NotYet {
+    /// Waits at most so long.
+    pub fn at_most(limit: Duration) -> Self {
+        Self { forerunner: None, limit }
+    }
+
+    /// Goes on as soon as the consumer has handled a message of this type and key: the key that the consumer orders by.
+    #[must_use]
+    pub fn until(self, type_name: &str, key: impl Display) -> Self {
+        Self { forerunner: Some((type_name.to_owned(), key.to_string())), ..self }
+    }
+}
+
+impl Display for NotYet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.forerunner {
+            Some((type_name, key)) => write!(f, "not before {type_name} of {key}, or {:?} later", self.limit),
+            None => write!(f, "not before {:?} later", self.limit),
+        }
+    }
+}
+
+impl From<NotYet> for HandlerError {
+    fn from(wait: NotYet) -> Self {
+        Self::NotYet(wait)
+    }
+}
+
+/// What a panic said.
+pub fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "without a message".to_owned())
 }
 
 impl HandlerError {

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`envelope`] (what a message is), [`stream`] and [`commit`] (what one change of the store means),
 //! [`decider`], [`reaction`], [`saga`], [`view`], [`call`] (the handlers that users write), [`service`] (how they are
-//! put together), [`ports`] (what the outside must provide), [`memory`], [`memory_rows`] and [`memory_snapshots`] (the
+//! put together), [`letter`] (what waits when one fails), [`ports`] (what the outside must provide), [`memory`], [`memory_rows`] and [`memory_snapshots`] (the
 //! models that every store behind a port is tested against).
 
 pub mod call;
@@ -12,7 +12,9 @@ pub mod decider;
 pub mod envelope;
 pub mod error;
 pub mod id;
+pub mod letter;
 pub mod memory;
+pub mod memory_notes;
 pub mod memory_rows;
 pub mod memory_snapshots;
 pub mod money;

@@ -133,4 +133,13 @@ impl Reader for Memory {
             .map(|(key, (revision, value))| Cell { key: key.clone(), revision: *revision, value: value.clone() })
             .collect())
     }
+
+    fn cell(&self, key: &CellKey) -> Result<Option<Cell>, StoreError> {
+        let cell = |(revision, value): &(Revision, Vec<u8>)| Cell {
+            key: key.clone(),
+            revision: *revision,
+            value: value.clone(),
+        };
+        Ok(self.read().cells.get(key).map(cell))
+    }
 }

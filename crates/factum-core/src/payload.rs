@@ -38,6 +38,33 @@ pub trait Payload: Sized + Send + Sync + 'static {
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), PayloadError>;
 }
 
+/// The text of one top-level field of a JSON object, found without building the rest.
+///
+/// # Errors
+/// What the JSON reader found, if it is no object or the field is no text.
+pub fn field(data: &[u8], name: &str) -> Result<Option<String>, serde_json::Error> {
+    struct Find<'a>(&'a str);
+    impl<'de> serde::de::Visitor<'de> for Find<'_> {
+        type Value = Option<String>;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a JSON object")
+        }
+        fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut found = None;
+            while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+                if found.is_none() && key == self.0 {
+                    found = map.next_value::<Option<String>>()?;
+                } else {
+                    map.next_value::<serde::de::IgnoredAny>()?;
+                }
+            }
+            Ok(found)
+        }
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(data);
+    serde::Deserializer::deserialize_map(&mut deserializer, Find(name))
+}
+
 /// A fact in the past tense. Derive it: `#[derive(Event)] #[event("order.created")]`.
 pub trait Event: Payload {}
 

@@ -11,7 +11,7 @@ use crate::{
     decider::Context,
     envelope::{Draft, Message, Recorded, Stored},
     error::HandlerError,
-    id::Name,
+    id::{Name, check_id},
     payload::{Command, Event, TypeInfo},
     rejection::Refused,
     snapshot::Codec,
@@ -27,7 +27,7 @@ pub enum Effect {
     Emit(StreamId, Draft),
     /// A command at a later time. The same name replaces it.
     After {
-        /// Unique within the reaction and key.
+        /// Unique within the reaction and the key that it orders by; at most 128 bytes.
         name: String,
         /// From the message's time.
         delay: Duration,
@@ -66,16 +66,22 @@ impl Effects {
         self.add(effect);
     }
 
-    /// Sends a command after a while, counted from the message's time. The same name, within this reaction and key,
-    /// moves it.
+    /// Sends a command after a while, counted from the message's time. A timer belongs to this reaction and to the key
+    /// that it orders by: the event's partition key, or the field that the reaction declared with `by`. Within these the
+    /// same name moves it. A name has 1 to 128 bytes of printable text.
     pub fn after<C: Command>(&mut self, name: impl Into<String>, delay: Duration, command: C) {
-        let draft = Draft::of(&command).map_err(HandlerError::from);
-        self.add(draft.map(|command| Effect::After { name: name.into(), delay, command }));
+        let name = name.into();
+        let draft = check_id("name of a timer", &name).map_err(HandlerError::from);
+        let draft = draft.and_then(|()| Ok(Draft::of(&command)?));
+        self.add(draft.map(|command| Effect::After { name, delay, command }));
     }
 
-    /// Cancels the timer of that name; nothing happens if there is none.
+    /// Cancels the timer of that name, set by this reaction on an event of the same key (see [`Effects::after`]); nothing
+    /// happens if there is none.
     pub fn cancel(&mut self, name: impl Into<String>) {
-        self.list.push(Effect::Cancel(name.into()));
+        let name = name.into();
+        let checked = check_id("name of a timer", &name).map_err(HandlerError::from);
+        self.add(checked.map(|()| Effect::Cancel(name)));
     }
 
     /// Asks the outside through the service's call of that name. The answer comes back as a command.
@@ -129,6 +135,16 @@ impl Outcome for Result<(), HandlerError> {
     }
 }
 
+/// What becomes of a key whose message has failed for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDead {
+    /// Later messages of the key wait until a person has ended the letter.
+    #[default]
+    Hold,
+    /// They go on at once; the letter waits alone.
+    Release,
+}
+
 type React = Box<dyn Fn(&Stored, &mut Effects) -> Result<(), HandlerError> + Send + Sync>;
 
 /// A reaction without state, as the engine holds it.
@@ -139,6 +155,10 @@ pub struct Reaction {
     pub types: Vec<TypeInfo>,
     /// Whether a new deployment starts at the beginning of the log instead of now.
     pub from_start: bool,
+    /// The field that it orders by; the partition key if it names none.
+    pub by: Option<&'static str>,
+    /// What becomes of a key whose message has failed.
+    pub on_dead: OnDead,
     run: React,
 }
 
@@ -149,7 +169,26 @@ impl Reaction {
         handler: impl Fn(&Recorded<'_, E>, &mut Effects) -> O + Send + Sync + 'static,
     ) -> Self {
         let run: React = Box::new(move |stored, fx| handler(&Recorded::<E>::read(stored)?, fx).outcome());
-        Self { name, types: E::types(), from_start: false, run }
+        Self { name, types: E::types(), from_start: false, by: None, on_dead: OnDead::Hold, run }
+    }
+
+    /// A new deployment starts at the beginning of the log instead of now.
+    #[must_use]
+    pub fn from_start(self) -> Self {
+        Self { from_start: true, ..self }
+    }
+
+    /// Orders by a text field that all its events carry, instead of by the partition key: a message that fails holds back
+    /// those with the same value, and timers are named within it.
+    #[must_use]
+    pub fn by(self, field: &'static str) -> Self {
+        Self { by: Some(field), ..self }
+    }
+
+    /// What becomes of a key whose message has failed; by default it is held.
+    #[must_use]
+    pub fn on_dead(self, on_dead: OnDead) -> Self {
+        Self { on_dead, ..self }
     }
 
     /// Runs it.
@@ -161,7 +200,7 @@ impl Reaction {
     }
 }
 
-type Fold<S> = Box<dyn Fn(&mut S, &Stored) -> Result<(), HandlerError> + Send + Sync>;
+type Fold<S> = Box<dyn Fn(&mut S, &Stored, &mut bool) -> Result<(), HandlerError> + Send + Sync>;
 type FoldReact<S> = Box<dyn Fn(&S, &Stored, &mut Effects) -> Result<(), HandlerError> + Send + Sync>;
 type FoldAnswer<S> =
     Box<dyn Fn(&S, &Stored, &Context, &mut Effects) -> Result<Result<(), Refused>, HandlerError> + Send + Sync>;
@@ -177,20 +216,45 @@ pub struct Folding<S> {
     folds: Vec<(Vec<TypeInfo>, Fold<S>)>,
     reacts: Vec<(Vec<TypeInfo>, FoldReact<S>)>,
     answers: Vec<(Vec<TypeInfo>, FoldAnswer<S>)>,
+    by: Option<&'static str>,
+    on_dead: OnDead,
     codec: Option<fn(u32, &[TypeInfo]) -> Codec>,
 }
 
 impl<S: Default + Send + 'static> Folding<S> {
     /// A folding reaction; raise the version when the folds change their meaning.
     pub fn new(name: &'static str, version: u32) -> Self {
-        Self { name, version, folds: Vec::new(), reacts: Vec::new(), answers: Vec::new(), codec: None }
+        Self {
+            name,
+            version,
+            folds: Vec::new(),
+            reacts: Vec::new(),
+            answers: Vec::new(),
+            by: None,
+            on_dead: OnDead::Hold,
+            codec: None,
+        }
+    }
+
+    /// Reacts in the order of a text field that all events carry that it reacts to, instead of by the partition key.
+    #[must_use]
+    pub fn by(self, field: &'static str) -> Self {
+        Self { by: Some(field), ..self }
+    }
+
+    /// What becomes of a key whose message has failed; by default it is held.
+    #[must_use]
+    pub fn on_dead(self, on_dead: OnDead) -> Self {
+        Self { on_dead, ..self }
     }
 
     /// Takes events into the state.
     #[must_use]
     pub fn fold<E: Event>(mut self, fold: impl Fn(&mut S, &Recorded<'_, E>) + Send + Sync + 'static) -> Self {
-        let run: Fold<S> = Box::new(move |state, stored| {
-            fold(state, &Recorded::<E>::read(stored)?);
+        let run: Fold<S> = Box::new(move |state, stored, touched| {
+            let event = Recorded::<E>::read(stored)?;
+            *touched = true;
+            fold(state, &event);
             Ok(())
         });
         self.folds.push((E::types(), run));
@@ -244,15 +308,22 @@ pub trait AnyFolding: Send + Sync {
     fn reacted(&self) -> Vec<TypeInfo>;
     /// Commands that it answers.
     fn answered(&self) -> Vec<TypeInfo>;
+    /// The field that it orders by; the partition key if it names none.
+    fn by(&self) -> Option<&'static str>;
+    /// What becomes of a key whose message has failed.
+    fn on_dead(&self) -> OnDead;
+    /// Whether it reacts to a type.
+    fn reacts_to(&self, type_name: &str) -> bool;
     /// How its state is kept in snapshots, if it is.
     fn snapshots(&self) -> Option<Codec>;
     /// The state before all events.
     fn blank(&self) -> Box<dyn Any + Send>;
-    /// Takes an event in.
+    /// Takes an event in. As soon as the state may have changed, `touched` is set: if it is not, an error has left the
+    /// state as it was.
     ///
     /// # Errors
     /// [`HandlerError`] if the data does not fit.
-    fn fold(&self, state: &mut dyn Any, stored: &Stored) -> Result<(), HandlerError>;
+    fn fold(&self, state: &mut dyn Any, stored: &Stored, touched: &mut bool) -> Result<(), HandlerError>;
     /// Reacts to an event that is already in the state.
     ///
     /// # Errors
@@ -294,11 +365,21 @@ impl<S: Default + Send + 'static> AnyFolding for Folding<S> {
         Box::new(S::default())
     }
 
-    fn fold(&self, state: &mut dyn Any, stored: &Stored) -> Result<(), HandlerError> {
+    fn by(&self) -> Option<&'static str> {
+        self.by
+    }
+    fn on_dead(&self) -> OnDead {
+        self.on_dead
+    }
+    fn reacts_to(&self, type_name: &str) -> bool {
+        self.reacts.iter().any(|(types, _)| types.iter().any(|info| info.name == type_name))
+    }
+
+    fn fold(&self, state: &mut dyn Any, stored: &Stored, touched: &mut bool) -> Result<(), HandlerError> {
         let state = state.downcast_mut::<S>().ok_or_else(mixed_up)?;
         for (types, fold) in &self.folds {
             if has(types, stored) {
-                fold(state, stored)?;
+                fold(state, stored, touched)?;
             }
         }
         Ok(())

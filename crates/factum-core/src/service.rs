@@ -99,8 +99,13 @@ impl Service {
         name: &'static str,
         handler: impl Fn(&Recorded<'_, E>, &mut Effects) -> O + Send + Sync + 'static,
     ) -> Self {
-        let mut reaction = Reaction::new(name, handler);
-        reaction.from_start = true;
+        self.reactions.push(Reaction::new(name, handler).from_start());
+        self
+    }
+
+    /// Adds a reaction that was put together by hand: one that orders by a field of its own.
+    #[must_use]
+    pub fn reaction(mut self, reaction: Reaction) -> Self {
         self.reactions.push(reaction);
         self
     }
@@ -129,7 +134,19 @@ impl Service {
         version: u32,
         handler: impl Fn(&mut Rows<'_, R>, &Recorded<'_, E>) + Send + Sync + 'static,
     ) -> Self {
-        self.views.push(erase_view(version, handler));
+        self.views.push(erase_view(version, false, handler));
+        self
+    }
+
+    /// Adds a view that leaves out an event that it fails on, with a letter, and says from where on its rows may be
+    /// incomplete. The other kind stops in front of the event, so that its rows are old rather than wrong.
+    #[must_use]
+    pub fn view_skipping<R: Row, E: Event>(
+        mut self,
+        version: u32,
+        handler: impl Fn(&mut Rows<'_, R>, &Recorded<'_, E>) + Send + Sync + 'static,
+    ) -> Self {
+        self.views.push(erase_view(version, true, handler));
         self
     }
 

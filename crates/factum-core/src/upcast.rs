@@ -2,15 +2,22 @@
 //!
 //! An event is never edited; what is read of it is raised on the way. Each step leads from one version of a type to a
 //! later one, and steps chain: 1.0.0 → 1.1.0 → 2.0.0.
+//!
+//! An upcaster that panics spoils its message and nothing else: the data then reads as a JSON text that says what
+//! happened, which fits no type, so that each reader of it fails as it does on any data that it cannot decode.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use serde_json::Value;
 
 use crate::{
-    cell::{Cell, CellKind},
+    cell::{Cell, CellKey, CellKind},
     envelope::{Message, Stored},
-    error::StoreError,
+    error::{StoreError, panic_text},
     id::Name,
     ports::{Reader, Scan, Scanned},
     stream::{Lineage, Position, StreamId, StreamVersion},
@@ -90,8 +97,16 @@ impl Upcasters {
             return;
         }
         let Ok(mut data) = serde_json::from_slice::<Value>(&message.data) else { return };
-        while let Some(Upcast { to, raise, .. }) = step {
-            data = raise(data);
+        while let Some(Upcast { from, to, raise, .. }) = step {
+            data = match catch_unwind(AssertUnwindSafe(|| raise(data))) {
+                Ok(raised) => raised,
+                Err(panic) => {
+                    let (name, panic) = (&message.envelope.type_name, panic_text(&*panic));
+                    let problem = format!("the upcaster of {name} from {from} to {to} panicked: {panic}");
+                    message.data = Arc::from(Value::String(problem).to_string().into_bytes());
+                    return;
+                }
+            };
             message.envelope.data_version = Name::Static(to);
             step = self.step(message);
         }
@@ -156,6 +171,10 @@ impl Reader for Raised {
 
     fn cells(&self, kind: CellKind) -> Result<Vec<Cell>, StoreError> {
         self.reader.cells(kind)
+    }
+
+    fn cell(&self, key: &CellKey) -> Result<Option<Cell>, StoreError> {
+        self.reader.cell(key)
     }
 }
 

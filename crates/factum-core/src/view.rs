@@ -87,6 +87,8 @@ impl<R: Row> Rows<'_, R> {
 pub trait AnyView: Send + Sync {
     /// Its table.
     fn table(&self) -> TableSpec;
+    /// Whether it leaves out events that it fails on, with a letter, instead of stopping in front of them.
+    fn skips(&self) -> bool;
     /// Types it reads.
     fn types(&self) -> Vec<TypeInfo>;
     /// Starts a batch: an empty set of touched rows.
@@ -106,13 +108,15 @@ pub trait AnyView: Send + Sync {
 /// Takes a view's types away.
 pub fn erase<R: Row, E: Event>(
     version: u32,
+    skips: bool,
     handler: impl Fn(&mut Rows<'_, R>, &Recorded<'_, E>) + Send + Sync + 'static,
 ) -> Box<dyn AnyView> {
-    Box::new(Typed { version, handler, marker: PhantomData::<fn() -> (R, E)> })
+    Box::new(Typed { version, skips, handler, marker: PhantomData::<fn() -> (R, E)> })
 }
 
 struct Typed<R, E, F> {
     version: u32,
+    skips: bool,
     handler: F,
     marker: PhantomData<fn() -> (R, E)>,
 }
@@ -125,6 +129,10 @@ where
 {
     fn table(&self) -> TableSpec {
         TableSpec { name: R::TABLE, version: self.version, indexes: R::INDEXES }
+    }
+
+    fn skips(&self) -> bool {
+        self.skips
     }
 
     fn types(&self) -> Vec<TypeInfo> {

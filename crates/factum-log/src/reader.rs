@@ -59,6 +59,11 @@ impl Reader {
         self.shared.view().heads.get(key).map_or(0, |head| head.version)
     }
 
+    /// A copy of one live cell.
+    pub fn cell(&self, key: &[u8]) -> Option<Cell> {
+        self.shared.view().cells.get(key).cloned()
+    }
+
     /// A copy of the live cells whose key begins with `prefix`, in key order, all of one moment.
     pub fn cells(&self, prefix: &[u8]) -> Vec<(Vec<u8>, Cell)> {
         let view = self.shared.view();

@@ -25,7 +25,11 @@ pub struct Committer {
     queue: Mutex<VecDeque<Waiting>>,
     backend: Mutex<Box<dyn Backend>>,
     tail: Arc<Tail>,
-    upcasters: Upcasters,
+    /// Read once: asking the backend would wait for what it writes.
+    plain: Arc<dyn Reader>,
+    /// The same, through upcasters.
+    reader: Arc<dyn Reader>,
+    durability: &'static str,
 }
 
 type Slot = Arc<Mutex<Option<Result<Position, CommitError>>>>;
@@ -39,14 +43,23 @@ struct Waiting {
 impl Committer {
     /// A committer over a backend.
     pub fn new(backend: Box<dyn Backend>, owners: Owners) -> Self {
-        let tail = Arc::new(Tail::new(backend.reader().head()));
-        Self { owners, queue: Mutex::default(), backend: Mutex::new(backend), tail, upcasters: Upcasters::default() }
+        let (reader, durability) = (backend.reader(), backend.durability());
+        let tail = Arc::new(Tail::new(reader.head()));
+        Self {
+            owners,
+            queue: Mutex::default(),
+            backend: Mutex::new(backend),
+            tail,
+            plain: reader.clone(),
+            reader,
+            durability,
+        }
     }
 
     /// Everything that is read back goes through these upcasters.
     #[must_use]
-    pub fn upcasting(mut self, upcasters: Upcasters) -> Self {
-        self.upcasters = upcasters;
+    pub fn upcasting(mut self, upcasters: &Upcasters) -> Self {
+        self.reader = Raised::over(self.reader, upcasters);
         self
     }
 
@@ -62,14 +75,19 @@ impl Committer {
         self.tail.clone()
     }
 
-    /// The reading side of the store.
-    pub fn reader(&self) -> Arc<dyn Reader> {
-        Raised::over(lock(&self.backend).reader(), &self.upcasters)
+    /// The reading side of the store, without upcasters. Never waits.
+    pub fn plain_reader(&self) -> Arc<dyn Reader> {
+        self.plain.clone()
     }
 
-    /// What an acknowledged commit survives, as a word.
+    /// The reading side of the store. Never waits.
+    pub fn reader(&self) -> Arc<dyn Reader> {
+        self.reader.clone()
+    }
+
+    /// What an acknowledged commit survives, as a word. Never waits.
     pub fn durability(&self) -> &'static str {
-        lock(&self.backend).durability()
+        self.durability
     }
 
     /// Commits, and answers the position of the last message of its batch once it is durable. Blocks.

@@ -4,19 +4,24 @@ use std::sync::Arc;
 
 use factum_core::{
     cell::CellKey,
-    envelope::Draft,
+    envelope::{Draft, Stored},
     error::{CommitError, HandlerError},
     id::MessageId,
+    letter::Letter,
     rejection::Refused,
     stream::{Position, StreamId, StreamVersion},
 };
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use crate::signal::Signal;
+use crate::{acts::Act, signal::Signal};
 
 /// Inputs that may wait.
 pub const INBOX: usize = 4096;
+/// Bytes of inputs that may wait.
+pub const INBOX_BYTES: usize = 64 << 20;
+/// Inputs are weighed in units of so many bytes.
+const UNIT: usize = 256;
 
 /// A command from outside.
 #[derive(Clone, Debug)]
@@ -92,14 +97,7 @@ pub enum Input {
     /// Commands that are carried out together in one commit, or not at all.
     Commands(Vec<Request>, Reply),
     /// A call's answer: the command is decided and the call closed in one commit.
-    Answer {
-        /// The call.
-        call: CellKey,
-        /// What the decider gets.
-        command: Draft,
-        /// The message that asked for the call.
-        cause: Arc<factum_core::envelope::Message>,
-    },
+    Answer(Answered),
     /// A call was tried in vain.
     Attempted {
         /// The call.
@@ -107,8 +105,52 @@ pub enum Input {
         /// The cell's new value.
         value: Vec<u8>,
     },
+    /// A call has neither an answer nor a last word.
+    GivenUp(Box<GivenUp>),
+    /// A view has left out an event that it failed on: the letter is to be kept, and then `reply` rung.
+    Letter(Box<Letter>, oneshot::Sender<()>),
+    /// The letters of a consumer outside the engine have ended: its state is made anew.
+    Ended(String),
+    /// What a person, or a plan, wants of a letter or a consumer.
+    Act(Act),
     /// Tell when there is nothing more to do: nothing unread, no call open, no timer due.
     Rest(oneshot::Sender<Rested>),
+}
+
+/// The answer of a call.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// The call.
+    pub call: CellKey,
+    /// What the decider gets.
+    pub command: Draft,
+    /// The message that asked for the call.
+    pub cause: Arc<Stored>,
+}
+
+/// A call that is given up without an answer.
+#[derive(Clone, Debug)]
+pub struct GivenUp {
+    /// The call.
+    pub call: CellKey,
+    /// The cell's new value, which says why.
+    pub value: Vec<u8>,
+    /// The message that asked for the call.
+    pub stored: Arc<Stored>,
+}
+
+impl Input {
+    /// Bytes that count against [`INBOX_BYTES`].
+    pub fn bytes(&self) -> usize {
+        let draft = |draft: &Draft| draft.data.len() + UNIT;
+        match self {
+            Self::Commands(requests, _) => requests.iter().map(|request| draft(&request.draft)).sum(),
+            Self::Answer(answered) => draft(&answered.command) + answered.cause.message.bytes(),
+            Self::Attempted { value, .. } => value.len() + UNIT,
+            Self::GivenUp(given_up) => given_up.value.len() + UNIT,
+            Self::Letter(..) | Self::Ended(_) | Self::Act(_) | Self::Rest(_) => UNIT,
+        }
+    }
 }
 
 /// How things stand at rest.
@@ -116,22 +158,47 @@ pub enum Input {
 pub struct Rested {
     /// The last durable position.
     pub position: Position,
-    /// When the next timer is due, if there is one.
+    /// When the next timer is due, a letter is tried again, or a key that waits is called once more.
     pub next_timer: Option<Timestamp>,
+}
+
+/// An input that waits, with its share of the inbox.
+#[derive(Debug)]
+struct Waiting {
+    input: Input,
+    _room: OwnedSemaphorePermit,
 }
 
 /// The sending side of the inbox.
 #[derive(Clone, Debug)]
 pub struct Sender {
-    queue: mpsc::Sender<Input>,
+    queue: mpsc::Sender<Waiting>,
+    room: Arc<Semaphore>,
     signal: Arc<Signal>,
+}
+
+/// The receiving side.
+#[derive(Debug)]
+pub struct Inbox(mpsc::Receiver<Waiting>);
+
+impl Inbox {
+    /// The next input, if one waits.
+    pub fn take(&mut self) -> Option<Input> {
+        self.0.try_recv().ok().map(|waiting| waiting.input)
+    }
+
+    /// Takes no more.
+    pub fn close(&mut self) {
+        self.0.close();
+    }
 }
 
 impl Sender {
     /// An inbox whose engine is woken by `signal`.
-    pub fn new(signal: Arc<Signal>) -> (Self, mpsc::Receiver<Input>) {
+    pub fn new(signal: Arc<Signal>) -> (Self, Inbox) {
         let (queue, receiver) = mpsc::channel(INBOX);
-        (Self { queue, signal }, receiver)
+        let room = Arc::new(Semaphore::new(INBOX_BYTES / UNIT));
+        (Self { queue, room, signal }, Inbox(receiver))
     }
 
     /// How many inputs wait.
@@ -139,17 +206,36 @@ impl Sender {
         self.queue.max_capacity() - self.queue.capacity()
     }
 
+    /// How many bytes of inputs wait, about.
+    pub fn waiting_bytes(&self) -> usize {
+        INBOX_BYTES - self.room.available_permits() * UNIT
+    }
+
     /// Puts an input in, or says at once that there is no room.
     ///
     /// # Errors
     /// [`ExecuteError::Busy`] if the inbox is full, [`ExecuteError::Stopped`] if nobody reads it any more.
     pub fn try_send(&self, input: Input) -> Result<(), ExecuteError> {
-        self.queue.try_send(input).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => ExecuteError::Busy,
-            mpsc::error::TrySendError::Closed(_) => stopped(),
-        })?;
-        self.signal.ring();
-        Ok(())
+        match self.offer(input)? {
+            None => Ok(()),
+            Some(_) => Err(ExecuteError::Busy),
+        }
+    }
+
+    /// Puts an input in if there is room, or gives it back.
+    fn offer(&self, input: Input) -> Result<Option<Input>, ExecuteError> {
+        if self.queue.is_closed() {
+            return Err(stopped());
+        }
+        let Ok(room) = self.room.clone().try_acquire_many_owned(weight(&input)) else { return Ok(Some(input)) };
+        match self.queue.try_send(Waiting { input, _room: room }) {
+            Ok(()) => {
+                self.signal.ring();
+                Ok(None)
+            }
+            Err(mpsc::error::TrySendError::Full(back)) => Ok(Some(back.input)),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(stopped()),
+        }
     }
 
     /// Puts an input in, waiting for room.
@@ -157,10 +243,26 @@ impl Sender {
     /// # Errors
     /// [`ExecuteError::Stopped`] if nobody reads the inbox any more.
     pub async fn send(&self, input: Input) -> Result<(), ExecuteError> {
-        self.queue.send(input).await.map_err(|_| stopped())?;
+        // Where there is room nothing is awaited, so that inputs of one task stay in its order (awaiting costs a task some
+        // of its turn, and one that has used it up is overtaken).
+        let input = match self.offer(input)? {
+            None => return Ok(()),
+            Some(input) => input,
+        };
+        let weight = weight(&input);
+        let room = tokio::select! {
+            room = self.room.clone().acquire_many_owned(weight) => room.map_err(|_| stopped())?,
+            () = self.queue.closed() => return Err(stopped()),
+        };
+        self.queue.send(Waiting { input, _room: room }).await.map_err(|_| stopped())?;
         self.signal.ring();
         Ok(())
     }
+}
+
+/// What an input takes of the inbox; one that is larger than all of it takes all.
+fn weight(input: &Input) -> u32 {
+    input.bytes().div_ceil(UNIT).clamp(1, INBOX_BYTES / UNIT) as u32
 }
 
 fn stopped() -> ExecuteError {

@@ -9,11 +9,13 @@
 //! The engine is the only committer of a unit. Everything it runs is pure, so whatever is not committed is simply run
 //! again. Views and outward calls follow the tail with positions of their own.
 
+pub mod acts;
 pub mod clock;
 pub mod committer;
 pub mod engine;
 pub mod ids;
 pub mod inbox;
+pub mod letters;
 pub mod outward;
 pub mod registry;
 mod sabotage;
@@ -23,3 +25,4 @@ pub mod supervisor;
 pub mod tail;
 pub mod timers;
 pub mod views;
+pub mod watch;

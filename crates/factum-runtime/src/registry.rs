@@ -13,6 +13,11 @@ use factum_core::{
     upcast::{UpcastError, Upcasters},
 };
 
+/// The name of the platform's own service, which writes what people do about letters and consumers.
+pub const PLATFORM: &str = "factum";
+/// The stream categories of the platform itself.
+const PLATFORM_CATEGORIES: [&str; 3] = ["letter", "consumer", "plan"];
+
 /// A consumer of the log, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConsumerId(pub usize);
@@ -70,6 +75,20 @@ pub enum RegistryError {
         /// Who wants to answer it.
         other: String,
     },
+    /// Two handlers whose streams would be one.
+    #[error(
+        "handlers `{one}` and `{other}` would write the same streams, because a stream's category has `_` for `-`: \
+             rename one of them"
+    )]
+    SameStreams {
+        /// The one.
+        one: String,
+        /// The other.
+        other: String,
+    },
+    /// A name that the platform has for itself.
+    #[error("`{PLATFORM}` is the platform's own service: name yours otherwise")]
+    Reserved,
     /// Upcasters that do not fit together.
     #[error(transparent)]
     Upcast(#[from] UpcastError),
@@ -101,6 +120,10 @@ impl Registry {
     /// [`RegistryError`], as a sentence that says what to change.
     pub fn new(services: Vec<Service>) -> Result<Self, RegistryError> {
         let mut build = Build::default();
+        for category in PLATFORM_CATEGORIES {
+            // Nothing else has claimed anything yet.
+            let _ = build.owners.claim(category, &Name::Static(PLATFORM));
+        }
         for (index, service) in services.iter().enumerate() {
             build.service(index, service)?;
         }
@@ -133,6 +156,16 @@ impl Registry {
         self.sagas.get(category).copied()
     }
 
+    /// Whether a consumer reads messages of a type: events, and commands. (A rejection bears its command's name.)
+    pub fn reads(&self, id: ConsumerId, type_name: &str) -> bool {
+        self.readers(type_name).contains(&id) || self.addressee(type_name) == Some(id)
+    }
+
+    /// The consumer of that name.
+    pub fn named(&self, name: &str) -> Option<ConsumerId> {
+        self.consumers.iter().position(|consumer| consumer.name == name).map(ConsumerId)
+    }
+
     /// A consumer.
     pub fn consumer(&self, id: ConsumerId) -> &Consumer {
         &self.consumers[id.0]
@@ -161,6 +194,9 @@ struct Build {
 
 impl Build {
     fn service(&mut self, index: usize, service: &Service) -> Result<(), RegistryError> {
+        if service.name == PLATFORM || service.source == PLATFORM {
+            return Err(RegistryError::Reserved);
+        }
         check_name("service", &service.name)?;
         check_name("source", &service.source)?;
         for category in &service.owned {
@@ -218,6 +254,9 @@ impl Build {
             Handler::Saga(_) => name.to_owned(),
             _ => full.replace('-', "_"),
         };
+        if let Some(at) = self.reaction_categories.iter().position(|known| *known == category) {
+            return Err(RegistryError::SameStreams { one: self.consumers[at].name.clone(), other: full });
+        }
         self.claim(&category, owner)?;
         self.reaction_categories.push(category);
         self.consumers.push(Consumer { name: full, service, handler });

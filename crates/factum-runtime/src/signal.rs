@@ -5,6 +5,11 @@ use std::{
     time::Duration,
 };
 
+/// How long to wait before the next try after so many failures in a row: 100 ms, doubled each time, at most 5 s.
+pub fn backoff(failures: u32) -> Duration {
+    Duration::from_millis(100 << failures.saturating_sub(1).min(6)).min(Duration::from_secs(5))
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Signal {

@@ -68,6 +68,11 @@ impl Tail {
         self.lock().bytes
     }
 
+    /// Bytes that it keeps at most, or one frame.
+    pub fn limit(&self) -> usize {
+        self.lock().limit
+    }
+
     /// Follows the head from async code.
     pub fn watch(&self) -> watch::Receiver<Position> {
         self.head.subscribe()

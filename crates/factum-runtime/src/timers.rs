@@ -1,16 +1,22 @@
-//! Durable timers: a command that waits for its time, kept in a cell.
+//! Durable timers: a command that waits for its time, kept in a cell. In memory are only names and times.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use factum_core::{
     cell::{Cell, CellKey, CellKind},
     envelope::{Message, binary},
     error::StoreError,
     id::Name,
-    upcast::Upcasters,
+    stream::StreamId,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+/// What a timer takes in memory beside its name, about.
+const ENTRY_BYTES: usize = 160;
 
 /// A timer as its cell holds it.
 #[derive(Serialize, Deserialize)]
@@ -36,10 +42,10 @@ impl Timer {
     /// The cell's value.
     ///
     /// # Errors
-    /// [`StoreError::Permanent`] if the command cannot be encoded.
+    /// [`StoreError::Unfit`] if the command cannot be encoded.
     pub fn encode(&self) -> Result<Vec<u8>, StoreError> {
         let mut message = Vec::new();
-        binary::encode(&self.command, &mut message).map_err(|error| StoreError::Permanent(error.to_string()))?;
+        binary::encode(&self.command, &mut message).map_err(|error| StoreError::Unfit(error.to_string()))?;
         let envelope = &self.command.envelope;
         let stored = Stored {
             second: self.due.as_second(),
@@ -48,24 +54,67 @@ impl Timer {
             source: &envelope.source,
             message: &message,
         };
-        postcard::to_allocvec(&stored).map_err(|error| StoreError::Permanent(error.to_string()))
+        postcard::to_allocvec(&stored).map_err(|error| StoreError::Unfit(error.to_string()))
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
-        let corrupt = |error: String| StoreError::Corrupt(format!("a timer cannot be read: {error}"));
-        let stored: Stored<'_> = postcard::from_bytes(bytes).map_err(|error| corrupt(error.to_string()))?;
-        let due = Timestamp::new(stored.second, stored.nanosecond).map_err(|error| corrupt(error.to_string()))?;
+    /// Reads a cell's value.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if it is none.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
+        let (due, stored) = head(bytes)?;
         let shared = |text: &str| Name::Shared(text.into());
         let command = binary::decode(shared(stored.type_name), shared(stored.source), stored.message);
-        Ok(Self { due, command: command.map_err(|error| corrupt(error.to_string()))? })
+        Ok(Self { due, command: command.map_err(|error| corrupt(&error.to_string()))? })
     }
+}
+
+fn head(bytes: &[u8]) -> Result<(Timestamp, Stored<'_>), StoreError> {
+    let stored: Stored<'_> = postcard::from_bytes(bytes).map_err(|error| corrupt(&error.to_string()))?;
+    let due = Timestamp::new(stored.second, stored.nanosecond).map_err(|error| corrupt(&error.to_string()))?;
+    Ok((due, stored))
+}
+
+fn corrupt(error: &str) -> StoreError {
+    StoreError::Corrupt(format!("a timer cannot be read: {error}"))
+}
+
+/// The full name of a timer: of the stream that set it, and its name there. A slash of the stream is escaped, so that no
+/// two timers share a name.
+pub fn full_name(stream: &StreamId, name: &str) -> Arc<str> {
+    let stream = stream.as_str();
+    if stream.contains(['/', '%']) {
+        return format!("{}/{name}", stream.replace('%', "%25").replace('/', "%2F")).into();
+    }
+    format!("{stream}/{name}").into()
 }
 
 /// All timers of a unit, in the order in which they fire: by time, then by name.
 #[derive(Debug, Default)]
 pub struct Timers {
-    by_name: BTreeMap<String, Timer>,
-    order: BTreeSet<(Timestamp, String)>,
+    by_name: HashMap<Arc<str>, Entry>,
+    order: BTreeSet<(Timestamp, Arc<str>)>,
+    /// Those whose commands nobody can take now.
+    parked: HashSet<Arc<str>>,
+    sets: u64,
+    bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    due: Timestamp,
+    /// Changes whenever the timer is set.
+    set: u64,
+}
+
+/// A timer that was due when it was taken.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// Its full name.
+    pub name: Arc<str>,
+    /// When it was due.
+    pub at: Timestamp,
+    set: u64,
 }
 
 impl Timers {
@@ -73,12 +122,11 @@ impl Timers {
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] if one cannot be read.
-    pub fn load(cells: Vec<Cell>, upcasters: &Upcasters) -> Result<Self, StoreError> {
+    pub fn load(cells: Vec<Cell>) -> Result<Self, StoreError> {
         let mut timers = Self::default();
         for cell in cells {
-            let mut timer = Timer::decode(&cell.value)?;
-            upcasters.raise(&mut timer.command);
-            timers.set(cell.key.name, timer);
+            let due = head(&cell.value)?.0;
+            timers.set(cell.key.name.into(), due);
         }
         Ok(timers)
     }
@@ -89,37 +137,51 @@ impl Timers {
     }
 
     /// Sets or moves a timer.
-    pub fn set(&mut self, name: String, timer: Timer) {
+    pub fn set(&mut self, name: Arc<str>, due: Timestamp) {
         self.remove(&name);
-        self.order.insert((timer.due, name.clone()));
-        self.by_name.insert(name, timer);
+        self.sets += 1;
+        self.bytes += name.len() + ENTRY_BYTES;
+        self.order.insert((due, name.clone()));
+        self.by_name.insert(name, Entry { due, set: self.sets });
     }
 
     /// Removes a timer; answers whether there was one.
-    pub fn remove(&mut self, name: &str) -> bool {
-        let Some(timer) = self.by_name.remove(name) else { return false };
+    pub fn remove(&mut self, name: &Arc<str>) -> bool {
+        let Some(entry) = self.by_name.remove(name) else { return false };
+        self.bytes -= name.len() + ENTRY_BYTES;
         // One that is parked is not in the order.
-        self.order.remove(&(timer.due, name.to_owned()));
+        self.order.remove(&(entry.due, name.clone()));
+        self.parked.remove(name);
         true
     }
 
     /// Whether this is what the timer of that name still is: it may have been moved or cancelled since it was taken.
-    pub fn stands(&self, name: &str, timer: &Timer) -> bool {
-        let same = |known: &Timer| known.due == timer.due && known.command.envelope.id == timer.command.envelope.id;
-        self.by_name.get(name).is_some_and(same)
+    pub fn stands(&self, due: &Due) -> bool {
+        self.by_name.get(&due.name).is_some_and(|entry| entry.set == due.set)
     }
 
-    /// Lets a timer wait for the next start, because nobody can take its command now.
-    pub fn park(&mut self, name: &str) {
-        if let Some(timer) = self.by_name.get(name) {
-            self.order.remove(&(timer.due, name.to_owned()));
+    /// Lets a timer wait until [`Timers::unpark`], because nobody can take its command now.
+    pub fn park(&mut self, name: &Arc<str>) {
+        if let Some(entry) = self.by_name.get(name) {
+            self.order.remove(&(entry.due, name.clone()));
+            self.parked.insert(name.clone());
+        }
+    }
+
+    /// Something has changed: all parked timers are due again.
+    pub fn unpark(&mut self) {
+        for name in self.parked.drain() {
+            if let Some(entry) = self.by_name.get(&name) {
+                self.order.insert((entry.due, name));
+            }
         }
     }
 
     /// The timers due at `mark`, in order, at most `most`.
-    pub fn due(&self, mark: Timestamp, most: usize) -> Vec<(String, Timer)> {
+    pub fn due(&self, mark: Timestamp, most: usize) -> Vec<Due> {
         let due = self.order.iter().take_while(|(due, _)| *due <= mark).take(most);
-        due.filter_map(|(_, name)| Some((name.clone(), self.by_name.get(name)?.clone()))).collect()
+        due.filter_map(|(at, name)| Some(Due { name: name.clone(), at: *at, set: self.by_name.get(name)?.set }))
+            .collect()
     }
 
     /// When the next timer is due.
@@ -135,5 +197,10 @@ impl Timers {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty()
+    }
+
+    /// Bytes that they take in memory, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 }

@@ -14,6 +14,7 @@
 //! | handler said that a name or value does not fit | 422 | `invalid` |
 //! | handler panicked, data of our own does not fit | 500 | `handler` |
 //! | message or commit over its limit | 413 | `too_large` |
+//! | name of a user or the like over its limit | 422 | `name_too_long` |
 //! | store full | 507 | `store_full` |
 //! | store: outcome unknown | 500 | `outcome_unknown` |
 //! | store: passing, damaged, closed | 503 | `store` |
@@ -157,7 +158,9 @@ impl From<HandlerError> for Problem {
     fn from(error: HandlerError) -> Self {
         match error {
             HandlerError::Failed(reason) => Self::invalid("invalid", reason),
-            HandlerError::Payload(_) | HandlerError::Panicked(_) => Self::internal("handler", error.to_string()),
+            HandlerError::Payload(_) | HandlerError::Panicked(_) | HandlerError::NotYet(_) => {
+                Self::internal("handler", error.to_string())
+            }
         }
     }
 }
@@ -172,6 +175,7 @@ impl From<CommitError> for Problem {
             CommitError::Refused(Refusal::MessageTooLarge { .. } | Refusal::CommitTooLarge { .. }) => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
             }
+            CommitError::Refused(Refusal::NameTooLong { .. }) => Self::invalid("name_too_long", detail),
             CommitError::Refused(Refusal::ForeignStream { .. }) => Self::internal("foreign_stream", detail),
             CommitError::Store(error) => error.into(),
         }
@@ -191,6 +195,7 @@ impl From<StoreError> for Problem {
                      Idempotency-Key to find out"
                 ),
             ),
+            StoreError::Unfit(_) => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail),
             StoreError::Corrupt(_) | StoreError::Permanent(_) => Self::unavailable("store", detail),
         }
     }

@@ -41,7 +41,7 @@ impl Folded {
         let stored = happened.into_stored();
         let name = stored.type_name();
         assert!(self.folding.folded().iter().any(|info| info.name == name), "{} is not folded", name);
-        if let Err(error) = self.folding.fold(&mut *self.state, &stored) {
+        if let Err(error) = self.folding.fold(&mut *self.state, &stored, &mut false) {
             panic!("the fold of {name} failed: {error}");
         }
         self
@@ -72,7 +72,7 @@ impl Folded {
         self.through_a_snapshot();
         let stored = happened.into_stored();
         let mut fx = Effects::default();
-        let folded = self.folding.fold(&mut *self.state, &stored);
+        let folded = self.folding.fold(&mut *self.state, &stored, &mut false);
         let reacted = folded.and_then(|()| self.folding.react(&*self.state, &stored, &mut fx));
         match reacted.and_then(|()| fx.finish()) {
             Ok(effects) => Reacted { effects },

@@ -50,11 +50,19 @@ pub struct AppBuilder {
     data_clock: Option<DataClock>,
     arrange: Arrange,
     limits: Limits,
+    program: String,
 }
 
 impl AppBuilder {
     fn new(stores: Stores) -> Self {
-        Self { stores, services: Vec::new(), data_clock: None, arrange: Arrange::AsTaken, limits: Limits::default() }
+        Self {
+            stores,
+            services: Vec::new(),
+            data_clock: None,
+            arrange: Arrange::AsTaken,
+            limits: Limits::default(),
+            program: build(),
+        }
     }
 
     /// Adds a service.
@@ -79,6 +87,21 @@ impl AppBuilder {
         self
     }
 
+    /// The program's version, such as `shop 1.4.0`: letters say which version failed, and one may be planned to be tried
+    /// again by another. If not said, it is told by the running executable: another build is another version.
+    #[must_use]
+    pub fn program(mut self, version: impl Into<String>) -> Self {
+        self.program = version.into();
+        self
+    }
+
+    /// Steps along the chain of causes above which something is taken for a loop and becomes a letter: 64 if not said.
+    #[must_use]
+    pub fn depth(mut self, steps: u16) -> Self {
+        self.limits.depth = steps;
+        self
+    }
+
     /// Bounds the memory of cached states, in bytes.
     #[must_use]
     pub fn state_bytes(mut self, bytes: usize) -> Self {
@@ -96,18 +119,34 @@ impl AppBuilder {
             Some(clock) => Arc::new(clock.clone()),
             None => Arc::new(LiveClock::default()),
         };
+        let lineage = self.stores.backend.reader().lineage();
         let unit = Unit::start(UnitParts {
             services: self.services,
             backend: self.stores.backend,
             rows: self.stores.rows,
             snapshots: self.stores.snapshots,
+            notes: self.stores.notes,
+            program: self.program,
             clock: clock.clone(),
             ids: Box::new(UuidSource::random()),
             arrange: self.arrange,
             limits: self.limits,
         })?;
         let ids = Mutex::new(UuidSource::random());
-        Ok(App { inner: Arc::new(Inner { unit, clock, ids, data_clock: self.data_clock }) })
+        let (unit, lineage) = (Arc::new(unit), lineage);
+        Ok(App { inner: Arc::new(Inner { unit, lineage, clock, ids, data_clock: self.data_clock }) })
+    }
+}
+
+/// What tells one build of the program from another.
+fn build() -> String {
+    let about = std::env::current_exe().and_then(std::fs::metadata);
+    let built = about.ok().and_then(|about| Some((about.len(), about.modified().ok()?)));
+    match built {
+        Some((bytes, modified)) => {
+            format!("build {:016x}", digest("build", format!("{bytes} {modified:?}").as_bytes()))
+        }
+        None => "unknown".to_owned(),
     }
 }
 
@@ -118,7 +157,9 @@ pub struct App {
 }
 
 struct Inner {
-    unit: Unit,
+    unit: Arc<Unit>,
+    /// Read once: it never changes while the log is open.
+    lineage: Lineage,
     clock: Arc<dyn Clock>,
     ids: Mutex<UuidSource>,
     data_clock: Option<DataClock>,
@@ -186,7 +227,11 @@ impl App {
 
     /// Which log this is: a position kept elsewhere must be kept with it.
     pub fn lineage(&self) -> Lineage {
-        self.inner.unit.reader().lineage()
+        self.inner.lineage
+    }
+
+    pub(crate) fn unit(&self) -> &Arc<Unit> {
+        &self.inner.unit
     }
 
     /// The last durable position.

@@ -4,6 +4,7 @@ extern crate self as factum;
 
 mod app;
 mod archive;
+pub mod letters;
 pub mod operate;
 mod rows;
 mod wiring;
@@ -11,14 +12,15 @@ mod wiring;
 pub use app::{App, AppBuilder, Execution, OpenError, Together};
 pub use archive::{Archive, UnderWay};
 pub use factum_core::{
-    call, commit, decider, envelope, error, id, memory, money, payload, ports, reaction, rejection, row, saga, service,
-    snapshot, stream, view,
+    call, commit, decider, envelope, error, id, letter, memory, money, payload, ports, reaction, rejection, row, saga,
+    service, snapshot, stream, view,
 };
 pub use factum_runtime::{
+    acts::By,
     clock,
     engine::{EngineHealth, StoppedConsumer},
     inbox::{ExecuteError, Receipt, Request, Rested},
-    supervisor::{StartError, UnitHealth},
+    supervisor::{StartError, Status, UnitHealth},
 };
 #[cfg(feature = "http")]
 pub use factum_server as http;
@@ -31,10 +33,10 @@ pub mod prelude {
         call::{Answer, Call, CallSpec, exp},
         decider::{Context, Decider},
         envelope::{Envelope, Recorded},
-        error::HandlerError,
+        error::{HandlerError, NotYet},
         money::Money,
         payload::{Command as _, Event as _},
-        reaction::{Effects, Folding},
+        reaction::{Effects, Folding, OnDead, Reaction},
         rejection::Never,
         saga::{Failure, Saga},
         service::{Durations, Service},

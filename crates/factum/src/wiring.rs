@@ -11,9 +11,10 @@ use factum_adapters::{embedded, files, sqlite};
 use factum_core::{
     error::StoreError,
     memory::Memory,
+    memory_notes::MemoryNotes,
     memory_rows::MemoryRows,
     memory_snapshots::MemorySnapshots,
-    ports::{Backend, Reader, RowStore, Snapshots},
+    ports::{Backend, Notes, Reader, RowStore, Snapshots},
     upkeep::{About, Copied, Findings, Follow, Moved, Progress},
 };
 
@@ -27,6 +28,7 @@ pub(crate) struct Stores {
     pub(crate) backend: Box<dyn Backend>,
     pub(crate) rows: Box<dyn RowStore>,
     pub(crate) snapshots: Arc<dyn Snapshots>,
+    pub(crate) notes: Arc<dyn Notes>,
 }
 
 /// One directory: the embedded log, rows in SQLite, and snapshots in files.
@@ -47,13 +49,15 @@ pub(crate) fn directory(dir: &Path) -> Result<Stores, OpenError> {
             Arc::new(MemorySnapshots::new())
         }
     };
-    Ok(Stores { backend: Box::new(log), rows: Box::new(rows), snapshots })
+    let notes = Arc::new(files::FileNotes::open(dir));
+    Ok(Stores { backend: Box::new(log), rows: Box::new(rows), snapshots, notes })
 }
 
 /// Nothing outlives the process.
 pub(crate) fn memory(log: Memory) -> Stores {
     let snapshots = Arc::new(MemorySnapshots::new());
-    Stores { backend: Box::new(log), rows: Box::new(MemoryRows::default()), snapshots }
+    let notes = Arc::new(MemoryNotes::new());
+    Stores { backend: Box::new(log), rows: Box::new(MemoryRows::default()), snapshots, notes }
 }
 
 /// The log of a directory, for reading only; also while another process writes it.

@@ -9,6 +9,7 @@
 //! | nothing is visible before it is durable | readers see the head that `append` publishes after the sync |
 //! | after an unknown outcome nothing is written | a failed write or sync is final in the log |
 //! | a cell's revision changes with every write | it is the number of the frame that wrote it, counted from 1 |
+//! | what `check` allows fits | a frame takes 16 MiB, twice the largest commit, whose bytes are counted generously |
 //!
 //! What stands where: an entry's stream, kind and source are those of the message, its body is
 //! [`factum_core::envelope::binary`]; a cell's key is [`CellKey::to_text`](factum_core::cell::CellKey::to_text).
@@ -84,6 +85,7 @@ fn store_error(error: LogError) -> StoreError {
         LogError::Full => StoreError::Full(sentence),
         LogError::Failed => StoreError::OutcomeUnknown(sentence),
         LogError::Damaged { .. } => StoreError::Corrupt(sentence),
+        LogError::TooLarge { .. } => StoreError::Unfit(sentence),
         LogError::Io { .. } => StoreError::Transient(sentence),
         _ => StoreError::Permanent(sentence),
     }

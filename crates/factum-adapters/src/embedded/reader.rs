@@ -144,6 +144,11 @@ impl Reader for Entries {
         };
         cells.into_iter().map(known).collect()
     }
+
+    fn cell(&self, key: &CellKey) -> Result<Option<Cell>, StoreError> {
+        let cell = self.log.cell(key.to_text().as_bytes());
+        Ok(cell.map(|cell| Cell { key: key.clone(), revision: Revision(cell.revision), value: cell.value.to_vec() }))
+    }
 }
 
 fn stream_id(entry: &EntryRef<'_>) -> Result<StreamId, StoreError> {

@@ -1,4 +1,4 @@
-//! Snapshots as files, one each: the port [`Snapshots`] over a directory.
+//! Snapshots as files, one each: the port [`Snapshots`] over a directory. And notes, which are smaller still.
 //!
 //! | promise of the port | how it is kept here |
 //! |---|---|
@@ -10,6 +10,8 @@
 //!
 //! Why not a database: each file is whole or thrown away by itself, there is nothing to repair, and nobody waits for
 //! anybody. Everything in the directory is derived: to start anew, remove it, also under a running program.
+
+mod notes;
 
 use std::{
     ffi::OsStr,
@@ -24,6 +26,7 @@ use factum_core::{
     snapshot::Snapshot,
     stream::{Lineage, Position},
 };
+pub use notes::FileNotes;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// The directory's name in its directory.

@@ -185,6 +185,6 @@ fn a_write_that_the_format_cannot_hold_is_refused_whole() {
     let message = message.clone();
     large.appends[0].messages = vec![message; 17];
     let error = store.write(&[large]).unwrap_err();
-    assert!(matches!(&error, StoreError::Permanent(why) if why.contains("split")), "{error:?}");
+    assert!(matches!(&error, StoreError::Unfit(why) if why.contains("split")), "{error:?}");
     assert_eq!(store.write(&[plan(1)]).unwrap(), Position(1), "the store goes on");
 }

@@ -73,6 +73,19 @@ pub struct Envelope {
     pub digest: Option<u64>,
 }
 
+/// What an envelope's numbers, lengths and the ids that are UUIDs take at most.
+const FIXED_BYTES: usize = 160;
+
+impl Envelope {
+    fn bytes(&self) -> usize {
+        let id = |id: &MessageId| id.as_text().map_or(0, str::len);
+        let text = |text: &Option<Arc<str>>| text.as_deref().map_or(0, str::len);
+        let names = self.type_name.len() + self.source.len() + self.data_version.len() + self.partition_key.len();
+        let ids = id(&self.id) + id(&self.correlation_id) + self.causation_id.as_ref().map_or(0, id);
+        FIXED_BYTES + names + ids + text(&self.user_id) + text(&self.traceparent) + text(&self.metadata)
+    }
+}
+
 /// A message that has no place in a log yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -83,9 +96,9 @@ pub struct Message {
 }
 
 impl Message {
-    /// Bytes that count against the limits.
+    /// Bytes that count against the limits: at least as many as any store needs for it.
     pub fn bytes(&self) -> usize {
-        self.data.len() + self.envelope.metadata.as_deref().map_or(0, str::len) + 256
+        self.data.len() + self.envelope.bytes()
     }
 }
 

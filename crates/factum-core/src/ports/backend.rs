@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    cell::{Cell, CellKind},
+    cell::{Cell, CellKey, CellKind},
     commit::{Found, Plan, Wanted},
     envelope::Stored,
     error::StoreError,
@@ -19,6 +19,9 @@ use crate::{
 /// - Nothing is visible to a [`Reader`] before it is durable.
 /// - A write whose outcome is unknown answers [`StoreError::OutcomeUnknown`], and no later write succeeds.
 /// - A cell's revision changes with every write of it and is never 0 while the cell exists.
+/// - Whatever [`crate::commit::check`] allows can be stored: names, cells, messages and whole commits up to the limits
+///   in [`crate::commit`]. Should it be refused all the same, the answer is [`StoreError::Unfit`], nothing was written,
+///   and the next write is taken.
 pub trait Backend: Send {
     /// Looks up heads and cells, as of the last write.
     ///
@@ -102,4 +105,10 @@ pub trait Reader: Send + Sync {
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
     fn cells(&self, kind: CellKind) -> Result<Vec<Cell>, StoreError>;
+
+    /// One cell; `None` if there is none of that key.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn cell(&self, key: &CellKey) -> Result<Option<Cell>, StoreError>;
 }

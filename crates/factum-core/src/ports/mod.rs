@@ -3,11 +3,13 @@
 pub mod backend;
 pub mod clock;
 pub mod ids;
+pub mod notes;
 pub mod rows;
 pub mod snapshots;
 
 pub use backend::{Backend, Reader, Scan, Scanned};
 pub use clock::Clock;
 pub use ids::IdSource;
+pub use notes::{Note, Notes};
 pub use rows::{Page, Query, RowChange, RowReader, RowStore, TableBatch, TableSpec};
 pub use snapshots::{MAX_STATE_BYTES, SnapshotError, Snapshots};

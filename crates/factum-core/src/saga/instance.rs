@@ -12,7 +12,7 @@ use crate::{
     envelope::{Draft, Kind, Stored},
     error::HandlerError,
     id::Name,
-    payload::TypeInfo,
+    payload::{TypeInfo, field},
     reaction::Effect,
     rejection::Refused,
     stream::StreamId,
@@ -187,7 +187,7 @@ where
     }
 
     fn instance_of(&self, stored: &Stored) -> Result<StreamId, HandlerError> {
-        let key = find_field(&stored.message.data, self.key)
+        let key = field(&stored.message.data, self.key)
             .map_err(|error| HandlerError::Payload(format!("{} is no JSON object: {error}", stored.type_name())))?;
         let Some(key) = key else {
             let problem = format!("saga {} reads {}, which carries no {}", self.name, stored.type_name(), self.key);
@@ -569,28 +569,4 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run<'_,
 
 fn downcast<F: 'static>(state: &mut dyn Any) -> Result<&mut Instance<F>, HandlerError> {
     state.downcast_mut().ok_or_else(|| HandlerError::failed("two sagas share one name; give each its own"))
-}
-
-/// The text of one top-level field, found without building the rest.
-fn find_field(data: &[u8], field: &str) -> Result<Option<String>, serde_json::Error> {
-    struct Find<'a>(&'a str);
-    impl<'de> serde::de::Visitor<'de> for Find<'_> {
-        type Value = Option<String>;
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a JSON object")
-        }
-        fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut found = None;
-            while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-                if found.is_none() && name == self.0 {
-                    found = map.next_value::<Option<String>>()?;
-                } else {
-                    map.next_value::<serde::de::IgnoredAny>()?;
-                }
-            }
-            Ok(found)
-        }
-    }
-    let mut deserializer = serde_json::Deserializer::from_slice(data);
-    serde::Deserializer::deserialize_map(&mut deserializer, Find(field))
 }

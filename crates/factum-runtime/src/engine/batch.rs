@@ -1,10 +1,11 @@
-//! A batch: deliveries taken from the log, the timers and the inbox, in the order in which they are run.
+//! A batch: deliveries taken from the log, the timers and the inbox; and which consumers a message has.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use factum_core::{
     envelope::{Kind, Stored},
     rejection::Refused,
+    stream::Position,
 };
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ use crate::{
     inbox::Input,
     registry::{ConsumerId, Registry},
     tail::Frame,
-    timers::Timer,
+    timers::Due,
 };
 
 /// One thing to run.
@@ -20,9 +21,30 @@ pub(super) enum Delivery {
     /// A message of the log for one consumer.
     Log { frame: Arc<Frame>, index: usize, consumer: ConsumerId },
     /// A timer that is due.
-    Timer { name: String, timer: Timer },
+    Timer(Due),
     /// From outside.
     Input(Input),
+}
+
+impl Delivery {
+    /// Where its message stands in the log.
+    pub(super) fn position(&self) -> Option<Position> {
+        match self {
+            Self::Log { frame, index, .. } => Some(frame.messages[*index].position),
+            Self::Timer(_) | Self::Input(_) => None,
+        }
+    }
+}
+
+/// What was taken.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// In the order in which they were taken.
+    pub(super) deliveries: Vec<Delivery>,
+    /// The log was looked at up to here.
+    pub(super) through: Position,
+    /// Its order may be changed by [`super::Arrange`]: then it is run whole or not at all.
+    pub(super) shuffled: bool,
 }
 
 /// The data of a message of kind rejection.
@@ -56,73 +78,7 @@ pub(super) fn route<'a>(registry: &'a Registry, stored: &Stored, one: &'a mut [C
     }
 }
 
-/// How the deliveries of a batch are ordered.
-#[derive(Debug)]
-pub enum Arrange {
-    /// As taken: the order of the log.
-    AsTaken,
-    /// Interleaved at random, but in order per consumer, key and source, which is all that the delivery contract
-    /// promises. For tests: nothing may come to rely on more.
-    Shuffled(fastrand::Rng),
-}
-
-impl Arrange {
-    /// Shuffled by a seed.
-    pub fn shuffled(seed: u64) -> Self {
-        Self::Shuffled(fastrand::Rng::with_seed(seed))
-    }
-
-    /// Whether a batch holds either messages of the log or inputs, and if so, whether it is the inputs' turn.
-    pub(super) fn inputs_turn(&mut self) -> Option<bool> {
-        match self {
-            Self::AsTaken => None,
-            Self::Shuffled(random) => Some(random.bool()),
-        }
-    }
-
-    /// How many messages of the log to take at most.
-    pub(super) fn messages(&mut self, most: usize) -> usize {
-        match self {
-            Self::AsTaken => most,
-            Self::Shuffled(random) => random.usize(1..=64),
-        }
-    }
-
-    /// The order in which to run a batch, as indexes into it.
-    pub(super) fn order(&mut self, batch: &[Delivery]) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..batch.len()).collect();
-        let Self::Shuffled(random) = self else { return order };
-        let mut groups: BTreeMap<Group<'_>, Vec<usize>> = BTreeMap::new();
-        for (index, delivery) in batch.iter().enumerate() {
-            groups.entry(group(delivery)).or_default().push(index);
-        }
-        let mut place = vec![0u64; batch.len()];
-        for members in groups.values() {
-            let mut places: Vec<u64> = members.iter().map(|_| random.u64(..)).collect();
-            places.sort_unstable();
-            for (member, at) in members.iter().zip(places) {
-                place[*member] = at;
-            }
-        }
-        order.sort_by_key(|index| place[*index]);
-        order
-    }
-}
-
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Group<'a> {
-    Log(ConsumerId, &'a str, &'a str),
-    Timer(&'a str),
-    Input,
-}
-
-fn group(delivery: &Delivery) -> Group<'_> {
-    match delivery {
-        Delivery::Log { frame, index, consumer } => {
-            let envelope = frame.messages[*index].envelope();
-            Group::Log(*consumer, &envelope.partition_key, &envelope.source)
-        }
-        Delivery::Timer { name, .. } => Group::Timer(name),
-        Delivery::Input(_) => Group::Input,
-    }
+/// Whether a message is for this consumer.
+pub(super) fn is_for(registry: &Registry, stored: &Stored, consumer: ConsumerId) -> bool {
+    route(registry, stored, &mut [ConsumerId(0)]).contains(&consumer)
 }

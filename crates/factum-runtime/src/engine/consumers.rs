@@ -1,19 +1,24 @@
 //! Where consumers stand: with the engine at its cursor, or apart with a cursor of their own.
 //!
 //! ```text
-//!  joined ──── handler fails ────► stopped ──── program starts again ────► behind ──── meets the engine ────► joined
-//!  new with `from_start` ────────────────────────────────────────────────► behind
+//!  joined ──── a fold fails, too many letters ────► stopped ──── tried again, program starts again ────► behind
+//!  new with `from_start` ─────────────────────────────────────────────────────────────────────────────► behind
+//!  behind ──── reads its share of each step, and meets the engine ────► joined
 //! ```
+//!
+//! A batch may be cut between the consumers of one message: then the engine's cell names those that had it already.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use factum_core::{
     cell::{Cell, CellKey, CellKind},
     error::StoreError,
+    letter::{MAX_REASON_BYTES, short},
     stream::Position,
 };
 use serde::{Deserialize, Serialize};
 
+use super::stage::Stage;
 use crate::{
     registry::{ConsumerId, Handler, Registry},
     sabotage,
@@ -22,9 +27,6 @@ use crate::{
 const ENGINE: &str = "engine";
 const KNOWN: &str = "known";
 
-/// A cell and its new value.
-pub(super) type CellWrite = (CellKey, Option<Vec<u8>>);
-
 /// A consumer that is not at the engine's cursor.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Apart {
@@ -32,14 +34,37 @@ pub(super) struct Apart {
     pub(super) cursor: Position,
     /// Why it does not go on.
     pub(super) stopped: Option<String>,
+    /// It has reacted to everything up to here: a state that is made anew only folds as far.
+    #[serde(default, skip_serializing_if = "is_start")]
+    pub(super) acted: Position,
+}
+
+fn is_start(position: &Position) -> bool {
+    *position == Position::START
+}
+
+/// The engine's cell. It was a bare number once.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum EngineCell {
+    Bare(Position),
+    Cut { position: Position, had: Vec<String> },
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Consumers {
+    /// Every joined consumer has handled everything up to here.
     pub(super) cursor: Position,
-    pub(super) apart: BTreeMap<ConsumerId, Apart>,
+    /// These had the message behind the cursor too.
+    pub(super) had: Vec<ConsumerId>,
+    apart: BTreeMap<ConsumerId, Apart>,
+    /// Those whose cells must be written with the next commit.
+    changed: BTreeSet<ConsumerId>,
+    /// That commit must not wait: more than a cursor has changed.
+    urgent: bool,
     known: Vec<String>,
+    /// Cursors whose consumers no service has any more.
     pub(super) orphans: Vec<String>,
 }
 
@@ -48,10 +73,14 @@ impl Consumers {
     /// beginning if it says so.
     pub(super) fn load(registry: &Registry, cells: Vec<Cell>) -> Result<Self, StoreError> {
         let mut consumers = Self::default();
+        let mut had: Vec<String> = Vec::new();
         let mut by_name: BTreeMap<String, Apart> = BTreeMap::new();
         for cell in cells {
             match cell.key.name.as_str() {
-                ENGINE => consumers.cursor = read(&cell)?,
+                ENGINE => match read(&cell)? {
+                    EngineCell::Bare(position) => consumers.cursor = position,
+                    EngineCell::Cut { position, had: names } => (consumers.cursor, had) = (position, names),
+                },
                 KNOWN => consumers.known = read(&cell)?,
                 _ => _ = by_name.insert(cell.key.name.clone(), read(&cell)?),
             }
@@ -61,13 +90,16 @@ impl Consumers {
         }
         for (index, consumer) in registry.consumers.iter().enumerate() {
             let id = ConsumerId(index);
+            if had.contains(&consumer.name) {
+                consumers.had.push(id);
+            }
             if let Some(apart) = by_name.remove(&consumer.name) {
                 consumers.apart.insert(id, Apart { stopped: None, ..apart });
             } else if !consumers.known.contains(&consumer.name)
                 && consumers.cursor > Position::START
                 && from_start(registry, id)
             {
-                consumers.apart.insert(id, Apart { cursor: Position::START, stopped: None });
+                consumers.set(id, Apart { cursor: Position::START, stopped: None, acted: Position::START });
             }
         }
         let is_orphan = |name: &&String| !registry.consumers.iter().any(|consumer| consumer.name == **name);
@@ -75,64 +107,101 @@ impl Consumers {
         Ok(consumers)
     }
 
-    /// Whether a consumer takes part in the engine's own reading at this position.
-    pub(super) fn takes(&self, consumer: ConsumerId, position: Position) -> bool {
-        match self.apart.get(&consumer) {
-            None => true,
-            // One that stops in the middle of a batch still takes what stands before.
-            Some(apart) => apart.cursor >= position && apart.stopped.is_some(),
-        }
+    /// Whether a consumer takes part in the engine's own reading.
+    pub(super) fn is_joined(&self, consumer: ConsumerId) -> bool {
+        !self.apart.contains_key(&consumer)
     }
 
-    /// Whether a consumer waits for the next start.
     pub(super) fn is_stopped(&self, consumer: ConsumerId) -> bool {
         self.apart.get(&consumer).is_some_and(|apart| apart.stopped.is_some())
     }
 
-    /// How many consumers wait for the next start.
+    /// Whether a consumer's state is being made anew, so that it must not act yet.
+    pub(super) fn is_renewed(&self, consumer: ConsumerId) -> bool {
+        self.apart.get(&consumer).is_some_and(|apart| apart.cursor < apart.acted)
+    }
+
+    /// A consumer that is not at the engine's cursor.
+    pub(super) fn apart(&self, consumer: ConsumerId) -> Option<&Apart> {
+        self.apart.get(&consumer)
+    }
+
+    /// All of them.
+    pub(super) fn all_apart(&self) -> impl Iterator<Item = (ConsumerId, &Apart)> {
+        self.apart.iter().map(|(id, apart)| (*id, apart))
+    }
+
+    /// Up to where a consumer has handled everything.
+    pub(super) fn at(&self, consumer: ConsumerId) -> Position {
+        self.apart.get(&consumer).map_or(self.cursor, |apart| apart.cursor)
+    }
+
+    /// How many have stopped.
     pub(super) fn stopped(&self) -> usize {
         self.apart.values().filter(|apart| apart.stopped.is_some()).count()
     }
 
-    /// Stops a consumer where it stands: it has handled everything up to there, and must not handle it again.
-    pub(super) fn stop_here(&mut self, consumer: ConsumerId, reason: String) {
-        let cursor = self.apart.get(&consumer).map_or(self.cursor, |apart| apart.cursor);
-        self.apart.insert(consumer, Apart { cursor, stopped: Some(reason) });
+    /// Stops a consumer behind `cursor`, which it must not handle again.
+    pub(super) fn stop(&mut self, consumer: ConsumerId, cursor: Position, reason: &str) {
+        let acted = self.apart.get(&consumer).map_or(Position::START, |apart| apart.acted);
+        self.set(consumer, Apart { cursor, stopped: Some(short(reason, MAX_REASON_BYTES)), acted });
     }
 
-    /// Stops a consumer in front of a message.
-    pub(super) fn stop(&mut self, consumer: ConsumerId, at: Position, reason: String) {
-        let cursor = Position(at.0.saturating_sub(1));
-        self.apart.insert(consumer, Apart { cursor, stopped: Some(reason) });
+    /// Lets a consumer go on from a position of its own; up to `acted` it only folds.
+    pub(super) fn go_on(&mut self, consumer: ConsumerId, cursor: Position, acted: Position) {
+        self.set(consumer, Apart { cursor, stopped: None, acted });
     }
 
-    /// The next consumer that has something to catch up with.
-    pub(super) fn behind(&self) -> Option<(ConsumerId, Position)> {
-        let mut running = self.apart.iter().filter(|(_, apart)| apart.stopped.is_none());
-        running.next().map(|(consumer, apart)| (*consumer, apart.cursor))
-    }
-
-    /// The cell of the engine's cursor.
-    pub(super) fn engine_cell(&self) -> Result<CellWrite, StoreError> {
-        Ok((CellKey::new(CellKind::Cursor, ENGINE), Some(write(&self.cursor)?)))
-    }
-
-    /// The cell of a consumer's own cursor; it goes when the consumer has joined.
-    pub(super) fn cell(&self, registry: &Registry, consumer: ConsumerId) -> Result<CellWrite, StoreError> {
-        let key = CellKey::new(CellKind::Cursor, registry.consumer(consumer).name.clone());
-        Ok((key, self.apart.get(&consumer).map(write).transpose()?))
-    }
-
-    /// The cell that lists the known consumers, if it must be written.
-    pub(super) fn known_cell(&mut self, registry: &Registry) -> Result<Option<CellWrite>, StoreError> {
-        let names: Vec<String> = registry.consumers.iter().map(|consumer| consumer.name.clone()).collect();
-        if names.iter().all(|name| self.known.contains(name)) {
-            return Ok(None);
+    /// Moves a consumer that reads apart; it joins when it meets the engine's cursor.
+    pub(super) fn move_to(&mut self, registry: &Registry, consumer: ConsumerId, cursor: Position, engine: Position) {
+        let Some(apart) = self.apart.get_mut(&consumer) else { return };
+        if apart.stopped.is_none() && cursor >= engine {
+            self.apart.remove(&consumer);
+            self.urgent = true;
+            tracing::info!(consumer = registry.consumer(consumer).name, "consumer has caught up");
+        } else {
+            apart.cursor = cursor;
         }
+        self.changed.insert(consumer);
+    }
+
+    /// Puts the cells onto the stage that have changed.
+    pub(super) fn write(&mut self, registry: &Registry, stage: &mut Stage) -> Result<(), StoreError> {
+        self.urgent = false;
+        for consumer in std::mem::take(&mut self.changed) {
+            let key = CellKey::new(CellKind::Cursor, registry.consumer(consumer).name.clone());
+            stage.cell(key, self.apart.get(&consumer).map(write).transpose()?);
+        }
+        let had: Vec<String> = self.had.iter().map(|id| registry.consumer(*id).name.clone()).collect();
+        let cell = match had.is_empty() {
+            true => EngineCell::Bare(self.cursor),
+            false => EngineCell::Cut { position: self.cursor, had },
+        };
+        stage.cell(CellKey::new(CellKind::Cursor, ENGINE), Some(write(&cell)?));
         // One that is gone stays known: if it comes back, it must not start at the beginning once more.
-        let new: Vec<String> = names.into_iter().filter(|name| !self.known.contains(name)).collect();
-        self.known.extend(new);
-        Ok(Some((CellKey::new(CellKind::Cursor, KNOWN), Some(write(&self.known)?))))
+        let new = registry.consumers.iter().filter(|consumer| !self.known.contains(&consumer.name));
+        let new: Vec<String> = new.map(|consumer| consumer.name.clone()).collect();
+        if !new.is_empty() {
+            self.known.extend(new);
+            stage.cell(CellKey::new(CellKind::Cursor, KNOWN), Some(write(&self.known)?));
+        }
+        Ok(())
+    }
+
+    /// Whether a cell besides the engine's is to be written.
+    pub(super) fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// Whether that is worth a commit: a cursor alone is not.
+    pub(super) fn is_urgent(&self) -> bool {
+        self.urgent
+    }
+
+    fn set(&mut self, consumer: ConsumerId, apart: Apart) {
+        self.apart.insert(consumer, apart);
+        self.changed.insert(consumer);
+        self.urgent = true;
     }
 }
 

@@ -4,7 +4,8 @@ use std::{any::Any, collections::BTreeMap};
 
 use factum_core::{
     envelope::{Kind, Stored},
-    error::StoreError,
+    error::{HandlerError, StoreError},
+    letter::Subject,
     ports::{Reader, Scan},
     reaction::AnyFolding,
     snapshot::Codec,
@@ -13,6 +14,8 @@ use factum_core::{
 
 use super::{
     consumers::Consumers,
+    failure::guard,
+    letters::Letters,
     snapshots::{Kept, Shelf, fold_name},
 };
 use crate::registry::{ConsumerId, Handler, Registry};
@@ -28,86 +31,126 @@ pub(super) struct Folds {
     pub(super) kept: BTreeMap<ConsumerId, Kept>,
 }
 
+/// What became of an event that was given to a state.
+pub(super) enum Folded {
+    /// It is in the state, or there is no state to take it in.
+    Taken,
+    /// It could not be decoded; the state is as it was.
+    Unread(HandlerError),
+    /// The fold failed on the way; the state is dropped.
+    Broken(HandlerError),
+}
+
+/// Events that could not be folded, and have no letter yet.
+type Unfolded = Vec<(ConsumerId, Stored, HandlerError)>;
+
 impl Folds {
     /// Rebuilds all states up to where their consumers stand, from snapshots as far as there are any. A fold that fails
-    /// stops its consumer there.
+    /// stops its consumer there; what cannot be decoded is left out, and answered if it has no letter.
     pub(super) fn rebuild(
         registry: &Registry,
         consumers: &mut Consumers,
+        letters: &Letters,
         reader: &dyn Reader,
         shelf: &Shelf,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<(Self, Unfolded), StoreError> {
         let mut folds = Self::default();
+        let mut unfolded = Vec::new();
         // Each state takes what stands behind its own snapshot.
         let mut starts: BTreeMap<ConsumerId, Position> = BTreeMap::new();
         for (id, folding) in foldings(registry) {
-            starts.insert(id, folds.begin(registry, consumers, shelf, id, folding));
+            let (stands, had) = (consumers.at(id), u64::from(consumers.had.contains(&id)));
+            match folds.begin(registry, shelf, id, folding, Position(stands.0 + had)) {
+                Ok(start) => _ = starts.insert(id, start),
+                Err(error) => consumers.stop(id, stands, &format!("it has no state to begin with: {error}")),
+            }
         }
         let wanted = |name: &str| registry.readers(name).iter().any(|id| starts.contains_key(id));
-        let until = consumers.cursor;
+        // One that had the message behind the cursor has folded that one too.
+        let until = Position(consumers.cursor.0 + u64::from(!consumers.had.is_empty()));
         let mut after = starts.values().copied().min().unwrap_or(until);
         while after < until {
             let scanned = reader.scan(&Scan { after, until, bytes: SCAN_BYTES, types: Some(&wanted) })?;
             for stored in scanned.messages.iter().filter(|stored| stored.envelope().kind == Kind::Event) {
-                folds.take(registry, consumers, &starts, stored);
+                for id in registry.readers(stored.type_name()) {
+                    let Some(folding) = folding(registry, *id) else { continue };
+                    let had = consumers.is_joined(*id) && consumers.had.contains(id);
+                    let stands = consumers.at(*id).0 + u64::from(had);
+                    let begun = starts.get(id).is_some_and(|start| *start < stored.position);
+                    if !begun || stored.position.0 > stands || consumers.is_stopped(*id) {
+                        continue;
+                    }
+                    match folds.take(*id, folding, stored) {
+                        Folded::Taken => {}
+                        Folded::Unread(error) => {
+                            let subject = Subject::Message(stored.position);
+                            if !letters.knows(&registry.consumer(*id).name, &subject) {
+                                unfolded.push((*id, stored.clone(), error));
+                            }
+                        }
+                        Folded::Broken(error) => {
+                            let at = stored.position;
+                            // It has handled everything up to there, and must not handle it again.
+                            let stands = consumers.at(*id);
+                            let problem = format!("its state cannot be rebuilt, at position {at}: {error}");
+                            consumers.stop(*id, stands, &problem);
+                        }
+                    }
+                }
             }
             if scanned.through <= after {
                 break;
             }
             after = scanned.through;
         }
-        Ok(folds)
+        Ok((folds, unfolded))
     }
 
     /// How the state of a folding is kept in snapshots, if it is.
     pub(super) fn codec(registry: &Registry, id: ConsumerId) -> Option<Codec> {
-        folding(registry, id)?.snapshots()
+        let folding = folding(registry, id)?;
+        guard(|| Ok(folding.snapshots())).ok().flatten()
+    }
+
+    /// Gives an event to a state.
+    pub(super) fn take(&mut self, id: ConsumerId, folding: &dyn AnyFolding, stored: &Stored) -> Folded {
+        let Some(state) = self.states.get_mut(&id) else { return Folded::Taken };
+        let mut touched = false;
+        match guard(|| folding.fold(&mut **state, stored, &mut touched)) {
+            Ok(()) => Folded::Taken,
+            Err(error) if !touched => Folded::Unread(error),
+            Err(error) => {
+                self.states.remove(&id);
+                Folded::Broken(error)
+            }
+        }
     }
 
     /// Puts in the state of the last snapshot, or a blank one; answers for which position it stands.
-    fn begin(
+    pub(super) fn begin(
         &mut self,
         registry: &Registry,
-        consumers: &Consumers,
         shelf: &Shelf,
         id: ConsumerId,
         folding: &dyn AnyFolding,
-    ) -> Position {
-        let codec = folding.snapshots();
-        let stands = consumers.apart.get(&id).map_or(consumers.cursor, |apart| apart.cursor);
+        stands: Position,
+    ) -> Result<Position, HandlerError> {
+        let codec = Self::codec(registry, id);
         let found = codec.and_then(|codec| {
             shelf.find(&fold_name(&registry.consumer(id).name), codec, stands, |snapshot| {
                 let kept = Kept { at: snapshot.at.position.0, bytes: snapshot.state.len() };
                 Ok((codec.decode(&snapshot.state)?, kept))
             })
         });
-        let (state, kept) = found.unwrap_or_else(|| (folding.blank(), Kept::default()));
+        let (state, kept) = match found {
+            Some(found) => found,
+            None => (guard(|| Ok(folding.blank()))?, Kept::default()),
+        };
         self.states.insert(id, state);
         if codec.is_some() {
             self.kept.insert(id, kept);
         }
-        Position(kept.at)
-    }
-
-    fn take(
-        &mut self,
-        registry: &Registry,
-        consumers: &mut Consumers,
-        starts: &BTreeMap<ConsumerId, Position>,
-        stored: &Stored,
-    ) {
-        for id in registry.readers(stored.type_name()) {
-            let Some(folding) = folding(registry, *id) else { continue };
-            let wanted = starts.get(id).is_some_and(|start| *start < stored.position)
-                && consumers.apart.get(id).is_none_or(|apart| stored.position <= apart.cursor)
-                && !consumers.is_stopped(*id);
-            let Some(state) = self.states.get_mut(id).filter(|_| wanted) else { continue };
-            let folded = super::guard(|| folding.fold(&mut **state, stored));
-            if let Err(error) = folded {
-                consumers
-                    .stop_here(*id, format!("its state cannot be rebuilt, at position {}: {error}", stored.position));
-            }
-        }
+        Ok(Position(kept.at))
     }
 }
 
@@ -116,7 +159,8 @@ fn foldings(registry: &Registry) -> impl Iterator<Item = (ConsumerId, &dyn AnyFo
     ids.filter_map(|id| Some((id, folding(registry, id)?)))
 }
 
-fn folding(registry: &Registry, id: ConsumerId) -> Option<&dyn AnyFolding> {
+/// The folding behind a consumer, if it is one.
+pub(super) fn folding(registry: &Registry, id: ConsumerId) -> Option<&dyn AnyFolding> {
     match registry.consumer(id).handler {
         Handler::Folding(at) => Some(&*registry.service(id).foldings[at]),
         _ => None,

@@ -10,12 +10,20 @@ const CURSOR_BYTES: usize = 256 << 10;
 pub struct Limits {
     /// Messages of the log in a batch.
     pub messages: usize,
+    /// Bytes of messages of the log in a batch, and of inputs in another: one message more may be taken.
+    pub batch_bytes: usize,
     /// Timers, and inputs from outside, in a batch.
     pub inputs: usize,
+    /// Messages that consumers behind the engine, and keys that are released, get in a batch, each.
+    pub share: usize,
     /// Bytes that a batch may stage before it is cut; below the commit's limit by the largest delivery.
     pub staged_bytes: usize,
     /// Unread messages above which nothing is taken from outside.
     pub backlog: u64,
+    /// Steps along the chain of causes above which something is taken for a loop.
+    pub depth: u16,
+    /// Letters of one consumer at which it stops.
+    pub letters: usize,
     /// Bytes of cached states.
     pub state_bytes: usize,
     /// Messages of a stream after which its state is worth a snapshot, and another one.
@@ -35,9 +43,13 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             messages: 1024,
+            batch_bytes: 16 << 20,
             inputs: 256,
+            share: 256,
             staged_bytes: 4 << 20,
             backlog: 16_384,
+            depth: 64,
+            letters: 100_000,
             state_bytes: 256 << 20,
             snapshot_messages: 1_000,
             snapshot_positions: 16_384,

@@ -9,9 +9,10 @@ use factum_core::{
 };
 use jiff::Timestamp;
 
-use super::Engine;
+use super::run::Run;
 
 /// What caused the messages that follow.
+#[derive(Clone)]
 pub(super) struct Origin {
     pub(super) id: MessageId,
     pub(super) correlation_id: MessageId,
@@ -44,39 +45,32 @@ impl Origin {
             service: service.clone(),
         }
     }
-}
 
-impl Engine {
-    pub(super) fn message(&mut self, kind: Kind, draft: Draft, origin: &Origin, source: &Name, key: &str) -> Message {
-        let id = self.ids.next(origin.at);
-        self.message_with(kind, draft, origin, source, key, id)
-    }
-
-    pub(super) fn message_with(
-        &self,
-        kind: Kind,
-        draft: Draft,
-        origin: &Origin,
-        source: &Name,
-        key: &str,
-        id: MessageId,
-    ) -> Message {
+    /// A message that follows, under this id.
+    pub(super) fn message(&self, kind: Kind, draft: Draft, source: &Name, key: &str, id: MessageId) -> Message {
         let envelope = Envelope {
             id,
             kind,
             type_name: draft.type_name,
             source: source.clone(),
             data_version: draft.version,
-            timestamp: origin.at,
-            correlation_id: origin.correlation_id.clone(),
-            causation_id: Some(origin.id.clone()),
+            timestamp: self.at,
+            correlation_id: self.correlation_id.clone(),
+            causation_id: Some(self.id.clone()),
             partition_key: Arc::from(key),
-            user_id: origin.user_id.clone(),
-            traceparent: origin.traceparent.clone(),
+            user_id: self.user_id.clone(),
+            traceparent: self.traceparent.clone(),
             metadata: None,
-            depth: origin.depth.saturating_add(1),
-            digest: origin.digest,
+            depth: self.depth.saturating_add(1),
+            digest: self.digest,
         };
         Message { envelope, data: draft.data }
+    }
+}
+
+impl Run<'_> {
+    pub(super) fn message(&mut self, kind: Kind, draft: Draft, origin: &Origin, source: &Name, key: &str) -> Message {
+        let id = self.work.ids.next(origin.at);
+        origin.message(kind, draft, source, key, id)
     }
 }

@@ -5,30 +5,42 @@ use factum_core::{
     stream::Position,
 };
 
-use super::{Engine, Pending, stage::Stage};
+use super::{
+    Work,
+    stage::Stage,
+    submit::{Pending, Submit, place},
+    take::Intake,
+};
 use crate::sabotage;
 
-impl Engine {
-    /// Does to a batch what the chosen bug would do.
-    pub(super) fn sabotaged(
-        &mut self,
-        mut stage: Stage,
-        pending: Vec<Pending>,
-    ) -> Result<(Stage, Vec<Pending>), StoreError> {
-        if sabotage::is("cursor-outside-its-commit") && !stage.is_empty() {
-            match self.committer.commit(std::mem::take(&mut stage).into_commit()) {
-                Err(CommitError::Store(error)) => return Err(error),
-                Err(CommitError::Refused(_)) | Ok(_) => {}
-            }
+/// Does to a batch what the chosen bug would do.
+pub(super) fn before_the_commit(
+    submit: &Submit,
+    work: &mut Work,
+    intake: &Intake,
+    stage: &mut Stage,
+    pending: Vec<Pending>,
+) -> Result<Vec<Pending>, StoreError> {
+    if sabotage::is("cursor-outside-its-commit") && !stage.is_empty() {
+        match submit.committer.commit(std::mem::take(stage).into_commit()) {
+            Err(CommitError::Store(error)) => return Err(error),
+            Err(CommitError::Refused(_)) | Ok(_) => {}
         }
-        if !sabotage::is("answer-before-the-commit") {
-            return Ok((stage, pending));
-        }
-        let head = Position(self.tail.head().0 + 1);
-        for Pending { reply, outcome } in pending {
-            let placed = outcome.map(|receipts| receipts.into_iter().map(|it| self.placed(it, head, None)).collect());
-            let _ = reply.send(placed);
-        }
-        Ok((stage, Vec::new()))
     }
+    if !sabotage::is("answer-before-the-commit") {
+        return Ok(pending);
+    }
+    let head = Position(intake.tail.head().0 + 1);
+    let mut rest = Vec::new();
+    for pending in pending {
+        match pending {
+            Pending::Commands { reply, outcome, .. } => {
+                let placed =
+                    outcome.map(|receipts| receipts.into_iter().map(|it| place(work, it, head, None)).collect());
+                _ = reply.send(placed);
+            }
+            other => rest.push(other),
+        }
+    }
+    Ok(rest)
 }

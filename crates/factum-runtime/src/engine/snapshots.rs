@@ -8,19 +8,19 @@ use std::sync::Arc;
 
 use factum_core::{
     envelope::Stored,
-    error::HandlerError,
+    error::{HandlerError, StoreError},
     ports::{Reader, SnapshotError, Snapshots},
     snapshot::{Codec, Snapshot},
     stream::{Cursor, Position, StreamId, StreamVersion},
 };
 
 use super::{
-    Engine,
+    failure::guard,
     folds::Folds,
-    guard,
     states::{Entry, Model},
+    work::Work,
 };
-use crate::registry::ConsumerId;
+use crate::registry::{ConsumerId, Registry};
 
 /// Commits without a rest after which a snapshot may be taken.
 const COMMITS: u32 = 64;
@@ -89,12 +89,17 @@ impl Shelf {
                 .inspect_err(|error| tracing::warn!(name, %error, "a snapshot cannot be used: folding from the log"))
                 .ok()
         };
-        if used.is_none()
-            && let Err(error) = self.store.remove(name)
-        {
-            tracing::warn!(name, %error, "a snapshot could not be removed");
+        if used.is_none() {
+            self.remove(name);
         }
         used
+    }
+
+    /// Removes a snapshot that must not be used.
+    pub(super) fn remove(&self, name: &str) {
+        if let Err(error) = self.store.remove(name) {
+            tracing::warn!(name, %error, "a snapshot could not be removed");
+        }
     }
 
     /// Puts a state on the shelf; answers how large it is, or nothing if it has no form that can be kept.
@@ -125,44 +130,43 @@ impl Shelf {
 /// Too much waits to be written.
 struct Busy;
 
-impl Engine {
+impl Work {
     /// Counts a commit; behind so many, snapshots may be taken without waiting for a rest: one of a stream, and one of a
     /// folding, whose stored cursor is where the state is right behind a commit and seldom at rest.
-    pub(super) fn committed(&mut self) {
+    pub(super) fn committed(&mut self, registry: &Registry, saved: Position) {
         self.shelf.commits += 1;
-        if self.shelf.commits >= COMMITS && self.saved == self.consumers.cursor {
+        if self.shelf.commits >= COMMITS && saved == self.consumers.cursor {
             self.shelf.commits = 0;
             self.take_due_stream();
-            self.take_due_fold();
+            self.take_due_fold(registry, saved);
         }
     }
 
     /// At rest: takes the snapshot of one state that is worth it; says whether there was one.
-    pub(super) fn take_snapshot(&mut self) -> bool {
-        self.take_due_stream() || self.take_due_fold()
+    pub(super) fn take_snapshot(&mut self, registry: &Registry, saved: Position) -> bool {
+        self.take_due_stream() || self.take_due_fold(registry, saved)
     }
 
     fn take_due_stream(&mut self) -> bool {
         self.states.take_due().is_some_and(|stream| self.take_stream(&stream).is_ok())
     }
 
-    fn take_due_fold(&mut self) -> bool {
+    fn take_due_fold(&mut self, registry: &Registry, saved: Position) -> bool {
         let (cursor, after) = (self.consumers.cursor, self.limits.snapshot_positions);
-        let due =
-            |(id, kept): &(&ConsumerId, &Kept)| kept.due(cursor.0, after) && !self.consumers.apart.contains_key(id);
+        let due = |(id, kept): &(&ConsumerId, &Kept)| kept.due(cursor.0, after) && self.consumers.is_joined(**id);
         let next = self.folds.kept.iter().find(due).map(|(id, _)| *id);
-        next.filter(|_| self.saved == cursor).is_some_and(|id| self.take_fold(id).is_ok())
+        next.filter(|_| saved == cursor).is_some_and(|id| self.take_fold(registry, id).is_ok())
     }
 
     /// Takes snapshots of all foldings, and of all large aggregates in the cache that have changed since their last: for a
-    /// stop in order, after [`Engine::save_cursor`]. Ends where too much waits to be written.
-    pub fn take_snapshots(&mut self) {
+    /// stop in order, when the cursor is stored. Ends where too much waits to be written.
+    pub(super) fn take_snapshots(&mut self, registry: &Registry, saved: Position) {
         let cursor = self.consumers.cursor;
-        if self.saved == cursor {
+        if saved == cursor {
             let behind = |(id, kept): (&_, &Kept)| (kept.at < cursor.0).then_some(*id);
             let folds: Vec<_> = self.folds.kept.iter().filter_map(behind).collect();
-            let joined = folds.into_iter().filter(|id| !self.consumers.apart.contains_key(id)).collect::<Vec<_>>();
-            if joined.into_iter().try_for_each(|id| self.take_fold(id)).is_err() {
+            let joined = folds.into_iter().filter(|id| self.consumers.is_joined(*id)).collect::<Vec<_>>();
+            if joined.into_iter().try_for_each(|id| self.take_fold(registry, id)).is_err() {
                 return;
             }
         }
@@ -170,9 +174,8 @@ impl Engine {
         let _ = streams.iter().try_for_each(|stream| self.take_stream(stream));
     }
 
-    fn take_fold(&mut self, id: ConsumerId) -> Result<(), Busy> {
-        let registry = self.registry.clone();
-        let Some((codec, state)) = Folds::codec(&registry, id).zip(self.folds.states.get(&id)) else {
+    fn take_fold(&mut self, registry: &Registry, id: ConsumerId) -> Result<(), Busy> {
+        let Some((codec, state)) = Folds::codec(registry, id).zip(self.folds.states.get(&id)) else {
             return Ok(());
         };
         let position = self.consumers.cursor;
@@ -196,21 +199,26 @@ impl Engine {
     }
 
     /// A stream's state as its last snapshot has it, if that is of this very stream, and the messages that came after it.
-    pub(super) fn snapshot_of(&self, stream: &StreamId, model: &Model<'_>) -> Option<(Entry, Vec<Stored>)> {
-        let codec = model.codec()?;
-        self.shelf.find(&stream_name(stream), codec, self.reader.head(), |snapshot| {
-            let entry = Entry::decode(codec, &snapshot.state)?;
-            // The last message that is in it is read again: it tells this stream from one that went another way.
-            let before = StreamVersion(entry.version.0.saturating_sub(1));
-            let mut rest = self.reader.stream(stream, before).map_err(HandlerError::failed)?;
-            let same =
-                |last: &Stored| last.version == entry.version && Some(&last.envelope().id) == entry.last.as_ref();
-            if !rest.first().is_some_and(same) {
-                return Err(HandlerError::failed("its last message is another one than the stream's"));
-            }
-            rest.remove(0);
-            Ok((entry, rest))
-        })
+    pub(super) fn snapshot_of(
+        &self,
+        stream: &StreamId,
+        model: &Model<'_>,
+    ) -> Result<Option<(Entry, Vec<Stored>)>, StoreError> {
+        let Ok(Some(codec)) = guard(|| Ok(model.codec())) else { return Ok(None) };
+        let name = stream_name(stream);
+        let decode = |snapshot: &Snapshot| Entry::decode(codec, &snapshot.state);
+        let Some(entry) = self.shelf.find(&name, codec, self.reader.head(), decode) else { return Ok(None) };
+        // The last message that is in it is read again: it tells this stream from one that went another way.
+        let before = StreamVersion(entry.version.0.saturating_sub(1));
+        let mut rest = self.reader.stream(stream, before)?;
+        let same = |last: &Stored| last.version == entry.version && Some(&last.envelope().id) == entry.last.as_ref();
+        if !rest.first().is_some_and(same) {
+            tracing::warn!(name, "a snapshot ends in another message than its stream: folding from the log");
+            self.shelf.remove(&name);
+            return Ok(None);
+        }
+        rest.remove(0);
+        Ok(Some((entry, rest)))
     }
 }
 

@@ -1,10 +1,13 @@
 //! The stage: everything that one batch changes, collected delivery by delivery.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use factum_core::{
     cell::{CellChange, CellKey, ExpectedRevision},
-    commit::{Append, Commit},
+    commit::{Append, Commit, cell_bytes},
     stream::{ExpectedVersion, StreamId, StreamVersion},
 };
 
@@ -14,7 +17,7 @@ use crate::timers::Timer;
 #[derive(Default)]
 pub(super) struct Local {
     pub(super) appends: Vec<Append>,
-    pub(super) timers: Vec<(String, Option<Timer>)>,
+    pub(super) timers: Vec<(Arc<str>, Option<Timer>)>,
     pub(super) cells: Vec<(CellKey, Option<Vec<u8>>)>,
     /// States that were changed and must be dropped if the delivery comes to nothing.
     pub(super) touched: Vec<StreamId>,
@@ -33,15 +36,25 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn append(&mut self, append: Append) {
-        self.bytes += append.messages.iter().map(|message| message.bytes()).sum::<usize>();
+        self.bytes += append.bytes();
         self.by_stream.entry(append.stream.clone()).or_default().push(self.appends.len());
         self.ends.push(self.messages() + append.messages.len() as u64);
         self.appends.push(append);
     }
 
     pub(super) fn cell(&mut self, key: CellKey, value: Option<Vec<u8>>) {
-        self.bytes += key.name.len() + value.as_ref().map_or(0, Vec::len);
+        self.bytes += cell_bytes(&key, value.as_deref());
         self.cells.insert(key, value);
+    }
+
+    /// Room for cells that are put onto the stage only when the batch is through.
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        self.bytes += bytes;
+    }
+
+    /// What the batch makes of a cell; nothing if it does not touch it.
+    pub(super) fn staged_cell(&self, key: &CellKey) -> Option<&Option<Vec<u8>>> {
+        self.cells.get(key)
     }
 
     /// What the batch appends to a stream so far.

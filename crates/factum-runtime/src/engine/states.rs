@@ -16,10 +16,12 @@ use factum_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::snapshots::Kept;
+use super::{failure::guard, snapshots::Kept};
 
 /// How many commands from outside a stream remembers, to answer a repeated one with the first receipt.
 pub const REMEMBERED_CAUSES: usize = 1024;
+/// A state of more than this part of the limit does not drive out others.
+const LARGE: usize = 4;
 /// Of what stands beside the state in a snapshot: raise it whenever that changes.
 const LAYOUT: u8 = 1;
 
@@ -77,6 +79,8 @@ pub(super) struct Entry {
     pub(super) version: StreamVersion,
     /// The message that gave the stream this version.
     pub(super) last: Option<MessageId>,
+    /// Of what caused the first message, if any was taken in: how deep the whole stream is. Not of one from a snapshot.
+    pub(super) depth: Option<u16>,
     pub(super) causes: VecDeque<Cause>,
     /// How it is kept in snapshots, if it is.
     pub(super) codec: Option<Codec>,
@@ -98,6 +102,7 @@ impl Entry {
             state: model.blank(),
             version: StreamVersion(0),
             last: None,
+            depth: None,
             causes: VecDeque::new(),
             codec: model.codec(),
             kept: Kept::default(),
@@ -110,6 +115,7 @@ impl Entry {
         let envelope = stored.envelope();
         self.version = stored.version;
         self.last = Some(envelope.id.clone());
+        self.depth.get_or_insert(envelope.depth.saturating_sub(1));
         if let (Some(id), Some(digest)) = (&envelope.causation_id, envelope.digest) {
             self.remember(id, digest, stored.position);
         }
@@ -120,6 +126,7 @@ impl Entry {
     pub(super) fn appended(&mut self, messages: &[Message]) {
         let Some(last) = messages.last() else { return };
         self.version.0 += messages.len() as u64;
+        self.depth.get_or_insert(last.envelope.depth.saturating_sub(1));
         self.last = Some(last.envelope.id.clone());
     }
 
@@ -140,7 +147,7 @@ impl Entry {
         }
         let Beside { version, last, causes, .. } = beside;
         let kept = Kept { at: version.0, bytes: bytes.len() };
-        Ok(Self { state: codec.decode(state)?, version, last, causes, codec: Some(codec), kept })
+        Ok(Self { state: codec.decode(state)?, version, last, depth: None, causes, codec: Some(codec), kept })
     }
 
     /// Remembers a command from outside; several events of one command count as one.
@@ -197,7 +204,9 @@ impl States {
     }
 
     pub(super) fn put(&mut self, stream: StreamId, entry: Entry, model: &Model<'_>) {
-        let bytes = model.bytes(&*entry.state) + stream.as_str().len() + 128 + entry.causes.len() * size_of::<Cause>();
+        // The user's own estimate; if it panics, the state counts as much as one may.
+        let bytes = guard(|| Ok(model.bytes(&*entry.state))).unwrap_or(self.limit / LARGE + 1);
+        let bytes = bytes + stream.as_str().len() + 128 + entry.causes.len() * size_of::<Cause>();
         if entry.codec.is_some() && entry.kept.due(entry.version.0, self.snapshot_messages) {
             self.due.insert(stream.clone());
         }
@@ -237,15 +246,29 @@ impl States {
         self.entries.get_mut(stream).map(|cached| &mut cached.entry)
     }
 
-    /// Drops what is over the limit. Only between batches: a state that holds staged events must not be read again from
-    /// the log before they are there.
+    /// Drops what is over the limit, least recently used first; but one that would drive out most others goes itself.
+    /// Only between batches: a state that holds staged events must not be read again from the log before they are there.
     pub(super) fn trim(&mut self) {
-        while self.bytes > self.limit && self.entries.len() > 1 {
-            let Some((_, stream)) = self.order.pop_first() else { return };
-            if let Some(cached) = self.entries.remove(&stream) {
-                self.bytes -= cached.bytes;
+        if self.bytes <= self.limit {
+            return;
+        }
+        let large = |(_, cached): &(&StreamId, &Cached)| cached.bytes > self.limit / LARGE;
+        let large: Vec<StreamId> = self.entries.iter().filter(large).map(|(stream, _)| stream.clone()).collect();
+        for stream in large {
+            if self.bytes > self.limit {
+                self.remove(&stream);
             }
         }
+        while self.bytes > self.limit {
+            let Some((_, stream)) = self.order.first_key_value() else { return };
+            let stream = stream.clone();
+            self.remove(&stream);
+        }
+    }
+
+    /// Bytes that they take, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(super) fn clear(&mut self) {

@@ -1,90 +1,146 @@
-//! Taking a batch: reads only.
+//! Taking a batch: from the log, the timers and the inbox. Reads only.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
-use factum_core::{error::StoreError, ports::Scan, stream::Position};
+use factum_core::{
+    error::StoreError,
+    ports::{Reader, Scan},
+    stream::Position,
+};
+use jiff::Timestamp;
+use tokio::sync::oneshot;
 
 use super::{
-    Engine,
-    batch::{Delivery, route},
+    arrange::{Portion, Turn},
+    batch::{Batch, Delivery, route},
+    consumers::Consumers,
+    limits::Limits,
 };
 use crate::{
-    inbox::Input,
+    inbox::{Inbox, Input, Rested},
     registry::{ConsumerId, Registry},
-    tail::{Behind, Frame},
+    tail::{Behind, Frame, Tail},
+    timers::Timers,
 };
 
-impl Engine {
-    /// Takes messages, timers and inputs; if batches hold only one of messages and inputs, those whose turn it is, or
-    /// else the others.
+/// Where deliveries come from.
+pub(super) struct Intake {
+    pub(super) tail: Arc<Tail>,
+    pub(super) reader: Arc<dyn Reader>,
+    inbox: Inbox,
+    /// Inputs that a batch put back; they come first.
+    waiting: VecDeque<Input>,
+    /// Who waits for a rest.
+    resting: Vec<oneshot::Sender<Rested>>,
+}
+
+impl Intake {
+    pub(super) fn new(tail: Arc<Tail>, reader: Arc<dyn Reader>, inbox: Inbox) -> Self {
+        Self { tail, reader, inbox, waiting: VecDeque::new(), resting: Vec::new() }
+    }
+
+    /// Takes what the portion says.
     pub(super) fn take(
         &mut self,
         registry: &Registry,
-        inputs_turn: Option<bool>,
-        batch: &mut Vec<Delivery>,
-    ) -> Result<Position, StoreError> {
-        let mut through = self.consumers.cursor;
-        if inputs_turn != Some(true) {
-            through = self.take_messages(registry, batch)?;
+        consumers: &Consumers,
+        timers: &Timers,
+        mark: Timestamp,
+        portion: Portion,
+        limits: &Limits,
+    ) -> Result<Batch, StoreError> {
+        let mut batch = Batch { through: consumers.cursor, shuffled: portion.shuffled, ..Batch::default() };
+        if portion.inputs != Turn::Inputs {
+            self.messages(registry, consumers, portion, limits, &mut batch)?;
         }
-        for (name, timer) in self.timers.due(self.clock.mark(), self.limits.inputs) {
-            batch.push(Delivery::Timer { name, timer });
+        batch.deliveries.extend(timers.due(mark, limits.inputs).into_iter().map(Delivery::Timer));
+        let nothing = |batch: &Batch| batch.deliveries.is_empty() && batch.through == consumers.cursor;
+        if portion.inputs != Turn::Messages || nothing(&batch) {
+            self.inputs(&mut batch, limits);
         }
-        if inputs_turn != Some(false) || (batch.is_empty() && through == self.consumers.cursor) {
-            self.take_inputs(through, batch);
+        if portion.inputs == Turn::Inputs && nothing(&batch) {
+            self.messages(registry, consumers, portion, limits, &mut batch)?;
         }
-        if inputs_turn == Some(true) && batch.is_empty() {
-            through = self.take_messages(registry, batch)?;
-        }
-        Ok(through)
+        Ok(batch)
     }
 
-    fn take_messages(&mut self, registry: &Registry, batch: &mut Vec<Delivery>) -> Result<Position, StoreError> {
-        let most = self.arrange.messages(self.limits.messages);
-        let mut through = self.consumers.cursor;
-        let mut taken = 0;
-        while taken < most {
-            let Some(frame) = self.frame(through)? else { break };
-            let first = frame.messages.partition_point(|stored| stored.position <= through);
+    fn messages(
+        &self,
+        registry: &Registry,
+        consumers: &Consumers,
+        portion: Portion,
+        limits: &Limits,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
+        let (mut taken, mut bytes) = (0, 0);
+        let more = |taken: usize, bytes: usize| taken < portion.messages && bytes < limits.batch_bytes;
+        while more(taken, bytes) {
+            let Some(frame) = self.frame(batch.through, limits)? else { break };
+            let first = frame.messages.partition_point(|stored| stored.position <= batch.through);
             for index in first..frame.messages.len() {
-                if taken == most {
+                if !more(taken, bytes) {
                     break;
                 }
-                taken += 1;
                 let stored = &frame.messages[index];
-                through = stored.position;
+                (taken, bytes) = (taken + 1, bytes + stored.message.bytes());
+                batch.through = stored.position;
+                let is_next = stored.position.0 == consumers.cursor.0 + 1;
                 for consumer in route(registry, stored, &mut [ConsumerId(0)]) {
-                    if self.consumers.takes(*consumer, stored.position) {
-                        batch.push(Delivery::Log { frame: frame.clone(), index, consumer: *consumer });
+                    if consumers.is_joined(*consumer) && !(is_next && consumers.had.contains(consumer)) {
+                        batch.deliveries.push(Delivery::Log { frame: frame.clone(), index, consumer: *consumer });
                     }
                 }
             }
-            if taken < most {
-                through = through.max(frame.through);
+            if more(taken, bytes) {
+                batch.through = batch.through.max(frame.through);
             }
         }
-        Ok(through)
+        Ok(())
     }
 
-    fn take_inputs(&mut self, through: Position, batch: &mut Vec<Delivery>) {
-        let unread = self.tail.head().0.saturating_sub(through.0);
-        let mut room = if unread < self.limits.backlog { self.limits.inputs } else { 0 };
-        while room > 0 {
-            let Some(input) = self.waiting.pop_front().or_else(|| self.inbox.try_recv().ok()) else { break };
+    fn inputs(&mut self, batch: &mut Batch, limits: &Limits) {
+        let unread = self.tail.head().0.saturating_sub(batch.through.0);
+        let (mut room, mut bytes) = (if unread < limits.backlog { limits.inputs } else { 0 }, 0);
+        while room > 0 && bytes < limits.batch_bytes {
+            let Some(input) = self.waiting.pop_front().or_else(|| self.inbox.take()) else { break };
+            bytes += input.bytes();
+            room -= 1;
             match input {
                 Input::Rest(reply) => self.resting.push(reply),
-                input => batch.push(Delivery::Input(input)),
+                input => batch.deliveries.push(Delivery::Input(input)),
             }
-            room -= 1;
+        }
+    }
+
+    /// Puts inputs back that were taken; they come first the next time, in this order.
+    pub(super) fn put_back(&mut self, inputs: impl DoubleEndedIterator<Item = Input>) {
+        inputs.rev().for_each(|input| self.waiting.push_front(input));
+    }
+
+    /// Takes no more from outside, and answers what waits.
+    pub(super) fn close(&mut self) -> Vec<Input> {
+        self.inbox.close();
+        self.resting.clear();
+        let mut rest: Vec<Input> = self.waiting.drain(..).collect();
+        rest.extend(std::iter::from_fn(|| self.inbox.take()));
+        rest
+    }
+
+    /// Tells those who wait that there is nothing more to do.
+    pub(super) fn rested(&mut self, next_timer: Option<Timestamp>) {
+        let rested = Rested { position: self.tail.head(), next_timer };
+        for reply in self.resting.drain(..) {
+            // Whoever waited may have gone.
+            let _ = reply.send(rested);
         }
     }
 
     /// The messages behind a position: from the ring, or from the store if they have left it.
-    fn frame(&self, after: Position) -> Result<Option<Arc<Frame>>, StoreError> {
+    fn frame(&self, after: Position, limits: &Limits) -> Result<Option<Arc<Frame>>, StoreError> {
         match self.tail.after(after) {
             Ok(frame) => Ok(frame),
             Err(Behind) => {
-                let scan = Scan { after, until: self.tail.head(), bytes: self.limits.staged_bytes, types: None };
+                let scan = Scan { after, until: self.tail.head(), bytes: limits.staged_bytes, types: None };
                 let scanned = self.reader.scan(&scan)?;
                 if scanned.through <= after {
                     return Ok(None);

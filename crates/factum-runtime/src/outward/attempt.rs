@@ -6,13 +6,14 @@ use factum_core::{
     call::{Answer, AnyCall, Attempt},
     envelope::Draft,
     error::HandlerError,
+    letter::{MAX_REASON_BYTES, short},
 };
 use futures_util::FutureExt;
 
 use super::Work;
 use crate::{
     engine::guard,
-    inbox::{Input, Sender},
+    inbox::{Answered, GivenUp, Input, Sender},
     sabotage,
 };
 
@@ -30,10 +31,7 @@ pub(super) async fn until_answered(call: AnyCall, inbox: Sender, mut work: Work)
             );
             match guard(|| (call.gave_up)(&work.stored, &reason)) {
                 Ok(command) => break command,
-                Err(error) => {
-                    tracing::error!(call = work.stored.type_name(), %error, "the call has no last answer; it stays open");
-                    return;
-                }
+                Err(error) => return give_up(&inbox, work, &error).await,
             }
         }
         match once(&call, &work).await {
@@ -42,9 +40,19 @@ pub(super) async fn until_answered(call: AnyCall, inbox: Sender, mut work: Work)
             Answer::Again(reason, wait) => failed(&call, &inbox, &mut work, reason, false, wait).await,
         }
     };
-    let cause = std::sync::Arc::new(work.stored.message.clone());
     // If the engine has stopped, the call stays open in the store and is made again, by the same key, at the next start.
-    let _ = inbox.send(Input::Answer { call: work.cell, command, cause }).await;
+    let _ = inbox.send(Input::Answer(Answered { call: work.cell, command, cause: work.stored })).await;
+}
+
+/// There is no answer, and not even a last word: a letter waits for a person.
+async fn give_up(inbox: &Sender, mut work: Work, error: &HandlerError) {
+    tracing::error!(call = work.stored.type_name(), key = work.cell.name, %error, "the call has no last answer");
+    work.open.given_up = true;
+    work.open.reason = Some(short(&error.to_string(), MAX_REASON_BYTES));
+    if let Ok(value) = work.open.encode() {
+        // If the engine has stopped, the last answer is asked for again at the next start.
+        let _ = inbox.send(Input::GivenUp(Box::new(GivenUp { call: work.cell, value, stored: work.stored }))).await;
+    }
 }
 
 /// One attempt; if the one before is in the dark, its fate is looked up first.
@@ -100,7 +108,7 @@ async fn failed(
         correlation = %work.stored.envelope().correlation_id,
         "call failed"
     );
-    work.open.reason = Some(reason);
+    work.open.reason = Some(short(&reason, MAX_REASON_BYTES));
     if let Ok(value) = work.open.encode() {
         let _ = inbox.send(Input::Attempted { call: work.cell.clone(), value }).await;
     }

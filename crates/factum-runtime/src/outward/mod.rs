@@ -1,12 +1,15 @@
 //! The outward loop: calls to the outside, in order per key, concurrent up to a window, retried until they have an answer.
 //!
 //! An open call is a message of kind call and a cell. After a start the cells say what is open; from then on the tail does.
-//! An answer goes to the engine, which closes the call in the commit that takes the answer.
+//! An answer goes to the engine, which closes the call in the commit that takes the answer, or keeps it in the call's cell
+//! as long as it must wait; then the call is not made again.
 
 mod attempt;
+mod open;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    panic::AssertUnwindSafe,
     sync::Arc,
 };
 
@@ -14,16 +17,18 @@ use factum_core::{
     call::AnyCall,
     cell::{CellKey, CellKind},
     envelope::{Kind, Stored},
-    error::{HandlerError, StoreError},
+    error::StoreError,
     ports::{Reader, Scan},
-    stream::{Position, StreamId, StreamVersion},
+    stream::Position,
 };
-use serde::{Deserialize, Serialize};
+use futures_util::FutureExt;
+pub use open::{OpenCall, Reply, message_of, messages_of};
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     inbox::Sender,
     registry::Registry,
+    signal::backoff,
     tail::{Behind, Tail},
 };
 
@@ -31,37 +36,6 @@ use crate::{
 const QUEUED: usize = 4096;
 /// Bytes to read at once from the store.
 const SCAN_BYTES: usize = 4 << 20;
-
-/// The value of a call's cell.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct OpenCall {
-    /// The stream in which the call's message stands.
-    pub stream: String,
-    /// Attempts made in vain.
-    #[serde(default)]
-    pub attempts: u32,
-    /// Whether the last attempt's outcome is unknown.
-    #[serde(default)]
-    pub unknown: bool,
-    /// What stood in the way at the last attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-}
-
-impl OpenCall {
-    /// A call that was not tried yet.
-    pub fn new(stream: &StreamId) -> Self {
-        Self { stream: stream.to_string(), attempts: 0, unknown: false, reason: None }
-    }
-
-    /// The cell's value.
-    ///
-    /// # Errors
-    /// [`HandlerError`] if it has no JSON form.
-    pub fn encode(&self) -> Result<Vec<u8>, HandlerError> {
-        serde_json::to_vec(self).map_err(HandlerError::failed)
-    }
-}
 
 /// One open call on its way.
 #[derive(Clone)]
@@ -112,44 +86,52 @@ impl Outward {
             running: HashMap::new(),
             queued: 0,
         };
-        let mut found = Vec::new();
+        let mut calls = Vec::new();
         for cell in outward.reader.cells(CellKind::Call)? {
-            let corrupt = |error: String| StoreError::Corrupt(format!("cell {} cannot be read: {error}", cell.key));
-            let open: OpenCall = serde_json::from_slice(&cell.value).map_err(|error| corrupt(error.to_string()))?;
-            let stream = StreamId::parse(&open.stream).map_err(|error| corrupt(error.to_string()))?;
-            let messages = outward.reader.stream(&stream, StreamVersion(0))?;
-            let message = messages.into_iter().find(|stored| stored.envelope().id.to_string() == cell.key.name);
-            let stored = Arc::new(message.ok_or_else(|| corrupt("its message is not in the log".to_owned()))?);
-            found.push(Work { stored, cell: cell.key, open });
+            let open = OpenCall::decode(&cell)?;
+            if open.is_open() {
+                calls.push((cell.key, open));
+            }
         }
-        found.sort_by_key(|work| work.stored.position);
-        for work in found {
-            outward.enqueue(work);
+        for (cell, open, stored) in messages_of(&*outward.reader, calls)? {
+            outward.enqueue(Work { stored: Arc::new(stored), cell, open });
         }
         Ok(outward)
     }
 
-    /// Runs until told to stop; attempts under way are then left to the next start, which asks by the same key.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the log cannot be read.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), StoreError> {
+    /// Runs until told to stop; attempts under way are then left to the next start, which asks by the same key. If the log
+    /// cannot be read it waits and goes on by itself; `says` hears why, and when it is over.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>, says: impl Fn(Option<&StoreError>)) {
         let mut head = self.tail.watch();
         let mut attempts: JoinSet<Lane> = JoinSet::new();
+        let mut failures = 0;
         loop {
             // Marked as seen before it is read: a move during the pull is noticed below, not slept over.
             head.borrow_and_update();
-            self.pull().await?;
+            let pulled = self.pull().await;
+            match &pulled {
+                Ok(()) if failures == 0 => {}
+                Ok(()) => {
+                    failures = 0;
+                    says(None);
+                }
+                Err(error) => {
+                    failures += 1;
+                    says(Some(error));
+                }
+            }
             self.begin(&mut attempts);
-            let room = self.queued < QUEUED;
+            let room = self.queued < QUEUED && pulled.is_ok();
+            let again = tokio::time::sleep(backoff(failures));
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                _ = stop.wait_for(|stop| *stop) => return,
                 Some(ended) = attempts.join_next(), if !attempts.is_empty() => match ended {
                     Ok(lane) => self.ended(lane),
-                    Err(error) => tracing::error!(%error, "an outward task ended early; its call is tried again at the next start"),
+                    Err(error) => tracing::error!(%error, "an outward task ended early; its call is made again at the next start"),
                 },
-                changed = head.changed(), if room => if changed.is_err() { return Ok(()) },
+                changed = head.changed(), if room => if changed.is_err() { return },
+                () = again, if pulled.is_err() => {}
             }
         }
     }
@@ -215,7 +197,14 @@ impl Outward {
                 *running += 1;
                 let (call, inbox, work) = (call.clone(), self.inbox.clone(), work.clone());
                 attempts.spawn(async move {
-                    attempt::until_answered(call, inbox, work).await;
+                    let made = AssertUnwindSafe(attempt::until_answered(call, inbox, work)).catch_unwind();
+                    if made.await.is_err() {
+                        tracing::error!(
+                            call = lane.0,
+                            key = lane.1,
+                            "making a call has panicked; it is made again at the next start"
+                        );
+                    }
                     lane
                 });
             }

@@ -3,25 +3,33 @@
 //! All views share one thread and one transaction per round. A view of a new version is built beside the old one, a
 //! bounded batch per round, and takes over when it has caught up.
 
+mod failed;
+
 use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use factum_core::{
+    cell::CellKind,
     envelope::Kind,
     error::{HandlerError, RowError, StoreError},
-    ports::{Reader, RowReader, RowStore, Scan, TableBatch, TableSpec},
+    memory_notes::MemoryNotes,
+    ports::{Clock, Notes, Reader, RowReader, RowStore, Scan, TableBatch, TableSpec},
     stream::{Cursor, Lineage, Position},
     view::AnyView,
 };
+use failed::left_out;
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::{
+    clock::LiveClock,
     engine::guard,
+    inbox::Sender,
     registry::Registry,
     tail::{Behind, Frame, Tail},
+    watch::Watch,
 };
 
 /// Messages that a view takes in a round.
@@ -41,6 +49,29 @@ pub struct ViewState {
     pub live: bool,
     /// Why it does not go on.
     pub stopped: Option<String>,
+    /// From here on events may be missing in the rows, because the view leaves out what it fails on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incomplete_from: Option<Position>,
+}
+
+/// The name of a table's view among the consumers.
+pub fn consumer_of(table: &str) -> String {
+    format!("view:{table}")
+}
+
+/// Views that are to try again although they have stopped, by table.
+#[derive(Clone, Default)]
+pub struct Again(Arc<Mutex<BTreeSet<String>>>);
+
+impl Again {
+    /// Lets a view try again at its next round.
+    pub fn ask(&self, table: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(table.to_owned());
+    }
+
+    fn take(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// How far all views are, to look at and to wait for.
@@ -68,6 +99,12 @@ pub enum ViewError {
     /// The log.
     #[error(transparent)]
     Log(#[from] StoreError),
+    /// A view's own code.
+    #[error("a view cannot be opened: {0}")]
+    Code(String),
+    /// A letter could not be handed over.
+    #[error("a letter cannot be written now: {0}")]
+    Letter(String),
     /// Two views write one table.
     #[error("two views write the table `{0}`: give each its own row type")]
     Twice(&'static str),
@@ -80,11 +117,48 @@ pub struct Views {
     reader: Arc<dyn Reader>,
     tail: Arc<Tail>,
     lineage: Lineage,
-    runs: Vec<Run>,
+    runs: Vec<Follow>,
     progress: Progress,
+    again: Again,
+    /// Letters go to the engine, and the view goes on when they are durable.
+    inbox: Sender,
+    clock: Arc<dyn Clock>,
+    program: String,
+    watch: Watch,
+    /// Up to here each event is noted before it is handled.
+    until: Option<Position>,
 }
 
-struct Run {
+/// What the views work on.
+pub struct Parts {
+    /// Who handles what.
+    pub registry: Arc<Registry>,
+    /// The rows.
+    pub store: Box<dyn RowStore>,
+    /// The log.
+    pub reader: Arc<dyn Reader>,
+    /// Its tail.
+    pub tail: Arc<Tail>,
+    /// The way to the engine, for letters.
+    pub inbox: Sender,
+    /// What the process was about when it ended.
+    pub notes: Arc<dyn Notes>,
+    /// Time, for letters.
+    pub clock: Arc<dyn Clock>,
+    /// The version of the program, for letters.
+    pub program: String,
+}
+
+impl Parts {
+    /// Views that run without an engine beside them: to build rows from a log. One that fails stops.
+    pub fn alone(registry: Arc<Registry>, store: Box<dyn RowStore>, reader: Arc<dyn Reader>, tail: Arc<Tail>) -> Self {
+        let (inbox, _) = Sender::new(Arc::default());
+        let (notes, clock) = (Arc::new(MemoryNotes::new()), Arc::new(LiveClock::default()));
+        Self { registry, store, reader, tail, inbox, notes, clock, program: String::new() }
+    }
+}
+
+struct Follow {
     service: usize,
     view: usize,
     table: TableSpec,
@@ -93,6 +167,11 @@ struct Run {
     saved: Position,
     live: bool,
     stopped: Option<String>,
+    incomplete_from: Option<Position>,
+    /// The event that the last letter is about.
+    skipped: Option<Position>,
+    /// A letter that is on its way to the engine: the view waits for it.
+    waits: Option<oneshot::Receiver<()>>,
 }
 
 struct Round {
@@ -105,17 +184,15 @@ impl Views {
     ///
     /// # Errors
     /// [`ViewError`] if the rows are ahead of the log, which means that the log has lost something, or cannot be read.
-    pub fn open(
-        registry: Arc<Registry>,
-        mut store: Box<dyn RowStore>,
-        reader: Arc<dyn Reader>,
-        tail: Arc<Tail>,
-    ) -> Result<Self, ViewError> {
+    pub fn open(parts: Parts) -> Result<Self, ViewError> {
+        let Parts { registry, mut store, reader, tail, inbox, notes, clock, program } = parts;
         let lineage = reader.lineage();
         let head = reader.head();
-        let mut runs: Vec<Run> = Vec::new();
+        let mut runs: Vec<Follow> = Vec::new();
+        let letters = reader.cells(CellKind::Letter)?;
         for (service, view, any) in views(&registry) {
-            let table = any.table();
+            let of_code = |what: HandlerError| ViewError::Code(what.to_string());
+            let table = guard(|| Ok(any.table())).map_err(of_code)?;
             if runs.iter().any(|run| run.table.name == table.name) {
                 return Err(ViewError::Twice(table.name));
             }
@@ -137,17 +214,43 @@ impl Views {
                 }
                 Some(cursor) => cursor.position,
             };
-            let types = any.types().iter().map(|info| info.name).collect();
-            runs.push(Run { service, view, table, types, cursor, saved: cursor, live: false, stopped: None });
+            let types = guard(|| Ok(any.types())).map_err(of_code)?.iter().map(|info| info.name).collect();
+            let incomplete_from = left_out(&letters, table.name, cursor)?;
+            runs.push(Follow {
+                service,
+                view,
+                table,
+                types,
+                cursor,
+                saved: cursor,
+                live: false,
+                stopped: None,
+                incomplete_from,
+                skipped: None,
+                waits: None,
+            });
         }
+        let watch = Watch::open(notes, "views");
+        let until = watch.is_unclean().then_some(head);
         let states = runs.iter().map(|run| (run.table.name, watch::Sender::new(run.state())));
         let progress = Progress(Arc::new(states.collect()));
-        Ok(Self { registry, store, reader, tail, lineage, runs, progress })
+        let again = Again::default();
+        Ok(Self { registry, store, reader, tail, lineage, runs, progress, again, inbox, clock, program, watch, until })
     }
 
     /// How far the views are.
     pub fn progress(&self) -> Progress {
         self.progress.clone()
+    }
+
+    /// By which a stopped view is asked to try again.
+    pub fn again(&self) -> Again {
+        self.again.clone()
+    }
+
+    /// The loop ends in order.
+    pub fn end(&mut self) {
+        self.watch.end();
     }
 
     /// The reading side of the rows.
@@ -162,18 +265,21 @@ impl Views {
     pub fn step(&mut self) -> Result<bool, ViewError> {
         let head = self.tail.head();
         let registry = self.registry.clone();
+        for table in self.again.take() {
+            self.try_again(&table);
+        }
         let mut batches = Vec::new();
         let mut reached = vec![None; self.runs.len()];
         for (index, reached) in reached.iter_mut().enumerate() {
-            if self.runs[index].stopped.is_some() || self.runs[index].cursor >= head {
+            let run = &mut self.runs[index];
+            run.hears_of_its_letter();
+            if run.stopped.is_some() || run.waits.is_some() || run.cursor >= head {
                 continue;
             }
             let round = match self.round(&registry, index, head)? {
                 Ok(round) => round,
                 Err((position, error)) => {
-                    let run = &mut self.runs[index];
-                    tracing::error!(table = run.table.name, %position, %error, "view failed: it stops here, the others go on");
-                    run.stopped = Some(format!("position {position}: {error}"));
+                    self.failed(&registry, index, position, &error)?;
                     // What stands before the message that it failed on is good; the handler is pure.
                     match self.round(&registry, index, Position(position.0 - 1))? {
                         Ok(round) => round,
@@ -199,12 +305,18 @@ impl Views {
             }
         }
         let mut more = false;
+        if let Some(until) = self.until
+            && self.runs.iter().all(|run| run.stopped.is_some() || run.cursor >= until)
+        {
+            self.until = None;
+            self.watch.settled();
+        }
         for run in &mut self.runs {
             if !run.live && run.stopped.is_none() && run.cursor >= head {
                 self.store.activate(&run.table)?;
                 run.live = true;
             }
-            more |= run.stopped.is_none() && run.cursor < self.tail.head();
+            more |= run.stopped.is_none() && run.waits.is_none() && run.cursor < self.tail.head();
             if let Some(state) = self.progress.0.get(run.table.name) {
                 state.send_if_modified(|state| {
                     let now = run.state();
@@ -245,7 +357,7 @@ impl Views {
         }
     }
 
-    fn empty(&self, run: &Run) -> TableBatch {
+    fn empty(&self, run: &Follow) -> TableBatch {
         let cursor = Cursor { lineage: self.lineage, position: run.cursor };
         TableBatch { table: run.table.clone(), changes: Vec::new(), cursor }
     }
@@ -258,7 +370,11 @@ impl Views {
     ) -> Result<Result<Round, (Position, HandlerError)>, ViewError> {
         let run = &self.runs[index];
         let view = &registry.services[run.service].views[run.view];
-        let mut touched = view.batch();
+        let next = Position(run.cursor.0 + 1);
+        let mut touched = match guard(|| Ok(view.batch())) {
+            Ok(touched) => touched,
+            Err(error) => return Ok(Err((next, error))),
+        };
         let mut through = run.cursor;
         let mut taken = 0;
         while taken < ROUND_MESSAGES && through < until {
@@ -273,19 +389,41 @@ impl Views {
                     through = stored.position;
                     continue;
                 }
-                let store = &mut self.store;
-                let table = &run.table;
-                let mut load = |key: &str| store.get(table, key);
-                if let Err(error) = guard(|| view.apply(&mut *touched, &mut load, stored)) {
-                    return Ok(Err((stored.position, error)));
+                // Passed over when its letter was written.
+                if run.skipped == Some(stored.position) {
+                    through = stored.position;
+                    continue;
+                }
+                let noted = self.until.is_some_and(|until| stored.position <= until);
+                if noted {
+                    let name = format!("{}@{}", consumer_of(run.table.name), stored.position);
+                    if let Some((_, reason)) = self.watch.verdict().filter(|(condemned, _)| *condemned == name) {
+                        return Ok(Err((stored.position, HandlerError::Failed(reason.clone()))));
+                    }
+                    self.watch.begin(&name);
+                }
+                let (store, table) = (&mut self.store, &run.table);
+                let mut broken = None;
+                let mut load = |key: &str| store.get(table, key).inspect_err(|error| broken = Some(error.clone()));
+                let applied = guard(|| view.apply(&mut *touched, &mut load, stored));
+                if noted {
+                    self.watch.done();
+                }
+                match (applied, broken) {
+                    (Ok(()), _) => {}
+                    // Rows that cannot be read are no fault of the handler.
+                    (Err(_), Some(error)) => return Err(error.into()),
+                    (Err(error), None) => return Ok(Err((stored.position, error))),
                 }
                 through = stored.position;
             }
             through = through.max(frame.through.min(until));
         }
-        let changes = match view.changes(touched) {
+        let changes = match guard(|| view.changes(touched)) {
             Ok(changes) => changes,
-            Err(error) => return Ok(Err((Position(run.cursor.0 + 1), error))),
+            // Which event it was is found one by one.
+            Err(error) if through.0 > next.0 => return self.narrow(registry, index, (next, through), error),
+            Err(error) => return Ok(Err((through.max(next), error))),
         };
         let write = !changes.is_empty() || through.0 - run.saved.0 > CURSOR_EVERY;
         let cursor = Cursor { lineage: self.lineage, position: through };
@@ -293,9 +431,24 @@ impl Views {
     }
 }
 
-impl Run {
+impl Follow {
+    fn hears_of_its_letter(&mut self) {
+        let Some(waits) = &mut self.waits else { return };
+        match waits.try_recv() {
+            Ok(()) => self.waits = None,
+            Err(oneshot::error::TryRecvError::Empty) => {}
+            // The engine has ended before it was durable: it is written again.
+            Err(oneshot::error::TryRecvError::Closed) => (self.waits, self.skipped) = (None, None),
+        }
+    }
+
     fn state(&self) -> ViewState {
-        ViewState { position: self.cursor, live: self.live, stopped: self.stopped.clone() }
+        ViewState {
+            position: self.cursor,
+            live: self.live,
+            stopped: self.stopped.clone(),
+            incomplete_from: self.incomplete_from,
+        }
     }
 }
 

@@ -2,24 +2,30 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use factum_core::{
     Timestamp,
-    cell::CellKind,
+    cell::{Cell, CellKey, CellKind},
     commit::{Found, Plan, Wanted},
     envelope::{Draft, Kind, Stored},
     error::StoreError,
     id::MessageId,
+    letter::{Held, Letter, LetterId},
     memory::Memory,
+    memory_notes::MemoryNotes,
     memory_snapshots::MemorySnapshots,
     payload::{Command, Payload},
-    ports::{Backend, Reader, Scan, Snapshots},
+    ports::{Backend, Reader, Scan, Scanned, Snapshots},
     service::Service,
-    stream::{Position, StreamId, StreamVersion},
+    stream::{Lineage, Position, StreamId, StreamVersion},
 };
 use factum_runtime::{
+    acts::{Act, ActError, By, Outcome, What},
     clock::DataClock,
     committer::Committer,
     engine::{Arrange, Engine, EngineHealth, Limits, Parts, Step},
@@ -47,9 +53,12 @@ pub enum Fault {
     UnknownWritten,
 }
 
+/// A store on the bench takes no message with this in its data.
+pub const UNFIT: &str = "nothing that can be stored";
+
 /// Which write fails, counted from 1 over all starts, and how.
 #[derive(Clone, Default)]
-pub struct Faults(Arc<Mutex<Told>>);
+pub struct Faults(Arc<Mutex<Told>>, Arc<AtomicUsize>);
 
 /// Writes so far, and which of them fail.
 type Told = (usize, Vec<(usize, Fault)>);
@@ -57,6 +66,17 @@ type Told = (usize, Vec<(usize, Fault)>);
 impl Faults {
     pub fn at(&self, write: usize, fault: Fault) {
         self.0.lock().unwrap().1.push((write, fault));
+    }
+    /// The next so many reads fail.
+    pub fn fail_reads(&self, count: usize) {
+        self.1.store(count, Ordering::Relaxed);
+    }
+    fn read(&self) -> Result<(), StoreError> {
+        let fewer = |left: usize| left.checked_sub(1);
+        match self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer) {
+            Ok(_) => Err(StoreError::Transient("a read, as told".to_owned())),
+            Err(_) => Ok(()),
+        }
     }
     pub fn writes(&self) -> usize {
         self.0.lock().unwrap().0
@@ -88,6 +108,11 @@ impl Backend for Faulty {
         if self.dead {
             return Err(StoreError::OutcomeUnknown("it has stopped".to_owned()));
         }
+        let data = |plan: &Plan| plan.appends.iter().flat_map(|append| append.messages.clone()).collect::<Vec<_>>();
+        let messages: Vec<_> = batch.iter().flat_map(data).collect();
+        if messages.iter().any(|message| String::from_utf8_lossy(&message.data).contains(UNFIT)) {
+            return Err(StoreError::Unfit("as told".to_owned()));
+        }
         match self.faults.next() {
             None => self.inner.write(batch),
             Some(Fault::Transient) => Err(StoreError::Transient("as told".to_owned())),
@@ -101,10 +126,37 @@ impl Backend for Faulty {
         }
     }
     fn reader(&self) -> Arc<dyn Reader> {
-        Backend::reader(&self.inner)
+        Arc::new(FaultyReader(Backend::reader(&self.inner), self.faults.clone()))
     }
     fn durability(&self) -> &'static str {
         "memory"
+    }
+}
+
+struct FaultyReader(Arc<dyn Reader>, Faults);
+
+impl Reader for FaultyReader {
+    fn lineage(&self) -> Lineage {
+        self.0.lineage()
+    }
+    fn head(&self) -> Position {
+        self.0.head()
+    }
+    fn scan(&self, scan: &Scan<'_>) -> Result<Scanned, StoreError> {
+        self.1.read()?;
+        self.0.scan(scan)
+    }
+    fn stream(&self, stream: &StreamId, after: StreamVersion) -> Result<Vec<Stored>, StoreError> {
+        self.1.read()?;
+        self.0.stream(stream, after)
+    }
+    fn cells(&self, kind: CellKind) -> Result<Vec<Cell>, StoreError> {
+        self.1.read()?;
+        self.0.cells(kind)
+    }
+    fn cell(&self, key: &CellKey) -> Result<Option<Cell>, StoreError> {
+        self.1.read()?;
+        self.0.cell(key)
     }
 }
 
@@ -130,6 +182,7 @@ pub struct Bench {
     pub store: Memory,
     pub faults: Faults,
     pub snapshots: MemorySnapshots,
+    pub notes: MemoryNotes,
     pub clock: DataClock,
     pub how: How,
     pub registry: Arc<Registry>,
@@ -150,33 +203,36 @@ impl Bench {
         let clock = DataClock::default();
         clock.advance(NOW);
         let snapshots = MemorySnapshots::new();
-        let kept = (Memory::new(), Faults::default(), snapshots.clone());
+        let kept = (Memory::new(), Faults::default(), snapshots.clone(), MemoryNotes::new());
         Self::start(services, how, kept, Arc::new(snapshots), clock, 1)
     }
 
     fn start(
         services: Vec<Service>,
         how: How,
-        (store, faults, snapshots): (Memory, Faults, MemorySnapshots),
+        (store, faults, snapshots, notes): (Memory, Faults, MemorySnapshots, MemoryNotes),
         keeper: Arc<dyn Snapshots>,
         clock: DataClock,
         starts: u64,
     ) -> Self {
         let registry = Arc::new(Registry::new(services).unwrap());
-        let committer = Arc::new(Committer::new(faulty(&store, &faults), registry.owners.clone()));
+        let committer = Committer::new(faulty(&store, &faults), registry.owners.clone());
+        let committer = Arc::new(committer.upcasting(&registry.upcasters));
         let (inbox, receiver) = Sender::new(Arc::new(Signal::default()));
         let engine = Engine::new(Parts {
             registry: registry.clone(),
             committer: committer.clone(),
             inbox: receiver,
             snapshots: keeper,
+            notes: Arc::new(notes.clone()),
+            program: "test".to_owned(),
             clock: Arc::new(clock.clone()),
             ids: Box::new(UuidSource::seeded(starts)),
             arrange: how.seed.map_or(Arrange::AsTaken, |seed| Arrange::shuffled(seed + starts)),
             limits: how.limits,
         })
         .unwrap();
-        Self { store, faults, snapshots, clock, how, registry, committer, inbox, engine, starts }
+        Self { store, faults, snapshots, notes, clock, how, registry, committer, inbox, engine, starts }
     }
 
     /// The program ends, whatever it was doing, and starts again.
@@ -187,8 +243,56 @@ impl Bench {
 
     /// The same, with other snapshots.
     pub fn restart_with(self, services: Vec<Service>, keeper: Arc<dyn Snapshots>) -> Self {
-        let Self { store, faults, snapshots, clock, how, starts, .. } = self;
-        Self::start(services, how, (store, faults, snapshots), keeper, clock, starts + 1)
+        let Self { store, faults, snapshots, notes, clock, how, starts, .. } = self;
+        Self::start(services, how, (store, faults, snapshots, notes), keeper, clock, starts + 1)
+    }
+
+    /// The same, with other bounds.
+    pub fn restart_as(mut self, services: Vec<Service>, how: How) -> Self {
+        self.how = how;
+        self.restart(services)
+    }
+
+    /// The program ends in order, and starts again.
+    pub fn stop_and_start(mut self, services: Vec<Service>) -> Self {
+        self.run();
+        self.engine.save_cursor().unwrap();
+        self.engine.end();
+        self.restart(services)
+    }
+
+    /// All letters, by name.
+    pub fn letters(&self) -> Vec<Letter> {
+        let cells = self.store.cells(CellKind::Letter).unwrap();
+        cells.iter().map(|cell| Letter::decode(&cell.value).unwrap()).collect()
+    }
+
+    /// All held keys, by name.
+    pub fn held(&self) -> Vec<Held> {
+        let cells = self.store.cells(CellKind::Held).unwrap();
+        cells.iter().map(|cell| Held::decode(&cell.value).unwrap()).collect()
+    }
+
+    /// Does something about a letter or a consumer, and lets follow what follows.
+    pub fn act(&mut self, what: What) -> Result<Outcome, ActError> {
+        let mut answer = self.begin(what);
+        self.run();
+        answer.try_recv().expect("an engine at rest has answered")
+    }
+
+    /// Only puts it into the inbox.
+    pub fn begin(&self, what: What) -> oneshot::Receiver<Result<Outcome, ActError>> {
+        let (reply, answer) = oneshot::channel();
+        let by = By::new("mara", "mended");
+        self.inbox.try_send(Input::Act(Act { what, by, reply })).unwrap();
+        answer
+    }
+
+    /// The name of the only letter.
+    pub fn letter(&self) -> LetterId {
+        let letters = self.letters();
+        assert_eq!(letters.len(), 1, "{letters:?}");
+        letters[0].id.clone()
     }
 
     /// Puts commands into the inbox that are carried out together.

@@ -1,9 +1,6 @@
 //! Consumers that stop, come late or come back: everything is handled exactly once, in order.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::time::Duration;
 
 use factum_core::{
     envelope::Recorded,
@@ -14,16 +11,6 @@ use factum_core::{
 use super::bank::*;
 use super::bench::*;
 
-/// Books whose reaction panics on the note `poison` while the flag is up.
-fn fragile(poison: &Arc<AtomicBool>) -> Vec<Service> {
-    let poison = poison.clone();
-    let note = move |event: &Recorded<'_, Paid>, fx: &mut Effects| {
-        fx.send(Note { id: event.id.clone(), cents: event.cents });
-        assert!(!(poison.load(Ordering::Relaxed) && event.note == "poison"), "as asked");
-    };
-    vec![accounts(), Service::new("books").decider::<Book>().react("note", note), mirror("mirror")]
-}
-
 /// A reaction that writes down every payment.
 fn mirror(name: &'static str) -> Service {
     Service::new(name).owns(name).react("copy", move |event: &Recorded<'_, Paid>, fx: &mut Effects| {
@@ -31,9 +18,16 @@ fn mirror(name: &'static str) -> Service {
     })
 }
 
-fn books_of(bench: &Bench) -> Vec<i64> {
-    let noted = bench.log().into_iter().filter(|stored| stored.stream.category() == "book");
-    noted.map(|stored| stored.decode::<Noted>().unwrap().cents).collect()
+/// The same, from the beginning of the log.
+fn from_start(name: &'static str) -> Service {
+    Service::new(name).owns(name).react_from_start("copy", move |event: &Recorded<'_, Paid>, fx: &mut Effects| {
+        fx.emit(name, &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: 0 });
+    })
+}
+
+/// Consumers with a cursor of their own.
+fn behind(bench: &Bench) -> usize {
+    bench.cells(factum_core::cell::CellKind::Cursor) - 2
 }
 
 fn mirrored(bench: &Bench, category: &str) -> Vec<i64> {
@@ -42,71 +36,56 @@ fn mirrored(bench: &Bench, category: &str) -> Vec<i64> {
 }
 
 #[test]
-fn a_panicking_reaction_stops_its_consumer_and_no_other_and_goes_on_after_a_restart() {
-    for together in [true, false] {
-        let poison = Arc::new(AtomicBool::new(true));
-        let mut bench = Bench::new(fragile(&poison));
-        for (number, note) in ["", "poison", "", ""].into_iter().enumerate() {
-            bench.send(&format!("p{number}"), pay_with("a", 1 << number, note));
-            if !together {
-                bench.run();
-            }
-        }
-        bench.run();
-        assert_eq!(books_of(&bench), [1], "what stands before the poison, and nothing behind");
-        assert_eq!(mirrored(&bench, "mirror"), [1, 2, 4, 8]);
-        let stopped = &bench.health().stopped;
-        assert_eq!((stopped.len(), stopped[0].consumer.as_str()), (1, "books.note"));
-        let at = bench.log().into_iter().find(|stored| stored.decode::<Paid>().is_ok_and(|paid| paid.note == "poison"));
-        assert_eq!(stopped[0].position, at.unwrap().position.0);
-
-        // Still poisoned: it stops at the same message, the second time as the first.
-        let mut bench = bench.restart(fragile(&poison));
-        bench.run();
-        assert_eq!(books_of(&bench), [1]);
-        poison.store(false, Ordering::Relaxed);
-        let mut bench = bench.restart(fragile(&poison));
-        bench.run();
-        assert_eq!(books_of(&bench), [1, 2, 4, 8]);
-        assert_eq!(mirrored(&bench, "mirror"), [1, 2, 4, 8]);
-        assert!(bench.health().stopped.is_empty());
-        bench.ask("p9", pay("a", 16)).unwrap();
-        let bench = bench.restart(fragile(&poison));
-        assert_eq!(books_of(&bench), [1, 2, 4, 8, 16]);
-        bench.check_versions();
+fn catching_up_survives_a_restart_in_the_middle() {
+    let mut bench = Bench::new(bank());
+    for number in 0..100 {
+        bench.ask(&format!("p{number}"), pay(&format!("a{number}"), number + 1)).unwrap();
     }
+    let both = || vec![accounts(), books(), from_start("late")];
+    let few = How::limits(|limits| limits.share = 7);
+    for _ in 0..3 {
+        bench = bench.restart_as(both(), few);
+        bench.engine.step().unwrap();
+    }
+    let done = mirrored(&bench, "late").len();
+    assert!(done > 0 && done < 100, "the first steps have not done everything: {done}");
+    bench.run();
+    assert_eq!(mirrored(&bench, "late"), (1..=100).collect::<Vec<i64>>());
 }
 
 #[test]
-fn catching_up_survives_a_restart_in_the_middle() {
-    let poison = Arc::new(AtomicBool::new(true));
-    let mut bench = Bench::with(fragile(&poison), How::limits(|limits| limits.staged_bytes = 2_000));
-    for number in 0..100 {
-        let note = if number == 0 { "poison" } else { "" };
-        bench.send(&format!("p{number}"), pay_with(&format!("a{}", number % 10), number + 1, note));
+fn while_one_consumer_is_behind_commands_timers_and_others_go_on() {
+    let mut bench = Bench::new(bank());
+    for number in 0..200 {
+        bench.ask(&format!("p{number}"), pay("a", 1)).unwrap();
     }
-    bench.run();
-    assert!(books_of(&bench).is_empty());
-    poison.store(false, Ordering::Relaxed);
-    for _ in 0..3 {
-        bench = bench.restart(fragile(&poison));
+    let remind = |event: &Recorded<'_, Paid>, fx: &mut Effects| {
+        fx.after("soon", Duration::from_secs(1), Note { id: event.id.clone(), cents: 1_000 });
+    };
+    let all = || vec![accounts(), books(), from_start("late"), Service::new("timers").react("remind", remind)];
+    let mut bench = bench.restart_as(all(), How::limits(|limits| limits.share = 3));
+    bench.engine.step().unwrap();
+    assert_eq!(behind(&bench), 1);
+    let mut answer = bench.post_as("new", pay("b", 5));
+    for _ in 0..4 {
         bench.engine.step().unwrap();
     }
-    let done = books_of(&bench).len();
+    assert!(answer.try_recv().unwrap().is_ok(), "a command is answered");
+    bench.clock.advance(NOW + Duration::from_secs(60));
+    for _ in 0..3 {
+        bench.engine.step().unwrap();
+    }
+    let noted: Vec<i64> = bench.stream("book-b").iter().map(|stored| stored.decode::<Noted>().unwrap().cents).collect();
+    assert_eq!(noted, [5, 1_000], "others react, and a timer fires");
+    assert_eq!(behind(&bench), 1, "and the one is still behind");
     bench.run();
-    assert!(done < 100, "the first steps have not done everything");
-    assert_eq!(books_of(&bench), (1..=100).collect::<Vec<i64>>());
-    assert_eq!(mirrored(&bench, "mirror").len(), 100);
+    assert_eq!(mirrored(&bench, "late").len(), 201);
+    assert_eq!(behind(&bench), 0);
 }
 
 #[test]
 fn a_new_reaction_starts_now_unless_it_starts_at_the_beginning() {
-    let late = || {
-        let copy = |event: &Recorded<'_, Paid>, fx: &mut Effects| {
-            fx.emit("late", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: 0 });
-        };
-        Service::new("late").owns("late").react_from_start("copy", copy)
-    };
+    let late = || from_start("late");
     let mut bench = Bench::new(bank());
     for number in 0..5 {
         bench.ask(&format!("p{number}"), pay("a", number + 1)).unwrap();
@@ -153,13 +132,14 @@ fn a_state_that_cannot_be_rebuilt_stops_its_consumer_without_repeating_effects()
 }
 
 #[test]
-fn a_chain_of_causes_that_does_not_end_is_stopped() {
+fn a_chain_of_causes_that_does_not_end_becomes_a_letter() {
     let echo = |event: &Recorded<'_, Noted>, fx: &mut Effects| {
         fx.send(Note { id: event.id.clone(), cents: 1 });
     };
     let services = || vec![accounts(), Service::new("books").decider::<Book>().react("note", note).react("echo", echo)];
-    let mut bench = Bench::new(services());
+    let mut bench = Bench::with(services(), How::limits(|limits| limits.depth = 10));
     bench.ask("p1", pay("a", 1)).unwrap();
-    assert_eq!(bench.health().stopped.len(), 1);
-    assert!(bench.health().stopped[0].reason.contains("loop"));
+    let letters = bench.letters();
+    assert_eq!(letters.len(), 1);
+    assert!(letters[0].reason().contains("11 messages long: it looks like a loop"), "{}", letters[0].reason());
 }

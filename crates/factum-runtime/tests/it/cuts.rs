@@ -60,7 +60,7 @@ fn a_cache_of_one_byte_gives_the_same_results() {
 }
 
 #[test]
-fn a_delivery_that_makes_too_much_stops_its_consumer_instead_of_the_engine() {
+fn a_delivery_that_makes_too_much_becomes_a_letter_and_nobody_else_waits() {
     let flood = |event: &Recorded<'_, Paid>, fx: &mut Effects| {
         for _ in 0..9 {
             let note = "x".repeat(1_000_000);
@@ -69,6 +69,34 @@ fn a_delivery_that_makes_too_much_stops_its_consumer_instead_of_the_engine() {
     };
     let mut bench = Bench::new(vec![accounts(), Service::new("floods").owns("flood").react("flood", flood), books()]);
     bench.ask("p1", pay("a", 1)).unwrap();
-    assert_eq!(bench.health().stopped.len(), 1);
+    assert!(bench.letters()[0].reason().contains("are allowed"), "{}", bench.letters()[0].reason());
     assert_eq!(bench.events::<Noted>().len(), 1);
+}
+
+/// Each within its own limit; all three together are more than a commit takes.
+#[test]
+fn three_consumers_of_one_event_with_three_megabytes_each_are_cut_between_them() {
+    let flood = |name: &'static str| {
+        Service::new(name).owns(name).react("flood", move |event: &Recorded<'_, Paid>, fx: &mut Effects| {
+            // Not on what it emits itself.
+            for _ in 0..if event.note.is_empty() { 3 } else { 0 } {
+                fx.emit(name, &event.id, Paid { id: event.id.clone(), cents: 0, note: "x".repeat(1_000_000) });
+            }
+        })
+    };
+    let services = || vec![accounts(), flood("one"), flood("two"), flood("three"), books()];
+    let mut bench = Bench::new(services());
+    bench.send("p1", pay("a", 1));
+    for _ in 0..40 {
+        bench.engine.step().unwrap();
+        // Also through a restart between the consumers of one message.
+        bench = bench.restart(services());
+    }
+    bench.ask("p2", pay("b", 1)).unwrap();
+    for name in ["one", "two", "three"] {
+        assert_eq!(bench.stream(&format!("{name}-a")).len(), 3, "{name}");
+        assert_eq!(bench.stream(&format!("{name}-b")).len(), 3, "{name}");
+    }
+    assert_eq!((bench.events::<Noted>().len(), bench.letters().len()), (20, 0), "what is flooded is noted, too");
+    assert_eq!(bench.engine.refusals(), 0);
 }

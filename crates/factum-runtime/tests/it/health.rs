@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use factum_core::{memory::Memory, memory_rows::MemoryRows, memory_snapshots::MemorySnapshots};
+use factum_core::{
+    memory::Memory, memory_notes::MemoryNotes, memory_rows::MemoryRows, memory_snapshots::MemorySnapshots,
+};
 use factum_runtime::{
     clock::LiveClock,
     engine::{Arrange, Limits},
@@ -32,6 +34,8 @@ async fn a_unit_that_cannot_store_says_so_and_finds_out_by_itself_when_it_can() 
         backend: faulty(&Memory::new(), &faults),
         rows: Box::new(MemoryRows::new()),
         snapshots: Arc::new(MemorySnapshots::new()),
+        notes: Arc::new(MemoryNotes::new()),
+        program: "test".to_owned(),
         clock: Arc::new(LiveClock::default()),
         ids: Box::new(UuidSource::seeded(1)),
         arrange: Arrange::AsTaken,

@@ -4,6 +4,7 @@
 mod bank;
 mod bench;
 
+mod careful;
 mod catching_up;
 mod commands;
 mod cuts;
@@ -11,9 +12,13 @@ mod failures;
 mod folds;
 mod health;
 mod histories;
+mod letters;
+mod notyet;
 mod outward;
+mod refused;
 mod sagas;
 mod shuffled;
 mod snapshots;
 mod timers;
+mod unfolded;
 mod views;

@@ -10,7 +10,10 @@ use factum_core::{
     service::{Durations, Service},
 };
 use factum_macros::Event;
-use factum_runtime::{inbox::Input, outward::Outward};
+use factum_runtime::{
+    inbox::{Answered, Input},
+    outward::Outward,
+};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -103,7 +106,7 @@ fn spawn(bench: &Bench) -> (watch::Sender<bool>, JoinHandle<()>) {
     let outward =
         Outward::open(&bench.registry, bench.committer.reader(), bench.committer.tail(), bench.inbox.clone()).unwrap();
     let (stop, stopped) = watch::channel(false);
-    (stop, tokio::spawn(async move { outward.run(stopped).await.unwrap() }))
+    (stop, tokio::spawn(async move { outward.run(stopped, |_| {}).await }))
 }
 
 /// Lets engine and outside take turns until no call is open.
@@ -225,8 +228,8 @@ fn a_call_is_closed_by_its_first_answer_also_if_the_commit_fails_before() {
         }
         for cents in [1, 2, 3] {
             let command = factum_core::envelope::Draft::of(&Note { id: "a".to_owned(), cents }).unwrap();
-            let cause = Arc::new(call.message.clone());
-            bench.inbox.try_send(Input::Answer { call: key.clone(), command, cause }).unwrap();
+            let answered = Answered { call: key.clone(), command, cause: Arc::new(call.clone()) };
+            bench.inbox.try_send(Input::Answer(answered)).unwrap();
         }
         if fault.is_some() {
             assert!(bench.engine.step().is_err());

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use factum_core::{envelope::Recorded, reaction::Effects, service::Service};
 
+use factum_runtime::acts::What;
+
 use super::bank::*;
 use super::bench::*;
 
@@ -35,7 +37,7 @@ fn fifty_seeds_come_to_the_same_state() {
 }
 
 #[test]
-fn a_consumer_that_stops_in_a_shuffled_batch_handles_everything_exactly_once() {
+fn a_key_that_is_held_in_a_shuffled_batch_is_handled_exactly_once() {
     let fragile = |poison: bool| {
         let note = move |event: &Recorded<'_, Paid>, fx: &mut Effects| {
             assert!(!(poison && event.note == "poison"), "as asked");
@@ -50,14 +52,24 @@ fn a_consumer_that_stops_in_a_shuffled_batch_handles_everything_exactly_once() {
             bench.send(&format!("p{number}"), pay_with(id, 1 + number, if number == 13 { "poison" } else { "" }));
         }
         bench.run();
-        assert_eq!(bench.health().stopped.len(), 1);
         let mut bench = bench.restart(fragile(false));
         bench.run();
+        assert_eq!(bench.events::<Noted>().len(), 33, "one key waits");
+        bench.act(What::Redrive(bench.letter())).unwrap();
         bench
     };
     let taken = run(How::default());
     assert_eq!(taken.events::<Noted>().len(), 40);
     for seed in 0..30 {
-        assert_eq!(run(How::shuffled(seed)).contents(), taken.contents(), "seed {seed}");
+        let shuffled = run(How::shuffled(seed));
+        assert_eq!(shuffled.stream("book-b").len(), 10);
+        assert_eq!(without_acts(&shuffled), without_acts(&taken), "seed {seed}");
     }
+}
+
+/// What stands in the streams, but for what people did about letters.
+fn without_acts(bench: &Bench) -> std::collections::BTreeMap<String, Vec<String>> {
+    let mut contents = bench.contents();
+    contents.retain(|stream, _| !stream.starts_with("letter-"));
+    contents
 }

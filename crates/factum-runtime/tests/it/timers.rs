@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use factum_core::{cell::CellKind, envelope::Recorded, reaction::Effects, service::Service};
+use factum_core::{
+    cell::CellKind,
+    envelope::Recorded,
+    reaction::{Effects, Reaction},
+    service::Service,
+};
+use factum_runtime::acts::{Outcome, What};
 
 use super::bank::*;
 use super::bench::*;
@@ -125,47 +131,91 @@ fn a_key_with_a_slash_keeps_its_sender() {
     assert_eq!(rejection["sender"], "timers.follow-x/y-z/1");
 }
 
+/// The accounts' decider panics on the command of the timer `bomb`, while it is armed.
+fn bombs(panics: bool) -> Vec<Service> {
+    let bomb = move |event: &Recorded<'_, Paid>, fx: &mut Effects| {
+        if event.note.starts_with("bomb") {
+            let note = if panics { "panic in the decider" } else { "fine" };
+            fx.after(&*event.note, Duration::from_secs(1), pay_with("z", event.cents, note));
+        }
+    };
+    let disarmed = move |event: &Recorded<'_, Noted>, fx: &mut Effects| {
+        fx.send(pay_with("y", event.cents, "forwarded"));
+    };
+    vec![
+        accounts(),
+        Service::new("books").decider::<Book>().react("forward", disarmed),
+        Service::new("bombs").react("bomb", bomb),
+    ]
+}
+
 #[test]
-fn a_timer_whose_command_fails_stops_the_consumer_and_repeats_nothing() {
-    // The accounts' decider panics on the timer's command; it has also messages of the log to handle.
-    let services = |panics: bool| {
-        let forward = |event: &Recorded<'_, Noted>, fx: &mut Effects| {
-            fx.send(pay_with(&format!("{}2", event.id), event.cents, "forwarded"));
-        };
-        let bomb = move |event: &Recorded<'_, Paid>, fx: &mut Effects| {
-            if event.note == "bomb" {
-                let note = if panics { "panic in the decider" } else { "fine" };
-                fx.after("bomb", Duration::from_secs(1), pay_with("z", 1, note));
-            }
-            if event.note.is_empty() {
-                fx.send(Note { id: event.id.clone(), cents: event.cents });
-            }
-        };
-        vec![
-            accounts(),
-            Service::new("books").decider::<Book>().react("forward", forward),
-            Service::new("bombs").react("bomb", bomb),
-        ]
-    };
-    let mut bench = Bench::new(services(true));
+fn a_timer_whose_command_fails_becomes_a_letter_that_keeps_it() {
+    let mut bench = Bench::new(bombs(true));
     bench.ask("p1", pay_with("x", 1, "bomb")).unwrap();
-    bench.send("p2", pay("x", 2));
-    // Until the forwarding command stands in the log, unread.
-    while bench.of_kind::<Pay>(factum_core::envelope::Kind::Command).is_empty() {
-        bench.engine.step().unwrap();
-    }
     bench.advance(at(1));
-    assert_eq!(bench.health().stopped.len(), 1);
-    bench.send("p3", pay("x", 3));
-    bench.run();
-    assert_eq!(bench.cells(CellKind::Timer), 1, "the timer waits for the next start");
-    let forwarded = |bench: &Bench| {
-        let paid = bench.events::<Paid>().into_iter().filter(|paid| paid.note == "forwarded");
-        paid.map(|paid| paid.cents).collect::<Vec<_>>()
+    let letter = bench.letters().remove(0);
+    assert_eq!(letter.id.to_string(), "accounts.account@timer/bombs.bomb-x/bomb");
+    assert_eq!(bench.cells(CellKind::Timer), 0, "the letter keeps it");
+    // The next timer of the same key waits, in its own cell.
+    bench.ask("p2", pay_with("x", 2, "bomb2")).unwrap();
+    bench.advance(at(5));
+    assert_eq!((bench.letters().len(), bench.cells(CellKind::Timer)), (1, 1));
+    // Other keys go on.
+    bench.ask("p3", pay("w", 1)).unwrap();
+    let mut bench = bench.restart(bombs(true));
+    assert!(matches!(bench.act(What::Redrive(letter.id.clone())), Ok(Outcome::FailedAgain { .. })));
+    assert_eq!(bench.letters()[0].failure_count, 2);
+    let done = bench.act(What::Discard(letter.id.clone()));
+    assert!(done.is_ok());
+    // The second one has fired, and failed as well.
+    assert_eq!(bench.letter().to_string(), "accounts.account@timer/bombs.bomb-x/bomb2");
+    assert!(bench.act(What::Redrive(letter.id)).is_err(), "it has ended");
+}
+
+#[test]
+fn names_with_slashes_do_not_mix_up_two_timers() {
+    let mut bench = Bench::new(timed());
+    bench.ask("p1", pay_with("a/b", 1, "set t 10")).unwrap();
+    bench.ask("p2", pay_with("a", 2, "set b/t 10")).unwrap();
+    bench.ask("p3", pay_with("a%2Fb", 3, "set t 10")).unwrap();
+    assert_eq!(bench.cells(CellKind::Timer), 3);
+    bench.ask("p4", pay_with("a", 4, "cancel b/t")).unwrap();
+    bench.advance(at(10));
+    let mut fired = noted(&bench);
+    fired.sort_unstable();
+    assert_eq!(fired, [1, 3]);
+}
+
+#[test]
+fn a_timers_name_that_is_too_long_or_empty_is_its_handlers_failure() {
+    for name in ["x".repeat(70_000), String::new()] {
+        let long = move |event: &Recorded<'_, Paid>, fx: &mut Effects| {
+            fx.after(name.clone(), Duration::from_secs(1), Note { id: event.id.clone(), cents: 1 });
+        };
+        let services = vec![accounts(), Service::new("books").decider::<Book>().react("long", long)];
+        let mut bench = Bench::new(services);
+        bench.ask("p1", pay("x", 1)).unwrap();
+        assert!(bench.letters()[0].reason().contains("name of a timer"), "{}", bench.letters()[0].reason());
+        assert_eq!(bench.engine.refusals(), 0);
+    }
+}
+
+/// A reaction that orders by a field of its own finds its timers from every stream.
+#[test]
+fn a_timer_is_cancelled_from_another_stream_of_the_same_key() {
+    let follow = |event: &Recorded<'_, Paid>, fx: &mut Effects| match event.cents {
+        1 => fx.after("t", Duration::from_secs(10), Note { id: event.id.clone(), cents: 7 }),
+        _ => fx.cancel("t"),
     };
-    assert_eq!(forwarded(&bench), [2]);
-    let mut bench = bench.restart(services(true));
-    bench.run();
-    assert_eq!(forwarded(&bench), [2, 3], "what it missed, once");
-    assert_eq!(bench.health().stopped.len(), 1);
+    let reaction = || Reaction::new("follow", follow).by("note");
+    let services =
+        || vec![accounts(), Service::new("books").decider::<Book>(), Service::new("timers").reaction(reaction())];
+    for (last, fired) in [("same", 0), ("other", 1)] {
+        let mut bench = Bench::new(services());
+        bench.ask("p1", pay_with("x", 1, "same")).unwrap();
+        bench.ask("p2", pay_with("y", 2, last)).unwrap();
+        bench.advance(at(100));
+        assert_eq!(noted(&bench).len(), fired, "{last}");
+    }
 }

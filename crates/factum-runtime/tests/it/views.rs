@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use factum_core::{
-    cell::{Cell, CellKind},
+    cell::{Cell, CellKey, CellKind},
     envelope::{Recorded, Stored},
     error::{RowError, StoreError},
     memory::Memory,
@@ -17,7 +17,7 @@ use factum_macros::Row;
 use factum_runtime::{
     committer::Committer,
     registry::Registry,
-    views::{ViewError, ViewState, Views},
+    views::{Parts, ViewError, ViewState, Views},
 };
 
 use super::bank::*;
@@ -47,7 +47,7 @@ fn services(version: u32, fragile: bool) -> Vec<Service> {
 
 fn open(bench: &Bench, rows: &MemoryRows, services: Vec<Service>) -> Result<Views, ViewError> {
     let registry = Arc::new(Registry::new(services).unwrap());
-    Views::open(registry, Box::new(rows.clone()), bench.committer.reader(), bench.committer.tail())
+    Views::open(Parts::alone(registry, Box::new(rows.clone()), bench.committer.reader(), bench.committer.tail()))
 }
 
 fn follow(views: &mut Views) -> ViewState {
@@ -129,7 +129,8 @@ fn rows_that_could_not_be_written_are_written_once_later() {
     let rows = MemoryRows::new();
     let registry = Arc::new(Registry::new(services(1, false)).unwrap());
     let store = Box::new(FailsOnce(rows.clone(), Some("write")));
-    let mut views = Views::open(registry, store, bench.committer.reader(), bench.committer.tail()).unwrap();
+    let mut views =
+        Views::open(Parts::alone(registry, store, bench.committer.reader(), bench.committer.tail())).unwrap();
     assert!(views.step().is_err());
     assert_eq!(cents(&rows, "a"), None);
     follow(&mut views);
@@ -154,7 +155,8 @@ fn a_table_that_could_not_take_over_does_not_make_another_count_twice() {
     services.insert(0, Service::new("first").view(1, accounts));
     let registry = Arc::new(Registry::new(services).unwrap());
     let store = Box::new(FailsOnce(rows.clone(), Some("activate")));
-    let mut views = Views::open(registry, store, bench.committer.reader(), bench.committer.tail()).unwrap();
+    let mut views =
+        Views::open(Parts::alone(registry, store, bench.committer.reader(), bench.committer.tail())).unwrap();
     assert!(views.step().is_err());
     follow(&mut views);
     assert_eq!(cents(&rows, "a"), Some((7, 3)));
@@ -199,7 +201,7 @@ fn rows_ahead_of_the_log_are_refused() {
     let committer = Committer::new(Box::new(shorter), bench.registry.owners.clone());
     assert_eq!(committer.reader().lineage(), bench.committer.reader().lineage());
     let registry = Arc::new(Registry::new(services(1, false)).unwrap());
-    let opened = Views::open(registry, Box::new(rows.clone()), committer.reader(), committer.tail());
+    let opened = Views::open(Parts::alone(registry, Box::new(rows.clone()), committer.reader(), committer.tail()));
     assert!(matches!(opened, Err(ViewError::Rows(RowError::Lineage(_)))));
     assert_eq!(cents(&rows, "a"), Some((3, 2)), "they are left as they are");
 }
@@ -223,6 +225,9 @@ impl Reader for Elsewhere {
     fn cells(&self, kind: CellKind) -> Result<Vec<Cell>, StoreError> {
         self.0.cells(kind)
     }
+    fn cell(&self, key: &CellKey) -> Result<Option<Cell>, StoreError> {
+        self.0.cell(key)
+    }
 }
 
 #[test]
@@ -232,7 +237,8 @@ fn rows_of_another_log_are_built_anew() {
     follow(&mut open(&bench, &rows, services(1, false)).unwrap());
     let registry = Arc::new(Registry::new(services(1, false)).unwrap());
     let reader = Arc::new(Elsewhere(bench.committer.reader()));
-    let mut views = Views::open(registry, Box::new(rows.clone()), reader, bench.committer.tail()).unwrap();
+    let mut views =
+        Views::open(Parts::alone(registry, Box::new(rows.clone()), reader, bench.committer.tail())).unwrap();
     assert_eq!(cents(&rows, "a"), None, "what another log said is gone");
     assert!(follow(&mut views).live);
     assert_eq!(cents(&rows, "a"), Some((3, 2)));

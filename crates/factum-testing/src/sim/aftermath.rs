@@ -10,7 +10,11 @@ use factum_core::{
     ports::{Backend, Query, Reader, RowReader},
     stream::Position,
 };
-use factum_runtime::{committer::Committer, registry::Registry, views::Views};
+use factum_runtime::{
+    committer::Committer,
+    registry::Registry,
+    views::{Parts, Views},
+};
 
 use super::{
     disk::SimDisk,
@@ -168,8 +172,9 @@ fn read(disk: &SimDisk) -> Result<(Vec<Stored>, Arc<dyn Reader>), Violation> {
 fn rebuilt(disk: &SimDisk, registry: &Arc<Registry>, kept: &dyn RowReader) -> Result<(), Violation> {
     let broken = |problem: String| Violation { invariant: "I11".to_owned(), found: problem };
     let backend = open(&disk.restart()).map_err(|error| broken(error.to_string()))?;
-    let committer = Committer::new(Box::new(backend), registry.owners.clone()).upcasting(registry.upcasters.clone());
-    let views = Views::open(registry.clone(), Box::new(MemoryRows::new()), committer.reader(), committer.tail());
+    let committer = Committer::new(Box::new(backend), registry.owners.clone()).upcasting(&registry.upcasters);
+    let rows = Box::new(MemoryRows::new());
+    let views = Views::open(Parts::alone(registry.clone(), rows, committer.reader(), committer.tail()));
     let mut views = views.map_err(|error| broken(error.to_string()))?;
     while views.step().map_err(|error| broken(error.to_string()))? {}
     let anew = views.rows();

@@ -6,6 +6,7 @@ use std::{
 };
 
 use factum_core::{Timestamp, envelope::Draft, error::StoreError, service::Service};
+use factum_runtime::engine::Engine;
 use fastrand::Rng;
 use tokio::runtime::{Builder, Runtime};
 
@@ -157,6 +158,8 @@ pub(super) struct Run<'s> {
     pub trace: Vec<String>,
     /// Whether the disk has less space than the log may want.
     pub is_short: bool,
+    /// The letters when somebody looked last.
+    letters: Vec<String>,
     cut: Cut,
 }
 
@@ -180,6 +183,7 @@ impl<'s> Run<'s> {
             tally: Tally::default(),
             trace: Vec::new(),
             is_short: false,
+            letters: Vec::new(),
             cut: Cut::default(),
             random,
         }
@@ -237,7 +241,7 @@ impl<'s> Run<'s> {
             84..=85 => {
                 let saved = node.engine.save_cursor();
                 if let Err(error) = saved
-                    && !node.engine.recover(&error)
+                    && !Engine::may_recover(&error)
                 {
                     return self.stop_after(&error);
                 }
@@ -303,6 +307,11 @@ impl<'s> Run<'s> {
             self.clients.receive(&self.seen.messages, false)?;
         }
         self.trace.append(&mut self.clients.trace);
+        let stands = node.letters();
+        if self.letters != stands {
+            self.trace.push(format!("letters: {stands:?}"));
+            self.letters = stands;
+        }
         Ok(())
     }
 

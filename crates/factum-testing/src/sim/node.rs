@@ -4,7 +4,9 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use factum_adapters::embedded::{self, Options};
 use factum_core::{
+    cell::CellKind,
     error::{RowError, StoreError},
+    letter::Letter,
     ports::{Reader, Scan},
     service::Service,
     stream::Position,
@@ -18,7 +20,7 @@ use factum_runtime::{
     registry::Registry,
     signal::Signal,
     tail::Tail,
-    views::{Progress, ViewError, Views},
+    views::{self, Progress, ViewError, Views},
 };
 use fastrand::Rng;
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
@@ -51,6 +53,8 @@ impl How {
             state_bytes: random.choice([1, 4_000, standard.state_bytes]).unwrap_or(4_000),
             snapshot_messages: random.choice([1, 4, standard.snapshot_messages]).unwrap_or(4),
             snapshot_positions: random.choice([1, 30, standard.snapshot_positions]).unwrap_or(30),
+            share: random.choice([1, 3, standard.share]).unwrap_or(1),
+            ..standard
         };
         Self {
             limits,
@@ -81,7 +85,7 @@ pub(super) struct Node {
     pub engine: Engine,
     pub views: Views,
     pub progress: Progress,
-    outward: JoinHandle<Result<(), StoreError>>,
+    outward: JoinHandle<()>,
     stop_outward: watch::Sender<bool>,
 }
 
@@ -100,10 +104,20 @@ impl Node {
         let options = Options { segment_bytes, checkpoint_bytes, disk: Arc::new(disk.clone()), ..Options::default() };
         let (backend, _) = embedded::open_with(Path::new(LOG), options)?;
         let committer = Committer::new(Box::new(backend), registry.owners.clone());
-        let committer = Arc::new(committer.upcasting(registry.upcasters.clone()).ring(how.ring_bytes));
+        let committer = Arc::new(committer.upcasting(&registry.upcasters).ring(how.ring_bytes));
         let (tail, reader) = (committer.tail(), committer.reader());
         let (inbox, receiver) = Sender::new(Arc::new(Signal::default()));
-        let views = Views::open(registry.clone(), Box::new(rows.clone()), reader.clone(), tail.clone())?;
+        let program = "sim".to_owned();
+        let views = Views::open(views::Parts {
+            registry: registry.clone(),
+            store: Box::new(rows.clone()),
+            reader: reader.clone(),
+            tail: tail.clone(),
+            inbox: inbox.clone(),
+            notes: Arc::new(rows.notes.clone()),
+            clock: Arc::new(clock.clone()),
+            program: program.clone(),
+        })?;
         let outward = Outward::open(&registry, reader.clone(), tail.clone(), inbox.clone())?;
         let engine = Engine::new(Parts {
             registry,
@@ -114,9 +128,11 @@ impl Node {
             arrange: how.shuffled.map_or(Arrange::AsTaken, Arrange::shuffled),
             limits: how.limits,
             snapshots: Arc::new(rows.snapshots.clone()),
+            notes: Arc::new(rows.notes.clone()),
+            program,
         })?;
         let (stop_outward, stopped) = watch::channel(false);
-        let outward = runtime.spawn(outward.run(stopped));
+        let outward = runtime.spawn(outward.run(stopped, |_| {}));
         let progress = views.progress();
         Ok(Self { committer, tail, reader, inbox, engine, views, progress, outward, stop_outward })
     }
@@ -127,7 +143,7 @@ impl Node {
             match self.engine.step() {
                 Ok(Step::Worked) => {}
                 Ok(Step::Rest) => return Ok(true),
-                Err(error) if self.engine.recover(&error) => return Ok(false),
+                Err(error) if Engine::may_recover(&error) => return Ok(false),
                 Err(error) => return Err(error),
             }
         }
@@ -147,6 +163,13 @@ impl Node {
         let health = self.engine.health();
         let health = health.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         health.clone()
+    }
+
+    /// Letters, with what they say. None while the disk does not let anybody look.
+    pub fn letters(&self) -> Vec<String> {
+        let cells = self.reader.cells(CellKind::Letter).unwrap_or_default();
+        let letters = cells.iter().filter_map(|cell| Letter::decode(&cell.value).ok());
+        letters.map(|letter| format!("{}: {}", letter.id, letter.reason())).collect()
     }
 
     /// Views that stopped.
@@ -175,8 +198,7 @@ impl Node {
         look(&self)?;
         Ok(match (ended, drained) {
             (Err(error), _) => Err(error.to_string()),
-            (Ok(Err(error)), _) => Err(error.to_string()),
-            (Ok(Ok(())), drained) => drained,
+            (Ok(()), drained) => drained,
         })
     }
 
@@ -190,6 +212,8 @@ impl Node {
         self.engine.save_cursor().map_err(|error| error.to_string())?;
         while self.views.step().map_err(|error| error.to_string())? {}
         self.views.save_cursors().map_err(|error| error.to_string())?;
+        self.engine.end();
+        self.views.end();
         self.committer.idle().map_err(|error| error.to_string())
     }
 }

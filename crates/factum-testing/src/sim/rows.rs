@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use factum_core::{
     error::RowError,
+    memory_notes::MemoryNotes,
     memory_rows::MemoryRows,
     memory_snapshots::MemorySnapshots,
     ports::{RowReader, RowStore, TableBatch, TableSpec},
@@ -20,6 +21,8 @@ pub struct SimRows {
     inner: Arc<Mutex<Inner>>,
     /// Snapshots beside them, which a crash may take away.
     pub(super) snapshots: MemorySnapshots,
+    /// Notes, which a loss of power may take away.
+    pub(super) notes: MemoryNotes,
 }
 
 struct Inner {
@@ -44,10 +47,10 @@ enum Transaction {
 impl SimRows {
     /// No rows. What a crash loses, and which calls fail, is drawn by the seed.
     pub fn new(seed: u64) -> Self {
-        Self::of(Vec::new(), Rng::with_seed(seed), MemorySnapshots::new())
+        Self::of(Vec::new(), Rng::with_seed(seed), MemorySnapshots::new(), MemoryNotes::new())
     }
 
-    fn of(journal: Vec<Transaction>, random: Rng, snapshots: MemorySnapshots) -> Self {
+    fn of(journal: Vec<Transaction>, random: Rng, snapshots: MemorySnapshots, notes: MemoryNotes) -> Self {
         let mut rows = MemoryRows::new();
         for transaction in &journal {
             // Each succeeded before, on the same rows.
@@ -55,7 +58,7 @@ impl SimRows {
         }
         let synced = journal.len();
         let inner = Inner { rows, journal, synced, random, failing: 0.0, failures: 0 };
-        Self { inner: Arc::new(Mutex::new(inner)), snapshots }
+        Self { inner: Arc::new(Mutex::new(inner)), snapshots, notes }
     }
 
     /// The rows as they are found after a loss of power, and how many transactions are gone.
@@ -67,14 +70,18 @@ impl SimRows {
             0 => MemorySnapshots::new(),
             _ => self.snapshots.clone(),
         };
-        (Self::of(inner.journal[..kept].to_vec(), inner.random.fork(), snapshots), all - kept)
+        let notes = match inner.random.u8(..3) {
+            0 => MemoryNotes::new(),
+            _ => self.notes.clone(),
+        };
+        (Self::of(inner.journal[..kept].to_vec(), inner.random.fork(), snapshots, notes), all - kept)
     }
 
     /// The rows as the next process finds them.
     pub fn restart(&self) -> Self {
         let mut inner = self.lock();
         let (journal, random) = (inner.journal.clone(), inner.random.fork());
-        let next = Self::of(journal, random, self.snapshots.clone());
+        let next = Self::of(journal, random, self.snapshots.clone(), self.notes.clone());
         next.lock().synced = inner.synced;
         next
     }

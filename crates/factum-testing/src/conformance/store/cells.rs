@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use factum_core::{
-    cell::{CellKind, ExpectedRevision, Revision},
+    cell::{CellKey, CellKind, ExpectedRevision, Revision},
     error::{CommitError, Refusal},
 };
 
@@ -25,6 +25,23 @@ pub(super) fn cells(subject: &mut dyn Subject) {
     store.change(CellKind::Timer, "a", ExpectedRevision::Any, None).expect("nothing is expected");
     store.change(CellKind::Timer, "c", ExpectedRevision::Any, None).expect("what is not there can be deleted");
     assert_eq!(value(&store), [("b".to_owned(), b"2".to_vec())]);
+}
+
+pub(super) fn one_cell(subject: &mut dyn Subject) {
+    let mut store = Driven::fresh(subject);
+    for (name, value) in [("a", "1"), ("ab", "2"), ("a/b", "3")] {
+        store.change(CellKind::Timer, name, ExpectedRevision::Absent, Some(value.as_bytes())).expect("there is none");
+        store.change(CellKind::Call, name, ExpectedRevision::Absent, Some(b"another kind")).expect("there is none");
+    }
+    let read = |store: &Driven<'_>, name: &str| {
+        let cell = store.reader.cell(&CellKey::new(CellKind::Timer, name)).expect("cells can be read");
+        cell.map(|cell| (cell.key.name, String::from_utf8_lossy(&cell.value).into_owned(), cell.revision.0 > 0))
+    };
+    assert_eq!(read(&store, "a"), Some(("a".to_owned(), "1".to_owned(), true)));
+    assert_eq!(read(&store, "a/b"), Some(("a/b".to_owned(), "3".to_owned(), true)));
+    assert_eq!(read(&store, "b"), None);
+    store.change(CellKind::Timer, "a", ExpectedRevision::Any, None).expect("nothing is expected");
+    assert_eq!(read(&store, "a"), None);
 }
 
 pub(super) fn revisions(subject: &mut dyn Subject) {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use factum_core::{
-    cell::{CellKind, ExpectedRevision},
-    commit::{Commit, MAX_MESSAGE_BYTES},
+    cell::{CellChange, CellKey, CellKind, ExpectedRevision},
+    commit::{Commit, MAX_CELL_BYTES, MAX_CELL_NAME_BYTES, MAX_COMMIT_BYTES, MAX_MESSAGE_BYTES, cell_bytes},
     envelope::Kind,
     error::{CommitError, Refusal},
     id::{MessageId, Name},
@@ -24,7 +24,9 @@ use super::{
 pub(super) fn large(subject: &mut dyn Subject) {
     let mut store = Driven::fresh(subject);
     let of = |bytes: usize, letter: &str| event("t.large", &format!(r#"{{"text":"{}"}}"#, letter.repeat(bytes - 11)));
-    let messages: Vec<_> = ["a", "b", "c"].map(|letter| of(MAX_MESSAGE_BYTES - 256, letter)).to_vec();
+    // As large as its data may be with this envelope.
+    let beside = of(1_000, "a").bytes() - 1_000;
+    let messages: Vec<_> = ["a", "b", "c"].map(|letter| of(MAX_MESSAGE_BYTES - beside, letter)).to_vec();
     assert_eq!(messages[0].bytes(), MAX_MESSAGE_BYTES);
     store.append("order-1", messages.clone());
     store.append("order-1", events("t.made", 1));
@@ -32,11 +34,60 @@ pub(super) fn large(subject: &mut dyn Subject) {
     assert!(messages.iter().zip(&read).all(|(message, stored)| *message == stored.message));
     assert!(store.all() == read, "the log has the same");
     let over = Commit {
-        appends: vec![append("order-1", ExpectedVersion::Any, vec![of(MAX_MESSAGE_BYTES - 255, "d")])],
+        appends: vec![append("order-1", ExpectedVersion::Any, vec![of(MAX_MESSAGE_BYTES - beside + 1, "d")])],
         cells: Vec::new(),
     };
     let outcome = store.commit(over);
     assert!(matches!(outcome, Err(CommitError::Refused(Refusal::MessageTooLarge { .. }))), "{outcome:?}");
+}
+
+/// Sizes are counted so that no store has to refuse what the rules allow: commits as full as they may be, of many small
+/// messages or few large ones, with every text of the envelope as long as it may be, and of cells.
+pub(super) fn allowed(subject: &mut dyn Subject) {
+    let mut store = Driven::fresh(subject);
+    let long = |letter: &str, bytes: usize| letter.repeat(bytes);
+    let full = |text: usize, number: usize| {
+        let mut message = event(&long("t", 128), &format!(r#"{{"text":"{}","n":{number}}}"#, long("x", text)));
+        let envelope = &mut message.envelope;
+        envelope.id = MessageId::parse(&format!("{}{number:08}", long("i", 120))).expect("it is an id");
+        envelope.correlation_id = MessageId::parse(&long("c", 128)).expect("it is an id");
+        envelope.causation_id = Some(envelope.correlation_id.clone());
+        envelope.source = Name::Shared(Arc::from(long("s", 128)));
+        envelope.data_version = Name::Shared(Arc::from(long("v", 128)));
+        envelope.partition_key = Arc::from(long("k", 128));
+        envelope.user_id = Some(Arc::from(long("u", 128)));
+        envelope.traceparent = Some(Arc::from(long("p", 128)));
+        envelope.metadata = Some(Arc::from(format!(r#"{{"m":"{}"}}"#, long("m", text.min(60_000)))));
+        (envelope.depth, envelope.digest) = (u16::MAX, Some(u64::MAX));
+        message
+    };
+    for (text, round) in [(0, 0), (900_000, 1), (5_000, 2)] {
+        let (mut commit, mut number) = (Commit::default(), 0);
+        loop {
+            let key = format!("order-{}{number:08}", long("k", 110));
+            let more = append(&key, ExpectedVersion::Any, vec![full(text, round * 1_000_000 + number)]);
+            if commit.bytes() + more.bytes() > MAX_COMMIT_BYTES {
+                break;
+            }
+            commit.appends.push(more);
+            number += 1;
+        }
+        assert!(number > 3);
+        store.commit(commit).expect("it is within the limits");
+    }
+    let mut cells = Commit::default();
+    for number in 0_usize.. {
+        let name = format!("{}{number:08}", long("n", MAX_CELL_NAME_BYTES - 8));
+        let (key, value) = (CellKey::new(CellKind::Timer, name), vec![7; if number < 6 { MAX_CELL_BYTES } else { 0 }]);
+        if cells.bytes() + cell_bytes(&key, Some(&value)) > MAX_COMMIT_BYTES {
+            break;
+        }
+        cells.cells.push(CellChange { key, expected: ExpectedRevision::Any, value: Some(value) });
+    }
+    store.commit(cells).expect("it is within the limits");
+    let name = long("n", MAX_CELL_NAME_BYTES + 1);
+    let outcome = store.change(CellKind::Timer, &name, ExpectedRevision::Any, Some(b""));
+    assert!(matches!(outcome, Err(CommitError::Refused(Refusal::NameTooLong { .. }))), "{outcome:?}");
 }
 
 pub(super) fn unicode(subject: &mut dyn Subject) {

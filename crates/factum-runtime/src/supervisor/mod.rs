@@ -1,41 +1,46 @@
 //! A running unit: the engine's thread, the views' thread and the outward task, started together and stopped in order.
 
+mod consumers;
+mod engine_loop;
+mod health;
+mod views_loop;
+
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::{Builder, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+pub use consumers::{ConsumerKind, ConsumerState, Standing};
+use engine_loop::EngineLoop;
 use factum_core::{
     error::StoreError,
-    ports::{Backend, Clock, IdSource, Reader, RowReader, RowStore, Snapshots},
+    ports::{Backend, Clock, IdSource, Notes, Reader, RowReader, RowStore, Snapshots},
     service::Service,
     stream::Position,
 };
-use serde::Serialize;
+pub use health::{Status, UnitHealth};
 use tokio::sync::{oneshot, watch};
+use views_loop::ViewsLoop;
 
 use crate::{
+    acts::{Act, ActError, By, Outcome, What},
     committer::Committer,
-    engine::{Arrange, Engine, EngineHealth, Limits, Parts, Step},
-    inbox::{ExecuteError, Input, Receipt, Request, Rested, Sender},
+    engine::{Arrange, Bound, Engine, EngineHealth, Limits, Parts},
+    inbox::{ExecuteError, INBOX, INBOX_BYTES, Input, Receipt, Request, Rested, Sender},
     outward::Outward,
     registry::{Registry, RegistryError},
     signal::Signal,
     snapshots::Background,
     tail::Tail,
-    views::{Progress, ViewError, ViewState, Views},
+    views::{self, Again, Progress, ViewError, Views},
 };
 
-/// The log is told that nothing is to be written after this long.
-const IDLE: Duration = Duration::from_millis(5);
 /// A cursor that moved over messages without effects is written after this long.
 const CURSOR_TICK: Duration = Duration::from_secs(1);
-/// After a failure the store is left alone this long.
-const RETRY: Duration = Duration::from_millis(200);
 /// A stop waits this long for work under way.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -49,10 +54,14 @@ pub struct UnitParts {
     pub rows: Box<dyn RowStore>,
     /// Its states that are kept beside the log; written by a thread of their own.
     pub snapshots: Arc<dyn Snapshots>,
+    /// What the process was about when it ended.
+    pub notes: Arc<dyn Notes>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Ids.
     pub ids: Box<dyn IdSource>,
+    /// The version of the program, for letters.
+    pub program: String,
     /// The order within a batch.
     pub arrange: Arrange,
     /// Bounds.
@@ -76,34 +85,6 @@ pub enum StartError {
     Thread(#[from] std::io::Error),
 }
 
-/// How a unit stands, for people.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct UnitHealth {
-    /// The last durable position.
-    pub head: u64,
-    /// What an acknowledged command survives.
-    pub durability: &'static str,
-    /// The engine.
-    pub engine: EngineHealth,
-    /// The views, by table.
-    pub views: std::collections::BTreeMap<&'static str, ViewState>,
-    /// Why the outward loop does not run.
-    pub outward: Option<String>,
-}
-
-impl UnitHealth {
-    /// Whether everything runs.
-    pub fn is_well(&self) -> bool {
-        let views = self.views.values().all(|view| view.stopped.is_none());
-        self.engine.failed.is_none()
-            && self.engine.waiting.is_none()
-            && self.engine.stopped.is_empty()
-            && self.outward.is_none()
-            && views
-    }
-}
-
 /// A running unit.
 pub struct Unit {
     registry: Arc<Registry>,
@@ -112,17 +93,21 @@ pub struct Unit {
     inbox: Sender,
     health: Arc<Mutex<EngineHealth>>,
     progress: Progress,
+    again: Again,
+    rows_wait: Arc<Mutex<Option<String>>>,
+    clock: Arc<dyn Clock>,
     rows: Arc<dyn RowReader>,
     signals: [Arc<Signal>; 2],
     /// In the order in which they stop.
     loops: Mutex<Vec<Running>>,
     stop_outward: watch::Sender<bool>,
-    outward_failed: Arc<Mutex<Option<String>>>,
+    outward_waits: Arc<Mutex<Option<String>>>,
     outward: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
 /// A loop on a thread of its own.
 struct Running {
+    name: &'static str,
     stopping: Arc<AtomicBool>,
     signal: Arc<Signal>,
     thread: JoinHandle<()>,
@@ -135,21 +120,32 @@ impl Unit {
     /// [`StartError`], as a sentence that says what to change.
     pub fn start(parts: UnitParts) -> Result<Self, StartError> {
         let registry = Arc::new(Registry::new(parts.services)?);
-        let committer = Committer::new(parts.backend, registry.owners.clone()).upcasting(registry.upcasters.clone());
+        let committer = Committer::new(parts.backend, registry.owners.clone()).upcasting(&registry.upcasters);
         let committer = Arc::new(committer);
         let tail = committer.tail();
         let engine_signal = Arc::new(Signal::default());
         let views_signal = Arc::new(Signal::default());
         tail.listen(views_signal.clone());
         let (inbox, receiver) = Sender::new(engine_signal.clone());
-        let views = Views::open(registry.clone(), parts.rows, committer.reader(), tail.clone())?;
-        let (progress, rows) = (views.progress(), views.rows());
+        let views = Views::open(views::Parts {
+            registry: registry.clone(),
+            store: parts.rows,
+            reader: committer.reader(),
+            tail: tail.clone(),
+            inbox: inbox.clone(),
+            notes: parts.notes.clone(),
+            clock: parts.clock.clone(),
+            program: parts.program.clone(),
+        })?;
+        let (progress, again, rows) = (views.progress(), views.again(), views.rows());
         let outward = Outward::open(&registry, committer.reader(), tail.clone(), inbox.clone())?;
         let engine = Engine::new(Parts {
             registry: registry.clone(),
             committer: committer.clone(),
             inbox: receiver,
             snapshots: Arc::new(Background::over(parts.snapshots)?),
+            notes: parts.notes,
+            program: parts.program,
             clock: parts.clock.clone(),
             ids: parts.ids,
             arrange: parts.arrange,
@@ -163,30 +159,37 @@ impl Unit {
         let run_engine = EngineLoop {
             engine,
             committer: committer.clone(),
-            clock: parts.clock,
+            clock: parts.clock.clone(),
             signal: engine_signal.clone(),
             stopping: stop_engine.clone(),
             health: health.clone(),
             waiting: None,
         };
-        let run_views = ViewsLoop { views, waiting: None, signal: views_signal.clone(), stopping: stop_views.clone() };
+        let rows_wait: Arc<Mutex<Option<String>>> = Arc::default();
+        let run_views =
+            ViewsLoop { views, waiting: rows_wait.clone(), signal: views_signal.clone(), stopping: stop_views.clone() };
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| Builder::new().name(name.into()).spawn(run);
         let engine_thread = spawn("factum-engine", Box::new(move || run_engine.run()))?;
         let views_thread = spawn("factum-views", Box::new(move || run_views.run()))?;
         // The views stop last, so that they catch up with what the engine still carries out.
         let loops = vec![
-            Running { stopping: stop_engine, signal: engine_signal.clone(), thread: engine_thread },
-            Running { stopping: stop_views, signal: views_signal.clone(), thread: views_thread },
+            Running { name: "engine", stopping: stop_engine, signal: engine_signal.clone(), thread: engine_thread },
+            Running { name: "views", stopping: stop_views, signal: views_signal.clone(), thread: views_thread },
         ];
         let (stop_outward, stopped) = watch::channel(false);
-        let outward_failed: Arc<Mutex<Option<String>>> = Arc::default();
-        let failed = outward_failed.clone();
-        let outward = tokio::spawn(async move {
-            if let Err(error) = outward.run(stopped).await {
-                tracing::error!(%error, "the outward loop has stopped");
-                *lock(&failed) = Some(error.to_string());
+        let outward_waits: Arc<Mutex<Option<String>>> = Arc::default();
+        let waits = outward_waits.clone();
+        let outward = tokio::spawn(outward.run(stopped, move |error| {
+            let now = error.map(ToString::to_string);
+            let mut waits = lock(&waits);
+            if *waits != now {
+                match &now {
+                    Some(error) => tracing::error!(error, "open calls cannot be read; trying again"),
+                    None => tracing::info!("open calls can be read again"),
+                }
+                *waits = now;
             }
-        });
+        }));
         Ok(Self {
             registry,
             committer,
@@ -194,11 +197,14 @@ impl Unit {
             inbox,
             health,
             progress,
+            again,
+            rows_wait,
+            clock: parts.clock,
             rows,
             signals: [engine_signal, views_signal],
             loops: Mutex::new(loops),
             stop_outward,
-            outward_failed,
+            outward_waits,
             outward: Mutex::new(Some(outward)),
         })
     }
@@ -250,6 +256,11 @@ impl Unit {
         self.committer.reader()
     }
 
+    /// The reading side of the store without upcasters: what is stored, as it is stored.
+    pub fn plain_reader(&self) -> Arc<dyn Reader> {
+        self.committer.plain_reader()
+    }
+
     /// The reading side of the rows.
     pub fn rows(&self) -> Arc<dyn RowReader> {
         self.rows.clone()
@@ -265,15 +276,64 @@ impl Unit {
         self.tail.head()
     }
 
-    /// How everything stands.
+    /// How everything stands. Never waits for the store.
     pub fn health(&self) -> UnitHealth {
+        let engine = lock(&self.health).clone();
+        let mut ended: Vec<String> = Vec::new();
+        if engine.failed.is_none() {
+            let over = |running: &&Running| running.thread.is_finished() && !running.stopping.load(Ordering::Acquire);
+            ended.extend(lock(&self.loops).iter().filter(over).map(|running| running.name.to_owned()));
+        }
+        let outward_over = lock(&self.outward).as_ref().is_some_and(tokio::task::JoinHandle::is_finished);
+        if outward_over && !*self.stop_outward.borrow() && !crate::sabotage::is("thread-ends-unseen") {
+            ended.push("outward".to_owned());
+        }
+        let bound =
+            |of, unit, used: usize, limit: usize| Bound { of, unit, used: used as u64, limit: Some(limit as u64) };
+        let mut memory = vec![
+            bound("inbox", "inputs", self.inbox.waiting(), INBOX),
+            bound("inbox", "bytes", self.inbox.waiting_bytes(), INBOX_BYTES),
+            bound("tail", "bytes", self.tail.bytes(), self.tail.limit()),
+        ];
+        memory.extend(engine.memory.iter().cloned());
         UnitHealth {
+            status: Status::Ok,
+            reasons: Vec::new(),
             head: self.tail.head().0,
             durability: self.committer.durability(),
-            engine: lock(&self.health).clone(),
+            engine,
             views: self.progress.all(),
-            outward: lock(&self.outward_failed).clone(),
+            rows: lock(&self.rows_wait).clone(),
+            outward: lock(&self.outward_waits).clone(),
+            memory,
+            ended,
         }
+        .judge()
+    }
+
+    /// What a person wants of a letter or a consumer. The answer comes when what was done is durable.
+    ///
+    /// # Errors
+    /// [`ActError`]; nothing was stored then.
+    pub async fn act(&self, what: What, by: By) -> Result<Outcome, ActError> {
+        let (reply, answer) = oneshot::channel();
+        let again = match &what {
+            What::TryAgain(consumer) => consumer.strip_prefix("view:").map(ToOwned::to_owned),
+            _ => None,
+        };
+        let stopped = |error: ExecuteError| ActError::Stopped(error.to_string());
+        self.inbox.send(Input::Act(Act { what, by, reply })).await.map_err(stopped)?;
+        let outcome = answer.await.unwrap_or_else(|_| Err(ActError::Stopped("it ended before it answered".to_owned())));
+        if let (Ok(_), Some(table)) = (&outcome, again) {
+            self.again.ask(&table);
+            self.wake();
+        }
+        outcome
+    }
+
+    /// All consumers: the engine's and the views.
+    pub fn consumers(&self) -> Vec<ConsumerState> {
+        consumers::list(&self.registry, &lock(&self.health), &self.progress, &*self.committer.reader(), &*self.clock)
     }
 
     /// Stops: what is in the inbox is carried out, views catch up, cursors are written. Idempotent.
@@ -284,7 +344,7 @@ impl Unit {
             let _ = outward.await;
         }
         let loops = std::mem::take(&mut *lock(&self.loops));
-        for Running { stopping, signal, thread } in loops {
+        for Running { stopping, signal, thread, .. } in loops {
             stopping.store(true, Ordering::Release);
             signal.ring();
             // A thread that panicked has said so already.
@@ -296,115 +356,22 @@ impl Unit {
     }
 }
 
-struct EngineLoop {
-    engine: Engine,
-    committer: Arc<Committer>,
-    clock: Arc<dyn Clock>,
-    signal: Arc<Signal>,
-    stopping: Arc<AtomicBool>,
-    health: Arc<Mutex<EngineHealth>>,
-    /// What the store said the last time, if it has not worked since.
-    waiting: Option<String>,
-}
-
-impl EngineLoop {
-    fn run(mut self) {
-        let mut stop_by: Option<Instant> = None;
-        loop {
-            if self.stopping.load(Ordering::Acquire) {
-                let by = *stop_by.get_or_insert_with(|| Instant::now() + DRAIN);
-                if Instant::now() >= by {
-                    break;
-                }
-            }
-            let step = self.engine.step();
-            if let Ok(Step::Worked) = &step {
-                self.waits_for(None);
-            }
-            match step {
-                Ok(Step::Worked) => {}
-                Ok(Step::Rest) if stop_by.is_some() => break,
-                Ok(Step::Rest) => self.wait(),
-                Err(error) => {
-                    self.waits_for(Some(&error));
-                    self.signal.wait(RETRY);
-                    if !self.engine.recover(&error) {
-                        lock(&self.health).failed = Some(error.to_string());
-                        self.engine.shut(&error.to_string());
-                        return;
-                    }
-                }
-            }
+/// Whoever drops a unit without stopping it still gets the directory's lock back, and no thread stays behind. What is in
+/// the inbox may not be carried out.
+impl Drop for Unit {
+    fn drop(&mut self) {
+        self.stop_outward.send_replace(true);
+        if let Some(outward) = lock(&self.outward).take() {
+            outward.abort();
         }
-        if let Err(error) = self.engine.save_cursor() {
-            tracing::error!(%error, "the engine's cursor could not be written; the last messages are read again");
+        let loops = std::mem::take(&mut *lock(&self.loops));
+        for running in &loops {
+            running.stopping.store(true, Ordering::Release);
+            running.signal.ring();
         }
-        self.engine.take_snapshots();
-        self.engine.shut("it was told to stop");
-    }
-
-    /// Notes what stands in the way, or that nothing does any more; says so once, however often it is tried.
-    fn waits_for(&mut self, error: Option<&StoreError>) {
-        let error = error.map(ToString::to_string);
-        if self.waiting == error {
-            return;
-        }
-        match &error {
-            Some(error) => tracing::error!(error, "the store failed; trying again"),
-            None => tracing::info!("the store can be written again"),
-        }
-        lock(&self.health).waiting.clone_from(&error);
-        self.waiting = error;
-    }
-
-    fn wait(&mut self) {
-        if self.signal.wait(IDLE) {
-            return;
-        }
-        if let Err(error) = self.committer.idle() {
-            tracing::error!(%error, "the store cannot be written");
-        }
-        let timer = self.engine.next_timer().and_then(|due| self.clock.until(due));
-        let rang = self.signal.wait(timer.unwrap_or(CURSOR_TICK).min(CURSOR_TICK));
-        if rang {
-            return;
-        }
-        // Nobody may send anything to one that says it cannot store it: it has to find out by itself.
-        let saved = if self.waiting.is_some() { self.engine.write_cursor() } else { self.engine.save_cursor() };
-        self.waits_for(saved.as_ref().err());
-    }
-}
-
-struct ViewsLoop {
-    views: Views,
-    /// What stood in the way the last time.
-    waiting: Option<String>,
-    signal: Arc<Signal>,
-    stopping: Arc<AtomicBool>,
-}
-
-impl ViewsLoop {
-    fn run(mut self) {
-        loop {
-            match self.views.step() {
-                Ok(true) => self.waiting = None,
-                Ok(false) if self.stopping.load(Ordering::Acquire) => break,
-                Ok(false) => _ = self.signal.wait(CURSOR_TICK),
-                Err(error) => {
-                    let error = error.to_string();
-                    if self.waiting.as_ref() != Some(&error) {
-                        tracing::error!(error, "the rows could not be written; trying again");
-                        self.waiting = Some(error);
-                    }
-                    if self.stopping.load(Ordering::Acquire) {
-                        return;
-                    }
-                    self.signal.wait(CURSOR_TICK);
-                }
-            }
-        }
-        if let Err(error) = self.views.save_cursors() {
-            tracing::error!(%error, "the views' cursors could not be written; the last events are read again");
+        for running in loops {
+            // A thread that panicked has said so already.
+            let _ = running.thread.join();
         }
     }
 }

@@ -1,0 +1,183 @@
+//! Submitting and settling: one commit for all that a batch changes; when it is durable, and only then, callers hear.
+
+use std::sync::Arc;
+
+use factum_core::{
+    error::{CommitError, Refusal, StoreError},
+    letter::Letter,
+    stream::Position,
+};
+use tokio::sync::oneshot;
+
+use super::{Work, stage::Stage, take::Intake};
+use crate::{
+    acts::{ActError, Outcome},
+    committer::Committer,
+    inbox::{ExecuteError, Input, Receipt, Reply, Request},
+    registry::Registry,
+    sabotage,
+};
+
+/// What one input waits for.
+pub(super) enum Pending {
+    /// Commands; they are kept until their commit is settled, should they have to be run again.
+    Commands { requests: Vec<Request>, reply: Reply, outcome: Result<Vec<Receipt>, ExecuteError> },
+    /// An act.
+    Act { reply: oneshot::Sender<Result<Outcome, ActError>>, outcome: Result<Outcome, ActError> },
+    /// An answer, an attempt, a letter: whoever sent it does not send it again.
+    Kept(Input),
+    /// A view's letter: it goes on when that is durable.
+    Letter(Box<Letter>, oneshot::Sender<()>),
+}
+
+/// How a commit ended.
+pub(super) enum Submitted {
+    /// It is durable.
+    Settled,
+    /// Its own content stands in the way, for ever.
+    Unfit(String),
+    /// Another writer was faster.
+    Overtaken,
+}
+
+/// Writes batches.
+pub(super) struct Submit {
+    pub(super) committer: Arc<Committer>,
+    /// The cursor as the store has it.
+    pub(super) saved: Position,
+}
+
+impl Submit {
+    /// Writes what is on the stage and answers those who wait. If the store could not, they are told so, or, where they
+    /// would not send it again, their inputs are put back.
+    pub(super) fn submit(
+        &mut self,
+        registry: &Registry,
+        work: &mut Work,
+        intake: &mut Intake,
+        mut stage: Stage,
+        pending: Vec<Pending>,
+        force: bool,
+    ) -> Result<Submitted, StoreError> {
+        #[cfg(feature = "sabotage")]
+        let pending = super::planted::before_the_commit(self, work, intake, &mut stage, pending)?;
+        let changed = work.holds.has_changed() || work.consumers.is_urgent();
+        let mut behind = Vec::new();
+        for receipt in pending.iter().flat_map(receipts) {
+            behind.push(stage.behind(&receipt.stream, receipt.version));
+        }
+        if !stage.is_empty() || changed || force {
+            work.holds.write(registry, &mut stage)?;
+            work.consumers.write(registry, &mut stage)?;
+            match self.committer.commit(stage.into_commit()) {
+                Ok(_) => self.saved = work.consumers.cursor,
+                Err(error) => return failed(intake, pending, error),
+            }
+        }
+        settle(work, intake, pending, behind);
+        Ok(Submitted::Settled)
+    }
+}
+
+/// Everything that the batch was is durable: those who wait hear.
+fn settle(work: &mut Work, intake: &Intake, pending: Vec<Pending>, behind: Vec<Option<u64>>) {
+    let head = intake.tail.head();
+    let mut behind = behind.into_iter();
+    for pending in pending {
+        // Whoever asked may have gone; what was decided stands.
+        match pending {
+            Pending::Commands { reply, outcome, .. } => {
+                let placed = outcome.map(|receipts| {
+                    let placed = receipts.into_iter().zip(&mut behind);
+                    placed.map(|(receipt, behind)| place(work, receipt, head, behind)).collect()
+                });
+                _ = reply.send(placed);
+            }
+            Pending::Act { reply, outcome } => _ = reply.send(outcome),
+            Pending::Letter(_, reply) => _ = reply.send(()),
+            Pending::Kept(_) => {}
+        }
+    }
+}
+
+fn receipts(pending: &Pending) -> impl Iterator<Item = &Receipt> {
+    let outcome = match pending {
+        Pending::Commands { outcome, .. } => outcome.as_ref().ok(),
+        _ => None,
+    };
+    outcome.into_iter().flatten()
+}
+
+/// A receipt with its position: that of the last event that followed, or the head if none did.
+pub(super) fn place(work: &mut Work, receipt: Receipt, head: Position, behind: Option<u64>) -> Receipt {
+    if receipt.position != Position::START {
+        return receipt;
+    }
+    let position = Position(head.0 - behind.unwrap_or_default());
+    if behind.is_some() {
+        work.states.place(&receipt.stream, receipt.version, position);
+    }
+    Receipt { position, ..receipt }
+}
+
+fn failed(intake: &mut Intake, pending: Vec<Pending>, error: CommitError) -> Result<Submitted, StoreError> {
+    match error {
+        CommitError::Refused(refusal) => {
+            let ended = match &refusal {
+                Refusal::Conflict { .. } | Refusal::CellConflict { .. } => Submitted::Overtaken,
+                content => Submitted::Unfit(content.to_string()),
+            };
+            give_back(intake, pending);
+            Ok(ended)
+        }
+        CommitError::Store(error @ StoreError::Unfit(_)) => {
+            give_back(intake, pending);
+            Ok(Submitted::Unfit(error.to_string()))
+        }
+        CommitError::Store(error) => {
+            give_up(intake, pending, &error);
+            Err(error)
+        }
+    }
+}
+
+/// The batch is run again: everybody goes on waiting.
+pub(super) fn give_back(intake: &mut Intake, pending: Vec<Pending>) {
+    let inputs: Vec<Input> = pending.into_iter().filter_map(input).collect();
+    intake.put_back(inputs.into_iter());
+}
+
+fn input(pending: Pending) -> Option<Input> {
+    match pending {
+        Pending::Commands { requests, reply, .. } => Some(Input::Commands(requests, reply)),
+        Pending::Kept(input) => Some(input),
+        Pending::Letter(letter, reply) => Some(Input::Letter(letter, reply)),
+        // Who acts looks again.
+        Pending::Act { reply, outcome } => {
+            let again = || ActError::NotNow("the store was busy with something else: try again".to_owned());
+            _ = reply.send(outcome.and(Err(again())));
+            None
+        }
+    }
+}
+
+/// Nothing of the batch was stored, or nobody knows: that is what callers hear, and nothing that was decided on it. What
+/// nobody would send again is put back.
+fn give_up(intake: &mut Intake, pending: Vec<Pending>, error: &StoreError) {
+    let mut kept = Vec::new();
+    for pending in pending {
+        match pending {
+            Pending::Commands { reply, outcome, .. } => {
+                let told = match outcome {
+                    Err(ExecuteError::NoHandler(name)) => ExecuteError::NoHandler(name),
+                    Err(told) if sabotage::is("refusal-told-as-final") => told,
+                    _ => CommitError::Store(error.clone()).into(),
+                };
+                _ = reply.send(Err(told));
+            }
+            Pending::Act { reply, .. } => _ = reply.send(Err(ActError::Store(error.clone()))),
+            other => kept.extend(input(other)),
+        }
+    }
+    intake.put_back(kept.into_iter());
+}

@@ -1,0 +1,105 @@
+//! What deliveries run on: the states, and what lives between batches. Handlers reach this and nothing else of the
+//! engine; writing and answering are not in it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use factum_core::{
+    cell::CellKind,
+    envelope::Stored,
+    error::{HandlerError, StoreError},
+    letter::{Letter, LetterId},
+    ports::{Clock, IdSource, Reader, Scan},
+    stream::Position,
+};
+
+use super::{
+    consumers::Consumers, folds::Folds, holds::Holds, letters::Letters, limits::Limits, snapshots::Shelf, stage::Stage,
+    states::States,
+};
+use crate::{
+    outward::OpenCall,
+    registry::{ConsumerId, Registry},
+    timers::Timers,
+};
+
+/// See the module.
+pub(super) struct Work {
+    pub(super) reader: Arc<dyn Reader>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) ids: Box<dyn IdSource>,
+    pub(super) limits: Limits,
+    /// The version of the program, for letters.
+    pub(super) program: String,
+    pub(super) consumers: Consumers,
+    pub(super) states: States,
+    pub(super) folds: Folds,
+    pub(super) shelf: Shelf,
+    pub(super) timers: Timers,
+    /// Calls without an answer.
+    pub(super) calls: BTreeSet<String>,
+    /// Calls that were answered, and whose answers wait behind a held key or a stopped consumer.
+    pub(super) answers: BTreeMap<String, OpenCall>,
+    /// Something has changed for those: look again.
+    pub(super) answers_due: bool,
+    pub(super) holds: Holds,
+    pub(super) letters: Letters,
+    /// Events that could not be folded while states were rebuilt, and have no letter yet.
+    pub(super) unfolded: Vec<(ConsumerId, Stored, HandlerError)>,
+}
+
+impl Work {
+    /// Reads everything again that the store knows.
+    pub(super) fn load(&mut self, registry: &Registry) -> Result<(), StoreError> {
+        self.states.clear();
+        let reader = self.reader.clone();
+        let mut consumers = Consumers::load(registry, reader.cells(CellKind::Cursor)?)?;
+        let timers = Timers::load(reader.cells(CellKind::Timer)?)?;
+        let (mut calls, mut answers) = (BTreeSet::new(), BTreeMap::new());
+        for cell in reader.cells(CellKind::Call)? {
+            let call = OpenCall::decode(&cell)?;
+            if call.is_open() {
+                calls.insert(cell.key.name);
+            } else if call.answer.is_some() {
+                answers.insert(cell.key.name, call);
+            }
+        }
+        let letters = Letters::load(reader.cells(CellKind::Letter)?)?;
+        let mut holds = Holds::load(registry, reader.cells(CellKind::Held)?)?;
+        super::release::count(registry, &consumers, &mut holds, &*reader)?;
+        let (folds, unfolded) = Folds::rebuild(registry, &mut consumers, &letters, &*reader, &self.shelf)?;
+        self.answers_due = !answers.is_empty();
+        (self.consumers, self.timers, self.calls, self.answers) = (consumers, timers, calls, answers);
+        (self.letters, self.holds, self.folds, self.unfolded) = (letters, holds, folds, unfolded);
+        Ok(())
+    }
+
+    /// A letter as this batch leaves it.
+    pub(super) fn stored_letter(&self, stage: &Stage, id: &LetterId) -> Result<Option<Letter>, StoreError> {
+        if !self.letters.knows(&id.consumer, &id.subject) {
+            return Ok(None);
+        }
+        let key = id.cell();
+        let value = match stage.staged_cell(&key) {
+            Some(value) => value.clone(),
+            None => self.reader.cell(&key)?.map(|cell| cell.value),
+        };
+        value.map(|value| Letter::decode(&value)).transpose()
+    }
+
+    /// The message at a position.
+    pub(super) fn message_at(&self, position: Position) -> Result<Stored, StoreError> {
+        let after = Position(position.0.saturating_sub(1));
+        let scanned = self.reader.scan(&Scan { after, until: position, bytes: 1, types: None })?;
+        let found = scanned.messages.into_iter().find(|stored| stored.position == position);
+        found.ok_or_else(|| StoreError::Corrupt(format!("position {position} is not in the log")))
+    }
+
+    /// Something has changed for what waits behind keys and consumers: it is tried again.
+    pub(super) fn look_again(&mut self) {
+        self.timers.unpark();
+        self.answers_due = !self.answers.is_empty();
+    }
+}

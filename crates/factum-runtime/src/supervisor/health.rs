@@ -1,0 +1,120 @@
+//! How a unit stands: well, degraded (it works, and a person should look), or not ready.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::{
+    engine::{Bound, EngineHealth},
+    views::ViewState,
+};
+
+/// In one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Everything runs.
+    Ok,
+    /// Commands are carried out, and something waits for a person.
+    Degraded,
+    /// Commands are not carried out now.
+    NotReady,
+}
+
+/// How a unit stands, for people.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnitHealth {
+    /// In one word.
+    pub status: Status,
+    /// Why it is not `ok`: sentences.
+    pub reasons: Vec<String>,
+    /// The last durable position.
+    pub head: u64,
+    /// What an acknowledged command survives.
+    pub durability: &'static str,
+    /// The engine.
+    pub engine: EngineHealth,
+    /// The views, by table.
+    pub views: BTreeMap<&'static str, ViewState>,
+    /// Why the rows cannot be written now.
+    pub rows: Option<String>,
+    /// Why the outward loop does not read now.
+    pub outward: Option<String>,
+    /// Bounds of memory, and their use.
+    pub memory: Vec<Bound>,
+    /// Loops that have ended although nobody told them to.
+    pub ended: Vec<String>,
+}
+
+impl UnitHealth {
+    /// How a unit stands of which only the engine is known; for tests of what shows it.
+    pub fn of(head: u64, durability: &'static str, engine: EngineHealth) -> Self {
+        let health = Self {
+            status: Status::Ok,
+            reasons: Vec::new(),
+            head,
+            durability,
+            engine,
+            views: BTreeMap::new(),
+            rows: None,
+            outward: None,
+            memory: Vec::new(),
+            ended: Vec::new(),
+        };
+        health.judge()
+    }
+
+    /// Whether it may still do its work without a new start.
+    pub fn is_live(&self) -> bool {
+        self.engine.failed.is_none() && self.ended.is_empty()
+    }
+
+    /// Whether everything runs, and nothing waits for a person.
+    pub fn is_well(&self) -> bool {
+        self.status == Status::Ok
+    }
+
+    /// Whether commands are carried out.
+    pub fn is_ready(&self) -> bool {
+        self.status != Status::NotReady
+    }
+
+    /// Finds the word and the reasons.
+    pub(super) fn judge(mut self) -> Self {
+        let mut wrong: Vec<String> = Vec::new();
+        wrong.extend(self.engine.failed.iter().map(|why| format!("the engine has stopped: {why}; start again")));
+        wrong.extend(self.engine.waiting.iter().map(|why| format!("the store cannot be used: {why}")));
+        wrong.extend(self.ended.iter().map(|name| format!("the loop {name} has ended; start again")));
+        if self.engine.refusals >= MANY_REFUSALS {
+            let count = self.engine.refusals;
+            wrong.push(format!("{count} commits in a row were refused; they are tried again"));
+        }
+        let mut poor: Vec<String> = Vec::new();
+        if self.engine.letters > 0 {
+            let (letters, held) = (self.engine.letters, self.engine.held);
+            poor.push(format!("{letters} letters wait for a person, {held} messages wait behind them"));
+        }
+        let stopped = self.engine.stopped.iter();
+        poor.extend(
+            stopped.map(|it| format!("{} has stopped at position {}: {}", it.consumer, it.position, it.reason)),
+        );
+        for (table, view) in &self.views {
+            poor.extend(view.stopped.iter().map(|why| format!("the view of {table} has stopped: {why}")));
+            let from = view.incomplete_from.iter();
+            poor.extend(from.map(|from| format!("the rows of {table} may be incomplete from position {from} on")));
+        }
+        poor.extend(self.rows.iter().map(|why| format!("rows cannot be written: {why}")));
+        poor.extend(self.outward.iter().map(|why| format!("calls wait: {why}")));
+        self.status = match (wrong.is_empty(), poor.is_empty()) {
+            (false, _) => Status::NotReady,
+            (true, false) => Status::Degraded,
+            (true, true) => Status::Ok,
+        };
+        self.reasons = wrong.into_iter().chain(poor).collect();
+        self
+    }
+}
+
+/// Refused commits in a row that are no chance any more.
+const MANY_REFUSALS: u32 = 5;

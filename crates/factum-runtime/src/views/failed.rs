@@ -1,0 +1,113 @@
+//! A view that fails: it stops in front of the event, or, if it was declared so, leaves it out with a letter.
+
+use factum_core::{
+    cell::Cell,
+    error::{HandlerError, StoreError},
+    letter::{Key, Letter, LetterId, MAX_REASON_BYTES, Standing, Subject, short},
+    ports::Scan,
+    stream::Position,
+};
+use tokio::sync::oneshot;
+
+use super::{Round, ViewError, Views, consumer_of};
+use crate::{inbox::Input, registry::Registry};
+
+impl Views {
+    /// A stopped view tries again from where it stands.
+    pub(super) fn try_again(&mut self, table: &str) {
+        for run in self.runs.iter_mut().filter(|run| run.table.name == table) {
+            tracing::info!(table, "a stopped view tries again");
+            run.stopped = None;
+        }
+    }
+
+    pub(super) fn failed(
+        &mut self,
+        registry: &Registry,
+        index: usize,
+        position: Position,
+        error: &HandlerError,
+    ) -> Result<(), ViewError> {
+        let run = &self.runs[index];
+        let table = run.table.name;
+        let view = &registry.services[run.service].views[run.view];
+        if !view.skips() {
+            tracing::error!(table, %position, %error, "view failed: it stops here, the others go on");
+            let reason = short(&error.to_string(), MAX_REASON_BYTES);
+            self.runs[index].stopped = Some(format!("position {position}: {reason}"));
+            return Ok(());
+        }
+        let letter = self.letter(table, position, error)?;
+        tracing::error!(table, %position, %error, "view failed: it leaves this event out, with a letter");
+        let (reply, waits) = oneshot::channel();
+        let run = &mut self.runs[index];
+        // If the engine does not take it now, the view meets the event again and asks again.
+        match self.inbox.try_send(Input::Letter(Box::new(letter), reply)) {
+            Ok(()) => {
+                run.skipped = Some(position);
+                run.incomplete_from = Some(run.incomplete_from.map_or(position, |from| from.min(position)));
+                run.waits = Some(waits);
+                Ok(())
+            }
+            Err(error) => Err(ViewError::Letter(error.to_string())),
+        }
+    }
+
+    fn letter(&self, table: &str, position: Position, error: &HandlerError) -> Result<Letter, ViewError> {
+        let after = Position(position.0 - 1);
+        let scanned = self.reader.scan(&Scan { after, until: position, bytes: 1, types: None })?;
+        let missing = || StoreError::Corrupt(format!("position {position} is not in the log"));
+        let stored = scanned.messages.into_iter().find(|stored| stored.position == position).ok_or_else(missing)?;
+        let envelope = stored.envelope();
+        let mut letter = Letter {
+            id: LetterId::new(consumer_of(table), Subject::Message(position)),
+            standing: Standing::Open,
+            key: Key::Ordered(envelope.partition_key.to_string()),
+            type_name: envelope.type_name.to_string(),
+            message_id: envelope.id.to_string(),
+            correlation_id: envelope.correlation_id.to_string(),
+            failures: Vec::new(),
+            failure_count: 0,
+            retry: None,
+            unfolded: false,
+            kept: None,
+        };
+        letter.failed(self.clock.stamp(envelope.timestamp), &error.to_string(), &self.program);
+        Ok(letter)
+    }
+
+    /// The rows of a whole range cannot be written: the range is halved until one event is left.
+    pub(super) fn narrow(
+        &mut self,
+        registry: &Registry,
+        index: usize,
+        (first, last): (Position, Position),
+        error: HandlerError,
+    ) -> Result<Result<Round, (Position, HandlerError)>, ViewError> {
+        let middle = Position(first.0 + (last.0 - first.0) / 2);
+        match self.round(registry, index, middle)? {
+            // The first half can be written: it is, and the rest comes in another round.
+            Ok(round) => Ok(Ok(round)),
+            Err(found) => {
+                drop(error);
+                Ok(Err(found))
+            }
+        }
+    }
+}
+
+/// From where on a table's rows lack events, by the letters of its view.
+pub(super) fn left_out(letters: &[Cell], table: &str, cursor: Position) -> Result<Option<Position>, StoreError> {
+    let consumer = consumer_of(table);
+    let mut first = None;
+    for cell in letters {
+        let letter = Letter::decode(&cell.value)?;
+        if letter.id.consumer == consumer
+            && let Subject::Message(position) = letter.id.subject
+            && position <= cursor
+        {
+            first = Some(first.map_or(position, |first: Position| first.min(position)));
+        }
+    }
+    Ok(first)
+}
