@@ -154,6 +154,7 @@ impl Engine {
             calls: BTreeSet::new(),
             answers: BTreeMap::new(),
             answers_due: false,
+            answers_after: None,
             holds: Holds::default(),
             letters: Letters::default(),
             unfolded: Vec::new(),

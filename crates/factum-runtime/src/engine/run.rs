@@ -1,6 +1,6 @@
 //! Running one delivery: which handler, on what. Its changes stay its own until it is through.
 
-use std::sync::Arc;
+use std::{ops::Bound, sync::Arc};
 
 use factum_core::{
     cell::{CellKey, CellKind},
@@ -342,9 +342,11 @@ impl Run<'_> {
 
     /// Answers that were kept, whose keys may be free now.
     pub(super) fn kept_answers(&mut self, most: usize) -> Result<(), StoreError> {
-        self.work.answers_due = false;
-        let kept: Vec<(String, OpenCall)> =
-            self.work.answers.iter().take(most).map(|(name, call)| (name.clone(), call.clone())).collect();
+        let after = self.work.answers_after.take().unwrap_or_default();
+        let rest = self.work.answers.range::<String, _>((Bound::Excluded(&after), Bound::Unbounded)).take(most.max(1));
+        let kept: Vec<(String, OpenCall)> = rest.map(|(name, call)| (name.clone(), call.clone())).collect();
+        self.work.answers_after = kept.last().map(|(name, _)| name.clone());
+        self.work.answers_due = !kept.is_empty();
         for (name, call) in kept {
             let Some(command) = call.answer.as_ref().map(Reply::draft) else { continue };
             let stored = crate::outward::message_of(&*self.work.reader, &name, &call)?;

@@ -42,8 +42,9 @@ pub(super) struct Work {
     pub(super) calls: BTreeSet<String>,
     /// Calls that were answered, and whose answers wait behind a held key or a stopped consumer.
     pub(super) answers: BTreeMap<String, OpenCall>,
-    /// Something has changed for those: look again.
+    /// Something has changed for those: look again, from the one behind this name on.
     pub(super) answers_due: bool,
+    pub(super) answers_after: Option<String>,
     pub(super) holds: Holds,
     pub(super) letters: Letters,
     /// Events that could not be folded while states were rebuilt, and have no letter yet.
@@ -70,7 +71,7 @@ impl Work {
         let mut holds = Holds::load(registry, reader.cells(CellKind::Held)?)?;
         super::release::count(registry, &consumers, &mut holds, &*reader)?;
         let (folds, unfolded) = Folds::rebuild(registry, &mut consumers, &letters, &*reader, &self.shelf)?;
-        self.answers_due = !answers.is_empty();
+        (self.answers_due, self.answers_after) = (!answers.is_empty(), None);
         (self.consumers, self.timers, self.calls, self.answers) = (consumers, timers, calls, answers);
         (self.letters, self.holds, self.folds, self.unfolded) = (letters, holds, folds, unfolded);
         Ok(())
@@ -100,6 +101,6 @@ impl Work {
     /// Something has changed for what waits behind keys and consumers: it is tried again.
     pub(super) fn look_again(&mut self) {
         self.timers.unpark();
-        self.answers_due = !self.answers.is_empty();
+        (self.answers_due, self.answers_after) = (!self.answers.is_empty(), None);
     }
 }

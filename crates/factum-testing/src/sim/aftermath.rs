@@ -21,6 +21,8 @@ use super::{
     driver::{Left, Run},
     invariants::{self, Evidence},
     node::{LOG, read_all},
+    operator::redrive_all,
+    poison,
     seen::line,
     tally::Kind,
     world::{Violation, World},
@@ -38,6 +40,7 @@ impl Run<'_> {
         self.space(None);
         self.rows.fail(0.0);
         self.peers.heal();
+        poison::heal();
         self.trace.push("-- everything is healed".to_owned());
         if self.node.is_some() {
             // Whatever a fault has stopped goes on after a start.
@@ -67,6 +70,15 @@ impl Run<'_> {
                 return Violation::found("I6", format!("nothing fails any more, and yet it stopped: {stopped}"));
             }
             let at_rest = matches!(engine, Ok(true)) && matches!(views, Ok(false));
+            // Everything is mended: what waits is redriven, as often as it takes.
+            if health.letters > 0 && at_rest {
+                redrive_all(node);
+                continue;
+            }
+            if health.held > 0 && at_rest && node.engine.next_timer().is_none() {
+                let held = health.held;
+                return Violation::found("I6", format!("{held} messages are held, and nothing holds them"));
+            }
             if health.calls > 0 {
                 self.pass(Duration::from_millis(wait));
                 wait = (wait * 2).min(60_000);

@@ -16,6 +16,7 @@ use super::{
     disk::{Fault, Keep, SimDisk},
     node::{How, Node, Trouble, read_all},
     peers::Peers,
+    poison,
     rows::SimRows,
     seen::{Seen, line},
     tally::{Kind, Tally},
@@ -190,6 +191,7 @@ impl<'s> Run<'s> {
     }
 
     fn through(&mut self) -> Result<(), Violation> {
+        poison::heal();
         let mut wanted = 0;
         let mut after = 0;
         while wanted < self.sim.count || after < 40 {
@@ -219,7 +221,7 @@ impl<'s> Run<'s> {
             self.pass(time);
             return self.start(false);
         };
-        match self.random.u8(..100) {
+        match self.random.u8(..112) {
             0..=16 => self.clients.send(node, 0.8),
             17..=51 => {
                 let steps = self.random.usize(1..=6);
@@ -274,6 +276,10 @@ impl<'s> Run<'s> {
                 return Ok(());
             }
             97..=98 => self.arm(),
+            99..=104 => self.operate(),
+            105..=106 => self.deploy(),
+            107 => self.try_again(),
+            108..=110 => self.account()?,
             _ => return self.clean_stop(),
         }
         self.afterwards()
@@ -287,6 +293,7 @@ impl<'s> Run<'s> {
             return Ok(());
         }
         self.look()?;
+        self.tally.many(Kind::Poisoned, poison::take_hits());
         let Some(node) = &self.node else { return Ok(()) };
         // An operator watches the health.
         let stopped = !node.health().stopped.is_empty() || !node.stopped_views().is_empty() || node.outward_has_ended();

@@ -2,7 +2,7 @@
 //!
 //! [`disk`] is a disk alone. [`Simulation`] runs a whole node on one: engine, views, outward loop, timers and the embedded
 //! log, on one thread, with a simulated clock, simulated rows, simulated peers and clients that send again what was not
-//! answered. Crashes, errors and silence are drawn by the seed; at the end everything is healed, the node comes to rest,
+//! answered, and an operator who looks after what fails. Crashes, errors, silence and [`poison`] are drawn by the seed; at the end everything is healed, the node comes to rest,
 //! and what its surroundings have seen is held against what the log says.
 //!
 //! ```no_run
@@ -27,8 +27,10 @@ mod driver;
 mod faults;
 mod invariants;
 mod node;
+mod operator;
 mod oracle;
 mod peers;
+pub mod poison;
 mod rows;
 mod sagas;
 mod seen;
@@ -38,6 +40,7 @@ mod world;
 
 pub use clock::SimClock;
 pub use driver::{Report, Simulation};
+pub use operator::DISCARDABLE;
 pub use peers::{Effect, Peer, Peers, Told};
 pub use rows::SimRows;
 pub use sweep::{replay, sweep};

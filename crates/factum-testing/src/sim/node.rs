@@ -6,7 +6,7 @@ use factum_adapters::embedded::{self, Options};
 use factum_core::{
     cell::CellKind,
     error::{RowError, StoreError},
-    letter::Letter,
+    letter::{Letter, LetterId},
     ports::{Reader, Scan},
     service::Service,
     stream::Position,
@@ -85,6 +85,7 @@ pub(super) struct Node {
     pub engine: Engine,
     pub views: Views,
     pub progress: Progress,
+    pub registry: Arc<Registry>,
     outward: JoinHandle<()>,
     stop_outward: watch::Sender<bool>,
 }
@@ -120,7 +121,7 @@ impl Node {
         })?;
         let outward = Outward::open(&registry, reader.clone(), tail.clone(), inbox.clone())?;
         let engine = Engine::new(Parts {
-            registry,
+            registry: registry.clone(),
             committer: committer.clone(),
             inbox: receiver,
             clock: Arc::new(clock.clone()),
@@ -134,7 +135,7 @@ impl Node {
         let (stop_outward, stopped) = watch::channel(false);
         let outward = runtime.spawn(outward.run(stopped, |_| {}));
         let progress = views.progress();
-        Ok(Self { committer, tail, reader, inbox, engine, views, progress, outward, stop_outward })
+        Ok(Self { committer, tail, reader, inbox, engine, views, progress, registry, outward, stop_outward })
     }
 
     /// Lets the engine work until it rests or fails, at most so many steps; answers whether it rests.
@@ -170,6 +171,12 @@ impl Node {
         let cells = self.reader.cells(CellKind::Letter).unwrap_or_default();
         let letters = cells.iter().filter_map(|cell| Letter::decode(&cell.value).ok());
         letters.map(|letter| format!("{}: {}", letter.id, letter.reason())).collect()
+    }
+
+    /// The names of the letters.
+    pub fn letter_ids(&self) -> Vec<LetterId> {
+        let letters = factum_runtime::letters::open(&*self.reader).unwrap_or_default();
+        letters.into_iter().map(|letter| letter.id).collect()
     }
 
     /// Views that stopped.

@@ -35,6 +35,12 @@ pub enum Kind {
     Shuffled,
     BitFlipped,
     Refused,
+    Poisoned,
+    LetterTried,
+    LetterRedriven,
+    LetterDiscarded,
+    TriedAgain,
+    Accounted,
     Commands,
     Messages,
     Calls,
@@ -42,7 +48,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, each of which a sweep of some size must have seen.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 38] = [
         Self::PowerCut,
         Self::PowerCutInIo,
         Self::Kill,
@@ -72,6 +78,12 @@ impl Kind {
         Self::Shuffled,
         Self::BitFlipped,
         Self::Refused,
+        Self::Poisoned,
+        Self::LetterTried,
+        Self::LetterRedriven,
+        Self::LetterDiscarded,
+        Self::TriedAgain,
+        Self::Accounted,
         Self::Commands,
         Self::Messages,
         Self::Calls,
@@ -109,6 +121,12 @@ impl Kind {
             Self::Shuffled => "lives in shuffled order",
             Self::BitFlipped => "bits flipped in what is stored",
             Self::Refused => "commands rejected",
+            Self::Poisoned => "handlers that failed",
+            Self::LetterTried => "letters tried dry",
+            Self::LetterRedriven => "letters redriven",
+            Self::LetterDiscarded => "letters discarded",
+            Self::TriedAgain => "stopped consumers that tried again",
+            Self::Accounted => "accounts of every delivery",
             Self::Commands => "commands accepted",
             Self::Messages => "messages",
             Self::Calls => "calls carried out",

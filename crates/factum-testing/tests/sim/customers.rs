@@ -11,6 +11,7 @@ use factum_core::{
     view::Rows,
 };
 use factum_macros::{Command, Event, Row};
+use factum_testing::sim::poison;
 
 use super::contracts::*;
 
@@ -40,10 +41,11 @@ impl Decider for Customer {
 
     fn decide(
         &self,
-        _: &String,
+        id: &String,
         CustomerCommand::Reward(c): CustomerCommand,
         _: &Context,
     ) -> Result<Vec<CustomerEvent>, Never> {
+        poison::strike("customers.decide", format!("{id} {}", c.number));
         Ok(vec![CustomerEvent::Rewarded(CustomerRewarded { customer: c.customer, number: c.number })])
     }
 
@@ -59,6 +61,7 @@ fn loyalty() -> Folding<BTreeMap<String, i64>> {
     Folding::new("loyalty", 1)
         .fold(|counts: &mut BTreeMap<String, i64>, event: &Recorded<'_, Closed>| {
             let Closed::Order(closed) = &event.data;
+            poison::strike("loyalty.fold", &closed.order_id);
             *counts.entry(closed.customer.clone()).or_default() += 1;
         })
         .react(|counts: &BTreeMap<String, i64>, event: &Recorded<'_, Closed>, fx: &mut Effects| {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test subjects and helpers are tests too")]
 #![allow(clippy::print_stdout, reason = "what a sweep has covered is its result")]
 
+mod audit;
 mod contracts;
 mod customers;
 mod orders;
@@ -27,6 +28,7 @@ fn services(peers: &Peers) -> Vec<Service> {
         payments::service(peers.peer("provider")),
         parcels::service(peers.peer("carrier")),
         customers::service(),
+        audit::service(),
     ]
 }
 
@@ -55,6 +57,7 @@ fn simulation(seed: u64) -> Simulation {
         .check(stock_balances)
         .check(money_follows)
         .check(rewards)
+        .check(audit::written_in_order)
 }
 
 /// What is reserved is what the orders that went through have taken; there was never more.

@@ -3,12 +3,14 @@
 use factum_core::{
     decider::{Context, Decider},
     envelope::{Envelope, Recorded},
+    error::HandlerError,
     reaction::Effects,
     saga::Saga,
     service::{Durations, Service},
     view::Rows,
 };
 use factum_macros::{Command, Event, Rejection, Row};
+use factum_testing::sim::poison;
 use serde::{Deserialize, Serialize};
 
 use super::contracts::*;
@@ -79,6 +81,7 @@ impl Decider for Order {
 
     fn decide(&self, id: &String, command: OrderCommand, _: &Context) -> Result<Vec<OrderEvent>, OrderRejection> {
         use OrderEvent as E;
+        poison::strike("orders.decide", id);
         let order_id = id.clone();
         Ok(match (command, self.state) {
             (OrderCommand::Place(c), State::None) => {
@@ -126,10 +129,9 @@ fn fulfilment() -> Saga<Facts> {
     let id = |facts: &Facts| facts.order_id.clone();
     Saga::new("fulfilment", 1)
         .key("orderId")
-        .start(|placed: &OrderPlaced| Facts {
-            order_id: placed.order_id.clone(),
-            sku: placed.sku.clone(),
-            quantity: placed.quantity,
+        .start(|placed: &OrderPlaced| {
+            poison::strike("fulfilment.start", &placed.order_id);
+            Facts { order_id: placed.order_id.clone(), sku: placed.sku.clone(), quantity: placed.quantity }
         })
         .step("reserve", |step| {
             step.send(|facts: &Facts| ReserveStock {
@@ -171,6 +173,7 @@ fn fulfilment() -> Saga<Facts> {
 /// A customer who waits long is told so; each change begins the wait anew, each end ends it.
 fn remind(event: &Recorded<'_, OrderEvent>, fx: &mut Effects) {
     let nudge = |order_id: &String| NudgeOrder { order_id: order_id.clone() };
+    poison::strike("orders.remind", &event.envelope().id);
     match &event.data {
         OrderEvent::Placed(e) => fx.after("nudge", 1.hours(), nudge(&e.order_id)),
         OrderEvent::Amended(e) => fx.after("nudge", 2.hours(), nudge(&e.order_id)),
@@ -184,9 +187,11 @@ enum Arrived {
     Parcel(ParcelDelivered),
 }
 
-fn close(event: &Recorded<'_, Arrived>, fx: &mut Effects) {
+fn close(event: &Recorded<'_, Arrived>, fx: &mut Effects) -> Result<(), HandlerError> {
     let Arrived::Parcel(delivered) = &event.data;
+    poison::fails("orders.close", &delivered.order_id)?;
     fx.send(CloseOrder { order_id: delivered.order_id.clone() });
+    Ok(())
 }
 
 #[derive(Clone, Debug, Row)]
@@ -222,6 +227,7 @@ enum OfOrders {
 /// The order's own events make the row; payment and parcel join it.
 fn orders(rows: &mut Rows<'_, OrderRow>, event: &Recorded<'_, OfOrders>) {
     use OfOrders as E;
+    poison::strike("orders.view", &event.envelope().id);
     let mut state = |id: &String, state: &str| {
         rows.update(id, |row| {
             row.state = state.to_owned();

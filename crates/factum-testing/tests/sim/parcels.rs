@@ -4,11 +4,12 @@ use factum_core::{
     call::{Call, CallSpec, exp},
     decider::{Context, Decider},
     envelope::{Envelope, Recorded},
+    error::HandlerError,
     reaction::Effects,
     service::{Durations, Service},
 };
 use factum_macros::{Command, Event, Rejection};
-use factum_testing::sim::Peer;
+use factum_testing::sim::{Peer, poison};
 use serde::{Deserialize, Serialize};
 
 use super::contracts::*;
@@ -70,6 +71,7 @@ impl Decider for Parcel {
 
     fn decide(&self, id: &String, command: ParcelCommand, _: &Context) -> Result<Vec<ParcelEvent>, ParcelRejection> {
         use ParcelEvent as E;
+        poison::strike("parcels.decide", id);
         let order_id = id.clone();
         Ok(match (command, self.state) {
             (ParcelCommand::Dispatch(_), State::None) => vec![E::Opened(ParcelOpened { order_id })],
@@ -83,6 +85,9 @@ impl Decider for Parcel {
     }
 
     fn evolve(&mut self, event: &ParcelEvent) {
+        if let ParcelEvent::Opened(opened) = event {
+            poison::strike("parcels.evolve", &opened.order_id);
+        }
         self.state = match event {
             ParcelEvent::Opened(_) => State::Opened,
             ParcelEvent::Dispatched(_) | ParcelEvent::Delayed(_) => State::Under,
@@ -96,9 +101,11 @@ struct Request {
     order_id: String,
 }
 
-fn ask_carrier(event: &Recorded<'_, Opened>, fx: &mut Effects) {
+fn ask_carrier(event: &Recorded<'_, Opened>, fx: &mut Effects) -> Result<(), HandlerError> {
     let Opened::Parcel(opened) = &event.data;
+    poison::fails("parcels.ask", &opened.order_id)?;
     fx.call("carrier", Request { order_id: opened.order_id.clone() });
+    Ok(())
 }
 
 #[derive(Event)]
