@@ -131,6 +131,11 @@ impl Consumers {
         self.apart.iter().map(|(id, apart)| (*id, apart))
     }
 
+    /// Whether a consumer reads by itself.
+    pub(super) fn anybody_is_behind(&self) -> bool {
+        self.apart.values().any(|apart| apart.stopped.is_none())
+    }
+
     /// Up to where a consumer has handled everything.
     pub(super) fn at(&self, consumer: ConsumerId) -> Position {
         self.apart.get(&consumer).map_or(self.cursor, |apart| apart.cursor)

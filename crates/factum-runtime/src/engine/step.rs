@@ -18,6 +18,7 @@ use factum_core::{
 
 use super::{
     Engine, Step,
+    arrange::{Portion, Turn},
     batch::{Batch, Delivery},
     run::Run,
     stage::Stage,
@@ -26,6 +27,7 @@ use super::{
 use crate::{
     inbox::Input,
     registry::{ConsumerId, Registry},
+    sabotage,
 };
 
 /// How far a batch got.
@@ -56,6 +58,10 @@ impl Engine {
         let registry = self.registry.clone();
         let as_taken = std::mem::take(&mut self.once_as_taken) || self.careful.is_on();
         let portion = self.arrange.portion(self.careful.messages(self.work.limits.messages), as_taken);
+        let portion = match sabotage::is("a-consumer-behind-blocks") && self.work.consumers.anybody_is_behind() {
+            true => Portion { messages: 0, inputs: Turn::Messages, ..portion },
+            false => portion,
+        };
         let mark = self.work.clock.mark();
         let (consumers, timers) = (&self.work.consumers, &self.work.timers);
         let mut batch = self.intake.take(&registry, consumers, timers, mark, portion, &self.work.limits)?;

@@ -55,7 +55,7 @@ impl Intake {
         }
         batch.deliveries.extend(timers.due(mark, limits.inputs).into_iter().map(Delivery::Timer));
         let nothing = |batch: &Batch| batch.deliveries.is_empty() && batch.through == consumers.cursor;
-        if portion.inputs != Turn::Messages || nothing(&batch) {
+        if portion.inputs != Turn::Messages || nothing(&batch) && portion.messages > 0 {
             self.inputs(&mut batch, limits);
         }
         if portion.inputs == Turn::Inputs && nothing(&batch) {

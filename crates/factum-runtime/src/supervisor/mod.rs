@@ -331,6 +331,16 @@ impl Unit {
         outcome
     }
 
+    /// Ends one of the loops as a fault of the platform itself would; for tests of who notices.
+    #[doc(hidden)]
+    pub fn end_a_loop(&self, name: &str) {
+        if name == "outward"
+            && let Some(outward) = &*lock(&self.outward)
+        {
+            outward.abort();
+        }
+    }
+
     /// All consumers: the engine's and the views.
     pub fn consumers(&self) -> Vec<ConsumerState> {
         consumers::list(&self.registry, &lock(&self.health), &self.progress, &*self.committer.reader(), &*self.clock)

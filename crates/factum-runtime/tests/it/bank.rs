@@ -1,5 +1,7 @@
 //! A small field to test with: accounts that are paid into, and books that a reaction keeps of them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use factum_core::{
     decider::{Context, Decider},
     envelope::{Envelope, Recorded},
@@ -8,6 +10,11 @@ use factum_core::{
 };
 use factum_macros::{Command, Event, Rejection};
 use serde::{Deserialize, Serialize};
+
+/// Books fail on a note of so many cents.
+pub const POISON: i64 = 999_999;
+/// While this is up, the book `broken` fails on every note.
+pub static BROKEN: AtomicBool = AtomicBool::new(false);
 
 /// No account may hold more.
 pub const MOST: i64 = 1_000;
@@ -135,6 +142,8 @@ impl Decider for Book {
         BookCommand::Note(note): BookCommand,
         _: &Context,
     ) -> Result<Vec<BookEvent>, BookRejection> {
+        assert!(note.cents != POISON, "as asked");
+        assert!(!(id == "broken" && BROKEN.load(Ordering::SeqCst)), "as asked");
         if note.cents < 0 {
             return Err(BookRejection::Negative { id: id.clone() });
         }

@@ -3,13 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use factum_core::{
-    memory::Memory, memory_notes::MemoryNotes, memory_rows::MemoryRows, memory_snapshots::MemorySnapshots,
+    envelope::Recorded,
+    memory::Memory,
+    memory_notes::MemoryNotes,
+    memory_rows::MemoryRows,
+    memory_snapshots::MemorySnapshots,
+    reaction::{Effects, Folding},
+    service::Service,
 };
 use factum_runtime::{
     clock::LiveClock,
     engine::{Arrange, Limits},
     ids::UuidSource,
-    supervisor::{Unit, UnitParts},
+    supervisor::{Standing, Status, Unit, UnitParts},
 };
 
 use super::bank::*;
@@ -50,5 +56,119 @@ async fn a_unit_that_cannot_store_says_so_and_finds_out_by_itself_when_it_can() 
     until(&unit, true).await;
     assert!(faults.writes() > 3, "it has tried");
     unit.execute(vec![request("p1", pay("a", 30))]).await.unwrap();
+    unit.stop().await;
+}
+
+fn unit_over(memory: &Memory, faults: &Faults, services: Vec<Service>) -> Unit {
+    Unit::start(UnitParts {
+        services,
+        backend: faulty(memory, faults),
+        rows: Box::new(MemoryRows::new()),
+        snapshots: Arc::new(MemorySnapshots::new()),
+        notes: Arc::new(MemoryNotes::new()),
+        program: "test".to_owned(),
+        clock: Arc::new(LiveClock::default()),
+        ids: Box::new(UuidSource::seeded(1)),
+        arrange: Arrange::AsTaken,
+        limits: Limits::default(),
+    })
+    .unwrap()
+}
+
+/// Writes, and then the reads behind them, fail in a long row: the engine goes on by itself, however long it takes.
+#[tokio::test]
+async fn a_store_that_is_away_for_writes_and_reads_needs_no_restart() {
+    let faults = Faults::default();
+    let unit = unit_over(&Memory::new(), &faults, bank());
+    (1..=4).for_each(|write| faults.at(write, Fault::Transient));
+    faults.fail_reads(9);
+    assert!(unit.execute(vec![request("p1", pay("a", 30))]).await.is_err());
+    until(&unit, false).await;
+    let health = unit.health();
+    assert_eq!(health.status, Status::NotReady);
+    assert!(health.engine.waiting_since.is_some() && !health.reasons.is_empty(), "{health:?}");
+    until(&unit, true).await;
+    unit.execute(vec![request("p1", pay("a", 30))]).await.unwrap();
+    unit.stop().await;
+}
+
+#[tokio::test]
+async fn a_unit_that_is_dropped_leaves_no_thread_and_no_lock() {
+    let memory = Memory::new();
+    let held = Arc::new(());
+    let kept = held.clone();
+    let react = move |event: &Recorded<'_, Paid>, fx: &mut Effects| {
+        let _ = &kept;
+        note(event, fx);
+    };
+    let services = vec![accounts(), Service::new("books").decider::<Book>().react("note", react)];
+    let unit = unit_over(&memory, &Faults::default(), services);
+    unit.execute(vec![request("p1", pay("a", 30))]).await.unwrap();
+    assert!(Arc::strong_count(&held) > 1);
+    drop(unit);
+    // The outward task ends with its runtime's next turn.
+    for _ in 0..1_000 {
+        if Arc::strong_count(&held) == 1 {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(Arc::strong_count(&held), 1, "a thread or a task still has the services");
+}
+
+#[tokio::test]
+async fn letters_and_stopped_consumers_are_degraded_and_name_themselves() {
+    let fails = |event: &Recorded<'_, Paid>, _: &mut Effects| assert!(event.cents != 2, "as asked");
+    let folding = Folding::<i64>::new("count", 1).fold(|_: &mut i64, event: &Recorded<'_, Paid>| {
+        assert!(event.cents != 3, "as asked");
+    });
+    let services = vec![accounts(), Service::new("odd").react("fail", fails).folding(folding)];
+    let unit = unit_over(&Memory::new(), &Faults::default(), services);
+    for (id, cents) in [("p1", 2), ("p2", 2), ("p3", 3)] {
+        unit.execute(vec![request(id, pay("a", cents))]).await.unwrap();
+    }
+    unit.rest().await.unwrap();
+    let health = unit.health();
+    assert_eq!(health.status, Status::Degraded);
+    assert!(health.is_ready(), "commands are carried out");
+    assert_eq!(health.reasons[0], "1 letters wait for a person, 2 messages wait behind them");
+    assert!(health.reasons[1].starts_with("odd.count has stopped at position 3: its state could not take"));
+    let consumers = unit.consumers();
+    let of = |name: &str| consumers.iter().find(|consumer| consumer.name == name).unwrap();
+    assert_eq!((of("odd.fail").standing, of("odd.fail").held_keys, of("odd.fail").held), (Standing::Joined, 1, 2));
+    assert_eq!((of("odd.count").standing, of("odd.count").lag), (Standing::Stopped, 1));
+    unit.stop().await;
+}
+
+/// A command's body may be large, and many of them may wait: their bytes are bounded.
+#[tokio::test]
+async fn an_inbox_is_full_by_its_bytes_too() {
+    let (inbox, mut engine) = factum_runtime::inbox::Sender::new(Arc::default());
+    let large = || request("p", pay_with("a", 1, &"x".repeat(1 << 20)));
+    let post = || {
+        let (reply, _) = tokio::sync::oneshot::channel();
+        inbox.try_send(factum_runtime::inbox::Input::Commands(vec![large()], reply))
+    };
+    let sent = (0..1_000).take_while(|_| post().is_ok()).count();
+    assert!((60..=64).contains(&sent), "I16: {sent} MiB wait");
+    assert!(inbox.waiting_bytes() <= factum_runtime::inbox::INBOX_BYTES);
+    engine.take().unwrap();
+    assert!(post().is_ok(), "there is room again");
+}
+
+#[tokio::test]
+async fn a_loop_that_ends_by_itself_is_seen() {
+    let unit = unit_over(&Memory::new(), &Faults::default(), bank());
+    assert!(unit.health().ended.is_empty());
+    unit.end_a_loop("outward");
+    let seen = async {
+        while unit.health().ended.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let seen = tokio::time::timeout(Duration::from_secs(10), seen).await;
+    assert!(seen.is_ok(), "I6: a loop has ended, and health says that all is well");
+    assert_eq!(unit.health().reasons, ["the loop outward has ended; start again"]);
+    assert!(!unit.health().is_live());
     unit.stop().await;
 }

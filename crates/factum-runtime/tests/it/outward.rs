@@ -11,6 +11,7 @@ use factum_core::{
 };
 use factum_macros::Event;
 use factum_runtime::{
+    acts::What,
     inbox::{Answered, Input},
     outward::Outward,
 };
@@ -240,4 +241,94 @@ fn a_call_is_closed_by_its_first_answer_also_if_the_commit_fails_before() {
         assert_eq!((noted(&bench), bench.cells(CellKind::Call)), (vec![1], 0));
         assert_eq!(bench.health().calls, 0);
     }
+}
+
+/// Lets engine and outside take turns for a while.
+async fn turns(bench: &mut Bench) {
+    for _ in 0..40 {
+        bench.run();
+        tokio::time::sleep(500.ms()).await;
+    }
+    bench.run();
+}
+
+/// The decider of the answer holds the key: what was told is kept, and the other side is not asked again.
+#[tokio::test(start_paused = true)]
+async fn an_answer_behind_a_held_key_is_kept_through_restarts_and_the_call_is_not_made_again() {
+    let outside = Outside::default();
+    let poisoned = |outside: &Outside| {
+        let mut services = services(outside, 8);
+        let forward = |event: &Recorded<'_, Paid>, fx: &mut Effects| {
+            fx.send(Note { id: event.id.clone(), cents: POISON });
+        };
+        services.push(Service::new("poisons").react("forward", forward));
+        services
+    };
+    let mut bench = Bench::new(poisoned(&outside));
+    bench.ask("p0", pay("a", 1)).unwrap();
+    let letter = bench.letters().remove(0);
+    assert_eq!(letter.id.consumer, "books.book");
+    for _ in 0..3 {
+        let (stop, outward) = spawn(&bench);
+        turns(&mut bench).await;
+        assert!(noted(&bench).is_empty(), "the answer waits");
+        assert_eq!((bench.cells(CellKind::Call), bench.health().calls), (1, 1));
+        stop.send_replace(true);
+        outward.await.unwrap();
+        bench = bench.restart(poisoned(&outside));
+    }
+    assert_eq!(outside.seen(), ["ask 1"], "I5: a call that was answered was made again");
+    bench.run();
+    bench.act(What::Discard(letter.id)).unwrap();
+    assert_eq!((noted(&bench), bench.cells(CellKind::Call)), (vec![1], 0));
+}
+
+/// The handler of the answer fails: its letter keeps what was told, and the call is over.
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_fails_on_an_answer_leaves_a_letter_and_the_call_is_closed() {
+    BROKEN.store(true, std::sync::atomic::Ordering::SeqCst);
+    let outside = Outside::default();
+    let mut bench = Bench::new(services(&outside, 8));
+    bench.ask("p1", pay("broken", 1)).unwrap();
+    let (stop, outward) = spawn(&bench);
+    turns(&mut bench).await;
+    let letter = bench.letters().remove(0);
+    assert!(letter.id.to_string().starts_with("books.book@answer/"), "{}", letter.id);
+    assert_eq!((bench.cells(CellKind::Call), bench.health().calls), (0, 0));
+    assert!(
+        bench.engine.step().unwrap() == factum_runtime::engine::Step::Rest,
+        "it does not keep anybody from resting"
+    );
+    stop.send_replace(true);
+    outward.await.unwrap();
+    BROKEN.store(false, std::sync::atomic::Ordering::SeqCst);
+    let mut bench = bench.restart(services(&outside, 8));
+    let (_stop, _outward) = spawn(&bench);
+    turns(&mut bench).await;
+    bench.act(What::Redrive(letter.id)).unwrap();
+    assert_eq!((noted(&bench), bench.letters().len()), (vec![1], 0));
+    assert_eq!(outside.seen(), ["ask 1"], "it was asked once");
+}
+
+/// The call's own code fails where there should be a last word: a letter says so, and nobody waits for it.
+#[tokio::test(start_paused = true)]
+async fn a_call_without_a_last_word_becomes_a_letter() {
+    let never = |_: Call<Ask>| async { Answer::<Note>::Again("never".to_owned(), None) };
+    let speechless = |_: Ask, _: &str| -> Note { panic!("as asked") };
+    let call = || CallSpec::new("ask", never, speechless).retry(exp(1.ms(), 1.0).max(2));
+    let ask = |event: &Recorded<'_, Paid>, fx: &mut Effects| {
+        fx.call("ask", Ask { id: event.id.clone(), cents: event.cents });
+    };
+    let services = || {
+        let asks = Service::new("asks").react("ask", ask).call(call());
+        vec![accounts(), Service::new("books").decider::<Book>(), asks]
+    };
+    let mut bench = Bench::new(services());
+    bench.ask("p1", pay("a", 1)).unwrap();
+    let (_stop, _outward) = spawn(&bench);
+    turns(&mut bench).await;
+    let letter = bench.letters().remove(0);
+    assert!(letter.id.to_string().starts_with("asks.ask@answer/"), "{}", letter.id);
+    assert!(letter.reason().contains("as asked") && letter.failure_count == 3, "{letter:?}");
+    assert_eq!(bench.health().calls, 0);
 }

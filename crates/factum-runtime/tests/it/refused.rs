@@ -108,7 +108,7 @@ fn a_rejection_decided_on_what_was_not_stored_is_not_told() {
     assert!(bench.engine.step().is_err());
     assert!(matches!(most.try_recv().unwrap(), Err(ExecuteError::Commit(_))));
     let told = more.try_recv().unwrap();
-    assert!(matches!(told, Err(ExecuteError::Commit(_))), "{told:?}");
+    assert!(matches!(told, Err(ExecuteError::Commit(_))), "I1: a business answer on what was not stored: {told:?}");
     bench.engine.reload().unwrap();
     bench.ask("p2", pay("a", 1)).unwrap();
 }

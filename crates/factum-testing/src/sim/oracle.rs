@@ -45,6 +45,13 @@ pub(super) fn accounted(
             by_cause.entry(cause).or_default().push(stored);
         }
     }
+    for letter in letters {
+        let cause = position_of(&letter.id).and_then(|position| log.get(position.0 as usize - 1));
+        let same = cause.is_none_or(|stored| stored.envelope().id.to_string() == letter.message_id);
+        if letter.failures.is_empty() || letter.reason().is_empty() || !same {
+            return Violation::found("I6", format!("a letter without its cause: {letter:?}"));
+        }
+    }
     let discarded = discarded(log);
     for (index, consumer) in registry.consumers.iter().enumerate() {
         let (id, name) = (ConsumerId(index), consumer.name.as_str());
