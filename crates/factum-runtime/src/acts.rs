@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use crate::plans::{Making, Planned};
+
 /// Who does something, and why: it stands in the event of each act.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct By {
@@ -40,6 +42,12 @@ pub enum What {
     Plan(LetterId, Option<Retry>),
     /// Lets a consumer that stopped try again from where it stands.
     TryAgain(String),
+    /// Makes a plan for many: nothing is done yet.
+    MakePlan(Box<Making>),
+    /// Approves a plan, by its id and hash: it is carried out from now on.
+    Approve(String, String),
+    /// Takes a plan back; what it has done stays done.
+    CancelPlan(String),
 }
 
 /// An act on its way.
@@ -64,6 +72,8 @@ pub enum Outcome {
         /// What followed.
         followed: Vec<Shown>,
     },
+    /// A plan was made, and waits to be approved.
+    Planned(Box<Planned>),
     /// The handler failed again; the letter says so too.
     FailedAgain {
         /// What it said.
@@ -107,6 +117,9 @@ pub enum ActError {
     /// There is no such letter, or no more.
     #[error("there is no letter {0}: it has ended, or never was one")]
     NoLetter(LetterId),
+    /// There is no such plan, or no more.
+    #[error("there is no plan {0}: it has ended, or never was one")]
+    NoPlan(String),
     /// No service of this program has the consumer.
     #[error("this program has no consumer `{0}`: run the act with a program that has it, or discard the letter")]
     NoConsumer(String),

@@ -17,6 +17,7 @@ pub mod ids;
 pub mod inbox;
 pub mod letters;
 pub mod outward;
+pub mod plans;
 pub mod registry;
 mod sabotage;
 pub mod signal;

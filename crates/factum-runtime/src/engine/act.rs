@@ -35,6 +35,9 @@ impl Run<'_> {
         }
         let id = match what {
             What::TryAgain(consumer) => return self.try_again(consumer, by),
+            What::MakePlan(making) => return self.make_plan(making, by),
+            What::Approve(id, hash) => return self.approve(id, hash, by),
+            What::CancelPlan(id) => return self.cancel_plan(id, by),
             What::Try(id) | What::Redrive(id) | What::Discard(id) | What::Release(id) | What::Plan(id, _) => id,
         };
         let letter = self.work.stored_letter(self.stage, id)?;
@@ -47,7 +50,7 @@ impl Run<'_> {
             What::Discard(_) => self.discard(&letter, by),
             What::Release(_) => self.let_pass(&letter, by),
             What::Plan(_, retry) => self.plan_retry(letter, retry.clone(), by),
-            What::TryAgain(_) => Ok(Err(ActError::NoLetter(id.clone()))),
+            _ => Ok(Err(ActError::NoLetter(id.clone()))),
         }
     }
 
@@ -74,7 +77,7 @@ impl Run<'_> {
         Ok(worked)
     }
 
-    fn try_dry(&mut self, letter: &Letter) -> Result<Result<Outcome, ActError>, StoreError> {
+    pub(super) fn try_dry(&mut self, letter: &Letter) -> Result<Result<Outcome, ActError>, StoreError> {
         let (id, stored) = match self.addressed(letter)? {
             Ok(found) => found,
             Err(error) => return Ok(Err(error)),
@@ -376,7 +379,7 @@ impl Run<'_> {
 }
 
 /// What a fault says.
-fn said(fault: &Fault) -> String {
+pub(super) fn said(fault: &Fault) -> String {
     match fault {
         Fault::Handler(error) => error.to_string(),
         Fault::Stream(stream, error) => format!("the state of {stream} cannot be folded: {error}"),
@@ -386,7 +389,7 @@ fn said(fault: &Fault) -> String {
 }
 
 /// What a delivery would change, for people.
-fn shown(local: &Local) -> Vec<Shown> {
+pub(super) fn shown(local: &Local) -> Vec<Shown> {
     let mut shown = Vec::new();
     for append in &local.appends {
         for message in &append.messages {

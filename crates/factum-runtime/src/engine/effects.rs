@@ -9,7 +9,7 @@ use factum_core::{
     error::HandlerError,
     id::Name,
     reaction::Effect,
-    stream::{ExpectedVersion, StreamId},
+    stream::{ExpectedVersion, StreamId, StreamVersion},
 };
 use jiff::SignedDuration;
 
@@ -39,6 +39,7 @@ impl Run<'_> {
             writer: service.name.clone(),
             messages: vec![message],
         };
+        let mut calls = 0;
         for effect in effects {
             match effect {
                 Effect::Send(draft) => {
@@ -65,13 +66,28 @@ impl Run<'_> {
                     request.type_name = Name::Shared(format!("{}.{name}", service.name).into());
                     let message = self.message(Kind::Call, request, origin, &service.source, key);
                     let cell = CellKey::new(CellKind::Call, message.envelope.id.to_string());
-                    let value = OpenCall::new(&stream).encode()?;
+                    let mut call = OpenCall::new(&stream);
+                    if self.redelivering {
+                        call.key = self.first_key(&stream, origin, calls)?;
+                    }
+                    calls += 1;
+                    let value = call.encode()?;
                     self.local.cells.push((cell, Some(value)));
                     self.local.appends.push(append(stream.clone(), message));
                 }
             }
         }
         Ok(())
+    }
+
+    /// The idempotency key of the call that this event made the first time: the other side must know it again.
+    fn first_key(&self, stream: &StreamId, origin: &Origin, index: usize) -> Result<Option<String>, Fault> {
+        let made = self.work.reader.stream(stream, StreamVersion(0))?;
+        let of_event = made.iter().filter(|stored| {
+            stored.envelope().kind == Kind::Call && stored.envelope().causation_id.as_ref() == Some(&origin.id)
+        });
+        let mut of_event = of_event;
+        Ok(of_event.nth(index).map(|stored| stored.envelope().id.to_string()))
     }
 
     pub(super) fn after(

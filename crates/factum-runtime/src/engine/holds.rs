@@ -189,6 +189,11 @@ impl Holds {
         }
     }
 
+    /// Whether a message waits behind one of a consumer's keys, as far as they list it.
+    pub(super) fn waits_already(&self, id: ConsumerId, position: Position) -> bool {
+        self.of(id).any(|held| held.passed.contains(&position))
+    }
+
     /// Whether what waits behind a key is being run.
     pub(super) fn is_releasing(&self, id: ConsumerId, key: &Key) -> bool {
         self.releasing.contains(&(id, key.clone()))

@@ -60,6 +60,13 @@ impl Letters {
         letters.into_iter().flat_map(BTreeMap::keys).map(|about| LetterId::new(consumer, about.clone())).collect()
     }
 
+    /// All letters, by name.
+    pub(super) fn all(&self) -> Vec<LetterId> {
+        let mut all: Vec<LetterId> = self.by_consumer.keys().flat_map(|consumer| self.ids(consumer)).collect();
+        all.sort();
+        all
+    }
+
     /// How many a consumer has, also left out ones: the bound of what is kept.
     pub(super) fn kept(&self, consumer: &str) -> usize {
         self.by_consumer.get(consumer).map_or(0, BTreeMap::len)

@@ -11,6 +11,7 @@
 //! | run | `run.rs`, `decide.rs`, `saga.rs`, `effects.rs`, `act.rs` | [`Work`](work), the stage |
 //! | a handler that fails | `failure.rs` | letters, held keys, stops |
 //! | held keys | `holds.rs`, released in `release.rs` | the log, the stage |
+//! | acts and plans | `act.rs`, `jobs.rs` | letters, held keys, the log, the stage |
 //! | who is behind | `behind.rs`, `consumers.rs` | the log, the stage |
 //! | one by one | `careful.rs` | notes |
 //! | submit, settle | `submit.rs` | the committer, those who wait |
@@ -29,6 +30,7 @@ mod effects;
 mod failure;
 mod folds;
 mod holds;
+mod jobs;
 mod key;
 mod letters;
 mod limits;
@@ -156,6 +158,7 @@ impl Engine {
             answers_due: false,
             answers_after: None,
             holds: Holds::default(),
+            jobs: BTreeMap::new(),
             letters: Letters::default(),
             unfolded: Vec::new(),
         };
@@ -183,7 +186,7 @@ impl Engine {
 
     /// When something is due next: a timer, a letter's planned retry, a key that waits.
     pub fn next_timer(&self) -> Option<Timestamp> {
-        [self.work.timers.next(), self.work.letters.next(), self.work.holds.next()].into_iter().flatten().min()
+        self.work.next_time()
     }
 
     /// How many commits were refused in a row.

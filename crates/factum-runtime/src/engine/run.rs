@@ -40,11 +40,13 @@ pub(super) struct Run<'a> {
     pub(super) local: Local,
     /// The held key whose messages are being run: it does not hold them.
     pub(super) now_releasing: Option<At>,
+    /// A message is delivered once more: its calls are the ones that were made before.
+    pub(super) redelivering: bool,
 }
 
 impl<'a> Run<'a> {
     pub(super) fn new(registry: &'a Registry, work: &'a mut Work, stage: &'a mut Stage, through: Position) -> Self {
-        Self { registry, work, stage, through, local: Local::default(), now_releasing: None }
+        Self { registry, work, stage, through, local: Local::default(), now_releasing: None, redelivering: false }
     }
 }
 

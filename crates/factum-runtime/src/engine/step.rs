@@ -101,8 +101,7 @@ impl Engine {
     /// Nothing is left to do but what waits for a time or a person.
     fn rest(&mut self, registry: &Registry) -> Step {
         if self.work.calls.is_empty() {
-            let next = [self.work.timers.next(), self.work.letters.next(), self.work.holds.next()];
-            self.intake.rested(next.into_iter().flatten().min());
+            self.intake.rested(self.work.next_time());
         }
         self.report();
         match self.work.take_snapshot(registry, self.submit.saved) {
@@ -154,7 +153,7 @@ impl Engine {
         let (most, limit) = (self.careful.deliveries(), self.work.limits.staged_bytes);
         let mut run = Run::new(registry, &mut self.work, stage, through);
         run.write_unfolded()?;
-        ran.worked = run.released()? | run.planned_retries()?;
+        ran.worked = run.released()? | run.planned_retries()? | run.jobs()?;
         let mut place = Place { position: Position(from.0 + 1), had: run.work.consumers.had.clone() };
         // A batch without messages leaves the cursor as it is, also between the consumers of one.
         let mut cut = Cut { cursor: through, had: if through == from { place.had.clone() } else { Vec::new() } };

@@ -14,6 +14,7 @@ use factum_core::{
     ports::{Clock, IdSource, Reader, Scan},
     stream::Position,
 };
+use jiff::Timestamp;
 
 use super::{
     consumers::Consumers, folds::Folds, holds::Holds, letters::Letters, limits::Limits, snapshots::Shelf, stage::Stage,
@@ -21,6 +22,7 @@ use super::{
 };
 use crate::{
     outward::OpenCall,
+    plans::Plan,
     registry::{ConsumerId, Registry},
     timers::Timers,
 };
@@ -47,6 +49,8 @@ pub(super) struct Work {
     pub(super) answers_after: Option<String>,
     pub(super) holds: Holds,
     pub(super) letters: Letters,
+    /// Plans that are made or running.
+    pub(super) jobs: BTreeMap<String, Plan>,
     /// Events that could not be folded while states were rebuilt, and have no letter yet.
     pub(super) unfolded: Vec<(ConsumerId, Stored, HandlerError)>,
 }
@@ -67,6 +71,7 @@ impl Work {
                 answers.insert(cell.key.name, call);
             }
         }
+        let jobs = crate::plans::list(&*reader)?.into_iter().map(|plan| (plan.id.clone(), plan)).collect();
         let letters = Letters::load(reader.cells(CellKind::Letter)?)?;
         let mut holds = Holds::load(registry, reader.cells(CellKind::Held)?)?;
         super::release::count(registry, &consumers, &mut holds, &*reader)?;
@@ -74,6 +79,7 @@ impl Work {
         (self.answers_due, self.answers_after) = (!answers.is_empty(), None);
         (self.consumers, self.timers, self.calls, self.answers) = (consumers, timers, calls, answers);
         (self.letters, self.holds, self.folds, self.unfolded) = (letters, holds, folds, unfolded);
+        self.jobs = jobs;
         Ok(())
     }
 
@@ -88,6 +94,13 @@ impl Work {
             None => self.reader.cell(&key)?.map(|cell| cell.value),
         };
         value.map(|value| Letter::decode(&value)).transpose()
+    }
+
+    /// When something is due next by itself: a timer, a letter's planned retry, a key that waits, a paced plan.
+    pub(super) fn next_time(&self) -> Option<Timestamp> {
+        let running = self.jobs.values().filter(|plan| plan.stage == crate::plans::Stage::Running);
+        let jobs = running.filter_map(Plan::due).min();
+        [self.timers.next(), self.letters.next(), self.holds.next(), jobs].into_iter().flatten().min()
     }
 
     /// The message at a position.

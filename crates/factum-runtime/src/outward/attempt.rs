@@ -60,7 +60,7 @@ async fn once(call: &AnyCall, work: &Work) -> Answer<Draft> {
     let attempt = work.open.attempts + 1;
     let key = match sabotage::is("call-without-its-key") {
         true => format!("{}-{attempt}", work.cell.name),
-        false => work.cell.name.clone(),
+        false => work.open.key.clone().unwrap_or_else(|| work.cell.name.clone()),
     };
     if work.open.unknown
         && let Some(query) = &call.query

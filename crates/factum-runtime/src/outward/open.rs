@@ -28,6 +28,9 @@ pub struct OpenCall {
     /// It has been answered, and the answer waits: the call is not made again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Reply>,
+    /// Its idempotency key, if that is not its own id: of a call that is made once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// It has no answer and never will: a letter waits for a person.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub given_up: bool,
@@ -63,7 +66,7 @@ impl OpenCall {
     /// A call that was not tried yet.
     pub fn new(stream: &StreamId) -> Self {
         let stream = stream.to_string();
-        Self { stream, attempts: 0, unknown: false, reason: None, answer: None, given_up: false }
+        Self { stream, attempts: 0, unknown: false, reason: None, answer: None, key: None, given_up: false }
     }
 
     /// The cell's value.
