@@ -40,6 +40,9 @@ pub(crate) fn directory(dir: &Path) -> Result<Stores, OpenError> {
         tracing::warn!(?checkpoints, "checkpoints could not be used: the start took longer, and nothing is lost");
     }
     let rows = sqlite::open(dir)?;
+    if rows.keeps_others_out() {
+        tracing::warn!("the disk is full: no other process can read the rows until the next start");
+    }
     let snapshots: Arc<dyn Snapshots> = match files::open(dir) {
         Ok(files) => Arc::new(files),
         Err(error) => {

@@ -31,8 +31,16 @@ pub struct Ballast(PathBuf);
 impl Ballast {
     /// Takes everything to the last byte, and leaves so many bytes of it.
     pub fn take(dir: &Path, leaves: u64) -> Self {
-        let path = dir.join("ballast");
-        let mut file = File::create(&path).unwrap();
+        let ballast = Self(dir.join("ballast"));
+        let file = ballast.take_more();
+        let length = file.metadata().unwrap().len();
+        file.set_len(length - leaves).and_then(|()| file.sync_all()).unwrap();
+        ballast
+    }
+
+    /// Takes what room there is again meanwhile, to the last byte.
+    pub fn take_more(&self) -> File {
+        let mut file = File::options().create(true).append(true).open(&self.0).unwrap();
         for size in [1 << 20, 4096, 1] {
             loop {
                 match file.write_all(&vec![1; size]) {
@@ -42,9 +50,8 @@ impl Ballast {
                 }
             }
         }
-        let length = file.metadata().unwrap().len();
-        file.set_len(length - leaves).and_then(|()| file.sync_all()).unwrap();
-        Self(path)
+        file.sync_all().unwrap();
+        file
     }
 
     /// Gives the room back.
