@@ -109,7 +109,7 @@ fn a_segment_that_is_begun_ahead_while_the_disk_gets_full_does_not_stay() {
     let (begun, is_begun) = mpsc::sync_channel::<()>(1);
     let (go_on, goes_on) = mpsc::sync_channel::<()>(0);
     let goes_on = Mutex::new(goes_on);
-    *disk.0.before_open.lock().unwrap() = Some(Box::new(move |path| {
+    *disk.0.before.lock().unwrap() = Some(Box::new(move |path| {
         if path.ends_with("spare.tmp") {
             begun.send(()).unwrap();
             goes_on.lock().unwrap().recv().unwrap();

@@ -103,8 +103,8 @@ pub struct Faulty {
     pub writes: AtomicUsize,
     /// All that happened, in order, for tests of order.
     pub calls: Mutex<Vec<String>>,
-    /// Called before a file is opened or made.
-    pub before_open: Mutex<Option<Hook>>,
+    /// Called before a file is opened or made, and before a directory is listed.
+    pub before: Mutex<Option<Hook>>,
 }
 
 impl fmt::Debug for Faulty {
@@ -129,6 +129,12 @@ impl Handle {
         Options { disk: Arc::new(self.clone()), ..small() }
     }
 
+    fn before(&self, path: &Path) {
+        if let Some(hook) = &*self.0.before.lock().unwrap() {
+            hook(path);
+        }
+    }
+
     fn note(&self, call: &str, path: &Path) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         self.0.calls.lock().unwrap().push(format!("{call} {name}"));
@@ -146,12 +152,11 @@ impl Disk for Handle {
         RealDisk.create_dir(dir)
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.before(dir);
         RealDisk.list(dir)
     }
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
-        if let Some(hook) = &*self.0.before_open.lock().unwrap() {
-            hook(path);
-        }
+        self.before(path);
         if access == Access::Create {
             Faulty::is(&self.0.create_full, io::ErrorKind::StorageFull)?;
             self.note("create", path);
