@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests are tests too")]
 
 mod bounds;
+mod copies;
 mod crash;
 mod damage;
 mod errors;
