@@ -8,7 +8,7 @@ pub mod operate;
 mod rows;
 mod wiring;
 
-pub use app::{App, AppBuilder, Execution, OpenError, Together};
+pub use app::{App, AppBuilder, Execution, LogSizes, OpenError, Together};
 pub use archive::{Archive, UnderWay};
 pub use factum_core::{
     call, commit, decider, envelope, error, id, memory, money, payload, ports, reaction, rejection, row, saga, service,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use factum::{
-    ExecuteError,
+    ExecuteError, LogSizes,
     error::{CommitError, StoreError},
     ports::{Reader, Scan},
     prelude::*,
@@ -22,6 +22,8 @@ use crate::{child::Order, history::digest, report::Report};
 
 const ACCOUNTS: u64 = 40;
 const BOOKS: u64 = 5;
+/// Small, so that a short run rolls and writes checkpoints.
+const SIZES: LogSizes = LogSizes { segment_bytes: 64 << 10, checkpoint_bytes: 256 << 10 };
 /// Callers at once.
 const CALLERS: usize = 8;
 
@@ -183,7 +185,7 @@ pub async fn start(dir: &Path) -> Result<App, String> {
 
 /// Starts the app on a directory, with views of this version.
 pub async fn start_with(dir: &Path, version: u32) -> Result<App, String> {
-    let builder = App::open(dir).map_err(|error| error.to_string())?;
+    let builder = App::open_with(dir, SIZES).map_err(|error| error.to_string())?;
     let builder = services(version).into_iter().fold(builder, |builder, service| builder.with(service));
     builder.start().await.map_err(|error| error.to_string())
 }
