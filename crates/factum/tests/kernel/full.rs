@@ -41,17 +41,23 @@ impl Ballast {
     /// Takes what room there is again meanwhile, to the last byte.
     pub fn take_more(&self) -> File {
         let mut file = File::options().create(true).append(true).open(&self.0).unwrap();
-        for size in [1 << 20, 4096, 1] {
-            loop {
-                match file.write_all(&vec![1; size]) {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == ErrorKind::StorageFull => break,
-                    Err(error) => panic!("the ballast: {error}"),
+        loop {
+            let before = file.metadata().unwrap().len();
+            for size in [1 << 20, 4096, 1] {
+                loop {
+                    match file.write_all(&vec![1; size]) {
+                        Ok(()) => {}
+                        Err(error) if error.kind() == ErrorKind::StorageFull => break,
+                        Err(error) => panic!("the ballast: {error}"),
+                    }
                 }
             }
+            // Blocks of files that were removed can be taken only when their removal is written down.
+            file.sync_all().unwrap();
+            if file.metadata().unwrap().len() == before {
+                return file;
+            }
         }
-        file.sync_all().unwrap();
-        file
     }
 
     /// Gives the room back.

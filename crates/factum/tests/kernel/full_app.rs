@@ -31,17 +31,19 @@ const KILLED: u64 = 1 << 32;
 /// How the app was left before it is started on the full disk.
 #[derive(Clone, Copy, Debug)]
 enum Left {
-    /// Stopped in order: the file of rows is complete, and SQLite's files beside it are gone.
+    /// Stopped in order before the disk was full: SQLite's files beside the rows are gone, and have to be made.
     Stopped,
+    /// Stopped while the disk was full: SQLite could not copy its changes, and left its files there.
+    StoppedFull,
     /// Killed: SQLite's files beside it are there, and the last rows are in them only.
     Killed,
     /// Stopped, and the rows were removed: their file cannot even be made.
     WithoutRows,
-    /// Stopped, and the next program has views of another version: their tables cannot be made.
+    /// Stopped before the disk was full, and the next program has views of another version: their tables cannot be made.
     Renewed,
 }
 
-const LEFT: [Left; 4] = [Left::Stopped, Left::Killed, Left::WithoutRows, Left::Renewed];
+const LEFT: [Left; 5] = [Left::Stopped, Left::StoppedFull, Left::Killed, Left::WithoutRows, Left::Renewed];
 
 /// The cycles.
 pub fn run() -> Outcome {
@@ -85,7 +87,12 @@ async fn one(dir: &Path, volume: &Path, left: Left, bank: &mut Bank) -> u64 {
     app.stop().await;
     drop(app);
     match left {
-        Left::Stopped | Left::Renewed => {}
+        Left::StoppedFull => {}
+        Left::Stopped | Left::Renewed => {
+            ballast.free();
+            bank::start(dir).await.unwrap().stop().await;
+            assert!(!dir.join("rows.sqlite-shm").exists(), "SQLite has left its files there");
+        }
         Left::Killed => {
             ballast.free();
             kill_one(dir, bank);
