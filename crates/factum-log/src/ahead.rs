@@ -140,6 +140,8 @@ impl Desk {
             let piece = self.piece(file, from);
             orders = self.orders();
             if orders.generation != generation {
+                // Given back meanwhile. If it was made only after that, it is still there; nobody else makes one.
+                drop(self.disk.remove(&self.path));
                 continue;
             }
             match piece {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::directory;
 use crate::disk::{Access, Disk, DiskFile};
 use crate::error::{During, LogError};
+use crate::files::Files;
 use crate::frame::u32_at;
 use crate::options::Lineage;
 use crate::recovery;
@@ -105,7 +106,7 @@ pub fn archive(
     };
     let to = &*dir.join(to);
     disk.create_dir(to).during("create", to)?;
-    let (found, segments) = recovery::begin(&disk, dir)?;
+    let (found, segments) = recovery::begin(Files::new(Arc::clone(&disk), dir))?;
     point_to(&*disk, dir, to, named, found.lineage)?;
     // The last one is being written.
     let count = segments.len().saturating_sub(keep.saturating_add(1));

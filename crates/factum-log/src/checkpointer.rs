@@ -98,6 +98,23 @@ impl Checkpointer {
         }
     }
 
+    /// Gives up the checkpoint under way and the space that it takes, because the log itself has none. The next one is
+    /// due when the log has grown again.
+    pub fn give_back(&mut self) {
+        match std::mem::replace(&mut self.run, Run::None) {
+            Run::None => return,
+            Run::Steps(work) => drop(work.give_up()),
+            Run::Thread(thread, stop) => {
+                stop.store(true, Ordering::Relaxed);
+                // Waited for, so that the space is there when the log says that it had none.
+                if let Ok(Ok(written)) = thread.join() {
+                    return self.after(Ok(Some(written)));
+                }
+            }
+        }
+        self.put_off();
+    }
+
     /// Why the last checkpoint could not be written; the next one is another chance.
     pub fn failure(&self) -> Option<&str> {
         self.failure.as_deref()

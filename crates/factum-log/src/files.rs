@@ -30,17 +30,21 @@ impl Files {
     /// The segments by name, in order, each with its place. A segment that stands in the directory and in the archive
     /// is taken from the directory.
     pub fn segments(&self) -> Result<BTreeMap<String, PathBuf>, LogError> {
-        let archived = archive::directory(&*self.disk, &self.dir)?;
         let mut found = BTreeMap::new();
-        // The archive last: a segment that is moved meanwhile is then seen at least once, and found where it went.
-        for dir in [&self.dir].into_iter().chain(&archived) {
-            for name in self.disk.list(dir).during("list", dir)? {
-                let path = dir.join(&name);
-                match name.strip_suffix(archive::SUFFIX) {
-                    Some(name) if segment::is_segment(name) => _ = found.entry(name.to_owned()).or_insert(path),
-                    None if segment::is_segment(&name) && *dir == self.dir => _ = found.insert(name, path),
-                    _ => {}
-                }
+        for name in self.disk.list(&self.dir).during("list", &self.dir)? {
+            let path = self.dir.join(&name);
+            match name.strip_suffix(archive::SUFFIX) {
+                Some(name) if segment::is_segment(name) => _ = found.entry(name.to_owned()).or_insert(path),
+                None if segment::is_segment(&name) => _ = found.insert(name, path),
+                _ => {}
+            }
+        }
+        // The archive last, and whether there is one: a segment that is moved meanwhile is then seen at least once, and
+        // found where it went.
+        let Some(archived) = archive::directory(&*self.disk, &self.dir)? else { return Ok(found) };
+        for name in self.disk.list(&archived).during("list", &archived)? {
+            if let Some(segment) = name.strip_suffix(archive::SUFFIX).filter(|name| segment::is_segment(name)) {
+                found.entry(segment.to_owned()).or_insert_with(|| archived.join(&name));
             }
         }
         Ok(found)

@@ -1,5 +1,6 @@
 //! What stands in a log's directory, for people and programs that look after it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use crate::error::{During, LogError};
 use crate::frame::Kind;
 use crate::options::Lineage;
 use crate::recovery;
+use crate::segment;
 
 /// What [`info`] tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,25 +72,33 @@ pub struct FileInfo {
 /// # Errors
 /// As [`Observer::open`](crate::Observer::open).
 pub fn info(dir: &Path, disk: Arc<dyn Disk>) -> Result<Info, LogError> {
-    let size = |path: &Path| disk.open(path, Access::Read).and_then(|file| file.size()).during("look at", path);
+    // Nothing if the file is not there any more: a writer removes checkpoints, and segments go to the archive.
+    let size = |path: &Path| match disk.open(path, Access::Read).and_then(|file| file.size()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        sized => sized.map(Some).during("look at", path),
+    };
     let (found, view) = recovery::read(&disk, dir, Access::Read)?;
     let headers = recovery::headers(&found.files, "")?;
     let mut segments = Vec::with_capacity(view.segments.len());
     for (index, segment) in view.segments.iter().enumerate() {
         let end = view.segments.get(index + 1).map_or(view.end, |next| next.base);
-        let Some((header, file)) = headers.get(index) else { break };
-        segments.push(SegmentInfo {
-            file: file.clone(),
-            first: segment.first,
-            epoch: header.epoch,
-            bytes: end - segment.base,
-            stored_bytes: size(file)?,
-            is_archived: archive::is_archived(file),
-        });
+        let Some((header, place)) = headers.get(index) else { break };
+        let mut file = place.clone();
+        let stored_bytes = match size(&file)? {
+            Some(bytes) => bytes,
+            None => {
+                let moved = found.files.segments()?.remove(&segment::file_name(segment.first));
+                file = moved.unwrap_or(file);
+                disk.open(&file, Access::Read).and_then(|file| file.size()).during("look at", &file)?
+            }
+        };
+        let is_archived = archive::is_archived(&file);
+        let (first, epoch, bytes) = (segment.first, header.epoch, end - segment.base);
+        segments.push(SegmentInfo { file, first, epoch, bytes, stored_bytes, is_archived });
     }
     let files = |paths: Vec<PathBuf>| {
-        let files = paths.into_iter().map(|file| size(&file).map(|bytes| FileInfo { file, bytes }));
-        files.collect::<Result<Vec<_>, _>>()
+        let files = paths.into_iter().map(|file| Ok(size(&file)?.map(|bytes| FileInfo { file, bytes })));
+        files.filter_map(Result::transpose).collect::<Result<Vec<_>, LogError>>()
     };
     let mut cuts = disk.list(dir).during("list", dir)?;
     cuts.retain(|name| name.starts_with("cut-"));

@@ -33,7 +33,9 @@
 //! What it cannot notice: that everything behind the newest checkpoint was removed from the end of the log or replaced
 //! by zeroes. Whoever keeps a position outside notices: it is ahead of the head.
 //!
-//! In memory it keeps 25 to 50 bytes a stream, and the live cells. It has at most 64 files of sealed segments open.
+//! In memory it keeps 25 to 50 bytes a stream, and the live cells. It has at most 64 files of sealed segments open,
+//! and five of its own beside them: the lock, the segment that is written, one filled ahead, the next one, a checkpoint.
+//! A reader beside has as many of its own.
 //!
 //! # Example
 //!

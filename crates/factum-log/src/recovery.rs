@@ -45,23 +45,18 @@ pub(crate) struct Recovery {
 pub(crate) fn read(disk: &Arc<dyn Disk>, dir: &Path, access: Access) -> Result<(Recovery, View), LogError> {
     // Before the segments are listed: whatever it speaks of is then among them.
     let (loaded, unusable) = checkpoint::newest(&**disk, dir)?;
-    read_behind(disk, dir, access, loaded, unusable)
+    read_behind(Files::new(Arc::clone(disk), dir), access, loaded, unusable)
 }
 
-/// Reads a log from a checkpoint on.
-pub(crate) fn read_from(
-    disk: &Arc<dyn Disk>,
-    dir: &Path,
-    loaded: checkpoint::Loaded,
-) -> Result<(Recovery, View), LogError> {
-    read_behind(disk, dir, Access::Read, Some(loaded), Vec::new())
+/// Reads a log from a checkpoint on, through files that somebody has already.
+pub(crate) fn read_from(files: &Arc<Files>, loaded: checkpoint::Loaded) -> Result<(Recovery, View), LogError> {
+    read_behind(Arc::clone(files), Access::Read, Some(loaded), Vec::new())
 }
 
 /// What is known of a log before anything of it is read but the headers of its segments.
-pub(crate) fn begin(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(Recovery, Vec<Place>), LogError> {
-    let files = Files::new(Arc::clone(disk), dir);
+pub(crate) fn begin(files: Arc<Files>) -> Result<(Recovery, Vec<Place>), LogError> {
     let headers = headers(&files, "")?;
-    let Some((last, _)) = headers.last() else { return Err(LogError::NotALog { dir: dir.to_owned() }) };
+    let Some((last, _)) = headers.last() else { return Err(LogError::NotALog { dir: files.dir.clone() }) };
     let lineage = Lineage { log_id: last.log_id, epoch: last.epoch };
     let log = Recovery {
         files,
@@ -80,13 +75,12 @@ pub(crate) fn begin(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(Recovery, Vec<P
 }
 
 fn read_behind(
-    disk: &Arc<dyn Disk>,
-    dir: &Path,
+    files: Arc<Files>,
     access: Access,
     loaded: Option<checkpoint::Loaded>,
     unusable: Vec<PathBuf>,
 ) -> Result<(Recovery, View), LogError> {
-    let (mut log, headers) = begin(disk, dir)?;
+    let (mut log, headers) = begin(files)?;
     log.unusable = unusable;
     let mut view = View { next_frame: 1, ..View::default() };
     let mut read = 0;

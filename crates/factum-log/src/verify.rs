@@ -8,6 +8,7 @@ use crate::backup;
 use crate::checkpoint;
 use crate::disk::Disk;
 use crate::error::{During, LogError};
+use crate::files::Files;
 use crate::heads::View;
 use crate::options::Lineage;
 use crate::recovery::{self, Recovery};
@@ -65,7 +66,7 @@ pub fn verify(dir: &Path, disk: Arc<dyn Disk>, progress: &mut dyn FnMut(u64, u64
     let checkpoints = checkpoint::list(&*disk, dir)?;
     let loads = checkpoints.iter().map(|path| (path, checkpoint::load_header(&*disk, path)));
     let seen: Vec<_> = loads.filter_map(|(path, header)| Some((path, header.ok()??))).collect();
-    let (mut recovery, headers) = recovery::begin(&disk, dir)?;
+    let (mut recovery, headers) = recovery::begin(Files::new(Arc::clone(&disk), dir))?;
     recovery.thorough = true;
     let mut report = Report {
         lineage: recovery.lineage,
@@ -122,7 +123,7 @@ pub fn verify(dir: &Path, disk: Arc<dyn Disk>, progress: &mut dyn FnMut(u64, u64
         report.damage.push(Damage { file, offset: 0, what: what.to_owned() });
     }
     for path in checkpoints {
-        match check(&disk, dir, &path, &view, report.damage.is_empty()) {
+        match check(&recovery.files, &path, &view, report.damage.is_empty()) {
             Ok(None) => report.checkpoints += 1,
             Ok(Some(what)) => report.unusable.push(Damage { file: path, offset: 0, what }),
             // It shows that something of the log is missing.
@@ -136,14 +137,8 @@ pub fn verify(dir: &Path, disk: Arc<dyn Disk>, progress: &mut dyn FnMut(u64, u64
 }
 
 /// What is wrong with a checkpoint, held against what reading everything gave.
-fn check(
-    disk: &Arc<dyn Disk>,
-    dir: &Path,
-    path: &Path,
-    truth: &View,
-    is_whole: bool,
-) -> Result<Option<String>, LogError> {
-    let loaded = match checkpoint::load(&**disk, path) {
+fn check(files: &Arc<Files>, path: &Path, truth: &View, is_whole: bool) -> Result<Option<String>, LogError> {
+    let loaded = match checkpoint::load(&*files.disk, path) {
         Ok(Some(loaded)) => loaded,
         Ok(None) => return Ok(Some("it is not whole".to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error).during("open", path),
@@ -152,7 +147,7 @@ fn check(
     if !is_whole {
         return Ok(None);
     }
-    let (read, view) = recovery::read_from(disk, dir, loaded)?;
+    let (read, view) = recovery::read_from(files, loaded)?;
     if !read.unusable.is_empty() {
         return Ok(Some("it belongs to another log, or to another epoch of this one".to_owned()));
     }

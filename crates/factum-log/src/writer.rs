@@ -316,7 +316,9 @@ impl Log {
         }
     }
 
+    /// Frees what is only there to save time.
     fn give_back(&mut self) {
+        self.checkpointer.give_back();
         if let Some(ahead) = &mut self.ahead {
             ahead.give_back();
         }

@@ -43,6 +43,21 @@ pub enum OpenError {
     Rows(#[from] RowError),
 }
 
+/// How the log is divided into files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSizes {
+    /// Length of a segment in bytes, which is what an archive moves: 64 MiB if not said.
+    pub segment_bytes: u64,
+    /// A checkpoint is written when the log has grown by so many bytes: 256 MiB if not said. The less, the faster a start.
+    pub checkpoint_bytes: u64,
+}
+
+impl Default for LogSizes {
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20, checkpoint_bytes: 256 << 20 }
+    }
+}
+
 /// An app that is being put together.
 pub struct AppBuilder {
     stores: Stores,
@@ -171,7 +186,15 @@ impl App {
     /// # Errors
     /// [`OpenError`] if another process has the directory, it is of another version, or it is damaged.
     pub fn open(dir: impl AsRef<Path>) -> Result<AppBuilder, OpenError> {
-        Ok(AppBuilder::new(wiring::directory(dir.as_ref())?))
+        Self::open_with(dir, LogSizes::default())
+    }
+
+    /// The same, with other sizes of the log's files. They may differ from one start to the next.
+    ///
+    /// # Errors
+    /// As [`App::open`].
+    pub fn open_with(dir: impl AsRef<Path>, sizes: LogSizes) -> Result<AppBuilder, OpenError> {
+        Ok(AppBuilder::new(wiring::directory(dir.as_ref(), sizes)?))
     }
 
     /// An app in memory, to try and to test.

@@ -9,7 +9,7 @@ pub mod operate;
 mod rows;
 mod wiring;
 
-pub use app::{App, AppBuilder, Execution, OpenError, Together};
+pub use app::{App, AppBuilder, Execution, LogSizes, OpenError, Together};
 pub use archive::{Archive, UnderWay};
 pub use factum_core::{
     call, commit, decider, envelope, error, id, letter, memory, money, payload, ports, reaction, rejection, row, saga,

@@ -18,7 +18,7 @@ use factum_core::{
     upkeep::{About, Copied, Findings, Follow, Moved, Progress},
 };
 
-use crate::app::OpenError;
+use crate::app::{LogSizes, OpenError};
 
 /// Where in an app's directory its log is.
 const LOG: &str = "log";
@@ -32,8 +32,10 @@ pub(crate) struct Stores {
 }
 
 /// One directory: the embedded log, rows in SQLite, and snapshots in files.
-pub(crate) fn directory(dir: &Path) -> Result<Stores, OpenError> {
-    let (log, opened) = embedded::open(&dir.join(LOG))?;
+pub(crate) fn directory(dir: &Path, sizes: LogSizes) -> Result<Stores, OpenError> {
+    let LogSizes { segment_bytes, checkpoint_bytes } = sizes;
+    let options = embedded::Options { segment_bytes, checkpoint_bytes, ..embedded::Options::default() };
+    let (log, opened) = embedded::open_with(&dir.join(LOG), options)?;
     if let Some(cut) = &opened.cut {
         tracing::warn!(?cut, "the log's last write was cut short by a crash; what was cut is kept aside");
     }
@@ -42,6 +44,9 @@ pub(crate) fn directory(dir: &Path) -> Result<Stores, OpenError> {
         tracing::warn!(?checkpoints, "checkpoints could not be used: the start took longer, and nothing is lost");
     }
     let rows = sqlite::open(dir)?;
+    if rows.keeps_others_out() {
+        tracing::warn!("the disk is full: no other process can read the rows until the next start");
+    }
     let snapshots: Arc<dyn Snapshots> = match files::open(dir) {
         Ok(files) => Arc::new(files),
         Err(error) => {

@@ -8,7 +8,7 @@ use factum_core::{
     stream::{Cursor, Lineage, Position},
 };
 use rusqlite::{
-    Connection, ErrorCode, OpenFlags, OptionalExtension, Row, ToSql,
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Row, ToSql, TransactionBehavior, ffi,
     types::{ToSqlOutput, Value, ValueRef},
 };
 
@@ -25,40 +25,71 @@ const TABLES: &str = "CREATE TABLE IF NOT EXISTS _tables (
     name TEXT NOT NULL, version INTEGER NOT NULL, indexes TEXT NOT NULL, active INTEGER NOT NULL DEFAULT 0,
     log_id BLOB, epoch INTEGER, position INTEGER, PRIMARY KEY (name, version)) WITHOUT ROWID";
 
-/// The writing connection; makes the file if it is missing.
-pub(super) fn writer(path: &Path) -> Result<Connection, RowError> {
+/// Where SQLite keeps its index of the changes that are not in the file yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Index {
+    /// In a file beside it (`-shm`), by which other processes read the rows too.
+    InFile,
+    /// In memory: it takes no room on the disk, and other processes are kept out.
+    InMemory,
+}
+
+impl Index {
+    fn vfs(self) -> &'static str {
+        match self {
+            Self::InFile => "unix",
+            Self::InMemory => "unix-excl",
+        }
+    }
+}
+
+/// The writing connection; makes the file if it is missing. On a full disk it does without a file for its index.
+pub(super) fn writer(path: &Path) -> Result<(Connection, Index), RowError> {
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir)
             .map_err(|error| RowError::Store(format!("cannot create {}: {error}", dir.display())))?;
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let open = || -> rusqlite::Result<Result<Connection, String>> {
-        let connection = Connection::open_with_flags(path, flags)?;
+    let open = |index: Index| -> rusqlite::Result<Result<(Connection, Index), String>> {
+        let connection = Connection::open_with_flags_and_vfs(path, flags, index.vfs())?;
         connection.busy_timeout(BUSY)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         if let Some(foreign) = foreign(&connection)? {
             return Ok(Err(foreign));
         }
-        connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         // Upserts at random keys touch many pages: 64 MiB of them are kept, and a log of as much at rest.
         connection.pragma_update(None, "cache_size", -65_536)?;
         connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
         // Pages that many batches change are copied into the file once, not once a batch: measured a third faster.
         connection.pragma_update(None, "wal_autocheckpoint", 16_000)?;
-        connection.pragma_update(None, "application_id", APPLICATION)?;
-        connection.pragma_update(None, "user_version", LAYOUT)?;
-        connection.execute_batch(TABLES)?;
-        Ok(Ok(connection))
+        Ok(Ok((connection, index)))
     };
-    open().map_err(|error| row_error(path, &error))?.map_err(|foreign| RowError::Store(unusable(path, &foreign)))
+    let opened = match open(Index::InFile) {
+        Err(error) if is_full(&error) => open(Index::InMemory),
+        opened => opened,
+    };
+    opened.map_err(|error| row_error(path, &error))?.map_err(|foreign| RowError::Store(unusable(path, &foreign)))
+}
+
+/// Makes the file ours, whole or not at all; writes nothing if it is, so that it needs no room then.
+pub(super) fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for (pragma, ours) in [("application_id", APPLICATION), ("user_version", LAYOUT)] {
+        if number(&transaction, pragma)? != ours {
+            transaction.pragma_update(None, pragma, ours)?;
+        }
+    }
+    transaction.execute_batch(TABLES)?;
+    transaction.commit()
 }
 
 /// A reading connection.
-pub(super) fn reader(path: &Path) -> Result<Connection, RowError> {
+pub(super) fn reader(path: &Path, index: Index) -> Result<Connection, RowError> {
     let open = || -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
+        let connection = Connection::open_with_flags_and_vfs(path, flags, index.vfs())?;
         connection.busy_timeout(BUSY)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(connection)
@@ -66,10 +97,19 @@ pub(super) fn reader(path: &Path) -> Result<Connection, RowError> {
     open().map_err(|error| row_error(path, &error))
 }
 
+/// Whether it failed for lack of room. SQLite has a code of its own for the file of its index.
+pub(super) fn is_full(error: &rusqlite::Error) -> bool {
+    let extended = error.sqlite_error().map(|error| error.extended_code);
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull) || extended == Some(ffi::SQLITE_IOERR_SHMSIZE)
+}
+
+fn number(connection: &Connection, pragma: &str) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, pragma, |row| row.get(0))
+}
+
 /// What makes the file one that is not ours; changes nothing in it.
 fn foreign(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
-    let (application, layout) = (number("application_id")?, number("user_version")?);
+    let (application, layout) = (number(connection, "application_id")?, number(connection, "user_version")?);
     let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
     Ok(match (application, layout) {
         (APPLICATION, LAYOUT) => None,

@@ -6,10 +6,14 @@
 //! | rows and cursors change together or not at all | one `IMMEDIATE` transaction for all tables of a batch |
 //! | what was written is read back by the next `get` | reads and writes of the store share one connection |
 //! | queries see one version, never a mixture | one read transaction finds the version and reads its table |
+//! | a table is there once it was opened | or, on a full disk, from the first write on; until then nothing was built for it |
 //! | other indexes at the same version are refused | `_tables` keeps the declaration that a table was made with |
 //!
 //! The file is in WAL mode, so that readers and the writer do not wait for each other, with `synchronous = NORMAL`: a loss of
 //! power may take the last batches, rows with their cursor, and the view loop writes them again from the log.
+//!
+//! On a full disk the file opens all the same, if it has to without SQLite's file of shared memory (`-shm`); other processes
+//! are then kept out of it until it is opened again. What cannot be written is refused, and can be tried again.
 //!
 //! ```text
 //! _tables      name, version, indexes, active, log_id, epoch, position      one row per table and version

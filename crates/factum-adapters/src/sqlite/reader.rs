@@ -3,7 +3,10 @@
 use std::{
     fmt::Write,
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use factum_core::{
@@ -13,7 +16,7 @@ use factum_core::{
 };
 use rusqlite::{Connection, OptionalExtension, ToSql, params_from_iter};
 
-use super::connection::{self, Indexed, body, queried, row_error, table};
+use super::connection::{self, Index, Indexed, body, queried, row_error, table};
 
 /// Connections kept open; more readers than this at once open one each and close it again.
 const KEPT: usize = 8;
@@ -21,19 +24,35 @@ const KEPT: usize = 8;
 /// Connections that only read.
 pub(super) struct Pool {
     path: PathBuf,
+    index: Index,
+    /// Whether there is anything to read: on a full disk the file may be empty yet.
+    is_prepared: AtomicBool,
     kept: Mutex<Vec<Connection>>,
 }
 
 impl Pool {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, kept: Mutex::default() }
+    pub(super) fn new(path: PathBuf, index: Index) -> Self {
+        Self { path, index, is_prepared: AtomicBool::new(false), kept: Mutex::default() }
+    }
+
+    pub(super) fn index(&self) -> Index {
+        self.index
+    }
+
+    pub(super) fn is_prepared(&self) -> bool {
+        self.is_prepared.load(Ordering::Acquire)
+    }
+
+    /// Notes that the file holds the list of tables.
+    pub(super) fn set_prepared(&self) {
+        self.is_prepared.store(true, Ordering::Release);
     }
 
     /// Runs `work` in one read transaction, so that all it sees is of one moment.
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, RowError> {
         let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = kept().pop();
-        let mut connection = taken.map_or_else(|| connection::reader(&self.path), Ok)?;
+        let mut connection = taken.map_or_else(|| connection::reader(&self.path, self.index), Ok)?;
         let run = |connection: &mut Connection| {
             let transaction = connection.transaction()?;
             let done = work(&transaction)?;
@@ -52,6 +71,9 @@ impl Pool {
 
 impl RowReader for Pool {
     fn get(&self, name: &str, key: &str) -> Result<Option<Vec<u8>>, RowError> {
+        if !self.is_prepared() {
+            return Ok(None);
+        }
         self.read(|connection| {
             let Some((version, _)) = queried(connection, name)? else { return Ok(None) };
             let sql = format!("SELECT _body FROM \"{}\" WHERE _key = ?1", table(name, version));
@@ -60,6 +82,9 @@ impl RowReader for Pool {
     }
 
     fn page(&self, name: &str, query: &Query) -> Result<Page, RowError> {
+        if !self.is_prepared() {
+            return Ok(Page::default());
+        }
         self.read(|connection| {
             let Some((version, indexed)) = queried(connection, name)? else { return Ok(Ok(Page::default())) };
             // Only names that are columns get into SQL.

@@ -15,7 +15,7 @@ use factum_core::{
 use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, TransactionBehavior, params_from_iter};
 
 use super::{
-    connection::{self, Body, Indexed, body, check_name, row_error, table},
+    connection::{self, Body, Index, Indexed, body, check_name, is_full, row_error, table},
     reader::Pool,
 };
 
@@ -29,6 +29,8 @@ pub struct Rows {
     reader: Arc<Pool>,
     /// SQL of the tables that were opened, by name and version.
     tables: BTreeMap<(&'static str, u32), Sql>,
+    /// Those of them that there was no room to make; the next transaction makes them.
+    unmade: Vec<TableSpec>,
 }
 
 /// The statements of one table.
@@ -39,15 +41,30 @@ struct Sql {
     remove: String,
 }
 
-/// What can end a write: SQLite, or a change that does not fit.
+/// What can end a write: no room, SQLite, or a change that does not fit.
 enum Failure {
+    Full(String),
     Sqlite(rusqlite::Error),
     Refused(RowError),
 }
 
+impl Failure {
+    /// The port's error, with the file's name.
+    fn named(self, path: &Path) -> RowError {
+        match self {
+            Self::Full(problem) => RowError::Store(format!("{problem} ({})", path.display())),
+            Self::Sqlite(error) => row_error(path, &error),
+            Self::Refused(error) => error,
+        }
+    }
+}
+
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
+        match is_full(&error) {
+            true => Self::Full(error.to_string()),
+            false => Self::Sqlite(error),
+        }
     }
 }
 
@@ -59,27 +76,57 @@ impl From<RowError> for Failure {
 
 impl Rows {
     pub(super) fn open(path: &Path) -> Result<Self, RowError> {
-        let connection = connection::writer(path)?;
-        let reader = Arc::new(Pool::new(path.to_owned()));
-        Ok(Self { path: path.to_owned(), connection, reader, tables: BTreeMap::new() })
+        let (connection, index) = connection::writer(path)?;
+        let reader = Arc::new(Pool::new(path.to_owned(), index));
+        let mut rows = Self { path: path.to_owned(), connection, reader, tables: BTreeMap::new(), unmade: Vec::new() };
+        rows.prepare().map_err(|error| row_error(path, &error))?;
+        Ok(rows)
     }
 
-    /// Runs `work` in one transaction: all of it, or nothing.
+    /// Whether other processes are kept from reading the rows, until the next opening: because there was no room for
+    /// the file by which they would.
+    pub fn keeps_others_out(&self) -> bool {
+        self.reader.index() == Index::InMemory
+    }
+
+    /// Sees to it that the file holds the list of tables; says no if there is no room for that.
+    fn prepare(&mut self) -> rusqlite::Result<bool> {
+        if !self.reader.is_prepared() {
+            match connection::prepare(&mut self.connection) {
+                Err(error) if is_full(&error) => return Ok(false),
+                prepared => prepared?,
+            }
+            self.reader.set_prepared();
+        }
+        Ok(true)
+    }
+
+    /// Runs `work` in one transaction, which begins by making the tables for which there was no room: all of it, or
+    /// nothing.
+    fn transact<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>, &BTreeMap<(&'static str, u32), Sql>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        if !self.prepare()? {
+            return Err(Failure::Full("the disk is full".to_owned()));
+        }
+        let Self { connection, tables, unmade, .. } = self;
+        let run = || {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            unmade.iter().try_for_each(|spec| create(&transaction, spec))?;
+            let done = work(&transaction, tables)?;
+            transaction.commit()?;
+            unmade.clear();
+            Ok(done)
+        };
+        run()
+    }
+
     fn in_transaction<T>(
         &mut self,
         work: impl FnOnce(&Transaction<'_>, &BTreeMap<(&'static str, u32), Sql>) -> Result<T, Failure>,
     ) -> Result<T, RowError> {
-        let Self { connection, tables, path, .. } = self;
-        let run = || {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let done = work(&transaction, tables)?;
-            transaction.commit()?;
-            Ok(done)
-        };
-        run().map_err(|failure| match failure {
-            Failure::Sqlite(error) => row_error(path, &error),
-            Failure::Refused(error) => error,
-        })
+        self.transact(work).map_err(|failure| failure.named(&self.path))
     }
 }
 
@@ -87,20 +134,38 @@ impl RowStore for Rows {
     fn open(&mut self, spec: &TableSpec) -> Result<Option<Cursor>, RowError> {
         check_name("a table", spec.name)?;
         spec.indexes.iter().try_for_each(|field| check_name("an indexed field", field))?;
-        let cursor = self.in_transaction(|transaction, _| {
-            if let Some(known) = connection::known(transaction, spec.name, spec.version)? {
+        let known = match self.prepare() {
+            Ok(true) => connection::known(&self.connection, spec.name, spec.version),
+            prepared => prepared.map(|_| None),
+        };
+        let cursor = match known.map_err(|error| row_error(&self.path, &error))? {
+            Some(known) => {
                 spec.check_indexes(&known.indexes)?;
-                return Ok(known.cursor);
+                known.cursor
             }
-            create(transaction, spec)?;
-            Ok(None)
-        })?;
+            None => {
+                if !self.unmade.contains(spec) {
+                    self.unmade.push(spec.clone());
+                }
+                match self.transact(|_, _| Ok(())) {
+                    // Nothing was built for it, which is the truth without the table too.
+                    Ok(()) | Err(Failure::Full(_)) => None,
+                    Err(failure) => {
+                        self.unmade.retain(|unmade| unmade != spec);
+                        return Err(failure.named(&self.path));
+                    }
+                }
+            }
+        };
         self.tables.insert((spec.name, spec.version), Sql::of(spec));
         Ok(cursor)
     }
 
     fn get(&mut self, spec: &TableSpec, key: &str) -> Result<Option<Vec<u8>>, RowError> {
         let sql = self.tables.get(&(spec.name, spec.version)).ok_or_else(|| spec.not_open())?;
+        if self.unmade.contains(spec) {
+            return Ok(None);
+        }
         let row = self.connection.prepare_cached(&sql.get).and_then(|mut get| get.query_row([key], body).optional());
         row.map_err(|error| row_error(&self.path, &error))
     }
@@ -130,7 +195,8 @@ impl RowStore for Rows {
             for version in &older {
                 drop_table(transaction, spec.name, *version)?;
             }
-            let active = "UPDATE _tables SET active = (version = ?2) WHERE name = ?1";
+            // Each start says it again: what is so already is not written, so that it needs no room.
+            let active = "UPDATE _tables SET active = (version = ?2) WHERE name = ?1 AND active != (version = ?2)";
             transaction.prepare_cached(active)?.execute((spec.name, spec.version))?;
             Ok(older)
         })?;
@@ -140,6 +206,7 @@ impl RowStore for Rows {
 
     fn discard(&mut self, spec: &TableSpec) -> Result<(), RowError> {
         check_name("a table", spec.name)?;
+        self.unmade.retain(|unmade| unmade != spec);
         self.in_transaction(|transaction, _| Ok(drop_table(transaction, spec.name, spec.version)?))?;
         self.tables.remove(&(spec.name, spec.version));
         Ok(())

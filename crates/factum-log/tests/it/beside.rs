@@ -1,13 +1,15 @@
 //! Readers beside the writer: in this process from other threads, and in others without the lock.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
-use factum_log::{Durability, Log, LogError, Options, Reader, RealDisk, verify};
+use factum_log::{Disk, Durability, Log, LogError, Options, Reader, RealDisk, archive, info, verify};
 use tempfile::tempdir;
 
-use crate::support::{Handle, all, batch, bodies, of_stream, open, open_read_only, segments};
+use crate::support::{Handle, all, batch, bodies, copy, files, of_stream, open, open_read_only, segments};
 
 #[test]
 fn a_reader_is_for_any_thread() {
@@ -93,6 +95,65 @@ fn a_reader_without_the_lock_opens_again_and_again_beside_a_busy_writer() {
         }
     }
     reading.join().unwrap();
+}
+
+/// Lets something happen to the log before each listing and opening of those who look at it, one after the other.
+fn whenever(happens: fn(&Path)) {
+    let parent = tempdir().unwrap();
+    let original = parent.path().join("original");
+    let (mut log, _) = open(&original);
+    for number in 0..40 {
+        log.append(&batch(&[("a", &format!("{number} {}", "x".repeat(500)))])).unwrap();
+        if number % 15 == 14 {
+            log.checkpoint().unwrap();
+        }
+    }
+    log.close().unwrap();
+    for moment in 0.. {
+        let dir = parent.path().join(moment.to_string());
+        let mut happened = false;
+        type Look = fn(&Path, Arc<dyn Disk>) -> Result<u64, LogError>;
+        let looks: [(&str, Look); 3] = [
+            ("info", |dir, disk| info(dir, disk).map(|info| info.entries)),
+            ("reader", |dir, disk| all(&open_read_only(dir, disk)?).map(|seen| seen.len() as u64)),
+            ("verify", |dir, disk| {
+                let report = verify(dir, disk, &mut |_, _| {})?;
+                assert_eq!((report.damage, report.unusable), (vec![], vec![]));
+                Ok(report.entries)
+            }),
+        ];
+        for (name, look) in looks {
+            let dir = dir.join(name);
+            copy(&original, &dir);
+            let (disk, calls, place) = (Handle::default(), Arc::new(AtomicUsize::new(0)), dir.clone());
+            let counted = Arc::clone(&calls);
+            *disk.0.before.lock().unwrap() = Some(Box::new(move |_| {
+                if counted.fetch_add(1, SeqCst) == moment {
+                    happens(&place);
+                }
+            }));
+            let seen = look(&dir, Arc::new(disk)).unwrap_or_else(|error| panic!("{name} at call {moment}: {error}"));
+            assert_eq!(seen, 40, "{name} at call {moment}");
+            happened |= calls.load(SeqCst) > moment;
+        }
+        if !happened {
+            assert!(moment > 20, "it happened at {moment} moments only");
+            return;
+        }
+    }
+}
+
+#[test]
+fn whoever_looks_at_a_log_does_not_mind_that_its_writer_removes_checkpoints_meanwhile() {
+    whenever(|dir| files(dir, ".checkpoint").iter().for_each(|path| fs::remove_file(path).unwrap()));
+    whenever(|dir| fs::remove_file(&files(dir, ".checkpoint")[0]).unwrap());
+}
+
+#[test]
+fn whoever_looks_at_a_log_does_not_mind_that_its_segments_are_archived_meanwhile() {
+    whenever(|dir| {
+        archive(dir, &dir.join("archive.d"), 0, Arc::new(RealDisk), &mut |_, _| {}).unwrap();
+    });
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
 
 use factum_log::{Batch, Durability, Log, LogError, Options, RealDisk, verify};
 use tempfile::tempdir;
@@ -183,6 +184,33 @@ fn a_checkpoint_that_fails_is_tried_again_and_the_log_goes_on() {
     log.append(&batch(&[("a", "3")])).unwrap();
     log.checkpoint().unwrap();
     assert_eq!((log.checkpoint_failure(), bodies(&log.reader()).len()), (None, 3));
+}
+
+#[test]
+fn a_checkpoint_under_way_gives_its_space_back_when_the_disk_is_full() {
+    let parent = tempdir().unwrap();
+    for by_thread in [false, true] {
+        let dir = parent.path().join(by_thread.to_string());
+        let disk = Handle::default();
+        disk.0.background.store(by_thread, SeqCst);
+        // It waits for what it holds to be synced, which here nobody does: it is under way for as long as it likes.
+        let (durability, segment_bytes) = (Durability::Os, 64 << 20);
+        let options = Options { durability, checkpoint_bytes: 1, segment_bytes, ..disk.options() };
+        let (mut log, _) = Log::open(&dir, options).unwrap();
+        while files(&dir, "checkpoint.tmp").is_empty() {
+            log.append(&batch(&[("a", "1")])).unwrap();
+            thread::yield_now();
+        }
+        disk.0.full.store(true, SeqCst);
+        assert!(matches!(log.append(&batch(&[("a", "refused")])), Err(LogError::Full)));
+        assert!(files(&dir, ".tmp").is_empty(), "by a thread: {by_thread}");
+        disk.0.full.store(false, SeqCst);
+        log.append(&batch(&[("a", "2")])).unwrap();
+        log.checkpoint().unwrap();
+        assert_eq!((log.checkpoint_failure(), files(&dir, ".checkpoint").len()), (None, 1));
+        log.close().unwrap();
+        assert!(verify(&dir, Arc::new(RealDisk), &mut |_, _| {}).unwrap().damage.is_empty());
+    }
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Disks that fail: a failed sync is final, a full disk is not, and nothing half-written is ever seen.
 
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Mutex, mpsc};
 
 use factum_log::{Durability, Log, LogError, Options};
 use tempfile::tempdir;
 
-use crate::support::{Handle, batch, bodies, open, segments};
+use crate::support::{Handle, batch, bodies, files, open, segments};
 
 #[test]
 fn a_failed_sync_is_final_and_readers_never_see_its_frame() {
@@ -97,6 +98,33 @@ fn a_full_disk_at_a_new_segment_refuses_and_works_again() {
     assert_eq!(segments(dir.path()).len(), 2);
     drop(log);
     assert_eq!(open(dir.path()).1.entries, 2);
+}
+
+#[test]
+fn a_segment_that_is_begun_ahead_while_the_disk_gets_full_does_not_stay() {
+    let dir = tempdir().unwrap();
+    let disk = Handle::default();
+    disk.0.background.store(true, SeqCst);
+    let (mut log, _) = Log::open(dir.path(), Options { segment_bytes: 16 << 20, ..disk.options() }).unwrap();
+    let (begun, is_begun) = mpsc::sync_channel::<()>(1);
+    let (go_on, goes_on) = mpsc::sync_channel::<()>(0);
+    let goes_on = Mutex::new(goes_on);
+    *disk.0.before.lock().unwrap() = Some(Box::new(move |path| {
+        if path.ends_with("spare.tmp") {
+            begun.send(()).unwrap();
+            goes_on.lock().unwrap().recv().unwrap();
+        }
+    }));
+    // The thread that fills segments ahead has just begun when the log itself finds no room.
+    let body = "x".repeat(1 << 20);
+    while is_begun.try_recv().is_err() {
+        log.append(&batch(&[("a", &body)])).unwrap();
+    }
+    disk.0.full.store(true, SeqCst);
+    assert!(matches!(log.append(&batch(&[("a", &body)])), Err(LogError::Full)));
+    go_on.send(()).unwrap();
+    drop(log);
+    assert!(files(dir.path(), ".tmp").is_empty());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the tests share: small logs, all of their content at once, and a disk that fails on demand.
 
 use std::any::Any;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -83,13 +84,17 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A real disk that fails on demand, and never fills ahead.
-#[derive(Debug, Default)]
+/// Called with a path.
+pub type Hook = Box<dyn Fn(&Path) + Send + Sync>;
+
+/// A real disk that fails on demand, and has no threads beside the log unless that is wanted.
+#[derive(Default)]
 pub struct Faulty {
     pub sync_fails: AtomicBool,
     pub write_fails: AtomicBool,
     pub full: AtomicBool,
     pub create_full: AtomicBool,
+    pub background: AtomicBool,
     /// Every write takes at most this many bytes; 0 for all.
     pub at_most: AtomicUsize,
     /// Syncs so far, of files.
@@ -98,6 +103,14 @@ pub struct Faulty {
     pub writes: AtomicUsize,
     /// All that happened, in order, for tests of order.
     pub calls: Mutex<Vec<String>>,
+    /// Called before a file is opened or made, and before a directory is listed.
+    pub before: Mutex<Option<Hook>>,
+}
+
+impl fmt::Debug for Faulty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Faulty").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -114,6 +127,12 @@ pub struct Handle(pub Arc<Faulty>);
 impl Handle {
     pub fn options(&self) -> Options {
         Options { disk: Arc::new(self.clone()), ..small() }
+    }
+
+    fn before(&self, path: &Path) {
+        if let Some(hook) = &*self.0.before.lock().unwrap() {
+            hook(path);
+        }
     }
 
     fn note(&self, call: &str, path: &Path) {
@@ -133,9 +152,11 @@ impl Disk for Handle {
         RealDisk.create_dir(dir)
     }
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.before(dir);
         RealDisk.list(dir)
     }
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
+        self.before(path);
         if access == Access::Create {
             Faulty::is(&self.0.create_full, io::ErrorKind::StorageFull)?;
             self.note("create", path);
@@ -164,7 +185,7 @@ impl Disk for Handle {
         Ok([9; 16])
     }
     fn background(&self) -> bool {
-        false
+        self.0.background.load(Ordering::SeqCst)
     }
 }
 

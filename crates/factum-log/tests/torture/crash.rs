@@ -198,7 +198,7 @@ impl Crashes {
 }
 
 /// Whether a call can have changed what a crash leaves.
-fn changes(call: Call) -> bool {
+pub fn changes(call: Call) -> bool {
     !matches!(call, Call::Read | Call::Size | Call::List | Call::Open)
 }
 

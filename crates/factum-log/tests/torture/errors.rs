@@ -75,7 +75,8 @@ fn one(workload: &Workload, faults: &[Fault], when: When, tally: &mut Tally) {
     tally.counts += &disk.counts();
     disk.heal();
     disk.set_space(None);
-    let model = run.model.lock().unwrap().clone();
+    let model = run.end();
+    assert_eq!(disk.open_files(), 0, "I16: files are open that nobody has ({})", replay());
     let draw = Rng::with_seed(workload.seed).u64(..);
     for keep in [Keep::Lost, Keep::All, Keep::Some(draw), Keep::Some(draw + 1), Keep::Torn(draw)] {
         let replay = || format!("{}, then {keep:?}", replay());

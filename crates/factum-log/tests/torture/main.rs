@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests are tests too")]
 
+mod bounds;
+mod copies;
 mod crash;
 mod damage;
 mod errors;

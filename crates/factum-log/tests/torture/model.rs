@@ -143,6 +143,11 @@ pub struct Model {
 }
 
 impl Model {
+    /// For a log that holds just this.
+    pub fn of(state: &State) -> Self {
+        Self { certain: state.clone(), ..Self::default() }
+    }
+
     pub fn begin(&mut self, parts: &[Part]) {
         self.unknown = Some(self.certain.after(parts));
     }

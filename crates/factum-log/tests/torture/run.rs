@@ -117,6 +117,12 @@ impl Run {
         }
     }
 
+    /// Ends without closing the log; answers what it must hold.
+    pub fn end(mut self) -> Model {
+        self.leave();
+        self.model(|model| model.clone())
+    }
+
     /// Leaves the log without closing it.
     fn leave(&mut self) {
         self.model(|model| model.reader = None);

@@ -1,6 +1,7 @@
 //! The app under test: accounts that are deposited to, books that note each deposit, rows of both; and its writer.
 
 use std::{
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -9,7 +10,7 @@ use std::{
 };
 
 use factum::{
-    ExecuteError,
+    ExecuteError, LogSizes,
     error::{CommitError, StoreError},
     ports::{Reader, Scan},
     prelude::*,
@@ -21,6 +22,8 @@ use crate::{child::Order, history::digest, report::Report};
 
 const ACCOUNTS: u64 = 40;
 const BOOKS: u64 = 5;
+/// Small, so that a short run rolls and writes checkpoints.
+const SIZES: LogSizes = LogSizes { segment_bytes: 64 << 10, checkpoint_bytes: 256 << 10 };
 /// Callers at once.
 const CALLERS: usize = 8;
 
@@ -149,11 +152,11 @@ fn books(rows: &mut Rows<BookRow>, event: &Recorded<Noted>) {
     });
 }
 
-/// The services.
-pub fn services() -> [Service; 2] {
+/// The services, with views of this version.
+fn services(version: u32) -> [Service; 2] {
     [
-        Service::new("bank").decider::<Account>().react("noting", noting).view(1, accounts),
-        Service::new("books").decider::<Book>().view(1, books),
+        Service::new("bank").decider::<Account>().react("noting", noting).view(version, accounts),
+        Service::new("books").decider::<Book>().view(version, books),
     ]
 }
 
@@ -176,9 +179,14 @@ pub fn deposit(number: u64) -> Deposit {
 }
 
 /// Starts the app on a directory.
-pub async fn start(dir: &std::path::Path) -> Result<App, String> {
-    let builder = App::open(dir).map_err(|error| error.to_string())?;
-    let builder = services().into_iter().fold(builder, |builder, service| builder.with(service));
+pub async fn start(dir: &Path) -> Result<App, String> {
+    start_with(dir, 1).await
+}
+
+/// Starts the app on a directory, with views of this version.
+pub async fn start_with(dir: &Path, version: u32) -> Result<App, String> {
+    let builder = App::open_with(dir, SIZES).map_err(|error| error.to_string())?;
+    let builder = services(version).into_iter().fold(builder, |builder, service| builder.with(service));
     builder.start().await.map_err(|error| error.to_string())
 }
 

@@ -119,17 +119,22 @@ impl Writer {
             Phase::Closing => matches!(report, Report::Closing),
             Phase::Ended => false,
         };
-        while !self.reports.last().is_some_and(wanted) {
+        self.wait_until(|reports| reports.last().is_some_and(wanted));
+        start.elapsed()
+    }
+
+    /// Waits until its reports are as wanted, or it has ended before.
+    pub fn wait_until(&mut self, is_wanted: impl Fn(&[Report]) -> bool) {
+        while !is_wanted(&self.reports) {
             match self.heard.recv_timeout(PATIENCE) {
                 Ok(report) => self.reports.push(report),
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     self.child.kill().unwrap();
-                    panic!("a writer told nothing for {PATIENCE:?} before {phase:?}; last: {:?}", self.reports.last());
+                    panic!("a writer told nothing for {PATIENCE:?}; last: {:?}", self.reports.last());
                 }
             }
         }
-        start.elapsed()
     }
 
     /// Its number, for others to kill it.

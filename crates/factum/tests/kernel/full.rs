@@ -31,20 +31,33 @@ pub struct Ballast(PathBuf);
 impl Ballast {
     /// Takes everything to the last byte, and leaves so many bytes of it.
     pub fn take(dir: &Path, leaves: u64) -> Self {
-        let path = dir.join("ballast");
-        let mut file = File::create(&path).unwrap();
-        for size in [1 << 20, 4096, 1] {
-            loop {
-                match file.write_all(&vec![1; size]) {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == ErrorKind::StorageFull => break,
-                    Err(error) => panic!("the ballast: {error}"),
-                }
-            }
-        }
+        let ballast = Self(dir.join("ballast"));
+        let file = ballast.take_more();
         let length = file.metadata().unwrap().len();
         file.set_len(length - leaves).and_then(|()| file.sync_all()).unwrap();
-        Self(path)
+        ballast
+    }
+
+    /// Takes what room there is again meanwhile, to the last byte.
+    pub fn take_more(&self) -> File {
+        let mut file = File::options().create(true).append(true).open(&self.0).unwrap();
+        loop {
+            let before = file.metadata().unwrap().len();
+            for size in [1 << 20, 4096, 1] {
+                loop {
+                    match file.write_all(&vec![1; size]) {
+                        Ok(()) => {}
+                        Err(error) if error.kind() == ErrorKind::StorageFull => break,
+                        Err(error) => panic!("the ballast: {error}"),
+                    }
+                }
+            }
+            // Blocks of files that were removed can be taken only when their removal is written down.
+            file.sync_all().unwrap();
+            if file.metadata().unwrap().len() == before {
+                return file;
+            }
+        }
     }
 
     /// Gives the room back.

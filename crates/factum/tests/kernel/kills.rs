@@ -1,6 +1,7 @@
 //! Kill -9 under load, again and again on the same directory: while it opens, while it runs, while it closes.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     thread,
@@ -89,8 +90,12 @@ impl Subject {
 
     /// Whether there is a log to look at: a writer that ended early enough has made none.
     pub fn is_there(&self) -> bool {
-        let is_segment = |name: &str| name.ends_with(".segment");
-        names(&self.log_dir()).iter().any(|name| is_segment(name))
+        !self.segments().is_empty()
+    }
+
+    /// The names of the log's segments.
+    pub fn segments(&self) -> BTreeSet<String> {
+        names(&self.log_dir()).into_iter().filter(|name| name.ends_with(".segment")).collect()
     }
 
     /// Where the log lies.
@@ -135,6 +140,11 @@ pub struct Hits {
     pub unfinished: u64,
     pub spare: u64,
     pub checkpoint: u64,
+    /// Segments begun; faults at the moment when one got its name; names of segments that a fault took away. Counted
+    /// for power cuts.
+    pub rolls: u64,
+    pub rolling: u64,
+    pub unnamed: u64,
 }
 
 impl Hits {
@@ -154,12 +164,16 @@ impl Hits {
 
 impl std::fmt::Display for Hits {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { opening, running, closing, ended, unfinished, spare, checkpoint } = self;
+        let Self { opening, running, closing, ended, unfinished, spare, checkpoint, rolls, rolling, unnamed } = self;
         write!(
             f,
             "{opening} during opening, {running} under load, {closing} during closing, {ended} when it had ended; \
              {unfinished} left an unfinished append, {spare} a segment half made, {checkpoint} a checkpoint half made"
-        )
+        )?;
+        match rolls {
+            0 => Ok(()),
+            _ => write!(f, "; {rolls} segments begun, {rolling} faults at a roll, {unnamed} new names lost"),
+        }
     }
 }
 

@@ -1,6 +1,12 @@
 //! Power cuts: ext4 on a loop device, shut down at a drawn moment without flushing anything, and mounted again.
 
-use std::{fs, io::Write, path::Path, thread, time::Duration};
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use fastrand::Rng;
 
@@ -15,6 +21,18 @@ use crate::{
 };
 
 const MIB: u64 = 512;
+
+/// The longest wait for a writer to begin a segment: a hang is a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a cut is aimed at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Aim {
+    Opening,
+    Load,
+    /// The moment at which a new segment has its name, which may not be synced yet.
+    Roll,
+}
 
 /// The cuts of one level.
 pub fn run(level: Level) -> Outcome {
@@ -39,14 +57,30 @@ pub fn run(level: Level) -> Outcome {
         }
         let synced = write(&volume.path().join("synced"), cut, true);
         let switch = volume.switch().unwrap();
+        let before = subject.segments();
         let mut writer = subject.order(MANY).start(&[]);
-        // A few cuts fall into the opening; the first one does not, so that there is something to lose.
-        let moments_us = if cut > 0 && rng.u32(..4) == 0 { 0..15_000 } else { 50_000..200_000 };
-        if moments_us.start > 0 {
+        // The first one has something to lose, and the second hits a roll for sure.
+        let aim = match (cut, rng.u32(..8)) {
+            (0, _) => Aim::Load,
+            (1, _) | (_, 0..3) => Aim::Roll,
+            (_, 3..5) => Aim::Opening,
+            _ => Aim::Load,
+        };
+        let moments_us = match aim {
+            Aim::Opening => 0..15_000,
+            Aim::Load => 50_000..200_000,
+            Aim::Roll => 0..rng.choice([1, 1_000, 10_000]).unwrap_or(1),
+        };
+        if aim != Aim::Opening {
             writer.wait_for(Phase::Running);
+        }
+        if aim == Aim::Roll {
+            // Not those that it makes when it opens.
+            wait_for_a_roll(&subject);
         }
         // The moment is what is drawn; there is nothing to wait for.
         thread::sleep(Duration::from_micros(rng.u64(moments_us)));
+        let seen = subject.segments();
         let unsynced = write(&volume.path().join(format!("unsynced-{cut}")), cut, false);
         switch.cut(writer.id()).unwrap();
         let ended = writer.end();
@@ -56,6 +90,10 @@ pub fn run(level: Level) -> Outcome {
         assert_eq!(fs::read(volume.path().join("synced")).unwrap(), synced, "the power cut lost what was synced");
         lost += u64::from(fs::read(volume.path().join(format!("unsynced-{cut}"))).unwrap_or_default() != unsynced);
         hits.note(&ended, &subject.log_dir());
+        let left = subject.segments();
+        hits.rolls += left.difference(&before).count() as u64;
+        hits.rolling += u64::from(aim == Aim::Roll);
+        hits.unnamed += seen.difference(&left).count() as u64;
         subject.hear(&ended);
         if subject.is_there() {
             hits.unfinished += u64::from(subject.check(&mut rng).unfinished);
@@ -66,9 +104,20 @@ pub fn run(level: Level) -> Outcome {
         "kernel: {cuts} power cuts of the {level:?} ({hits}; {lost} of {cuts} unsynced control files \
          lost, 0 of {cuts} synced ones), {counts}"
     );
+    assert!(hits.rolls > 0, "no segment was begun, so no roll was tested");
+    assert!(cuts < 2 || hits.rolling > 0, "no power cut was aimed at a roll");
     assert!(lost > 0, "no power cut lost an unsynced file, so nothing was tested");
     assert!(counts.acknowledged > 0, "nothing was acknowledged, so nothing was tested");
     Outcome::Passed
+}
+
+/// Waits until the writer begins a segment.
+fn wait_for_a_roll(subject: &Subject) {
+    let (before, start) = (subject.segments(), Instant::now());
+    while subject.segments().is_subset(&before) {
+        assert!(start.elapsed() < PATIENCE, "a writer under load began no segment for {PATIENCE:?}");
+        thread::yield_now();
+    }
 }
 
 /// A control file, synced with its name or not at all.

@@ -20,11 +20,33 @@ struct Handle {
     /// The name that it was opened by.
     path: PathBuf,
     writes: bool,
+    _open: Opened,
 }
 
 struct Lock {
     disk: SimDisk,
     path: PathBuf,
+    _open: Opened,
+}
+
+/// Counts as an open file for as long as it is there.
+#[derive(Debug)]
+struct Opened(SimDisk);
+
+impl Opened {
+    fn on(disk: &SimDisk) -> Self {
+        let mut open = disk.open_now();
+        open.now += 1;
+        open.most = open.most.max(open.now);
+        drop(open);
+        Self(disk.clone())
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.open_now().now -= 1;
+    }
 }
 
 impl Drop for Lock {
@@ -92,6 +114,8 @@ impl Disk for SimDisk {
             if state.names.contains_key(dir) {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
+            // One that is there may have been renamed, which is made durable too.
+            state.sync_dir(dir.parent().unwrap_or(Path::new("")));
             Arc::make_mut(&mut state.dirs).extend(dir.ancestors().map(Path::to_owned));
             Ok(())
         })
@@ -117,13 +141,17 @@ impl Disk for SimDisk {
             (Access::Create, None) | (_, None) => Err(io::ErrorKind::NotFound.into()),
             (_, Some(id)) => Ok(id),
         })?;
-        Ok(Arc::new(Handle { disk: self.clone(), id, path: path.to_owned(), writes: access != Access::Read }))
+        let (disk, writes, _open) = (self.clone(), access != Access::Read, Opened::on(self));
+        Ok(Arc::new(Handle { disk, id, path: path.to_owned(), writes, _open }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.call(Call::Rename, from, |state, _| {
-            let id = state.names.get(from).copied().ok_or(io::ErrorKind::NotFound)?;
-            state.rename(from, Some(from.to_owned()), Some((to.to_owned(), id)));
+            match state.names.get(from).copied() {
+                Some(id) => state.rename(from, Some(from.to_owned()), Some((to.to_owned(), id))),
+                None if state.dirs.contains(from) => state.move_dir(from, to)?,
+                None => return Err(io::ErrorKind::NotFound.into()),
+            }
             Ok(())
         })
     }
@@ -167,7 +195,8 @@ impl Disk for SimDisk {
             if !state.locks.insert(path.to_owned()) {
                 return Ok(None);
             }
-            Ok(Some(Box::new(Lock { disk: self.clone(), path: path.to_owned() }) as Box<dyn Any + Send + Sync>))
+            let lock = Lock { disk: self.clone(), path: path.to_owned(), _open: Opened::on(self) };
+            Ok(Some(Box::new(lock) as Box<dyn Any + Send + Sync>))
         })
     }
 

@@ -8,7 +8,7 @@
 //! | length of a file | unsynced like a sector and independent of them; what is behind it is zeroes, never garbage |
 //! | names | made, changed or removed on their own, each unsynced until [`Disk::sync_dir`]; a rename is atomic |
 //! | a file that was synced and its name was not | may be gone |
-//! | directories | durable when made |
+//! | directories | durable when made or made again; a rename is like that of a file, all that is in it goes along |
 //! | a failed sync ([`Fault::SyncForgets`]) | what it should have written is still read, and never again written |
 //! | a failed sync of a directory | leaves its names as unsynced as they were |
 //! | space | bytes of all files with a name, if there is a limit ([`SimDisk::set_space`]) |
@@ -80,6 +80,14 @@ pub struct SimDisk {
 struct Inner {
     state: Mutex<State>,
     watcher: Mutex<Option<Watcher>>,
+    open: Mutex<Open>,
+}
+
+/// Files and locks that somebody has open.
+#[derive(Default)]
+struct Open {
+    now: usize,
+    most: usize,
 }
 
 impl SimDisk {
@@ -89,7 +97,7 @@ impl SimDisk {
     }
 
     fn of(state: State) -> Self {
-        Self { inner: Arc::new(Inner { state: Mutex::new(state), watcher: Mutex::default() }) }
+        Self { inner: Arc::new(Inner { state: Mutex::new(state), watcher: Mutex::default(), open: Mutex::default() }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -137,6 +145,22 @@ impl SimDisk {
         self.state().used()
     }
 
+    fn open_now(&self) -> MutexGuard<'_, Open> {
+        self.inner.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many files and locks are open: what would be descriptors of a real process.
+    pub fn open_files(&self) -> usize {
+        self.open_now().now
+    }
+
+    /// The most that were open at once since this was last asked.
+    pub fn take_most_open(&self) -> usize {
+        let mut open = self.open_now();
+        let now = open.now;
+        std::mem::replace(&mut open.most, now)
+    }
+
     /// Who is told of each call from now on.
     pub fn watch(&self, watcher: Option<Watcher>) {
         *self.watcher() = watcher;
@@ -164,7 +188,7 @@ impl SimDisk {
             Keep::Some(_) | Keep::TornSector(_) => Left::Some(chance, &mut rng),
             Keep::Torn(_) => Left::Until(stamp, until),
         };
-        let names = state.names_after_crash(&mut left);
+        let (names, dirs) = state.names_after_crash(&mut left);
         let named = |id: &u64| names.values().any(|named| named == id);
         let mut files: Vec<(u64, File)> =
             state.files.iter().filter(|(id, _)| named(id)).map(|(id, f)| (*id, f.after_crash(&mut left))).collect();
@@ -175,6 +199,7 @@ impl SimDisk {
         }
         after.files = files.into_iter().map(|(id, file)| (id, Arc::new(file))).collect();
         after.names = Arc::new(names);
+        after.dirs = Arc::new(dirs);
         after.durable = Arc::clone(&after.names);
         Self::of(after)
     }

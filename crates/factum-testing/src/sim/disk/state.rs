@@ -15,10 +15,24 @@ use super::file::{File, Left};
 pub(super) struct Renaming {
     stamp: u64,
     dir: PathBuf,
-    /// The name that goes, if any.
-    from: Option<PathBuf>,
-    /// The name that comes, if any, and its file.
-    to: Option<(PathBuf, u64)>,
+    change: Change,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    /// The name of a file that goes, if any, and the one that comes, if any, with its file.
+    Name(Option<PathBuf>, Option<(PathBuf, u64)>),
+    /// A directory that gets another name, with all that is in it.
+    Move(Moved),
+}
+
+/// A directory's name before and after.
+#[derive(Clone, Debug)]
+struct Moved {
+    from: PathBuf,
+    to: PathBuf,
+    /// Whether an empty directory had the new name before.
+    over: bool,
 }
 
 pub(super) type Names = BTreeMap<PathBuf, u64>;
@@ -118,25 +132,54 @@ impl State {
 
     /// Changes the names as programs see them, and notes that this is not synced.
     pub fn rename(&mut self, of: &Path, from: Option<PathBuf>, to: Option<(PathBuf, u64)>) {
+        self.change(of, Change::Name(from, to));
+    }
+
+    /// Gives a directory another name, which nothing or an empty directory has.
+    pub fn move_dir(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut inside = self.names.keys().chain(&*self.dirs);
+        if self.names.contains_key(to) || inside.any(|path| path.parent() == Some(to)) {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        let dirs = Arc::make_mut(&mut self.dirs);
+        dirs.remove(from);
+        let over = !dirs.insert(to.to_owned());
+        for renaming in self.unsynced.iter_mut().filter(|renaming| renaming.dir == from) {
+            renaming.dir = to.to_owned();
+        }
+        self.change(to, Change::Move(Moved { from: from.to_owned(), to: to.to_owned(), over }));
+        Ok(())
+    }
+
+    fn change(&mut self, of: &Path, change: Change) {
         let dir = of.parent().unwrap_or(Path::new("")).to_owned();
-        let renaming = Renaming { stamp: self.stamp, dir, from, to };
-        renaming.apply(Arc::make_mut(&mut self.names));
+        let renaming = Renaming { stamp: self.stamp, dir, change };
+        renaming.apply(Arc::make_mut(&mut self.names), &[]);
         self.unsynced.push(renaming);
     }
 
     pub fn sync_dir(&mut self, dir: &Path) {
         let durable = Arc::make_mut(&mut self.durable);
-        self.unsynced.retain(|renaming| {
+        let (mut left, mut not_moved) = (Vec::<Renaming>::new(), Vec::new());
+        for renaming in std::mem::take(&mut self.unsynced) {
             let here = renaming.dir == dir;
-            if here {
-                renaming.apply(durable);
+            match &renaming.change {
+                Change::Move(moved) if here => left.iter_mut().for_each(|before| before.follow(moved)),
+                Change::Move(moved) => not_moved.push(moved.clone()),
+                Change::Name(..) => {}
             }
-            !here
-        });
+            match here {
+                true => renaming.apply(durable, &not_moved),
+                false => left.push(renaming),
+            }
+        }
+        self.unsynced = left;
     }
 
-    pub fn names_after_crash(&self, left: &mut Left<'_>) -> Names {
-        let mut names = (*self.durable).clone();
+    /// Names and directories after a crash.
+    pub fn names_after_crash(&self, left: &mut Left<'_>) -> (Names, BTreeSet<PathBuf>) {
+        let (mut names, mut dirs) = ((*self.durable).clone(), (*self.dirs).clone());
+        let mut not_moved = Vec::new();
         for renaming in &self.unsynced {
             let kept = match left {
                 Left::Nothing => false,
@@ -144,21 +187,64 @@ impl State {
                 Left::Some(chance, rng) => rng.f64() < *chance,
                 Left::Until(stamp, _) => renaming.stamp < *stamp,
             };
-            if kept {
-                renaming.apply(&mut names);
+            match &renaming.change {
+                _ if kept => renaming.apply(&mut names, &not_moved),
+                Change::Move(moved) => {
+                    dirs.insert(moved.from.clone());
+                    if !moved.over {
+                        dirs.remove(&moved.to);
+                    }
+                    not_moved.push(moved.clone());
+                }
+                Change::Name(..) => {}
             }
         }
-        names
+        (names, dirs)
+    }
+}
+
+impl Moved {
+    /// The path of what had another one before the move.
+    fn after(&self, path: &Path) -> Option<PathBuf> {
+        path.strip_prefix(&self.from).ok().map(|rest| self.to.join(rest))
+    }
+
+    /// The path, before the move, of what is now at this one.
+    fn before(&self, path: &Path) -> Option<PathBuf> {
+        path.strip_prefix(&self.to).ok().map(|rest| self.from.join(rest))
     }
 }
 
 impl Renaming {
-    fn apply(&self, names: &mut Names) {
-        if let Some(from) = &self.from {
-            names.remove(from);
+    /// Changes names in which some directories have not got their new name.
+    fn apply(&self, names: &mut Names, not_moved: &[Moved]) {
+        let place =
+            |path: &PathBuf| not_moved.iter().find_map(|moved| moved.before(path)).unwrap_or_else(|| path.clone());
+        match &self.change {
+            Change::Name(from, to) => {
+                if let Some(from) = from {
+                    names.remove(&place(from));
+                }
+                if let Some((to, id)) = to {
+                    names.insert(place(to), *id);
+                }
+            }
+            Change::Move(moved) => {
+                *names = std::mem::take(names)
+                    .into_iter()
+                    .map(|(path, id)| (moved.after(&path).unwrap_or(path), id))
+                    .collect();
+            }
         }
-        if let Some((to, id)) = &self.to {
-            names.insert(to.clone(), *id);
+    }
+
+    /// Takes in that the directory it is in has its new name for good.
+    fn follow(&mut self, moved: &Moved) {
+        let Change::Name(from, to) = &mut self.change else { return };
+        for path in from.iter_mut().chain(to.iter_mut().map(|(path, _)| path)) {
+            if let Some(after) = moved.after(path) {
+                *path = after;
+            }
         }
     }
 }

@@ -367,3 +367,50 @@ fn a_missing_directory_file_or_right_is_an_error_and_so_is_a_taken_name() {
     assert_eq!(kind(reads.write_at(b"x", 0).err()), Some(io::ErrorKind::PermissionDenied));
     assert!(reads.sync_data().is_ok() && file.write_at(b"x", 0).is_ok());
 }
+
+#[test]
+fn a_directory_that_was_renamed_has_one_name_or_the_other_with_all_that_is_in_it() {
+    let (disk, file) = with_file(b"before");
+    let (moved, inside) = (Path::new("/moved"), Path::new("/moved/file"));
+    let there = |disk: &SimDisk| (disk.bytes(&path()), disk.bytes(inside));
+    disk.rename(dir(), moved).unwrap();
+    assert_eq!((there(&disk), disk.list(dir()).is_err()), ((None, Some(b"before".to_vec())), true));
+    write(&*file, b"after.", 0);
+    file.sync_data().unwrap();
+    let other = disk.open(&moved.join("other"), Access::Create).unwrap();
+    other.sync_data().unwrap();
+    disk.sync_dir(moved).unwrap();
+    // What was synced inside is there, under the name that the directory has.
+    let (old, new) = (disk.crash(Keep::Lost), disk.crash(Keep::All));
+    assert_eq!(there(&old), (Some(b"after.".to_vec()), None));
+    assert_eq!(there(&new), (None, Some(b"after.".to_vec())));
+    assert_eq!(old.paths(), ["/log/file", "/log/other"].map(PathBuf::from));
+    assert_eq!((old.list(dir()).unwrap().len(), old.list(moved).is_err()), (2, true));
+    disk.sync_dir(Path::new("/")).unwrap();
+    assert_eq!(there(&disk.crash(Keep::Lost)), there(&new));
+    assert_eq!(disk.unsynced(), 0);
+}
+
+#[test]
+fn a_directory_is_not_renamed_over_one_that_has_something_in_it() {
+    let (disk, _) = with_file(b"there");
+    let other = Path::new("/other");
+    disk.create_dir(other).unwrap();
+    assert_eq!(disk.rename(other, dir()).unwrap_err().kind(), io::ErrorKind::DirectoryNotEmpty);
+    disk.rename(dir(), other).unwrap();
+    assert_eq!(disk.bytes(&other.join("file")), Some(b"there".to_vec()));
+    let back = disk.crash(Keep::Lost);
+    assert_eq!((back.list(other).unwrap(), back.bytes(&path())), (Vec::new(), Some(b"there".to_vec())));
+}
+
+#[test]
+fn open_files_and_locks_are_counted() {
+    let (disk, file) = with_file(b"open");
+    let lock = disk.lock(&dir().join("lock")).unwrap();
+    let again = disk.open(&path(), Access::Read).unwrap();
+    assert_eq!((disk.open_files(), disk.take_most_open()), (3, 3));
+    drop((file, again));
+    assert_eq!((disk.open_files(), disk.take_most_open()), (1, 3));
+    drop(lock);
+    assert_eq!((disk.open_files(), disk.take_most_open()), (0, 1));
+}
