@@ -160,6 +160,8 @@ pub struct Letter {
     pub failures: Vec<Failed>,
     /// How often it has failed.
     pub failure_count: u32,
+    /// The log ended here when it failed last: what tells a letter from itself later.
+    pub changed_at: Position,
     /// When it is tried again by itself, if it was so planned.
     pub retry: Option<Retry>,
     /// Whether its message could not be taken into its consumer's state: when it ends, the state is made anew.
@@ -427,6 +429,7 @@ mod tests {
             correlation_id: "c".to_owned(),
             failures: Vec::new(),
             failure_count: 0,
+            changed_at: Position::START,
             retry: Some(Retry::At(Timestamp::UNIX_EPOCH)),
             unfolded: false,
             kept: None,

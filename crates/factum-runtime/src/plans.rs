@@ -240,7 +240,7 @@ impl Plan {
 
     /// Whether a letter is as it was when the plan was made.
     pub fn is_unchanged(&self, letter: &Letter) -> bool {
-        letter.failed_at().is_some_and(|at| at <= self.made_at)
+        letter.changed_at <= self.head
     }
 
     /// How many items it may have looked at by now, by its rate.

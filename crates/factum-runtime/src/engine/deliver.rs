@@ -149,6 +149,7 @@ impl Run<'_> {
             correlation_id: envelope.correlation_id.to_string(),
             failures: Vec::new(),
             failure_count: call.attempts,
+            changed_at: self.work.reader.head(),
             retry: None,
             unfolded: false,
             kept: None,

@@ -198,6 +198,7 @@ impl Run<'_> {
                 correlation_id: envelope.correlation_id.to_string(),
                 failures: Vec::new(),
                 failure_count: 0,
+                changed_at: Position::START,
                 retry: None,
                 unfolded,
                 kept: match about.subject {
@@ -209,6 +210,7 @@ impl Run<'_> {
             },
         };
         letter.failed(at, &error.to_string(), &work.program);
+        letter.changed_at = work.reader.head();
         letter.retry = None;
         if sabotage::is("letter-without-its-cause") {
             letter.failures.clear();

@@ -381,7 +381,7 @@ fn refuse(problem: &str) -> Acted {
 /// What tells an item from the same one later.
 fn revision(about: &AboutItem) -> String {
     match about {
-        AboutItem::Letter(letter) => format!("{} {:?}", letter.failure_count, letter.failed_at()),
+        AboutItem::Letter(letter) => format!("{} {}", letter.failure_count, letter.changed_at),
         AboutItem::Message(stored) => stored.envelope().id.to_string(),
     }
 }

@@ -68,6 +68,7 @@ impl Views {
             correlation_id: envelope.correlation_id.to_string(),
             failures: Vec::new(),
             failure_count: 0,
+            changed_at: self.reader.head(),
             retry: None,
             unfolded: false,
             kept: None,

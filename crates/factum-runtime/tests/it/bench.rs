@@ -189,6 +189,8 @@ pub struct Bench {
     pub committer: Arc<Committer>,
     pub inbox: Sender,
     pub engine: Engine,
+    /// What the next start calls itself.
+    pub program: String,
     starts: u64,
 }
 
@@ -204,7 +206,7 @@ impl Bench {
         clock.advance(NOW);
         let snapshots = MemorySnapshots::new();
         let kept = (Memory::new(), Faults::default(), snapshots.clone(), MemoryNotes::new());
-        Self::start(services, how, kept, Arc::new(snapshots), clock, 1)
+        Self::start(services, how, kept, Arc::new(snapshots), clock, ("test".to_owned(), 1))
     }
 
     fn start(
@@ -213,7 +215,7 @@ impl Bench {
         (store, faults, snapshots, notes): (Memory, Faults, MemorySnapshots, MemoryNotes),
         keeper: Arc<dyn Snapshots>,
         clock: DataClock,
-        starts: u64,
+        (program, starts): (String, u64),
     ) -> Self {
         let registry = Arc::new(Registry::new(services).unwrap());
         let committer = Committer::new(faulty(&store, &faults), registry.owners.clone());
@@ -225,14 +227,14 @@ impl Bench {
             inbox: receiver,
             snapshots: keeper,
             notes: Arc::new(notes.clone()),
-            program: "test".to_owned(),
+            program: program.clone(),
             clock: Arc::new(clock.clone()),
             ids: Box::new(UuidSource::seeded(starts)),
             arrange: how.seed.map_or(Arrange::AsTaken, |seed| Arrange::shuffled(seed + starts)),
             limits: how.limits,
         })
         .unwrap();
-        Self { store, faults, snapshots, notes, clock, how, registry, committer, inbox, engine, starts }
+        Self { store, faults, snapshots, notes, clock, how, registry, committer, inbox, engine, program, starts }
     }
 
     /// The program ends, whatever it was doing, and starts again.
@@ -243,8 +245,8 @@ impl Bench {
 
     /// The same, with other snapshots.
     pub fn restart_with(self, services: Vec<Service>, keeper: Arc<dyn Snapshots>) -> Self {
-        let Self { store, faults, snapshots, notes, clock, how, starts, .. } = self;
-        Self::start(services, how, (store, faults, snapshots, notes), keeper, clock, starts + 1)
+        let Self { store, faults, snapshots, notes, clock, how, program, starts, .. } = self;
+        Self::start(services, how, (store, faults, snapshots, notes), keeper, clock, (program, starts + 1))
     }
 
     /// The same, with other bounds.
@@ -275,15 +277,23 @@ impl Bench {
 
     /// Does something about a letter or a consumer, and lets follow what follows.
     pub fn act(&mut self, what: What) -> Result<Outcome, ActError> {
-        let mut answer = self.begin(what);
+        self.act_by(By::new("mara", "mended"), what)
+    }
+
+    /// The same, by somebody.
+    pub fn act_by(&mut self, by: By, what: What) -> Result<Outcome, ActError> {
+        let mut answer = self.begin_by(by, what);
         self.run();
         answer.try_recv().expect("an engine at rest has answered")
     }
 
     /// Only puts it into the inbox.
     pub fn begin(&self, what: What) -> oneshot::Receiver<Result<Outcome, ActError>> {
+        self.begin_by(By::new("mara", "mended"), what)
+    }
+
+    fn begin_by(&self, by: By, what: What) -> oneshot::Receiver<Result<Outcome, ActError>> {
         let (reply, answer) = oneshot::channel();
-        let by = By::new("mara", "mended");
         self.inbox.try_send(Input::Act(Act { what, by, reply })).unwrap();
         answer
     }

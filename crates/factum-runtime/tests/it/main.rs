@@ -15,6 +15,7 @@ mod histories;
 mod letters;
 mod notyet;
 mod outward;
+mod plans;
 mod refused;
 mod sagas;
 mod shuffled;
