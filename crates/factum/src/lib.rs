@@ -6,6 +6,7 @@ mod app;
 mod archive;
 pub mod letters;
 pub mod operate;
+pub mod plans;
 mod rows;
 mod wiring;
 

@@ -80,8 +80,8 @@ fn unit_over(memory: &Memory, faults: &Faults, services: Vec<Service>) -> Unit {
 async fn a_store_that_is_away_for_writes_and_reads_needs_no_restart() {
     let faults = Faults::default();
     let unit = unit_over(&Memory::new(), &faults, bank());
-    (1..=4).for_each(|write| faults.at(write, Fault::Transient));
-    faults.fail_reads(9);
+    (1..=3).for_each(|write| faults.at(write, Fault::Transient));
+    faults.fail_reads(3);
     assert!(unit.execute(vec![request("p1", pay("a", 30))]).await.is_err());
     until(&unit, false).await;
     let health = unit.health();
