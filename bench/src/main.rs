@@ -6,6 +6,7 @@ mod commands;
 mod figure;
 #[cfg(feature = "rivals")]
 mod folded;
+mod holds;
 mod latency;
 mod log;
 mod machine;
@@ -88,6 +89,12 @@ enum What {
     },
     /// Orders, then their log read again.
     Replay(Orders),
+    /// Held keys: what a hundred cost the others, and the release of a hundred thousand messages behind one.
+    Holds {
+        /// For how long each.
+        #[arg(long, default_value_t = 3)]
+        seconds: u64,
+    },
     /// Acknowledgements at a steady rate, across the rolls of segments.
     Rolls {
         /// Events a second.
@@ -188,6 +195,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         What::Commands { seconds, callers } => {
             commands::run(dir, &runtime, &callers, Duration::from_secs(seconds), &choice)
         }
+        What::Holds { seconds } => runtime.block_on(holds::run(dir, Duration::from_secs(seconds))),
         What::Rolls { rate, rolls, segment_mib } => rolls::run(dir, rolls::Settings { rate, rolls, segment_mib }),
         What::Open(size) => opened(dir, "open", size, 10_000_000),
         What::Scale(size) => opened(dir, "scale", size, 100_000_000),
@@ -201,6 +209,7 @@ fn all(dir: &Path, runtime: &Runtime, choice: &Choice) -> anyhow::Result<()> {
     commands::run(dir, runtime, &commands::CALLERS, Duration::from_secs(3), choice)?;
     runtime.block_on(replay(dir, orders::Settings { orders: 10_000, in_flight: 512 }))?;
     runtime.block_on(latency::run(&dir.join("latency"), latency::Settings { rate: 100, seconds: 20 }))?;
+    runtime.block_on(holds::run(dir, Duration::from_secs(2)))?;
     rolls::run(dir, rolls::Settings { rate: 50_000, rolls: 10, segment_mib: 64 })?;
     open::run(dir, "open", 10_000_000, 1_000_000, 100)
 }

@@ -8,7 +8,7 @@ use factum_core::{
     row::{IndexValue, Row},
     stream::Position,
 };
-use factum_runtime::views::Progress;
+use factum_runtime::views::{Progress, Unreached};
 use serde::Serialize;
 
 /// How long a read waits for a position if it does not say.
@@ -167,19 +167,12 @@ impl<R: Row> RowsOf<R> {
     }
 
     async fn wait(&self) -> Result<(), ReadError> {
-        let mut state = self.progress.follow(R::TABLE).ok_or(ReadError::NoView(R::TABLE))?;
-        let Some(wanted) = self.after else { return Ok(()) };
-        let there = state.wait_for(|state| state.position >= wanted || state.stopped.is_some());
-        match tokio::time::timeout(WAIT, there).await {
-            Ok(Ok(state)) => match &state.stopped {
-                Some(reason) if state.position < wanted => {
-                    Err(ReadError::Stopped { table: R::TABLE, reason: reason.clone() })
-                }
-                _ => Ok(()),
-            },
-            Ok(Err(_)) => Err(ReadError::Stopped { table: R::TABLE, reason: "the app has ended".to_owned() }),
-            Err(_) => Err(ReadError::Late { table: R::TABLE, wanted, waited: WAIT }),
-        }
+        let table = R::TABLE;
+        self.progress.reach(table, self.after, WAIT).await.map_err(|unreached| match unreached {
+            Unreached::NoView => ReadError::NoView(table),
+            Unreached::Stopped(reason) => ReadError::Stopped { table, reason },
+            Unreached::Late => ReadError::Late { table, wanted: self.after.unwrap_or_default(), waited: WAIT },
+        })
     }
 }
 

@@ -4,9 +4,10 @@
 //! bounded batch per round, and takes over when it has caught up.
 
 mod failed;
+mod progress;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeSet, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -20,7 +21,7 @@ use factum_core::{
     view::AnyView,
 };
 use failed::left_out;
-use serde::Serialize;
+pub use progress::{Progress, Unreached, ViewState};
 use tokio::sync::{oneshot, watch};
 
 use crate::{
@@ -39,21 +40,6 @@ const SCAN_BYTES: usize = 4 << 20;
 /// A view that read this many messages without a change has its cursor written all the same.
 const CURSOR_EVERY: u64 = 20_000;
 
-/// How far a view is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ViewState {
-    /// Its rows stand for everything up to here.
-    pub position: Position,
-    /// Whether queries read this version.
-    pub live: bool,
-    /// Why it does not go on.
-    pub stopped: Option<String>,
-    /// From here on events may be missing in the rows, because the view leaves out what it fails on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub incomplete_from: Option<Position>,
-}
-
 /// The name of a table's view among the consumers.
 pub fn consumer_of(table: &str) -> String {
     format!("view:{table}")
@@ -71,22 +57,6 @@ impl Again {
 
     fn take(&self) -> BTreeSet<String> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// How far all views are, to look at and to wait for.
-#[derive(Clone, Default)]
-pub struct Progress(Arc<BTreeMap<&'static str, watch::Sender<ViewState>>>);
-
-impl Progress {
-    /// Follows a table's view; `None` if no view writes it.
-    pub fn follow(&self, table: &str) -> Option<watch::Receiver<ViewState>> {
-        self.0.get(table).map(watch::Sender::subscribe)
-    }
-
-    /// All views.
-    pub fn all(&self) -> BTreeMap<&'static str, ViewState> {
-        self.0.iter().map(|(table, state)| (*table, state.borrow().clone())).collect()
     }
 }
 
@@ -233,7 +203,7 @@ impl Views {
         let watch = Watch::open(notes, "views");
         let until = watch.is_unclean().then_some(head);
         let states = runs.iter().map(|run| (run.table.name, watch::Sender::new(run.state())));
-        let progress = Progress(Arc::new(states.collect()));
+        let progress = Progress::of(states);
         let again = Again::default();
         Ok(Self { registry, store, reader, tail, lineage, runs, progress, again, inbox, clock, program, watch, until })
     }
@@ -317,7 +287,7 @@ impl Views {
                 run.live = true;
             }
             more |= run.stopped.is_none() && run.waits.is_none() && run.cursor < self.tail.head();
-            if let Some(state) = self.progress.0.get(run.table.name) {
+            if let Some(state) = self.progress.sender(run.table.name) {
                 state.send_if_modified(|state| {
                     let now = run.state();
                     let changed = *state != now;
