@@ -15,6 +15,7 @@ use super::{
     clock::SimClock,
     disk::{Fault, Keep, SimDisk},
     node::{How, Node, Trouble, read_all},
+    operator::PlanAnswer,
     peers::Peers,
     poison,
     rows::SimRows,
@@ -161,6 +162,8 @@ pub(super) struct Run<'s> {
     pub is_short: bool,
     /// The letters when somebody looked last.
     letters: Vec<String>,
+    /// A plan that the operator has asked for.
+    pub planned: Option<PlanAnswer>,
     cut: Cut,
 }
 
@@ -185,6 +188,7 @@ impl<'s> Run<'s> {
             trace: Vec::new(),
             is_short: false,
             letters: Vec::new(),
+            planned: None,
             cut: Cut::default(),
             random,
         }

@@ -2,8 +2,10 @@
 
 use factum_core::{letter::LetterId, stream::Position};
 use factum_runtime::{
-    acts::{Act, By, What},
+    acts::{Act, ActError, By, Outcome, What},
     inbox::Input,
+    letters::Query,
+    plans::{Making, Selection},
 };
 use tokio::sync::oneshot;
 
@@ -24,6 +26,9 @@ impl Run<'_> {
 
     /// The operator does something about a letter, or twice the same, as people do.
     pub fn operate(&mut self) {
+        if self.random.u8(..5) == 0 {
+            return self.plan_redrive();
+        }
         let Some(node) = &self.node else { return };
         let letters = node.letter_ids();
         let Some(id) = self.random.choice(&letters).cloned() else { return };
@@ -43,6 +48,28 @@ impl Run<'_> {
             }
         }
         self.trace.push(format!("  operator: {what:?}, {twice} times"));
+    }
+
+    /// The operator plans to redrive all letters, and approves the plan that was answered.
+    fn plan_redrive(&mut self) {
+        let Some(node) = &self.node else { return };
+        let answered = self.planned.take().and_then(|mut answer| answer.try_recv().ok());
+        let what = match answered {
+            Some(Ok(Outcome::Planned(planned))) => What::Approve(planned.plan.id, planned.plan.hash),
+            _ => {
+                let rate = self.random.bool().then(|| self.random.u32(1..20));
+                let selection = Selection::Redrive { query: Query::default() };
+                What::MakePlan(Box::new(Making { selection, rate, second_person: false }))
+            }
+        };
+        let (reply, answer) = oneshot::channel();
+        let by = By::new("operator", "as the seed wants");
+        if node.inbox.try_send(Input::Act(Act { what: what.clone(), by, reply })).is_ok() {
+            match what {
+                What::MakePlan(_) => self.planned = Some(answer),
+                _ => self.tally.one(Kind::PlanApproved),
+            }
+        }
     }
 
     /// A consumer that has stopped tries again without a restart.
@@ -73,6 +100,9 @@ impl Run<'_> {
         oracle::accounted(&self.seen.messages, &node.registry, &letters, &held, &cells)
     }
 }
+
+/// The answer to a plan that was asked for.
+pub(super) type PlanAnswer = oneshot::Receiver<Result<Outcome, ActError>>;
 
 /// Redrives every letter that there is.
 pub(super) fn redrive_all(node: &Node) -> usize {

@@ -39,6 +39,7 @@ pub enum Kind {
     LetterTried,
     LetterRedriven,
     LetterDiscarded,
+    PlanApproved,
     TriedAgain,
     Accounted,
     Commands,
@@ -48,7 +49,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, each of which a sweep of some size must have seen.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::PowerCut,
         Self::PowerCutInIo,
         Self::Kill,
@@ -82,6 +83,7 @@ impl Kind {
         Self::LetterTried,
         Self::LetterRedriven,
         Self::LetterDiscarded,
+        Self::PlanApproved,
         Self::TriedAgain,
         Self::Accounted,
         Self::Commands,
@@ -125,6 +127,7 @@ impl Kind {
             Self::LetterTried => "letters tried dry",
             Self::LetterRedriven => "letters redriven",
             Self::LetterDiscarded => "letters discarded",
+            Self::PlanApproved => "plans approved",
             Self::TriedAgain => "stopped consumers that tried again",
             Self::Accounted => "accounts of every delivery",
             Self::Commands => "commands accepted",
