@@ -1,6 +1,9 @@
 //! What comes to the engine from outside the log: commands, answers of calls, and questions of the program itself.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use factum_core::{
     cell::CellKey,
@@ -12,7 +15,7 @@ use factum_core::{
     stream::{Position, StreamId, StreamVersion},
 };
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::{acts::Act, signal::Signal};
 
@@ -20,7 +23,7 @@ use crate::{acts::Act, signal::Signal};
 pub const INBOX: usize = 4096;
 /// Bytes of inputs that may wait.
 pub const INBOX_BYTES: usize = 64 << 20;
-/// Inputs are weighed in units of so many bytes.
+/// What an input takes beside its data, about.
 const UNIT: usize = 256;
 
 /// A command from outside.
@@ -166,30 +169,74 @@ pub struct Rested {
 #[derive(Debug)]
 struct Waiting {
     input: Input,
-    _room: OwnedSemaphorePermit,
+    share: Share,
+}
+
+/// How many bytes of inputs wait, and who waits for fewer.
+#[derive(Debug, Default)]
+struct Room {
+    used: AtomicUsize,
+    senders: AtomicUsize,
+    freed: Notify,
+}
+
+/// So many bytes of the room; given back when it is dropped.
+#[derive(Debug)]
+struct Share {
+    room: Arc<Room>,
+    bytes: usize,
+}
+
+impl Room {
+    fn take(self: &Arc<Self>, bytes: usize) -> Option<Share> {
+        let fits = |used: usize| (used == 0 || used + bytes <= INBOX_BYTES).then_some(used + bytes);
+        let taken = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits);
+        taken.ok().map(|_| Share { room: self.clone(), bytes })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.room.used.fetch_sub(self.bytes, Ordering::AcqRel);
+        if self.room.senders.load(Ordering::Acquire) > 0 {
+            self.room.freed.notify_one();
+        }
+    }
 }
 
 /// The sending side of the inbox.
 #[derive(Clone, Debug)]
 pub struct Sender {
     queue: mpsc::Sender<Waiting>,
-    room: Arc<Semaphore>,
+    room: Arc<Room>,
     signal: Arc<Signal>,
 }
 
 /// The receiving side.
 #[derive(Debug)]
-pub struct Inbox(mpsc::Receiver<Waiting>);
+pub struct Inbox {
+    queue: mpsc::Receiver<Waiting>,
+    room: Arc<Room>,
+}
 
 impl Inbox {
     /// The next input, if one waits.
     pub fn take(&mut self) -> Option<Input> {
-        self.0.try_recv().ok().map(|waiting| waiting.input)
+        let Waiting { input, share } = self.queue.try_recv().ok()?;
+        drop(share);
+        Some(input)
     }
 
     /// Takes no more.
     pub fn close(&mut self) {
-        self.0.close();
+        self.queue.close();
+        self.room.freed.notify_waiters();
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -197,8 +244,8 @@ impl Sender {
     /// An inbox whose engine is woken by `signal`.
     pub fn new(signal: Arc<Signal>) -> (Self, Inbox) {
         let (queue, receiver) = mpsc::channel(INBOX);
-        let room = Arc::new(Semaphore::new(INBOX_BYTES / UNIT));
-        (Self { queue, room, signal }, Inbox(receiver))
+        let room = Arc::new(Room::default());
+        (Self { queue, room: room.clone(), signal }, Inbox { queue: receiver, room })
     }
 
     /// How many inputs wait.
@@ -208,7 +255,7 @@ impl Sender {
 
     /// How many bytes of inputs wait, about.
     pub fn waiting_bytes(&self) -> usize {
-        INBOX_BYTES - self.room.available_permits() * UNIT
+        self.room.used.load(Ordering::Acquire)
     }
 
     /// Puts an input in, or says at once that there is no room.
@@ -227,8 +274,8 @@ impl Sender {
         if self.queue.is_closed() {
             return Err(stopped());
         }
-        let Ok(room) = self.room.clone().try_acquire_many_owned(weight(&input)) else { return Ok(Some(input)) };
-        match self.queue.try_send(Waiting { input, _room: room }) {
+        let Some(share) = self.room.take(input.bytes()) else { return Ok(Some(input)) };
+        match self.queue.try_send(Waiting { input, share }) {
             Ok(()) => {
                 self.signal.ring();
                 Ok(None)
@@ -245,24 +292,37 @@ impl Sender {
     pub async fn send(&self, input: Input) -> Result<(), ExecuteError> {
         // Where there is room nothing is awaited, so that inputs of one task stay in its order (awaiting costs a task some
         // of its turn, and one that has used it up is overtaken).
-        let input = match self.offer(input)? {
-            None => return Ok(()),
-            Some(input) => input,
-        };
-        let weight = weight(&input);
-        let room = tokio::select! {
-            room = self.room.clone().acquire_many_owned(weight) => room.map_err(|_| stopped())?,
-            () = self.queue.closed() => return Err(stopped()),
-        };
-        self.queue.send(Waiting { input, _room: room }).await.map_err(|_| stopped())?;
-        self.signal.ring();
-        Ok(())
+        let Some(mut input) = self.offer(input)? else { return Ok(()) };
+        let _waits = Waits::new(&self.room.senders);
+        loop {
+            let freed = self.room.freed.notified();
+            tokio::pin!(freed);
+            // Heard from here on: room that comes between the look and the wait is not slept over.
+            freed.as_mut().enable();
+            match self.offer(input) {
+                Ok(None) => return Ok(()),
+                Ok(Some(back)) => input = back,
+                Err(error) => return Err(error),
+            }
+            freed.await;
+        }
     }
 }
 
-/// What an input takes of the inbox; one that is larger than all of it takes all.
-fn weight(input: &Input) -> u32 {
-    input.bytes().div_ceil(UNIT).clamp(1, INBOX_BYTES / UNIT) as u32
+/// Counts a sender as long as it waits, also one that is given up.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl<'a> Waits<'a> {
+    fn new(senders: &'a AtomicUsize) -> Self {
+        senders.fetch_add(1, Ordering::AcqRel);
+        Self(senders)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 fn stopped() -> ExecuteError {

@@ -172,3 +172,40 @@ async fn a_loop_that_ends_by_itself_is_seen() {
     assert!(!unit.health().is_live());
     unit.stop().await;
 }
+
+/// Who waits for room is woken by it, in whatever order things happen, and by the end of the engine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn senders_that_wait_for_room_are_woken_by_it_and_by_the_engines_end() {
+    let (inbox, mut engine) = factum_runtime::inbox::Sender::new(Arc::default());
+    let large = || vec![request("p", pay_with("a", 1, &"x".repeat(4 << 20)))];
+    let senders: Vec<_> = (0..200)
+        .map(|_| {
+            let inbox = inbox.clone();
+            tokio::spawn(async move {
+                let (reply, _) = tokio::sync::oneshot::channel();
+                inbox.send(factum_runtime::inbox::Input::Commands(large(), reply)).await.is_ok()
+            })
+        })
+        .collect();
+    let mut taken = 0;
+    let drained = async {
+        while taken < 150 {
+            match engine.take() {
+                Some(_) => taken += 1,
+                None => tokio::task::yield_now().await,
+            }
+            assert!(inbox.waiting_bytes() <= factum_runtime::inbox::INBOX_BYTES);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), drained).await.expect("somebody sleeps though there is room");
+    drop(engine);
+    let ended = async {
+        let mut sent = 0;
+        for sender in senders {
+            sent += usize::from(sender.await.unwrap());
+        }
+        sent
+    };
+    let sent = tokio::time::timeout(Duration::from_secs(60), ended).await.expect("somebody sleeps though all is over");
+    assert!((150..200).contains(&sent), "{sent} were taken or waited");
+}
