@@ -96,6 +96,7 @@ pub struct Unit {
     again: Again,
     rows_wait: Arc<Mutex<Option<String>>>,
     clock: Arc<dyn Clock>,
+    program: String,
     rows: Arc<dyn RowReader>,
     signals: [Arc<Signal>; 2],
     /// In the order in which they stop.
@@ -127,6 +128,7 @@ impl Unit {
         let views_signal = Arc::new(Signal::default());
         tail.listen(views_signal.clone());
         let (inbox, receiver) = Sender::new(engine_signal.clone());
+        let program = parts.program.clone();
         let views = Views::open(views::Parts {
             registry: registry.clone(),
             store: parts.rows,
@@ -200,6 +202,7 @@ impl Unit {
             again,
             rows_wait,
             clock: parts.clock,
+            program,
             rows,
             signals: [engine_signal, views_signal],
             loops: Mutex::new(loops),
@@ -269,6 +272,11 @@ impl Unit {
     /// How far the views are.
     pub fn progress(&self) -> &Progress {
         &self.progress
+    }
+
+    /// The version of the program that runs.
+    pub fn program(&self) -> &str {
+        &self.program
     }
 
     /// The last durable position.
