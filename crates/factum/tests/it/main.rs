@@ -1,6 +1,8 @@
 //! An app from outside: one directory, stopped and started again.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests too")]
 
+#[cfg(feature = "http")]
+mod platform;
 mod snapshots;
 
 use factum::{Archive, ExecuteError, memory::Memory, prelude::*};
