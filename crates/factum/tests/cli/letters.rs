@@ -175,6 +175,58 @@ async fn a_letter_of_a_stopped_app_is_discarded_with_a_reason_and_what_waited_fo
     assert_eq!(ids(data), [""; 0]);
 }
 
+/// What a strict reader knows of notes: it cannot read any other text.
+#[derive(Event)]
+#[event("note.written")]
+struct Strict {
+    text: Word,
+}
+
+#[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Word {
+    One,
+    Two,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_state_could_not_take_is_left_out_for_good_once_it_is_discarded() {
+    let dir = tempdir().unwrap();
+    let start = async || {
+        let strict = Folding::<usize>::new("count", 1)
+            .fold(|count: &mut usize, event: &Recorded<'_, Strict>| match event.text {
+                Word::One | Word::Two => *count += 1,
+            })
+            .react(|count: &usize, _: &Recorded<'_, Strict>, fx: &mut Effects| {
+                fx.emit("copy", "a", Made { text: format!("note {count}") });
+            });
+        let notes = Service::new("note").decider::<Note>();
+        let strict = Service::new("copy").owns("copy").folding(strict);
+        App::open(dir.path()).unwrap().with(notes).with(strict).start().await.unwrap()
+    };
+    let data = text(dir.path());
+    let app = start().await;
+    for text in ["one", "poison"] {
+        write(&app, "a", text).await;
+        app.rest().await.unwrap();
+    }
+    assert_eq!(ids(data), ["copy.count@3"]);
+    stop(app).await;
+    let done = run(&["letters", "discard", data, "copy.count@3", "--why", "a joke"]);
+    says(&done, "copy.count@3 is discarded");
+    // The state is made anew from all of the log at each start.
+    for text in ["two", "one"] {
+        let app = start().await;
+        write(&app, "a", text).await;
+        app.rest().await.unwrap();
+        stop(app).await;
+        assert_eq!(ids(data), [""; 0]);
+    }
+    let app = start().await;
+    assert_eq!(copies(&app), ["note 1", "note 2", "note 3"]);
+    stop(app).await;
+}
+
 #[test]
 fn a_target_that_cannot_be_asked_is_refused_with_what_to_do() {
     let refused = |target: &str, sentence: &str| {
@@ -190,6 +242,7 @@ fn a_target_that_cannot_be_asked_is_refused_with_what_to_do() {
     refused("", "name an address such as");
     refused("http://127.0.0.1:1", "Is the app running there?");
     refused("127.0.0.1:1", "Is the app running there?");
+    refused("localhost:1", "nothing answers at http://localhost:1/");
     let both = run(&["letters", "redrive", "http://127.0.0.1:1", "a.b@1", "--key", "x"]);
     both.refuses("name one letter, or say --all and which");
     for wrong in [&["redrive", "http://127.0.0.1:1"][..], &["list", "x", "--limit", "0"], &["list"]] {

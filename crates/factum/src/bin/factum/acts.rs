@@ -103,10 +103,10 @@ pub fn redrive(target: &Target, many: &Many, by: &By, json: bool) -> Result<Exit
 /// Ends letters without running them.
 pub fn discard(target: &Target, many: &Many, by: &By, json: bool) -> Result<ExitCode, Problem> {
     check_filter(many)?;
-    check_why(by)?;
     if many.dry_run {
         return would_discard(target, many, json);
     }
+    check_why(by)?;
     let app = match target {
         Target::Address(_) => Some(target.app()?),
         Target::Directory(dir) => {
@@ -271,7 +271,7 @@ fn preview(target: &Target, app: &Remote, many: &Many, by: &By, json: bool) -> R
         let (of, bad_text) = (counted(ids.len() as u64, "letter", "letters"), screen::count(bad));
         let _ = writeln!(
             text,
-            "{of} tried, {bad_text} would not go well. Nothing was stored: leave out --dry-run for that."
+            "{of} tried, {bad_text} would not go well. Nothing was stored; leave out --dry-run to do it."
         );
         screen::print(&text)?;
     }
@@ -293,8 +293,8 @@ fn would_discard(target: &Target, many: &Many, json: bool) -> Result<ExitCode, P
         let (of, behind) =
             (counted(letters.len() as u64, "letter", "letters"), counted(waiting, "message", "messages"));
         screen::print(&format!(
-            "{}\n{of} would be discarded, and {behind} behind would follow. Nothing was changed: leave out --dry-run \
-             for that.\n",
+            "{}\n{of} would be discarded, and {behind} behind would follow. Nothing was changed; leave out --dry-run \
+             to do it.\n",
             letters::table(&letters)
         ))?;
     }

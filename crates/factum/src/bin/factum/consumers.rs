@@ -39,7 +39,7 @@ pub fn list(target: &Target, json: bool) -> Result<ExitCode, Problem> {
     }
     let Consumers { consumers } = serde_json::from_value(found)?;
     let mut table =
-        screen::listing(&["consumer", "kind", "stands", "position", "behind", "letters", "waiting"], &[3, 4, 5, 6]);
+        screen::listing(&["consumer", "kind", "it", "position", "behind", "letters", "waiting"], &[3, 4, 5, 6]);
     for consumer in &consumers {
         let behind = match consumer.lag {
             0 => "0".to_owned(),
@@ -48,7 +48,7 @@ pub fn list(target: &Target, json: bool) -> Result<ExitCode, Problem> {
         table.add_row([
             line(&consumer.name, usize::MAX),
             consumer.kind.clone(),
-            consumer.standing.clone(),
+            standing(&consumer.standing).to_owned(),
             count(consumer.cursor),
             behind,
             count(consumer.letters),
@@ -64,6 +64,17 @@ pub fn list(target: &Target, json: bool) -> Result<ExitCode, Problem> {
     }
     screen::print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A standing for people.
+fn standing(word: &str) -> &str {
+    match word {
+        "joined" => "runs",
+        "behind" => "catches up",
+        "renewed" => "is made anew",
+        "stopped" => "has stopped",
+        other => other,
+    }
 }
 
 /// Lets one that has stopped try again.

@@ -26,8 +26,7 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, String> {
         let such_as = "name an address such as http://127.0.0.1:8080, or a data directory";
         if !text.contains("://") {
-            let is_address = text.parse::<SocketAddr>().is_ok() || text.starts_with("localhost:");
-            return match is_address && !Path::new(text).exists() {
+            return match is_address(text) && !Path::new(text).exists() {
                 true => Self::from_str(&format!("http://{text}")),
                 false if text.is_empty() => Err(such_as.to_owned()),
                 false => Ok(Self::Directory(text.into())),
@@ -50,6 +49,12 @@ impl FromStr for Target {
         }
         Ok(Self::Address(url))
     }
+}
+
+/// Whether a text without a scheme is a host and a port.
+fn is_address(text: &str) -> bool {
+    let named = |(host, port): (&str, &str)| !host.contains(['/', ':']) && port.parse::<u16>().is_ok();
+    text.parse::<SocketAddr>().is_ok() || text.split_once(':').is_some_and(named)
 }
 
 impl fmt::Display for Target {
