@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use factum::{error::HandlerError, http, ports::Scan, prelude::*, stream::Position};
@@ -29,6 +30,10 @@ async fn start(dir: &Path, broken: &Arc<AtomicBool>) -> App {
             return Err(HandlerError::failed("no ink\nfor \u{1b}[31mpoison"));
         }
         fx.emit("copy", &event.note, Made { text: event.text.clone() });
+        if event.text == "later" {
+            let command = crate::Write { note: event.note.clone(), text: "unwritable".to_owned() };
+            fx.after("a/b @c's 50%?#", Duration::ZERO, command);
+        }
         Ok(())
     };
     let notes = Service::new("note").decider::<Note>();
@@ -335,6 +340,27 @@ async fn a_running_apps_letters_are_released_and_discarded_by_its_address() {
     let all = run(&["letters", "discard", at, "--all", "--key", "o'b c", "--why", "a joke"]);
     says(&all, "1 letter discarded, 0 could not be.");
     assert_eq!(ids(at), [""; 0]);
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timers_letter_is_reached_by_its_name_whatever_is_in_it() {
+    let dir = tempdir().unwrap();
+    let served = serve(dir.path(), &broken()).await;
+    let (at, data) = (served.address.as_str(), text(dir.path()));
+    write(&served.app, "a", "later").await;
+    served.app.rest().await.unwrap();
+    let id = ids(at).remove(0);
+    assert_eq!(id, "note.note@timer/copy.make-a/a/b @c's 50%?#");
+    for target in [at, data] {
+        let shown = run(&["letters", "show", target, &id]);
+        says(&shown, "note.write, in no stream");
+        says(&shown, r"'note.note@timer/copy.make-a/a/b @c'\''s 50%?#'");
+    }
+    let tried = run(&["letters", "try", at, &id]);
+    assert!(tried.out.contains("would fail again: the handler panicked"), "{}", tried.errors);
+    says(&run(&["letters", "discard", at, &id, "--why", "a joke"]), "is discarded");
+    assert_eq!(ids(data), [""; 0]);
     served.end().await;
 }
 

@@ -44,6 +44,7 @@ impl Decider for Note {
     }
 
     fn decide(&self, _: &String, write: Write, _: &Context) -> Result<Vec<Written>, Never> {
+        assert!(write.text != "unwritable", "this cannot be written");
         Ok(vec![Written { note: write.note, text: write.text }])
     }
 

@@ -39,7 +39,7 @@ pub fn list(target: &Target, json: bool) -> Result<ExitCode, Problem> {
     }
     let Consumers { consumers } = serde_json::from_value(found)?;
     let mut table =
-        screen::listing(&["consumer", "kind", "it", "position", "behind", "letters", "waiting"], &[3, 4, 5, 6]);
+        screen::listing(&["consumer", "kind", "state", "position", "behind", "letters", "waiting"], &[3, 4, 5, 6]);
     for consumer in &consumers {
         let behind = match consumer.lag {
             0 => "0".to_owned(),

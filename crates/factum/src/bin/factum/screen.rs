@@ -127,3 +127,28 @@ pub fn watched<T>(what: &str, unit: Unit, work: impl FnOnce(&mut dyn FnMut(u64, 
     bar.finish_and_clear();
     done
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_one_line_that_steers_no_terminal() {
+        assert_eq!(line("no  ink\n\tfor \u{1b}[31mthis", 99), "no ink for \u{fffd}[31mthis");
+        assert_eq!((line("äöüß", 4).as_str(), line("äöüß", 3).as_str()), ("äöüß", "äö…"));
+        assert_eq!((line("", 3).as_str(), line("x", 0).as_str()), ("", "…"));
+    }
+
+    #[test]
+    fn an_argument_is_quoted_where_a_shell_would_change_it() {
+        assert_eq!(quoted("order.notify@42"), "order.notify@42");
+        assert_eq!(quoted("a@timer/b/at 5 o'clock"), r"'a@timer/b/at 5 o'\''clock'");
+        assert_eq!((quoted("").as_str(), quoted("$HOME").as_str()), ("''", "'$HOME'"));
+    }
+
+    #[test]
+    fn a_time_is_told_in_its_own_unit() {
+        let told = [-1.0, 59.9, 60.0, 7_300.0, 172_800.0].map(lasting);
+        assert_eq!(told, ["0 s", "59 s", "1 min", "2 h", "2 days"]);
+    }
+}
