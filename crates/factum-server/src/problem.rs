@@ -227,7 +227,31 @@ impl From<StoreError> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use factum_core::{id::MessageId, rejection::Refused};
+    use factum_core::{
+        error::NameError,
+        id::MessageId,
+        letter::{LetterId, Subject},
+        rejection::Refused,
+    };
+
+    #[test]
+    fn every_error_of_an_act_has_its_status() {
+        let letter = LetterId::new("a.b", Subject::Timer("c/d".to_owned()));
+        let unknown = ActError::Store(StoreError::OutcomeUnknown("cut off".to_owned()));
+        for (error, status, code) in [
+            (ActError::NoLetter(letter), 404, "no_letter"),
+            (ActError::NoConsumer("a.b".to_owned()), 409, "no_consumer"),
+            (ActError::NotNow("it has stopped".to_owned()), 409, "not_now"),
+            (ActError::Name(NameError { what: "by", problem: "is empty".to_owned() }), 400, "bad_by"),
+            (ActError::Store(StoreError::Full("no room".to_owned())), 507, "store_full"),
+            (unknown, 500, "outcome_unknown"),
+            (ActError::Stopped("told to".to_owned()), 503, "stopped"),
+        ] {
+            let problem = Problem::from(error);
+            assert_eq!((problem.status().as_u16(), problem.code()), (status, code));
+            assert!(!problem.detail.contains("Idempotency-Key"), "an act has none: {}", problem.detail);
+        }
+    }
 
     fn rejected(kind: RejectionKind) -> ExecuteError {
         ExecuteError::Rejected(Refused { code: "too_late".to_owned(), kind, message: "the order is paid".to_owned() })

@@ -68,7 +68,8 @@ struct Remind {
     order: String,
 }
 
-/// Fails while it is broken: a bug that is mended later.
+/// Its reminders fail for whoever is late.
+#[derive(Default)]
 struct Parcel;
 
 impl Decider for Parcel {
@@ -90,10 +91,12 @@ impl Decider for Parcel {
     fn evolve(&mut self, _: &Packed) {}
 }
 
-impl Default for Parcel {
-    fn default() -> Self {
-        Self
-    }
+#[derive(Clone, Debug, PartialEq, Row)]
+#[row("orders")]
+struct OrderRow {
+    #[key]
+    order: String,
+    pieces: u32,
 }
 
 /// A timer's name with all in it that an address has to encode.
@@ -121,7 +124,7 @@ impl Answer {
 }
 
 impl Shop {
-    /// A shop whose packing fails at 13 pieces, as long as it is broken.
+    /// A shop whose packing fails at 13 pieces, and its view at 99, as long as it is broken.
     async fn open() -> Self {
         let broken = Arc::new(AtomicBool::new(true));
         let fails = broken.clone();
@@ -135,8 +138,13 @@ impl Shop {
             }
             Ok(())
         };
+        let fails = broken.clone();
+        let orders = move |rows: &mut Rows<'_, OrderRow>, event: &Recorded<'_, Placed>| {
+            assert!(event.pieces != 99 || !fails.load(Ordering::Relaxed), "99 have no place in a row");
+            rows.put(OrderRow { order: event.order.clone(), pieces: event.pieces });
+        };
         let packing = Service::new("parcel").owns("parcel").decider::<Parcel>().react("pack", pack);
-        let builder = App::in_memory().with(Service::new("order").decider::<Order>()).with(packing);
+        let builder = App::in_memory().with(Service::new("order").decider::<Order>().view(1, orders)).with(packing);
         let app = builder.program("shop 1.4.0").start().await.unwrap();
         let router = guarded(app.platform_routes());
         Self { app, router, broken }
@@ -387,7 +395,7 @@ async fn health_says_that_something_waits_and_consumers_where_they_stand() {
     assert_eq!((&pack["letters"], &pack["held"], &pack["standing"]), (&json!(1), &json!(2), &json!("joined")));
     let by = json!({ "by": "mara" });
     shop.post("/factum/v1/consumers/parcel.pack/try-again", &by).await.refuses(409, "not_now", "has not stopped");
-    for name in ["parcel.wrap", "view%3Aorders", "%2E%2E", "%FF"] {
+    for name in ["parcel.wrap", "view%3Aparcels", "%2E%2E", "%FF"] {
         let answer = shop.post(&format!("/factum/v1/consumers/{name}/try-again"), &by).await;
         assert!(matches!(answer.body["code"].as_str(), Some("no_such_consumer" | "bad_id")), "{}", answer.body);
     }
@@ -396,4 +404,30 @@ async fn health_says_that_something_waits_and_consumers_where_they_stand() {
     assert_eq!(shop.get("/health").await.body["status"], "ok");
     shop.app.stop().await;
     shop.act(&id, "try").await.refuses(503, "stopped", "stopped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_that_has_stopped_tries_again_when_it_is_told_to() {
+    let shop = Shop::open().await;
+    shop.place("a", 99).await;
+    let rows = shop.app.rows::<OrderRow>().after(shop.app.position());
+    assert!(rows.get("a").await.is_err());
+    let health = shop.get("/health").await.body;
+    assert_eq!(health["status"], "degraded", "{health}");
+    shop.broken.store(false, Ordering::Relaxed);
+    let path = "/factum/v1/consumers/view%3Aorders/try-again";
+    let again = shop.post(path, &json!({ "by": "mara", "why": "99 have a place now" })).await;
+    assert_eq!((again.status, &again.body["outcome"]), (200, &json!("done")), "{}", again.body);
+    // What is answered is that it will try: it does so on a thread of its own.
+    let read = loop {
+        match shop.app.rows::<OrderRow>().after(shop.app.position()).get("a").await {
+            Ok(read) => break read,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    assert_eq!(read.map(|row| row.pieces), Some(99));
+    assert_eq!(shop.get("/health").await.body["status"], "ok");
+    let told = shop.messages("consumer.tried_again").remove(0);
+    assert_eq!((&told["consumer"], &told["by"]), (&json!("view:orders"), &json!("mara")));
+    shop.post(path, &json!({ "by": "mara" })).await.refuses(409, "not_now", "has not stopped");
 }
