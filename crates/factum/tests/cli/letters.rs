@@ -277,7 +277,7 @@ impl Served {
     async fn end(self) {
         self.stop.send(()).unwrap();
         self.serving.await.unwrap().unwrap();
-        self.app.stop().await;
+        stop(self.app).await;
     }
 }
 
