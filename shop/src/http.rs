@@ -1,15 +1,9 @@
-//! The shop over HTTP: the rooms' routes together, health, and what the rooms' routes share.
+//! The shop over HTTP: the rooms' routes together with the platform's, and what the rooms' routes share.
 
-use axum::{
-    Json, Router,
-    extract::{FromRequestParts, State},
-    http::request::Parts,
-    response::Response,
-    routing::get,
-};
+use axum::{Json, Router, extract::FromRequestParts, http::request::Parts};
 use factum::{
     RowsOf,
-    http::{IdempotencyKey, Problem, Query, encoded, health},
+    http::{IdempotencyKey, Problem, Query, encoded},
     id::check_id,
     payload::Command,
     prelude::*,
@@ -32,7 +26,7 @@ const SIZE: u64 = 50;
 /// The last page that can be asked for.
 const MAX_PAGE: u64 = 1_000_000_000;
 
-/// All routes of the shop over an app.
+/// All routes of the shop over an app, and those of the platform: letters, consumers, health.
 pub fn router(app: App) -> Router {
     Router::new()
         .merge(catalog::http::routes())
@@ -42,12 +36,8 @@ pub fn router(app: App) -> Router {
         .merge(order::http::routes())
         .merge(payment::http::routes())
         .merge(shipping::http::routes())
-        .route("/health", get(stand))
-        .with_state(app)
-}
-
-async fn stand(State(app): State<App>) -> Response {
-    health::answer(&app.health())
+        .with_state(app.clone())
+        .merge(app.platform_routes())
 }
 
 /// Carries out a request's command; under its key, if it has one, only once. `sent` is what the client sent: the body,

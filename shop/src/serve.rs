@@ -80,6 +80,9 @@ fn greeting(options: &Serve, address: SocketAddr, durability: &str) -> String {
   its stock   curl http://{address}/stock/TEA/receive -d '{{\"quantity\":100}}'{json}
   an order    curl -i http://{address}/orders -d '{{\"items\":[{{\"sku\":\"TEA\",\"quantity\":2}}]}}'{json}
   its way     curl http://{address}/orders
+  how it is   curl http://{address}/health
+  what failed curl http://{address}/factum/v1/letters
+              factum letters list http://{address}
 stop it with Ctrl-C; what was accepted is carried out first"
     )
 }

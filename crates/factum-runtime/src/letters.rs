@@ -1,18 +1,27 @@
-//! Looking at letters and held keys: lists by what is asked for, one letter whole. Reads only; also of a stopped unit.
+//! Looking at letters and held keys: lists by what is asked for, one letter whole. Also of a stopped unit, of which
+//! letters can be discarded here, too.
 
 use std::time::Duration;
 
 use factum_core::{
-    cell::CellKind,
-    envelope::Stored,
-    error::StoreError,
-    letter::{Failed, Held, Letter, LetterId, Retry, Standing, Subject, Why},
+    cell::{CellChange, CellKind, ExpectedRevision},
+    commit::{Append, Commit},
+    envelope::{Draft, Envelope, Kind, Message, Stored},
+    error::{CommitError, StoreError},
+    id::{MessageId, Name, check_id},
+    letter::{Failed, Held, Letter, LetterId, MAX_REASON_BYTES, Retry, Standing, Subject, Why, short},
     ports::{Reader, Scan},
-    stream::{Position, StreamId, StreamVersion},
+    stream::{ExpectedVersion, Position, StreamId, StreamVersion},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::{
+    acts::{ActError, By},
+    committer::Committer,
+    registry::PLATFORM,
+};
 
 /// Letters on a page if the question does not say.
 const PAGE: usize = 100;
@@ -187,6 +196,80 @@ pub fn show(reader: &dyn Reader, id: &LetterId) -> Result<Option<Shown>, StoreEr
     let original_event = stored.map_or(Value::Null, |stored| written(&stored));
     let listed = Listed::of(&letter, waiting_behind(&held(reader)?, &letter));
     Ok(Some(Shown { listed, failures: letter.failures, original_event, hidden: Vec::new() }))
+}
+
+/// Ends a letter of a unit that does not run, without running anything: what the engine does at a discard, in one
+/// commit. What waits behind it follows at the unit's next start. An engine over the store would do more than that: its
+/// cursor would move past what the unit's own program has not read.
+///
+/// # Errors
+/// [`ActError`]; nothing was stored then, unless the store's outcome is unknown.
+pub fn discard(
+    committer: &Committer,
+    id: &LetterId,
+    by: &By,
+    at: Timestamp,
+    event_id: MessageId,
+) -> Result<(), ActError> {
+    check_id("name of who acts", &by.who)?;
+    let reader = committer.plain_reader();
+    let none = || ActError::NoLetter(id.clone());
+    let cell = reader.cell(&id.cell())?.ok_or_else(none)?;
+    let letter = Letter::decode(&cell.value)?;
+    if letter.standing != Standing::Open || letter.id != *id {
+        return Err(none());
+    }
+    // Whenever its consumer's state is rebuilt, a message that could not be taken into it is left out again.
+    let left_out = letter.unfolded.then(|| Letter { standing: Standing::LeftOut, retry: None, ..letter.clone() });
+    let value = left_out.map(|letter| letter.encode()).transpose()?;
+    let mut cells = vec![CellChange { key: cell.key, expected: ExpectedRevision::Exact(cell.revision), value }];
+    let key = Held::cell(&id.consumer, &letter.key);
+    if let Some(cell) = reader.cell(&key)?
+        && let Some(held) = Held::decode(&cell.value)?.released_from(id)
+    {
+        let expected = ExpectedRevision::Exact(cell.revision);
+        cells.push(CellChange { key, expected, value: Some(held.encode()?) });
+    }
+    let appends = vec![discarded(&letter, by, at, event_id)?];
+    match committer.commit(Commit { appends, cells }) {
+        Ok(_) => Ok(()),
+        Err(CommitError::Store(error)) => Err(error.into()),
+        Err(CommitError::Refused(refusal)) => Err(ActError::NotNow(refusal.to_string())),
+    }
+}
+
+/// The event that says who discarded a letter, and why.
+fn discarded(letter: &Letter, by: &By, at: Timestamp, id: MessageId) -> Result<Append, StoreError> {
+    let unfit = |error: &dyn std::fmt::Display| StoreError::Unfit(error.to_string());
+    let data = json!({
+        "letter": letter.id.to_string(),
+        "consumer": letter.id.consumer,
+        "messageId": letter.message_id,
+        "messageType": letter.type_name,
+        "by": by.who,
+        "why": short(&by.why, MAX_REASON_BYTES),
+        "reason": letter.reason(),
+    });
+    let draft = Draft::named(Name::Static("letter.discarded"), &data).map_err(|error| unfit(&error))?;
+    let stream = StreamId::new("letter", &letter.id.consumer).map_err(|error| unfit(&error))?;
+    let envelope = Envelope {
+        id: id.clone(),
+        kind: Kind::Event,
+        type_name: draft.type_name,
+        source: Name::Static(PLATFORM),
+        data_version: draft.version,
+        timestamp: at,
+        correlation_id: id.clone(),
+        causation_id: Some(id),
+        partition_key: stream.key().into(),
+        user_id: None,
+        traceparent: None,
+        metadata: None,
+        depth: 1,
+        digest: None,
+    };
+    let messages = vec![Message { envelope, data: draft.data }];
+    Ok(Append { stream, expected: ExpectedVersion::Any, writer: Name::Static(PLATFORM), messages })
 }
 
 /// All letters that wait, in the order of their names.

@@ -247,6 +247,8 @@ impl Build {
     ) -> Result<ConsumerId, RegistryError> {
         check_name("handler", name)?;
         let full = format!("{}.{name}", owner.name);
+        // Its letters' events stand in a stream of this name.
+        check_name("full name of a handler", &full)?;
         if self.consumers.iter().any(|known| known.name == full) {
             return Err(RegistryError::Twice(format!("handlers called `{full}`")));
         }

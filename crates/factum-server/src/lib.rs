@@ -6,7 +6,9 @@
 #[cfg(feature = "client")]
 pub mod client;
 pub mod extract;
+mod foreign;
 pub mod health;
+pub mod platform;
 pub mod problem;
 pub mod server;
 

@@ -18,6 +18,10 @@
 //! | store full | 507 | `store_full` |
 //! | store: outcome unknown | 500 | `outcome_unknown` |
 //! | store: passing, damaged, closed | 503 | `store` |
+//! | no letter, no consumer of that name | 404 | `no_letter`, `no_such_consumer` |
+//! | no service of this program has the letter's consumer; not as things stand | 409 | `no_consumer`, `not_now` |
+//! | who or why of an act do not fit | 400 | `bad_by`, `bad_why` |
+//! | another site's page, a name that is not this machine's | 403, 421 | `foreign_origin`, `foreign_host` |
 //! | body: not UTF-8, no JSON, too deep, wrong fields | 400, 400, 400, 422 | `not_utf8`, `bad_json`, `too_deep`, `bad_field` |
 //! | body too large, no JSON by its type | 413, 415 | `body_too_large`, `not_json` |
 //! | query, header, id in the path | 400 | `bad_query`, `bad_header`, `bad_id` |
@@ -34,7 +38,7 @@ use factum_core::{
     error::{CommitError, HandlerError, Refusal, StoreError},
     rejection::RejectionKind,
 };
-use factum_runtime::inbox::ExecuteError;
+use factum_runtime::{acts::ActError, inbox::ExecuteError};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -154,6 +158,26 @@ impl From<ExecuteError> for Problem {
     }
 }
 
+impl From<ActError> for Problem {
+    fn from(error: ActError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ActError::NoPlan(_) => Self::missing("no_plan", detail),
+            ActError::NoLetter(_) => Self::missing("no_letter", detail),
+            ActError::NoConsumer(_) => Self::new(StatusCode::CONFLICT, "no_consumer", detail),
+            ActError::NotNow(_) => Self::new(StatusCode::CONFLICT, "not_now", detail),
+            ActError::Name(_) => Self::bad("bad_by", detail),
+            // There is no key to send it again under, and none is needed: an act on what has ended does nothing.
+            ActError::Store(StoreError::OutcomeUnknown(_)) => Self::internal(
+                "outcome_unknown",
+                format!("{detail}. It is unknown whether this was done: look again, and do it again if it was not"),
+            ),
+            ActError::Store(error) => error.into(),
+            ActError::Stopped(_) => Self::unavailable("stopped", detail),
+        }
+    }
+}
+
 impl From<HandlerError> for Problem {
     fn from(error: HandlerError) -> Self {
         match error {
@@ -204,7 +228,31 @@ impl From<StoreError> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use factum_core::{id::MessageId, rejection::Refused};
+    use factum_core::{
+        error::NameError,
+        id::MessageId,
+        letter::{LetterId, Subject},
+        rejection::Refused,
+    };
+
+    #[test]
+    fn every_error_of_an_act_has_its_status() {
+        let letter = LetterId::new("a.b", Subject::Timer("c/d".to_owned()));
+        let unknown = ActError::Store(StoreError::OutcomeUnknown("cut off".to_owned()));
+        for (error, status, code) in [
+            (ActError::NoLetter(letter), 404, "no_letter"),
+            (ActError::NoConsumer("a.b".to_owned()), 409, "no_consumer"),
+            (ActError::NotNow("it has stopped".to_owned()), 409, "not_now"),
+            (ActError::Name(NameError { what: "by", problem: "is empty".to_owned() }), 400, "bad_by"),
+            (ActError::Store(StoreError::Full("no room".to_owned())), 507, "store_full"),
+            (unknown, 500, "outcome_unknown"),
+            (ActError::Stopped("told to".to_owned()), 503, "stopped"),
+        ] {
+            let problem = Problem::from(error);
+            assert_eq!((problem.status().as_u16(), problem.code()), (status, code));
+            assert!(!problem.detail.contains("Idempotency-Key"), "an act has none: {}", problem.detail);
+        }
+    }
 
     fn rejected(kind: RejectionKind) -> ExecuteError {
         ExecuteError::Rejected(Refused { code: "too_late".to_owned(), kind, message: "the order is paid".to_owned() })

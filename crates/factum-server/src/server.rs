@@ -13,7 +13,7 @@ use axum::{
 use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{extract::MAX_BODY_BYTES, problem::Problem};
+use crate::{extract::MAX_BODY_BYTES, foreign, problem::Problem};
 
 /// How long one request may take.
 pub const REQUEST: Duration = Duration::from_secs(30);
@@ -92,13 +92,15 @@ fn check_loopback(address: SocketAddr) -> Result<(), ServeError> {
     if address.ip().to_canonical().is_loopback() { Ok(()) } else { Err(ServeError::NotLoopback(address)) }
 }
 
-/// Routes with what holds for all of them: a panic is a 500, 30 seconds at most, bodies of 1 MiB at most, and problems
-/// for unknown paths and methods. [`serve`] does it; tests that call a router without a socket do it themselves.
+/// Routes with what holds for all of them: a panic is a 500, 30 seconds at most, bodies of 1 MiB at most, problems for
+/// unknown paths and methods; and pages of other sites in somebody's browser neither read nor do anything here.
+/// [`serve`] does it; tests that call a router without a socket do it themselves.
 pub fn guarded<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(from_fn(in_time))
+        .layer(from_fn(foreign::refused))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
 }

@@ -1,12 +1,22 @@
 //! Looking after an app's directory: what the command `factum` does, for programs.
 //!
 //! A directory is an app's, with its log in `log/`, or the log's own, or a backup of either. All of it works beside the
-//! process that runs the app. What the answers mean is said in `docs/operations.md`.
+//! process that runs the app, but for [`discard`]. What the answers mean is said in `docs/operations.md`.
 
 use std::path::Path;
 
-use factum_core::error::StoreError;
 pub use factum_core::upkeep::{About, Copied, Findings, Follow, Moved, Place, Progress, Segment, StoredFile};
+use factum_core::{
+    error::StoreError,
+    letter::LetterId,
+    ports::{Clock, IdSource},
+};
+use factum_runtime::{
+    acts::{ActError, By},
+    clock::LiveClock,
+    ids::UuidSource,
+    letters::{self, Page, Query, Shown},
+};
 
 use crate::wiring;
 
@@ -78,4 +88,37 @@ pub fn archive(
 /// As [`about`].
 pub fn follow(dir: impl AsRef<Path>) -> Result<Box<dyn Follow>, StoreError> {
     wiring::follow(dir.as_ref())
+}
+
+/// The letters of a directory's log that fit.
+///
+/// # Errors
+/// As [`about`].
+pub fn letters(dir: impl AsRef<Path>, query: &Query) -> Result<Page, StoreError> {
+    letters::list(&*wiring::follow(dir.as_ref())?.reader(), query)
+}
+
+/// One letter of a directory's log with its message and its failures; `None` if there is none of that name.
+///
+/// # Errors
+/// As [`about`].
+pub fn letter(dir: impl AsRef<Path>, id: &LetterId) -> Result<Option<Shown>, StoreError> {
+    letters::show(&*wiring::follow(dir.as_ref())?.reader(), id)
+}
+
+/// Ends a letter of an app that is stopped, without running anything; what waits behind it follows when the app starts.
+/// It is durable on return, with an event that says who did it and why. Everything else that can be done about a letter
+/// needs the program.
+///
+/// # Errors
+/// [`ActError`]: a process runs on the directory, or there is no such letter; nothing was stored then.
+pub fn discard(dir: impl AsRef<Path>, id: &LetterId, by: &By) -> Result<(), ActError> {
+    // Opening it to write would make a log where none is.
+    if letter(&dir, id)?.is_none() {
+        return Err(ActError::NoLetter(id.clone()));
+    }
+    let at = LiveClock::default().mark();
+    let committer = wiring::committer(dir.as_ref())?;
+    letters::discard(&committer, id, by, at, UuidSource::random().next(at))?;
+    Ok(committer.idle()?)
 }

@@ -9,6 +9,7 @@ use std::{
 
 use factum_adapters::{embedded, files, sqlite};
 use factum_core::{
+    commit::Owners,
     error::StoreError,
     memory::Memory,
     memory_notes::MemoryNotes,
@@ -17,6 +18,7 @@ use factum_core::{
     ports::{Backend, Notes, Reader, RowStore, Snapshots},
     upkeep::{About, Copied, Findings, Follow, Moved, Progress},
 };
+use factum_runtime::committer::Committer;
 
 use crate::app::{LogSizes, OpenError};
 
@@ -109,4 +111,10 @@ pub(crate) fn archive(dir: &Path, to: &Path, keep: usize, progress: Progress<'_>
 
 pub(crate) fn follow(dir: &Path) -> Result<Box<dyn Follow>, StoreError> {
     embedded::upkeep::follow(&log_of(dir))
+}
+
+/// The log of a directory, to write to it without a unit. There must be one.
+pub(crate) fn committer(dir: &Path) -> Result<Committer, StoreError> {
+    let (log, _) = embedded::open(&log_of(dir))?;
+    Ok(Committer::new(Box::new(log), Owners::default()))
 }

@@ -27,6 +27,11 @@ Start here:
   shop serve --data demo-data                then take orders over HTTP on the same data
   shop history 536365 --data demo-data       the whole story of one order, across all services
 
+While `serve` runs:
+  curl http://127.0.0.1:8080/health                  whether all is well, and if not, why
+  curl http://127.0.0.1:8080/factum/v1/letters       what has failed and waits for a person
+  factum letters list http://127.0.0.1:8080          the same, and how to end it: docs/operations.md
+
 A data directory holds a log (the truth), rows and snapshots (rebuilt from it at will). One process writes it at a time;
 report, check, history and at only read, also beside a running `serve`.";
 

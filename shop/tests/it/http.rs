@@ -331,6 +331,11 @@ async fn health_tells_how_everything_stands() {
     assert_eq!((health.status, &health.body["live"], &health.body["ready"]), (200, &json!(true), &json!(true)));
     assert_eq!(health.body["head"], shop.app.position().0);
     assert!(health.body["views"]["orders"]["position"].is_u64(), "{}", health.body);
+    assert_eq!([shop.get("/live").await.status, shop.get("/ready").await.status], [200, 200]);
+    assert_eq!(shop.get("/factum/v1/letters").await.body, json!({ "letters": [], "total": 0 }));
+    let consumers = shop.get("/factum/v1/consumers").await.body;
+    let names = consumers["consumers"].as_array().unwrap().iter().map(|consumer| &consumer["name"]);
+    assert!(names.into_iter().any(|name| name == "order.fulfilment"), "{consumers}");
     shop.app.stop().await;
     shop.post("/orders", &tea(1)).await.refuses(503, "stopped", "stopped");
 }

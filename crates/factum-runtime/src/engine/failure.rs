@@ -222,7 +222,7 @@ impl Run<'_> {
             correlation = letter.correlation_id,
             failures = letter.failure_count,
             reason = letter.reason(),
-            "handler failed: a letter waits for a person, and its key is held"
+            "handler failed: a letter waits for a person"
         );
         let (cell, value) = letters::cell(&letter)?;
         self.stage.cell(cell, value);

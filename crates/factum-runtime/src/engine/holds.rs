@@ -47,6 +47,11 @@ impl Holds {
         Ok(holds)
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_consumer.is_empty()
+    }
+
     /// Whether a consumer has held keys at all.
     pub(super) fn any(&self, id: ConsumerId) -> bool {
         self.by_consumer.contains_key(&id)

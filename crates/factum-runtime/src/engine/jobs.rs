@@ -129,6 +129,9 @@ impl Run<'_> {
 
     /// Carries out a share of the running plans; says whether there was anything to do.
     pub(super) fn jobs(&mut self) -> Result<bool, StoreError> {
+        if self.work.jobs.is_empty() {
+            return Ok(false);
+        }
         let mark = self.work.clock.mark();
         let due = |plan: &&Plan| plan.stage == Stage::Running && plan.due().is_none_or(|due| due <= mark);
         let running: Vec<Plan> = self.work.jobs.values().filter(due).cloned().collect();

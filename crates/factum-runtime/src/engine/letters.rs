@@ -99,6 +99,11 @@ impl Letters {
         self.others.remove(id);
     }
 
+    /// Whether any letter is to be tried again by itself.
+    pub(super) fn any_planned(&self) -> bool {
+        !self.retries.is_empty() || !self.others.is_empty()
+    }
+
     /// Letters that are to be tried again by now, by this program.
     pub(super) fn due(&self, mark: Timestamp, program: &str, most: usize) -> Vec<LetterId> {
         let timed = self.retries.iter().take_while(|(at, _)| *at <= mark).map(|(_, id)| id);

@@ -8,7 +8,7 @@
 //! | the batch loop | `step.rs` | all of it |
 //! | take | `take.rs`, `arrange.rs` | reads: the tail, the timers' order, the inbox |
 //! | address and load | `key.rs`, `load.rs` | states, snapshots, the log |
-//! | run | `run.rs`, `decide.rs`, `saga.rs`, `effects.rs`, `act.rs` | [`Work`](work), the stage |
+//! | run | `run.rs`, `decide.rs`, `saga.rs`, `effects.rs`, `act.rs` | the states and what lives between batches (`work.rs`), the stage |
 //! | a handler that fails | `failure.rs` | letters, held keys, stops |
 //! | held keys | `holds.rs`, released in `release.rs` | the log, the stage |
 //! | acts and plans | `act.rs`, `jobs.rs` | letters, held keys, the log, the stage |

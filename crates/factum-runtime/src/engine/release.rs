@@ -30,6 +30,9 @@ struct Piece {
 impl Run<'_> {
     /// Runs a share of what waits behind keys that are being released; says whether there was anything.
     pub(super) fn released(&mut self) -> Result<bool, StoreError> {
+        if self.work.holds.is_empty() {
+            return Ok(false);
+        }
         let mark = self.work.clock.mark();
         self.work.holds.let_go_at(mark);
         let releasing = self.work.holds.releasing();

@@ -37,8 +37,12 @@ pub struct EngineHealth {
     pub waiting_since: Option<Timestamp>,
     /// Why the engine itself does not run.
     pub failed: Option<String>,
-    /// Bounds of memory, and their use.
-    pub memory: Vec<Bound>,
+    /// Bytes of cached states, about.
+    pub state_bytes: usize,
+    /// At most so many.
+    pub state_bytes_limit: usize,
+    /// Bytes of timers in memory, about.
+    pub timer_bytes: usize,
     /// All consumers that are not joined, or hold something; the others are with the engine.
     #[serde(skip)]
     pub consumers: Vec<Stands>,
@@ -108,7 +112,8 @@ impl Engine {
         health.timers = work.timers.len();
         health.letters = work.letters.open();
         health.refusals = self.refusals;
-        health.memory = bounds(work);
+        (health.state_bytes, health.state_bytes_limit) = (work.states.bytes(), work.limits.state_bytes);
+        health.timer_bytes = work.timers.bytes();
         let quiet = health.consumers.is_empty() && health.held == 0 && health.letters == 0;
         if quiet && work.consumers.all_apart().next().is_none() && work.holds.all().next().is_none() {
             health.stopped.clear();
@@ -128,14 +133,6 @@ impl Engine {
             health.orphans.clone_from(&work.consumers.orphans);
         }
     }
-}
-
-fn bounds(work: &Work) -> Vec<Bound> {
-    let limit = Some(work.limits.state_bytes as u64);
-    vec![
-        Bound { of: "cached states", unit: "bytes", used: work.states.bytes() as u64, limit },
-        Bound { of: "timers", unit: "bytes", used: work.timers.bytes() as u64, limit: None },
-    ]
 }
 
 fn stands(registry: &Registry, work: &Work) -> Vec<Stands> {

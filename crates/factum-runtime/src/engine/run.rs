@@ -119,7 +119,7 @@ impl Run<'_> {
                 return Ok(false);
             }
             Folded::Broken(error) => {
-                let problem = format!("its state could not take the event at position {}: {error}", stored.position);
+                let problem = format!("its state could not take this event: {error}");
                 self.stop(id, Position(stored.position.0 - 1), &problem);
                 return Ok(false);
             }

@@ -96,6 +96,7 @@ pub struct Unit {
     again: Again,
     rows_wait: Arc<Mutex<Option<String>>>,
     clock: Arc<dyn Clock>,
+    program: String,
     rows: Arc<dyn RowReader>,
     signals: [Arc<Signal>; 2],
     /// In the order in which they stop.
@@ -127,6 +128,7 @@ impl Unit {
         let views_signal = Arc::new(Signal::default());
         tail.listen(views_signal.clone());
         let (inbox, receiver) = Sender::new(engine_signal.clone());
+        let program = parts.program.clone();
         let views = Views::open(views::Parts {
             registry: registry.clone(),
             store: parts.rows,
@@ -200,6 +202,7 @@ impl Unit {
             again,
             rows_wait,
             clock: parts.clock,
+            program,
             rows,
             signals: [engine_signal, views_signal],
             loops: Mutex::new(loops),
@@ -271,6 +274,11 @@ impl Unit {
         &self.progress
     }
 
+    /// The version of the program that runs.
+    pub fn program(&self) -> &str {
+        &self.program
+    }
+
     /// The last durable position.
     pub fn head(&self) -> Position {
         self.tail.head()
@@ -295,7 +303,8 @@ impl Unit {
             bound("inbox", "bytes", self.inbox.waiting_bytes(), INBOX_BYTES),
             bound("tail", "bytes", self.tail.bytes(), self.tail.limit()),
         ];
-        memory.extend(engine.memory.iter().cloned());
+        memory.push(bound("cached states", "bytes", engine.state_bytes, engine.state_bytes_limit));
+        memory.push(Bound { of: "timers", unit: "bytes", used: engine.timer_bytes as u64, limit: None });
         UnitHealth {
             status: Status::Ok,
             reasons: Vec::new(),
@@ -317,18 +326,21 @@ impl Unit {
     /// [`ActError`]; nothing was stored then.
     pub async fn act(&self, what: What, by: By) -> Result<Outcome, ActError> {
         let (reply, answer) = oneshot::channel();
-        let again = match &what {
-            What::TryAgain(consumer) => consumer.strip_prefix("view:").map(ToOwned::to_owned),
-            _ => None,
-        };
-        let stopped = |error: ExecuteError| ActError::Stopped(error.to_string());
-        self.inbox.send(Input::Act(Act { what, by, reply })).await.map_err(stopped)?;
-        let outcome = answer.await.unwrap_or_else(|_| Err(ActError::Stopped("it ended before it answered".to_owned())));
-        if let (Ok(_), Some(table)) = (&outcome, again) {
-            self.again.ask(&table);
+        if let What::TryAgain(consumer) = &what
+            && let Some(table) = consumer.strip_prefix("view:")
+        {
+            let state = self.progress.state(table).ok_or_else(|| ActError::NoConsumer(consumer.clone()))?;
+            if state.stopped.is_none() {
+                let problem = format!("{consumer} has not stopped: there is nothing to try again");
+                return Err(ActError::NotNow(problem));
+            }
+            // It may: whether the event about it becomes durable or not, trying again changes nothing that is stored.
+            self.again.ask(table);
             self.wake();
         }
-        outcome
+        let stopped = |error: ExecuteError| ActError::Stopped(error.to_string());
+        self.inbox.send(Input::Act(Act { what, by, reply })).await.map_err(stopped)?;
+        answer.await.unwrap_or_else(|_| Err(ActError::Stopped("it ended before it answered".to_owned())))
     }
 
     /// Ends one of the loops as a fault of the platform itself would; for tests of who notices.

@@ -34,6 +34,11 @@ impl Progress {
         self.0.get(table)
     }
 
+    /// How far a table's view is; `None` if no view writes it.
+    pub fn state(&self, table: &str) -> Option<ViewState> {
+        self.0.get(table).map(|state| state.borrow().clone())
+    }
+
     /// Waits until a table's rows stand for a position, at most so long. Without a position it only looks whether there
     /// is such a table.
     ///

@@ -5,7 +5,7 @@ use std::fs;
 use factum::App;
 use tempfile::tempdir;
 
-use crate::{NoteRow, factum, filled, flip, next_segment, run, segments, start, stop, text, write};
+use crate::{NoteRow, factum, filled, flip, next_segment, output, run, segments, start, stop, text, write};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_of_a_running_app_is_restored_elsewhere_and_the_app_starts_on_it() {
@@ -108,7 +108,7 @@ async fn a_damaged_backup_is_found_when_it_is_verified_and_not_restored() {
     flip(&segment, 1500);
     fs::create_dir_all(new.join("log.restoring")).unwrap();
     fs::write(new.join("log.restoring").join("backup.tmp"), "half").unwrap();
-    let restored = factum(&["restore", text(&to), text(&new)]).output().unwrap();
+    let restored = output(&mut factum(&["restore", text(&to), text(&new)]));
     assert!(restored.status.success(), "{restored:?}");
     assert_eq!(fs::read_dir(&new).unwrap().count(), 1);
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use tempfile::tempdir;
 
-use crate::{factum, filled, flip, next_segment, run, segments, start, stop, text, write};
+use crate::{factum, filled, flip, next_segment, output, run, segments, start, stop, text, write};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_tells_what_it_consists_of_also_beside_the_app() {
@@ -102,7 +102,7 @@ fn a_wrong_directory_is_refused_with_a_sentence_and_left_as_it_is() {
 
 #[test]
 fn the_help_says_what_the_exit_codes_mean() {
-    let help = factum(&["--help"]).output().unwrap();
+    let help = output(&mut factum(&["--help"]));
     assert!(String::from_utf8(help.stdout).unwrap().contains("1  something is damaged"));
     assert_eq!(run(&["log", "dump", ".", "--after", "x"]).code, 2);
 }
@@ -117,7 +117,7 @@ async fn archived_segments_are_read_as_before_and_the_archive_is_remembered() {
     assert_eq!(segments(&dir).len(), 2);
     // Relative to where the operator stands.
     let mut command = factum(&["log", "archive", text(&dir), "--to", "archive", "--json"]);
-    let moved = command.current_dir(parent.path()).output().unwrap();
+    let moved = output(command.current_dir(parent.path()));
     assert!(moved.status.success(), "{moved:?}");
     let moved: serde_json::Value = serde_json::from_slice(&moved.stdout).unwrap();
     assert_eq!(moved["segments"], 1);

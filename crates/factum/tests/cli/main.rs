@@ -2,13 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
 mod copies;
+mod letters;
 mod log;
 mod messages;
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
+    sync::{Mutex, PoisonError},
 };
 
 use factum::prelude::*;
@@ -43,6 +45,7 @@ impl Decider for Note {
     }
 
     fn decide(&self, _: &String, write: Write, _: &Context) -> Result<Vec<Written>, Never> {
+        assert!(write.text != "unwritable", "this cannot be written");
         Ok(vec![Written { note: write.note, text: write.text }])
     }
 
@@ -69,6 +72,23 @@ async fn start(dir: &Path) -> App {
 /// Stops an app and frees its directory.
 async fn stop(app: App) {
     app.stop().await;
+    drop(app);
+    // A process that another test is just starting has all open files until it runs its own program, and with them the
+    // directory's lock.
+    drop(SPAWNING.lock());
+}
+
+/// Held while a process is started.
+static SPAWNING: Mutex<()> = Mutex::new(());
+
+fn spawn(command: &mut Command) -> Child {
+    let _one = SPAWNING.lock().unwrap_or_else(PoisonError::into_inner);
+    command.spawn().unwrap()
+}
+
+/// Runs a command to its end.
+fn output(command: &mut Command) -> Output {
+    spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped())).wait_with_output().unwrap()
 }
 
 async fn write(app: &App, note: &str, text: &str) {
@@ -119,7 +139,7 @@ impl Answer {
 }
 
 fn run(arguments: &[&str]) -> Answer {
-    let Output { status, stdout, stderr } = factum(arguments).output().unwrap();
+    let Output { status, stdout, stderr } = output(&mut factum(arguments));
     let utf8 = |bytes| String::from_utf8(bytes).unwrap();
     Answer { code: status.code().unwrap(), out: utf8(stdout), errors: utf8(stderr) }
 }

@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::{factum, filled, next_segment, run, start, stop, text, write};
+use crate::{factum, filled, next_segment, run, spawn, start, stop, text, write};
 
 fn lines(out: &str) -> Vec<Value> {
     out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -52,8 +52,7 @@ async fn a_reader_who_has_enough_ends_a_dump_quietly() {
         write(&app, "n", &"long ".repeat(10_000)).await;
     }
     stop(app).await;
-    let mut child =
-        factum(&["log", "dump", text(dir.path())]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = spawn(factum(&["log", "dump", text(dir.path())]).stdout(Stdio::piped()).stderr(Stdio::piped()));
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(positions(&line), [1]);
@@ -80,7 +79,7 @@ async fn a_followed_tail_goes_on_over_new_segments_of_a_running_app() {
     let dir = tempdir().unwrap();
     let app = start(dir.path()).await;
     write(&app, "n", "before").await;
-    let mut child = factum(&["log", "tail", text(dir.path()), "-f", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = spawn(factum(&["log", "tail", text(dir.path()), "-f", "--json"]).stdout(Stdio::piped()));
     let mut seen = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert_eq!(positions(&seen.next().unwrap()), [1], "it is open now");
     next_segment(&app).await;

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests too")]
 
 mod aborts;
+#[cfg(feature = "http")]
+mod platform;
 mod snapshots;
 
 use factum::{Archive, ExecuteError, memory::Memory, prelude::*};

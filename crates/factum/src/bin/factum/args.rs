@@ -3,16 +3,22 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use factum::stream::Position;
+use factum::{By, stream::Position};
+
+use crate::target::Target;
 
 const LEARN: &str = "\
 DIR is an app's data directory, its log's own, or a backup. Every command works beside the
 process that runs the app.
 
+TARGET is the address of a running app, such as http://127.0.0.1:8080, or a data directory.
+In a directory letters can be looked at, and discarded if the app is stopped; all else runs
+the app's handlers, and needs its address.
+
 Exit codes:
   0  done; what was looked at is sound
   1  something is damaged, and was named with file and offset
-  2  it could not be done";
+  2  it could not be done; of letters also: it failed again, or would";
 
 /// Looks after the data of an app on Factum.
 #[derive(Debug, Parser)]
@@ -58,6 +64,157 @@ pub enum Command {
         /// A directory that is new or empty.
         dir: PathBuf,
     },
+    /// What has failed and waits for a person: look, try, and end it.
+    Letters {
+        #[command(subcommand)]
+        command: LettersCommand,
+    },
+    /// Every reader of the log, and where it stands; let one that has stopped try again.
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+    Consumers {
+        /// The running app's address.
+        #[arg(required = true)]
+        target: Option<Target>,
+        #[command(subcommand)]
+        command: Option<ConsumersCommand>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LettersCommand {
+    /// List letters: what failed, how often, what waits behind it.
+    List {
+        /// The app's address, or a data directory.
+        target: Target,
+        #[command(flatten)]
+        filter: Filter,
+    },
+    /// Show one whole: its message, its failures, and what can be done about it.
+    Show {
+        /// The app's address, or a data directory.
+        target: Target,
+        /// As the list names it, such as order.notify@42.
+        id: String,
+    },
+    /// Run today's handler on a letter's message and show what would follow. Stores nothing.
+    Try {
+        /// The app's address.
+        target: Target,
+        /// As the list names it.
+        id: String,
+        #[command(flatten)]
+        signed: Signed,
+    },
+    /// Run today's handler for good. If it goes well the letter ends, and what waits behind it follows in order.
+    Redrive {
+        /// The app's address.
+        target: Target,
+        #[command(flatten)]
+        many: Many,
+        #[command(flatten)]
+        signed: Signed,
+    },
+    /// End letters without running anything; what waits behind them follows. Needs --why.
+    Discard {
+        /// The app's address; or a data directory, if the app is stopped.
+        target: Target,
+        #[command(flatten)]
+        many: Many,
+        #[command(flatten)]
+        signed: Signed,
+    },
+    /// Leave a letter as it is, and let follow what waits behind it.
+    Release {
+        /// The app's address.
+        target: Target,
+        /// As the list names it.
+        id: String,
+        #[command(flatten)]
+        signed: Signed,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConsumersCommand {
+    /// Let a consumer that has stopped try again from where it stands.
+    TryAgain {
+        /// The app's address.
+        target: Target,
+        /// As the list names it, such as order.notify or view:orders.
+        name: String,
+        #[command(flatten)]
+        signed: Signed,
+    },
+}
+
+/// Which letters.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Filter {
+    /// Only of this consumer, such as order.notify.
+    #[arg(long, value_name = "NAME")]
+    pub consumer: Option<String>,
+    /// Only about messages of this type, such as order.created.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub type_name: Option<String>,
+    /// Only those that hold this key.
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// Only of this business transaction.
+    #[arg(long, value_name = "ID")]
+    pub correlation: Option<String>,
+    /// Only those whose last reason has this in it.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// So many at most; a list has 100 if you do not say.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+}
+
+impl Filter {
+    /// Whether it leaves anything out.
+    pub fn is_any(&self) -> bool {
+        let Self { consumer, type_name, key, correlation, reason, limit: _ } = self;
+        [consumer, type_name, key, correlation, reason].iter().any(|part| part.is_some())
+    }
+}
+
+/// One letter, or all that fit.
+#[derive(Debug, Args)]
+pub struct Many {
+    /// As the list names it.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub id: Option<String>,
+    /// All that fit, one after the other, in the order of the list.
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    pub filter: Filter,
+    /// With --all, not more than so many a second.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000), requires = "all")]
+    pub rate: Option<u32>,
+    /// Only show what would be done.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Who does it, and why: it stands in the log.
+#[derive(Debug, Args)]
+pub struct Signed {
+    /// Who does it; the name of your account if you do not say.
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+    /// Why; required to discard.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    why: String,
+}
+
+impl Signed {
+    /// As the log takes it.
+    pub fn by(&self) -> By {
+        let account = || std::env::var("USER").ok().filter(|name| !name.is_empty());
+        let who = self.by.clone().or_else(account).unwrap_or_else(|| "operator".to_owned());
+        By::new(who, self.why.clone())
+    }
 }
 
 #[derive(Debug, Subcommand)]

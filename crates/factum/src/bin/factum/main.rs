@@ -1,19 +1,27 @@
 //! The command `factum`: looking after an app's data, also while the app runs.
 
+mod acts;
 mod args;
+mod consumers;
 mod copies;
+mod letters;
 mod log;
 mod messages;
+mod remote;
 mod screen;
+mod target;
 
 use std::{
     io::{self, ErrorKind},
     process::ExitCode,
 };
 
-use args::{Cli, Command, LogCommand};
+use args::{Cli, Command, ConsumersCommand, LettersCommand, LogCommand};
 use clap::Parser;
-use factum::error::{NameError, StoreError};
+use factum::{
+    error::{NameError, StoreError},
+    letters::ActError,
+};
 
 /// Something is damaged, and was named.
 const DAMAGED: u8 = 1;
@@ -39,9 +47,26 @@ impl From<serde_json::Error> for Problem {
     }
 }
 
+impl From<ActError> for Problem {
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::Store(error) => Self::Store(error),
+            error => Self::Refused(error.to_string()),
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
+        Command::Letters { command } => in_letters(command, cli.json),
+        Command::Consumers { target, command } => match (command, target) {
+            (Some(ConsumersCommand::TryAgain { target, name, signed }), _) => {
+                consumers::try_again(&target, &name, &signed.by(), cli.json)
+            }
+            (None, Some(target)) => consumers::list(&target, cli.json),
+            (None, None) => Err(Problem::Refused("name the running app's address".to_owned())),
+        },
         Command::Log { command } => match command {
             LogCommand::Info { dir } => log::info(&dir, cli.json),
             LogCommand::Verify { dir } => log::verify(&dir, cli.json),
@@ -60,5 +85,16 @@ fn main() -> ExitCode {
             eprintln!("error: {problem}");
             ExitCode::from(if matches!(problem, Problem::Store(StoreError::Corrupt(_))) { DAMAGED } else { NOT_DONE })
         }
+    }
+}
+
+fn in_letters(command: LettersCommand, json: bool) -> Result<ExitCode, Problem> {
+    match command {
+        LettersCommand::List { target, filter } => letters::list(&target, &filter, json),
+        LettersCommand::Show { target, id } => letters::show(&target, &id, json),
+        LettersCommand::Try { target, id, signed } => acts::try_dry(&target, &id, &signed.by(), json),
+        LettersCommand::Redrive { target, many, signed } => acts::redrive(&target, &many, &signed.by(), json),
+        LettersCommand::Discard { target, many, signed } => acts::discard(&target, &many, &signed.by(), json),
+        LettersCommand::Release { target, id, signed } => acts::release(&target, &id, &signed.by(), json),
     }
 }

@@ -1,0 +1,160 @@
+//! The client of a running app's own routes, below `/factum/v1`.
+
+use std::{error::Error, time::Duration};
+
+use factum::{By, letters::Query};
+use reqwest::{Client, Method, Response, StatusCode, Url, header::CONTENT_TYPE, redirect, retry};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use crate::Problem;
+
+/// The longest time until a connection stands.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// The longest time until an answer is there; the app itself gives up earlier.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes that an answer may have: a page of letters, or the largest message, written out.
+const MAX_ANSWER_BYTES: usize = 32 << 20;
+
+/// See the module.
+pub struct Remote {
+    base: Url,
+    client: Client,
+    runtime: Runtime,
+}
+
+/// The app's own no.
+#[derive(Debug, Deserialize)]
+pub struct Refused {
+    /// The word for programs.
+    pub code: String,
+    /// The sentence for people.
+    pub detail: String,
+}
+
+impl Remote {
+    /// A client; nothing is sent yet.
+    pub fn open(base: &Url) -> Result<Self, Problem> {
+        let refuse = |error: &dyn Error| Problem::Refused(format!("the client could not be made: {error}"));
+        let client = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            .redirect(redirect::Policy::none())
+            .retry(retry::never())
+            .no_proxy()
+            .build()
+            .map_err(|error| refuse(&error))?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| refuse(&error))?;
+        Ok(Self { base: base.clone(), client, runtime })
+    }
+
+    /// A page of letters.
+    pub fn letters(&self, query: &Query) -> Result<Value, Problem> {
+        let mut url = self.url(&["letters"]);
+        // Its fields are those of the address.
+        if let Value::Object(fields) = serde_json::to_value(query)? {
+            let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+            url.query_pairs_mut().extend_pairs(fields.into_iter().map(|(name, value)| (name, text(value))));
+        }
+        self.done(Method::GET, url, None)
+    }
+
+    /// One letter.
+    pub fn letter(&self, id: &str) -> Result<Value, Problem> {
+        self.done(Method::GET, self.url(&["letters", id]), None)
+    }
+
+    /// Does something about a letter. The inner error is the app's no: then nothing was done.
+    pub fn act(&self, id: &str, what: &str, by: &By) -> Result<Result<Value, Refused>, Problem> {
+        self.ask(Method::POST, self.url(&["letters", id, what]), Some(signed(by)))
+    }
+
+    /// All consumers.
+    pub fn consumers(&self) -> Result<Value, Problem> {
+        self.done(Method::GET, self.url(&["consumers"]), None)
+    }
+
+    /// Lets a consumer try again.
+    pub fn try_again(&self, name: &str, by: &By) -> Result<Value, Problem> {
+        self.done(Method::POST, self.url(&["consumers", name, "try-again"]), Some(signed(by)))
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["factum", "v1"]).extend(path);
+        }
+        url
+    }
+
+    fn done(&self, method: Method, url: Url, body: Option<Value>) -> Result<Value, Problem> {
+        self.ask(method, url, body)?.map_err(|refused| Problem::Refused(refused.detail))
+    }
+
+    fn ask(&self, method: Method, url: Url, body: Option<Value>) -> Result<Result<Value, Refused>, Problem> {
+        let is_act = method == Method::POST;
+        let mut request = self.client.request(method, url);
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        }
+        self.runtime.block_on(async {
+            match request.send().await {
+                Ok(response) => self.read(response).await,
+                Err(error) if error.is_connect() => Err(Problem::Refused(format!(
+                    "nothing answers at {}: {}. Is the app running there? If it is stopped, name its data directory",
+                    self.base,
+                    told(error)
+                ))),
+                Err(error) => Err(self.cut_off(error, is_act)),
+            }
+        })
+    }
+
+    async fn read(&self, mut response: Response) -> Result<Result<Value, Refused>, Problem> {
+        let status = response.status();
+        let mut body = Vec::new();
+        while let Some(more) = response.chunk().await.map_err(|error| self.cut_off(error, true))? {
+            body.extend_from_slice(&more);
+            if body.len() > MAX_ANSWER_BYTES {
+                return Err(Problem::Refused(format!("the answer of {} is too long: ask for less", self.base)));
+            }
+        }
+        let answer = serde_json::from_slice::<Value>(&body).ok();
+        if let Some(answer) = answer.as_ref().filter(|_| status.is_success()) {
+            return Ok(Ok(answer.clone()));
+        }
+        match answer.and_then(|answer| serde_json::from_value::<Refused>(answer).ok()) {
+            Some(refused) if refused.code != "no_such_path" => Ok(Err(refused)),
+            _ => Err(Problem::Refused(self.stranger(status))),
+        }
+    }
+
+    fn stranger(&self, status: StatusCode) -> String {
+        format!(
+            "{} answers {status}, and not as an app with these routes does: is it the right address, and does the app \
+             serve `App::platform_routes`?",
+            self.base
+        )
+    }
+
+    fn cut_off(&self, error: reqwest::Error, is_act: bool) -> Problem {
+        let unknown = if is_act { "; whether it was done is unknown, so look again first" } else { "" };
+        Problem::Refused(format!("{} did not answer to the end: {}{unknown}", self.base, told(error)))
+    }
+}
+
+fn signed(by: &By) -> Value {
+    json!({ "by": by.who, "why": by.why })
+}
+
+/// The innermost cause says the most.
+fn told(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut cause: &dyn Error = &error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
