@@ -58,7 +58,7 @@ pub const UNFIT: &str = "nothing that can be stored";
 
 /// Which write fails, counted from 1 over all starts, and how.
 #[derive(Clone, Default)]
-pub struct Faults(Arc<Mutex<Told>>, Arc<AtomicUsize>);
+pub struct Faults(Arc<Mutex<Told>>, Arc<AtomicUsize>, Arc<AtomicUsize>);
 
 /// Writes so far, and which of them fail.
 type Told = (usize, Vec<(usize, Fault)>);
@@ -71,7 +71,12 @@ impl Faults {
     pub fn fail_reads(&self, count: usize) {
         self.1.store(count, Ordering::Relaxed);
     }
+    /// Reads so far.
+    pub fn reads(&self) -> usize {
+        self.2.load(Ordering::Relaxed)
+    }
     fn read(&self) -> Result<(), StoreError> {
+        self.2.fetch_add(1, Ordering::Relaxed);
         let fewer = |left: usize| left.checked_sub(1);
         match self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer) {
             Ok(_) => Err(StoreError::Transient("a read, as told".to_owned())),

@@ -10,6 +10,7 @@ mod commands;
 mod cuts;
 mod failures;
 mod folds;
+mod guarded;
 mod health;
 mod histories;
 mod letters;
