@@ -48,8 +48,12 @@ pub struct Append {
 impl Append {
     /// Bytes that count against [`MAX_COMMIT_BYTES`].
     pub fn bytes(&self) -> usize {
-        let beside = self.stream.as_str().len() + BESIDE_BYTES;
-        self.messages.iter().map(|message| message.bytes() + beside).sum()
+        self.messages.iter().map(|message| message.bytes() + self.beside()).sum()
+    }
+
+    /// What each of its messages needs beside itself.
+    fn beside(&self) -> usize {
+        self.stream.as_str().len() + BESIDE_BYTES
     }
 }
 
@@ -174,21 +178,18 @@ impl Owners {
 /// # Errors
 /// A [`Refusal`] that names what stands in the way.
 pub fn check(owners: &Owners, found: &Found, commit: Commit) -> Result<Plan, Refusal> {
-    let bytes = commit.bytes();
-    if bytes > MAX_COMMIT_BYTES {
-        return Err(Refusal::CommitTooLarge { bytes, limit: MAX_COMMIT_BYTES });
-    }
+    let mut bytes = 0;
     for change in &commit.cells {
         let revision = found.cells.get(&change.key).copied().unwrap_or_default();
         if !change.expected.holds(revision) {
             return Err(Refusal::CellConflict { key: change.key.clone() });
         }
-        check_cell(&change.key, change.value.as_deref())?;
+        bytes += check_cell(&change.key, change.value.as_deref())?;
     }
     let mut heads: HashMap<StreamId, StreamVersion> = HashMap::with_capacity(commit.appends.len());
     let mut appends = Vec::with_capacity(commit.appends.len());
     for append in commit.appends {
-        check_append(owners, &append)?;
+        bytes += check_append(owners, &append)?;
         let stored = || found.streams.get(&append.stream).copied().unwrap_or_default();
         let head = heads.get(&append.stream).copied().unwrap_or_else(stored);
         if !append.expected.holds(head) {
@@ -204,18 +205,21 @@ pub fn check(owners: &Owners, found: &Found, commit: Commit) -> Result<Plan, Ref
             messages: append.messages,
         });
     }
+    if bytes > MAX_COMMIT_BYTES {
+        return Err(Refusal::CommitTooLarge { bytes, limit: MAX_COMMIT_BYTES });
+    }
     Ok(Plan { appends, cells: commit.cells })
 }
 
-/// Refuses a cell that is over the limits, whatever is in the store.
+/// Refuses a cell that is over the limits, whatever is in the store; else answers its [`cell_bytes`].
 ///
 /// # Errors
 /// [`Refusal::NameTooLong`] or [`Refusal::CommitTooLarge`].
-pub fn check_cell(key: &CellKey, value: Option<&[u8]>) -> Result<(), Refusal> {
+pub fn check_cell(key: &CellKey, value: Option<&[u8]>) -> Result<usize, Refusal> {
     at_most("name of a cell", key.name.len(), MAX_CELL_NAME_BYTES)?;
     match value.map_or(0, <[u8]>::len) {
         bytes if bytes > MAX_CELL_BYTES => Err(Refusal::CommitTooLarge { bytes, limit: MAX_CELL_BYTES }),
-        _ => Ok(()),
+        _ => Ok(cell_bytes(key, value)),
     }
 }
 
@@ -223,11 +227,12 @@ fn at_most(what: &'static str, bytes: usize, limit: usize) -> Result<(), Refusal
     if bytes > limit { Err(Refusal::NameTooLong { what, bytes, limit }) } else { Ok(()) }
 }
 
-/// Refuses messages of a foreign stream, or over the limits, whatever is in the store.
+/// Refuses messages of a foreign stream, or over the limits, whatever is in the store; else answers their
+/// [`Append::bytes`].
 ///
 /// # Errors
 /// A [`Refusal`] that would come again for ever.
-pub fn check_append(owners: &Owners, append: &Append) -> Result<(), Refusal> {
+pub fn check_append(owners: &Owners, append: &Append) -> Result<usize, Refusal> {
     if let Err(owner) = owners.allows(append.stream.category(), &append.writer) {
         return Err(Refusal::ForeignStream {
             stream: append.stream.clone(),
@@ -235,6 +240,7 @@ pub fn check_append(owners: &Owners, append: &Append) -> Result<(), Refusal> {
             writer: append.writer.to_string(),
         });
     }
+    let mut all = 0;
     for message in &append.messages {
         let envelope = &message.envelope;
         at_most("name of a type", envelope.type_name.len(), MAX_NAME_BYTES)?;
@@ -249,6 +255,7 @@ pub fn check_append(owners: &Owners, append: &Append) -> Result<(), Refusal> {
             let type_name = envelope.type_name.to_string();
             return Err(Refusal::MessageTooLarge { type_name, bytes, limit: MAX_MESSAGE_BYTES });
         }
+        all += bytes + append.beside();
     }
-    Ok(())
+    Ok(all)
 }

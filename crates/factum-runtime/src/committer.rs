@@ -36,7 +36,6 @@ type Slot = Arc<Mutex<Option<Result<Position, CommitError>>>>;
 
 struct Waiting {
     commit: Commit,
-    bytes: usize,
     slot: Slot,
 }
 
@@ -97,7 +96,7 @@ impl Committer {
     /// store failed.
     pub fn commit(&self, commit: Commit) -> Result<Position, CommitError> {
         let slot = Slot::default();
-        lock(&self.queue).push_back(Waiting { bytes: commit.bytes(), commit, slot: slot.clone() });
+        lock(&self.queue).push_back(Waiting { commit, slot: slot.clone() });
         let mut backend = lock(&self.backend);
         // Whoever held the backend before may have written this commit along with its own.
         loop {
@@ -115,9 +114,12 @@ impl Committer {
     /// The commits at the head of the queue that one write may hold; always at least one if any waits.
     fn next_batch(&self) -> Vec<Waiting> {
         let mut queue = lock(&self.queue);
+        if queue.len() < 2 {
+            return queue.drain(..).collect();
+        }
         let mut bytes = 0;
         let fits = |waiting: &&Waiting| {
-            bytes += waiting.bytes;
+            bytes += waiting.commit.bytes();
             bytes <= MAX_COMMIT_BYTES
         };
         let count = queue.iter().take_while(fits).count().max(1).min(queue.len());

@@ -165,11 +165,11 @@ pub struct Rested {
     pub next_timer: Option<Timestamp>,
 }
 
-/// An input that waits, with its share of the inbox.
+/// An input that waits, with its share of the room.
 #[derive(Debug)]
 struct Waiting {
     input: Input,
-    share: Share,
+    bytes: usize,
 }
 
 /// How many bytes of inputs wait, and who waits for fewer.
@@ -180,26 +180,17 @@ struct Room {
     freed: Notify,
 }
 
-/// So many bytes of the room; given back when it is dropped.
-#[derive(Debug)]
-struct Share {
-    room: Arc<Room>,
-    bytes: usize,
-}
-
 impl Room {
-    fn take(self: &Arc<Self>, bytes: usize) -> Option<Share> {
+    /// Takes so many bytes, if there are so many.
+    fn take(&self, bytes: usize) -> bool {
         let fits = |used: usize| (used == 0 || used + bytes <= INBOX_BYTES).then_some(used + bytes);
-        let taken = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits);
-        taken.ok().map(|_| Share { room: self.clone(), bytes })
+        self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok()
     }
-}
 
-impl Drop for Share {
-    fn drop(&mut self) {
-        self.room.used.fetch_sub(self.bytes, Ordering::AcqRel);
-        if self.room.senders.load(Ordering::Acquire) > 0 {
-            self.room.freed.notify_one();
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::AcqRel);
+        if self.senders.load(Ordering::Acquire) > 0 {
+            self.freed.notify_one();
         }
     }
 }
@@ -222,8 +213,8 @@ pub struct Inbox {
 impl Inbox {
     /// The next input, if one waits.
     pub fn take(&mut self) -> Option<Input> {
-        let Waiting { input, share } = self.queue.try_recv().ok()?;
-        drop(share);
+        let Waiting { input, bytes } = self.queue.try_recv().ok()?;
+        self.room.give_back(bytes);
         Some(input)
     }
 
@@ -271,16 +262,19 @@ impl Sender {
 
     /// Puts an input in if there is room, or gives it back.
     fn offer(&self, input: Input) -> Result<Option<Input>, ExecuteError> {
-        if self.queue.is_closed() {
-            return Err(stopped());
+        let bytes = input.bytes();
+        if !self.room.take(bytes) {
+            return if self.queue.is_closed() { Err(stopped()) } else { Ok(Some(input)) };
         }
-        let Some(share) = self.room.take(input.bytes()) else { return Ok(Some(input)) };
-        match self.queue.try_send(Waiting { input, share }) {
+        match self.queue.try_send(Waiting { input, bytes }) {
             Ok(()) => {
                 self.signal.ring();
                 Ok(None)
             }
-            Err(mpsc::error::TrySendError::Full(back)) => Ok(Some(back.input)),
+            Err(mpsc::error::TrySendError::Full(back)) => {
+                self.room.give_back(bytes);
+                Ok(Some(back.input))
+            }
             Err(mpsc::error::TrySendError::Closed(_)) => Err(stopped()),
         }
     }

@@ -301,18 +301,15 @@ impl Run<'_> {
         let refused = |refusal| HandlerError::failed(refusal);
         let mut bytes = 0;
         for append in &local.appends {
-            check_append(&self.registry.owners, append).map_err(refused)?;
-            bytes += append.bytes();
+            bytes += check_append(&self.registry.owners, append).map_err(refused)?;
         }
         for (key, value) in &local.cells {
-            check_cell(key, value.as_deref()).map_err(refused)?;
-            bytes += factum_core::commit::cell_bytes(key, value.as_deref());
+            bytes += check_cell(key, value.as_deref()).map_err(refused)?;
         }
         for (name, timer) in &local.timers {
             let key = CellKey::new(CellKind::Timer, &**name);
-            check_cell(&key, None).map_err(refused)?;
-            bytes +=
-                factum_core::commit::cell_bytes(&key, None) + timer.as_ref().map_or(0, |timer| timer.command.bytes());
+            bytes += check_cell(&key, None).map_err(refused)?;
+            bytes += timer.as_ref().map_or(0, |timer| timer.command.bytes());
         }
         let limit = self.work.limits.delivery_bytes();
         if bytes > limit {
