@@ -121,7 +121,8 @@ impl EngineLoop {
         }
         match &error {
             Some(error) => tracing::error!(error, "the store failed; trying again"),
-            None => tracing::info!("the store can be used again"),
+            // Who saw the error sees that it is over, at the same level of attention.
+            None => tracing::warn!("the store can be used again"),
         }
         let mut health = lock(&self.health);
         health.waiting_since = error.as_ref().map(|_| health.waiting_since.unwrap_or_else(|| self.clock.mark()));

@@ -35,7 +35,7 @@ impl ViewsLoop {
             match round {
                 Ok(more) => {
                     if failures > 0 {
-                        tracing::info!("the rows can be written again");
+                        tracing::warn!("the rows can be written again");
                         *lock(&self.waiting) = None;
                     }
                     failures = 0;
