@@ -25,7 +25,7 @@ async fn a_stop_finishes_what_was_begun_and_takes_nothing_more() {
     let order = json!({ "items": [{ "sku": "TEA", "quantity": 1 }] }).to_string();
     let mut socket = TcpStream::connect(address).await.unwrap();
     let head = format!(
-        "POST /orders HTTP/1.1\r\nhost: shop\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        "POST /orders HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
         order.len()
     );
     socket.write_all(head.as_bytes()).await.unwrap();

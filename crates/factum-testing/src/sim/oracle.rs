@@ -82,6 +82,10 @@ pub(super) fn accounted(
                 let behind = held.more_from.is_some_and(|from| from <= event.position) && held.key == key;
                 held.consumer == name && (listed || behind && !held.skipped.contains(&event.position))
             });
+            if found.len() == wanted.len() && found != wanted {
+                let problem = format!("{name} makes other messages of {} than it made: is it pure?", line(event));
+                return Violation::found("I5", problem);
+            }
             let done = found == wanted;
             if u8::from(done) + u8::from(dead) + u8::from(waits) != 1 {
                 let problem = format!("{name} and {}: done {done}, dead {dead}, held {waits}", line(event));
