@@ -13,10 +13,10 @@ use jiff::Timestamp;
 
 use super::{
     batch::Delivery,
+    batch_loop::{Ran, name_of},
     run::Run,
-    step::{Ran, name_of},
 };
-use crate::{registry::Registry, watch::Watch};
+use crate::{process_end::Watch, registry::Registry};
 
 /// See the module.
 pub(super) struct Careful {

@@ -5,13 +5,13 @@
 //!
 //! | stage | file | may touch |
 //! |---|---|---|
-//! | the batch loop | `step.rs` | all of it |
+//! | the batch loop | `batch_loop.rs` | all of it |
 //! | take | `take.rs`, `arrange.rs` | reads: the tail, the timers' order, the inbox |
 //! | address and load | `key.rs`, `load.rs` | states, snapshots, the log |
 //! | run | `run.rs`, `decide.rs`, `saga.rs`, `effects.rs`, `act.rs` | the states and what lives between batches (`work.rs`), the stage |
 //! | a handler that fails | `failure.rs` | letters, held keys, stops |
 //! | held keys | `holds.rs`, released in `release.rs` | the log, the stage |
-//! | acts and plans | `act.rs`, `jobs.rs` | letters, held keys, the log, the stage |
+//! | acts and plans | `act.rs`, `plans.rs` | letters, held keys, the log, the stage |
 //! | who is behind | `behind.rs`, `consumers.rs` | the log, the stage |
 //! | one by one | `careful.rs` | notes |
 //! | submit, settle | `submit.rs` | the committer, those who wait |
@@ -21,6 +21,7 @@
 mod act;
 mod arrange;
 mod batch;
+mod batch_loop;
 mod behind;
 mod careful;
 mod consumers;
@@ -30,12 +31,12 @@ mod effects;
 mod failure;
 mod folds;
 mod holds;
-mod jobs;
 mod key;
 mod letters;
 mod limits;
 mod load;
 mod origin;
+mod plans;
 #[cfg(feature = "sabotage")]
 mod planted;
 mod release;
@@ -45,7 +46,6 @@ mod saga;
 mod snapshots;
 mod stage;
 mod states;
-mod step;
 mod submit;
 mod take;
 mod work;

@@ -28,9 +28,9 @@ use crate::{
     clock::LiveClock,
     engine::guard,
     inbox::Sender,
+    process_end::Watch,
     registry::Registry,
     tail::{Behind, Frame, Tail},
-    watch::Watch,
 };
 
 /// Messages that a view takes in a round.
