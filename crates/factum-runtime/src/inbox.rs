@@ -112,8 +112,8 @@ pub enum Input {
     GivenUp(Box<GivenUp>),
     /// A view has left out an event that it failed on: the letter is to be kept, and then `reply` rung.
     Letter(Box<Letter>, oneshot::Sender<()>),
-    /// The letters of a consumer outside the engine have ended: its state is made anew.
-    Ended(String),
+    /// A view is built anew, so that its letters end; then `reply` is rung.
+    Rebuilt(String, oneshot::Sender<()>),
     /// What a person, or a plan, wants of a letter or a consumer.
     Act(Act),
     /// Tell when there is nothing more to do: nothing unread, no call open, no timer due.
@@ -151,7 +151,7 @@ impl Input {
             Self::Answer(answered) => draft(&answered.command) + answered.cause.message.bytes(),
             Self::Attempted { value, .. } => value.len() + UNIT,
             Self::GivenUp(given_up) => given_up.value.len() + UNIT,
-            Self::Letter(..) | Self::Ended(_) | Self::Act(_) | Self::Rest(_) => UNIT,
+            Self::Letter(..) | Self::Rebuilt(..) | Self::Act(_) | Self::Rest(_) => UNIT,
         }
     }
 }
@@ -187,9 +187,10 @@ impl Room {
         self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_ok()
     }
 
-    fn give_back(&self, bytes: usize) {
+    /// Gives back the bytes of so many inputs.
+    fn give_back(&self, inputs: usize, bytes: usize) {
         self.used.fetch_sub(bytes, Ordering::AcqRel);
-        if self.senders.load(Ordering::Acquire) > 0 {
+        for _ in 0..inputs.min(self.senders.load(Ordering::Acquire)) {
             self.freed.notify_one();
         }
     }
@@ -208,14 +209,24 @@ pub struct Sender {
 pub struct Inbox {
     queue: mpsc::Receiver<Waiting>,
     room: Arc<Room>,
+    /// How many inputs were taken whose bytes are not given back yet, and these bytes.
+    taken: (usize, usize),
 }
 
 impl Inbox {
-    /// The next input, if one waits.
-    pub fn take(&mut self) -> Option<Input> {
+    /// The next input, if one waits, with its bytes.
+    pub fn take(&mut self) -> Option<(usize, Input)> {
         let Waiting { input, bytes } = self.queue.try_recv().ok()?;
-        self.room.give_back(bytes);
-        Some(input)
+        self.taken = (self.taken.0 + 1, self.taken.1 + bytes);
+        Some((bytes, input))
+    }
+
+    /// Makes room for as many bytes as were taken: once for many inputs, since all senders share the count.
+    pub fn give_back(&mut self) {
+        let (inputs, bytes) = std::mem::take(&mut self.taken);
+        if inputs > 0 {
+            self.room.give_back(inputs, bytes);
+        }
     }
 
     /// Takes no more.
@@ -236,7 +247,7 @@ impl Sender {
     pub fn new(signal: Arc<Signal>) -> (Self, Inbox) {
         let (queue, receiver) = mpsc::channel(INBOX);
         let room = Arc::new(Room::default());
-        (Self { queue, room: room.clone(), signal }, Inbox { queue: receiver, room })
+        (Self { queue, room: room.clone(), signal }, Inbox { queue: receiver, room, taken: (0, 0) })
     }
 
     /// How many inputs wait.
@@ -272,7 +283,7 @@ impl Sender {
                 Ok(None)
             }
             Err(mpsc::error::TrySendError::Full(back)) => {
-                self.room.give_back(bytes);
+                self.room.give_back(1, bytes);
                 Ok(Some(back.input))
             }
             Err(mpsc::error::TrySendError::Closed(_)) => Err(stopped()),

@@ -18,6 +18,7 @@ mod instance;
 mod table;
 #[cfg(test)]
 mod tests;
+mod transition;
 
 pub use instance::{AnySaga, Input, Own, Transition};
 pub use table::{Failure, FailureKind, Saga, SagaProblem, Step};

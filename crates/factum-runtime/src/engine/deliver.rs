@@ -90,10 +90,14 @@ impl Run<'_> {
                 let (cell, value) = letters::cell(&letter)?;
                 self.work.letters.put(&letter);
                 self.stage.cell(cell, value);
-                pending.push(Pending::Letter(letter, reply));
+                pending.push(Pending::Kept(Input::Letter(letter, reply)));
                 Ok(())
             }
-            Input::Ended(consumer) => self.end_letters(&consumer),
+            Input::Rebuilt(consumer, reply) => {
+                self.end_letters(&consumer);
+                pending.push(Pending::Kept(Input::Rebuilt(consumer, reply)));
+                Ok(())
+            }
             Input::Act(act) => {
                 let outcome = match verdict {
                     Some(reason) => Ok(Err(crate::acts::ActError::NotNow(reason.to_owned()))),
@@ -165,12 +169,11 @@ impl Run<'_> {
     }
 
     /// The letters of a view have ended, because its rows are built anew.
-    fn end_letters(&mut self, consumer: &str) -> Result<(), StoreError> {
+    fn end_letters(&mut self, consumer: &str) {
         for id in self.work.letters.ids(consumer) {
             self.work.letters.remove(&id);
             self.stage.cell(id.cell(), None);
         }
-        Ok(())
     }
 }
 

@@ -83,10 +83,9 @@ impl Run<'_> {
     /// The idempotency key of the call that this event made the first time: the other side must know it again.
     fn first_key(&self, stream: &StreamId, origin: &Origin, index: usize) -> Result<Option<String>, Fault> {
         let made = self.work.reader.stream(stream, StreamVersion(0))?;
-        let of_event = made.iter().filter(|stored| {
+        let mut of_event = made.iter().filter(|stored| {
             stored.envelope().kind == Kind::Call && stored.envelope().causation_id.as_ref() == Some(&origin.id)
         });
-        let mut of_event = of_event;
         Ok(of_event.nth(index).map(|stored| stored.envelope().id.to_string()))
     }
 

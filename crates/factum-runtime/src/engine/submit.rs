@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use factum_core::{
     error::{CommitError, Refusal, StoreError},
-    letter::Letter,
     stream::Position,
 };
 use tokio::sync::oneshot;
@@ -24,10 +23,8 @@ pub(super) enum Pending {
     Commands { requests: Vec<Request>, reply: Reply, outcome: Result<Vec<Receipt>, ExecuteError> },
     /// An act.
     Act { reply: oneshot::Sender<Result<Outcome, ActError>>, outcome: Result<Outcome, ActError> },
-    /// An answer, an attempt, a letter: whoever sent it does not send it again.
+    /// An answer, an attempt, a letter: whoever sent it does not send it again. A view goes on when it is durable.
     Kept(Input),
-    /// A view's letter: it goes on when that is durable.
-    Letter(Box<Letter>, oneshot::Sender<()>),
 }
 
 /// How a commit ended.
@@ -94,7 +91,7 @@ fn settle(work: &mut Work, intake: &Intake, pending: Vec<Pending>, behind: Vec<O
                 _ = reply.send(placed);
             }
             Pending::Act { reply, outcome } => _ = reply.send(outcome),
-            Pending::Letter(_, reply) => _ = reply.send(()),
+            Pending::Kept(Input::Letter(_, reply) | Input::Rebuilt(_, reply)) => _ = reply.send(()),
             Pending::Kept(_) => {}
         }
     }
@@ -151,7 +148,6 @@ fn input(pending: Pending) -> Option<Input> {
     match pending {
         Pending::Commands { requests, reply, .. } => Some(Input::Commands(requests, reply)),
         Pending::Kept(input) => Some(input),
-        Pending::Letter(letter, reply) => Some(Input::Letter(letter, reply)),
         // Who acts looks again.
         Pending::Act { reply, outcome } => {
             let again = || ActError::NotNow("the store was busy with something else: try again".to_owned());

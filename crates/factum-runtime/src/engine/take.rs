@@ -102,14 +102,16 @@ impl Intake {
         let unread = self.tail.head().0.saturating_sub(batch.through.0);
         let (mut room, mut bytes) = (if unread < limits.backlog { limits.inputs } else { 0 }, 0);
         while room > 0 && bytes < limits.batch_bytes {
-            let Some(input) = self.waiting.pop_front().or_else(|| self.inbox.take()) else { break };
-            bytes += input.bytes();
+            let waited = self.waiting.pop_front().map(|input| (input.bytes(), input));
+            let Some((weight, input)) = waited.or_else(|| self.inbox.take()) else { break };
+            bytes += weight;
             room -= 1;
             match input {
                 Input::Rest(reply) => self.resting.push(reply),
                 input => batch.deliveries.push(Delivery::Input(input)),
             }
         }
+        self.inbox.give_back();
     }
 
     /// Puts inputs back that were taken; they come first the next time, in this order.
@@ -122,7 +124,7 @@ impl Intake {
         self.inbox.close();
         self.resting.clear();
         let mut rest: Vec<Input> = self.waiting.drain(..).collect();
-        rest.extend(std::iter::from_fn(|| self.inbox.take()));
+        rest.extend(std::iter::from_fn(|| self.inbox.take()).map(|(_, input)| input));
         rest
     }
 

@@ -41,6 +41,8 @@ use crate::{
 
 /// A cursor that moved over messages without effects is written after this long.
 const CURSOR_TICK: Duration = Duration::from_secs(1);
+/// How often a view looks whether its letter is durable.
+const LETTER_TICK: Duration = Duration::from_millis(2);
 /// A stop waits this long for work under way.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -134,7 +136,7 @@ impl Unit {
             store: parts.rows,
             reader: committer.reader(),
             tail: tail.clone(),
-            inbox: inbox.clone(),
+            inbox: Some(inbox.clone()),
             notes: parts.notes.clone(),
             clock: parts.clock.clone(),
             program: parts.program.clone(),

@@ -10,7 +10,7 @@ use std::{
 
 use factum_core::error::panic_text;
 
-use super::{CURSOR_TICK, lock};
+use super::{CURSOR_TICK, LETTER_TICK, lock};
 use crate::{
     signal::{Signal, backoff},
     views::Views,
@@ -42,7 +42,7 @@ impl ViewsLoop {
                     match more {
                         true => {}
                         false if self.stopping.load(Ordering::Acquire) => break,
-                        false => _ = self.signal.wait(CURSOR_TICK),
+                        false => _ = self.signal.wait(if self.views.waits() { LETTER_TICK } else { CURSOR_TICK }),
                     }
                 }
                 Err(error) => {

@@ -31,18 +31,19 @@ impl Views {
         let run = &self.runs[index];
         let table = run.table.name;
         let view = &registry.services[run.service].views[run.view];
-        if !view.skips() {
+        let inbox = self.inbox.clone().filter(|_| view.skips());
+        let Some(inbox) = inbox else {
             tracing::error!(table, %position, %error, "view failed: it stops here, the others go on");
             let reason = short(&error.to_string(), MAX_REASON_BYTES);
             self.runs[index].stopped = Some(format!("position {position}: {reason}"));
             return Ok(());
-        }
+        };
         let letter = self.letter(table, position, error)?;
         tracing::error!(table, %position, %error, "view failed: it leaves this event out, with a letter");
         let (reply, waits) = oneshot::channel();
         let run = &mut self.runs[index];
         // If the engine does not take it now, the view meets the event again and asks again.
-        match self.inbox.try_send(Input::Letter(Box::new(letter), reply)) {
+        match inbox.try_send(Input::Letter(Box::new(letter), reply)) {
             Ok(()) => {
                 run.skipped = Some(position);
                 run.incomplete_from = Some(run.incomplete_from.map_or(position, |from| from.min(position)));
@@ -51,6 +52,19 @@ impl Views {
             }
             Err(error) => Err(ViewError::Letter(error.to_string())),
         }
+    }
+
+    /// The rows are built from the first event on: what fails on the way becomes a letter again, and only that.
+    pub(super) fn end_letters(&mut self, index: usize) -> Result<(), ViewError> {
+        let run = &mut self.runs[index];
+        let (reply, waits) = oneshot::channel();
+        if let Some(inbox) = &self.inbox {
+            let asked = inbox.try_send(Input::Rebuilt(consumer_of(run.table.name), reply));
+            asked.map_err(|error| ViewError::Letter(error.to_string()))?;
+            run.waits = Some(waits);
+        }
+        run.anew = false;
+        Ok(())
     }
 
     fn letter(&self, table: &str, position: Position, error: &HandlerError) -> Result<Letter, ViewError> {
@@ -97,18 +111,13 @@ impl Views {
     }
 }
 
-/// From where on a table's rows lack events, by the letters of its view.
-pub(super) fn left_out(letters: &[Cell], table: &str, cursor: Position) -> Result<Option<Position>, StoreError> {
+/// Where events were left out of a table's rows, by the letters of its view.
+pub(super) fn places(letters: &[Cell], table: &str) -> Result<Vec<Position>, StoreError> {
     let consumer = consumer_of(table);
-    let mut first = None;
-    for cell in letters {
-        let letter = Letter::decode(&cell.value)?;
-        if letter.id.consumer == consumer
-            && let Subject::Message(position) = letter.id.subject
-            && position <= cursor
-        {
-            first = Some(first.map_or(position, |first: Position| first.min(position)));
-        }
-    }
-    Ok(first)
+    let letters = letters.iter().map(|cell| Letter::decode(&cell.value).map(|letter| letter.id));
+    let place = |id: LetterId| match id.subject {
+        Subject::Message(position) if id.consumer == consumer => Some(position),
+        _ => None,
+    };
+    letters.filter_map(|id| id.map(place).transpose()).collect()
 }

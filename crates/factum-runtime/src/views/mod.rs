@@ -20,7 +20,7 @@ use factum_core::{
     stream::{Cursor, Lineage, Position},
     view::AnyView,
 };
-use failed::left_out;
+use failed::places;
 pub use progress::{Progress, Unreached, ViewState};
 use tokio::sync::{oneshot, watch};
 
@@ -90,8 +90,8 @@ pub struct Views {
     runs: Vec<Follow>,
     progress: Progress,
     again: Again,
-    /// Letters go to the engine, and the view goes on when they are durable.
-    inbox: Sender,
+    /// Letters go to the engine, and the view goes on when they are durable; without an engine there are none.
+    inbox: Option<Sender>,
     clock: Arc<dyn Clock>,
     program: String,
     watch: Watch,
@@ -109,8 +109,8 @@ pub struct Parts {
     pub reader: Arc<dyn Reader>,
     /// Its tail.
     pub tail: Arc<Tail>,
-    /// The way to the engine, for letters.
-    pub inbox: Sender,
+    /// The way to the engine, for letters; without it a view stops where it would leave something out.
+    pub inbox: Option<Sender>,
     /// What the process was about when it ended.
     pub notes: Arc<dyn Notes>,
     /// Time, for letters.
@@ -120,11 +120,10 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Views that run without an engine beside them: to build rows from a log. One that fails stops.
+    /// Views that run without an engine beside them: to build rows from a log.
     pub fn alone(registry: Arc<Registry>, store: Box<dyn RowStore>, reader: Arc<dyn Reader>, tail: Arc<Tail>) -> Self {
-        let (inbox, _) = Sender::new(Arc::default());
         let (notes, clock) = (Arc::new(MemoryNotes::new()), Arc::new(LiveClock::default()));
-        Self { registry, store, reader, tail, inbox, notes, clock, program: String::new() }
+        Self { registry, store, reader, tail, inbox: None, notes, clock, program: String::new() }
     }
 }
 
@@ -140,7 +139,9 @@ struct Follow {
     incomplete_from: Option<Position>,
     /// The event that the last letter is about.
     skipped: Option<Position>,
-    /// A letter that is on its way to the engine: the view waits for it.
+    /// Its letters of the time before are to end, because its rows are built anew.
+    anew: bool,
+    /// What is on its way to the engine: the view waits until it is durable.
     waits: Option<oneshot::Receiver<()>>,
 }
 
@@ -185,7 +186,10 @@ impl Views {
                 Some(cursor) => cursor.position,
             };
             let types = guard(|| Ok(any.types())).map_err(of_code)?.iter().map(|info| info.name).collect();
-            let incomplete_from = left_out(&letters, table.name, cursor)?;
+            // Rows that are built from the first event on lack nothing yet, and older letters end.
+            let left_out = places(&letters, table.name)?;
+            let anew = cursor == Position::START && !left_out.is_empty();
+            let incomplete_from = left_out.into_iter().filter(|position| *position <= cursor).min();
             runs.push(Follow {
                 service,
                 view,
@@ -197,6 +201,7 @@ impl Views {
                 stopped: None,
                 incomplete_from,
                 skipped: None,
+                anew,
                 waits: None,
             });
         }
@@ -216,6 +221,11 @@ impl Views {
     /// By which a stopped view is asked to try again.
     pub fn again(&self) -> Again {
         self.again.clone()
+    }
+
+    /// Whether a view waits for its letter to be durable.
+    pub fn waits(&self) -> bool {
+        self.runs.iter().any(|run| run.waits.is_some())
     }
 
     /// The loop ends in order.
@@ -243,6 +253,10 @@ impl Views {
         for (index, reached) in reached.iter_mut().enumerate() {
             let run = &mut self.runs[index];
             run.hears_of_its_letter();
+            if run.anew {
+                self.end_letters(index)?;
+            }
+            let run = &self.runs[index];
             if run.stopped.is_some() || run.waits.is_some() || run.cursor >= head {
                 continue;
             }

@@ -153,6 +153,8 @@ async fn an_inbox_is_full_by_its_bytes_too() {
     assert!((60..=64).contains(&sent), "I16: {sent} MiB wait");
     assert!(inbox.waiting_bytes() <= factum_runtime::inbox::INBOX_BYTES);
     engine.take().unwrap();
+    assert!(post().is_err(), "it is being worked on");
+    engine.give_back();
     assert!(post().is_ok(), "there is room again");
 }
 
@@ -191,7 +193,10 @@ async fn senders_that_wait_for_room_are_woken_by_it_and_by_the_engines_end() {
     let drained = async {
         while taken < 150 {
             match engine.take() {
-                Some(_) => taken += 1,
+                Some(_) => {
+                    taken += 1;
+                    engine.give_back();
+                }
                 None => tokio::task::yield_now().await,
             }
             assert!(inbox.waiting_bytes() <= factum_runtime::inbox::INBOX_BYTES);

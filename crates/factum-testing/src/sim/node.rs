@@ -114,7 +114,7 @@ impl Node {
             store: Box::new(rows.clone()),
             reader: reader.clone(),
             tail: tail.clone(),
-            inbox: inbox.clone(),
+            inbox: Some(inbox.clone()),
             notes: Arc::new(rows.notes.clone()),
             clock: Arc::new(clock.clone()),
             program: program.clone(),
