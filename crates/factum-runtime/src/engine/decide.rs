@@ -91,11 +91,12 @@ impl Run<'_> {
 
     /// The first receipt of a command from outside that was accepted before.
     fn repeated(&mut self, id: ConsumerId, stream: &StreamId, origin: &Origin) -> Result<Option<Receipt>, Unmet> {
-        let model = model(self.registry, id)?;
-        let entry = self.load(stream, &model)?;
-        let found = entry.cause(&origin.id).cloned();
-        self.work.states.put(stream.clone(), entry, &model);
-        match found {
+        if self.work.states.get(stream).is_none() {
+            let model = model(self.registry, id)?;
+            let entry = self.load(stream, &model)?;
+            self.work.states.put(stream.clone(), entry, &model);
+        }
+        match self.work.states.get(stream).and_then(|entry| entry.cause(&origin.id)).cloned() {
             None => Ok(None),
             Some(cause) if Some(cause.digest) != origin.digest => Err(Unmet::Told(ExecuteError::IdReused(cause.id))),
             Some(cause) => Ok(Some(Receipt {

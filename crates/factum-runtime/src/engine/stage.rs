@@ -1,14 +1,11 @@
 //! The stage: everything that one batch changes, collected delivery by delivery.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use factum_core::{
     cell::{CellChange, CellKey, ExpectedRevision},
     commit::{Append, Commit, cell_bytes},
-    stream::{ExpectedVersion, StreamId, StreamVersion},
+    stream::{ByStream, ExpectedVersion, StreamId, StreamVersion},
 };
 
 use crate::timers::Timer;
@@ -29,7 +26,7 @@ pub(super) struct Stage {
     appends: Vec<Append>,
     /// Messages up to the end of each append.
     ends: Vec<u64>,
-    by_stream: HashMap<StreamId, Vec<usize>>,
+    by_stream: ByStream<Vec<usize>>,
     cells: BTreeMap<CellKey, Option<Vec<u8>>>,
     bytes: usize,
 }

@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
 };
 
 use factum_core::{
@@ -12,7 +12,7 @@ use factum_core::{
     id::MessageId,
     saga::AnySaga,
     snapshot::Codec,
-    stream::{Position, StreamId, StreamVersion},
+    stream::{ByStream, Position, StreamId, StreamVersion},
 };
 use serde::{Deserialize, Serialize};
 
@@ -172,7 +172,7 @@ impl Entry {
 
 /// See the module. The least recently used go first.
 pub(super) struct States {
-    entries: HashMap<StreamId, Cached>,
+    entries: ByStream<Cached>,
     order: BTreeMap<u64, StreamId>,
     clock: u64,
     bytes: usize,
@@ -191,7 +191,7 @@ struct Cached {
 
 impl States {
     pub(super) fn new(limit: usize, snapshot_messages: u64) -> Self {
-        let (entries, order, due) = (HashMap::new(), BTreeMap::new(), BTreeSet::new());
+        let (entries, order, due) = (ByStream::default(), BTreeMap::new(), BTreeSet::new());
         Self { entries, order, clock: 0, bytes: 0, limit, snapshot_messages, due }
     }
 
@@ -240,6 +240,10 @@ impl States {
         let changed = |entry: &Entry| entry.version.0 >= self.snapshot_messages && entry.version.0 > entry.kept.at;
         let kept = self.entries.iter().filter(|(_, cached)| cached.entry.codec.is_some() && changed(&cached.entry));
         kept.map(|(stream, _)| stream.clone()).collect()
+    }
+
+    pub(super) fn get(&self, stream: &StreamId) -> Option<&Entry> {
+        self.entries.get(stream).map(|cached| &cached.entry)
     }
 
     pub(super) fn get_mut(&mut self, stream: &StreamId) -> Option<&mut Entry> {
