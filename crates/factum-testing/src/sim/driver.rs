@@ -297,7 +297,9 @@ impl<'s> Run<'s> {
             return Ok(());
         }
         self.look()?;
-        self.tally.many(Kind::Poisoned, poison::take_hits());
+        let (failed, too_early) = poison::take_hits();
+        self.tally.many(Kind::Poisoned, failed);
+        self.tally.many(Kind::TooEarly, too_early);
         let Some(node) = &self.node else { return Ok(()) };
         // An operator watches the health.
         let stopped = !node.health().stopped.is_empty() || !node.stopped_views().is_empty() || node.outward_has_ended();

@@ -4,9 +4,9 @@
 //! are poisoned is drawn anew at each *deployment*; in between the same message fails in the same place every time, as it
 //! does in life. It is kept by thread: a simulation has one.
 
-use std::{cell::RefCell, fmt::Display, sync::Once};
+use std::{cell::RefCell, fmt::Display, sync::Once, time::Duration};
 
-use factum_core::error::HandlerError;
+use factum_core::error::{HandlerError, NotYet};
 use fastrand::Rng;
 
 #[derive(Clone, Copy, Default)]
@@ -14,10 +14,11 @@ struct State {
     seed: u64,
     per_mille: u64,
     hits: u64,
+    too_early: u64,
 }
 
 thread_local! {
-    static POISON: RefCell<State> = const { RefCell::new(State { seed: 0, per_mille: 0, hits: 0 }) };
+    static POISON: RefCell<State> = const { RefCell::new(State { seed: 0, per_mille: 0, hits: 0, too_early: 0 }) };
 }
 
 /// From now on so many of a thousand messages fail in each place, others than before.
@@ -49,13 +50,15 @@ pub(super) fn mended<T>(act: impl FnOnce() -> T) -> T {
     done
 }
 
-/// How often something was hit; counted anew from now on.
-pub(super) fn take_hits() -> u64 {
-    POISON.with_borrow_mut(|poison| std::mem::take(&mut poison.hits))
+/// How often something was hit, and how often a handler said that it was too early; counted anew from now on.
+pub(super) fn take_hits() -> (u64, u64) {
+    POISON.with_borrow_mut(|poison| (std::mem::take(&mut poison.hits), std::mem::take(&mut poison.too_early)))
 }
 
 /// What every poisoned handler says.
 const SAID: &str = "poison in ";
+/// How long a message waits whose handler says that it is too early.
+const TOO_EARLY: Duration = Duration::from_secs(120);
 
 fn hits(place: &str, what: &dyn Display) -> bool {
     POISON.with_borrow_mut(|poison| {
@@ -83,7 +86,7 @@ pub fn strike(place: &str, what: impl Display) {
     }
 }
 
-/// Fails if this message is poisoned in this place: now by an error, now by a panic.
+/// Fails if this message is poisoned in this place: by an error, by a panic, or by saying that it is too early.
 ///
 /// # Errors
 /// That is what it is for.
@@ -93,5 +96,12 @@ pub fn fails(place: &str, what: impl Display) -> Result<(), HandlerError> {
         return Ok(());
     }
     let said = format!("{SAID}{place}: {what}");
-    if said.len().is_multiple_of(2) { Err(HandlerError::Failed(said)) } else { panic!("{said}") }
+    match said.bytes().fold(0_u8, u8::wrapping_add) % 3 {
+        0 => Err(HandlerError::Failed(said)),
+        1 => {
+            POISON.with_borrow_mut(|poison| poison.too_early += 1);
+            Err(NotYet::at_most(TOO_EARLY).into())
+        }
+        _ => panic!("{said}"),
+    }
 }

@@ -36,6 +36,7 @@ pub enum Kind {
     BitFlipped,
     Refused,
     Poisoned,
+    TooEarly,
     LetterTried,
     LetterRedriven,
     LetterDiscarded,
@@ -49,7 +50,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, each of which a sweep of some size must have seen.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::PowerCut,
         Self::PowerCutInIo,
         Self::Kill,
@@ -80,6 +81,7 @@ impl Kind {
         Self::BitFlipped,
         Self::Refused,
         Self::Poisoned,
+        Self::TooEarly,
         Self::LetterTried,
         Self::LetterRedriven,
         Self::LetterDiscarded,
@@ -124,6 +126,7 @@ impl Kind {
             Self::BitFlipped => "bits flipped in what is stored",
             Self::Refused => "commands rejected",
             Self::Poisoned => "handlers that failed",
+            Self::TooEarly => "handlers that said not yet",
             Self::LetterTried => "letters tried dry",
             Self::LetterRedriven => "letters redriven",
             Self::LetterDiscarded => "letters discarded",
