@@ -231,7 +231,7 @@ impl Run<'_> {
         if !self.work.consumers.is_stopped(id) {
             return Ok(Err(ActError::NotNow(format!("{name} has not stopped: there is nothing to try again"))));
         }
-        let stands = self.work.consumers.at(id);
+        let stands = self.work.consumers.reached(id);
         match super::folds::folding(self.registry, id) {
             Some(folding) => self.renew(id, folding),
             None => self.work.consumers.go_on(id, stands, Position::START),
@@ -244,8 +244,8 @@ impl Run<'_> {
 
     /// Makes a folding's state anew from the log, aside; it acts again when it has come to where it stood.
     fn renew(&mut self, id: ConsumerId, folding: &dyn factum_core::reaction::AnyFolding) {
-        let consumers = &self.work.consumers;
-        let acted = consumers.apart(id).map_or(consumers.cursor, |apart| apart.cursor.max(apart.acted));
+        let acted = self.work.consumers.apart(id).map_or(Position::START, |apart| apart.acted);
+        let acted = self.handled(id).max(acted);
         self.work.folds.states.remove(&id);
         self.work.shelf.remove(&super::snapshots::fold_name(&self.registry.consumer(id).name));
         match super::guard(|| Ok(folding.blank())) {

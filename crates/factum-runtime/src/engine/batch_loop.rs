@@ -94,7 +94,7 @@ impl Engine {
             Submitted::Overtaken => self.refused("another writer was faster", None, 0)?,
             Submitted::Unfit(problem) => self.refused(&problem, last, deliveries)?,
         }
-        self.report();
+        self.report(false);
         Ok(Step::Worked)
     }
 
@@ -103,7 +103,7 @@ impl Engine {
         if self.work.calls.is_empty() {
             self.intake.rested(self.work.next_time());
         }
-        self.report();
+        self.report(true);
         match self.work.take_snapshot(registry, self.submit.saved) {
             true => Step::Worked,
             false => Step::Rest,
@@ -149,9 +149,9 @@ impl Engine {
         let from = self.work.consumers.cursor;
         // The cursor cannot tell which messages of a shuffled batch were run: it is run whole or not at all.
         let whole = shuffled && through > from;
-        let stopped = self.work.consumers.stopped();
+        let parted = self.work.consumers.parted();
         let (most, limit) = (self.careful.deliveries(), self.work.limits.staged_bytes);
-        let mut run = Run::new(registry, &mut self.work, stage, through);
+        let mut run = Run::new(registry, &mut self.work, stage, from);
         run.write_unfolded()?;
         ran.worked = run.released()? | run.planned_retries()? | run.jobs()?;
         let mut place = Place { position: Position(from.0 + 1), had: run.work.consumers.had.clone() };
@@ -159,7 +159,7 @@ impl Engine {
         let mut cut = Cut { cursor: through, had: if through == from { place.had.clone() } else { Vec::new() } };
         while let Some(delivery) = waiting.peek() {
             let full = run.stage.bytes() >= limit || ran.deliveries >= most;
-            if whole && (full || run.work.consumers.stopped() > stopped) {
+            if whole && (full || run.work.consumers.parted() > parted) {
                 ran.again = true;
                 return Ok(());
             }
@@ -171,16 +171,22 @@ impl Engine {
                 break;
             }
             let Some(delivery) = waiting.next() else { break };
-            if let Delivery::Log { frame, index, consumer } = &delivery {
-                place.is_run(frame.messages[*index].position, *consumer);
+            match &delivery {
+                Delivery::Log { frame, index, consumer } => {
+                    place.is_run(frame.messages[*index].position, *consumer);
+                }
+                // The messages are through.
+                Delivery::Timer(_) | Delivery::Input(_) => run.through = through,
             }
             ran.deliveries += 1;
             self.careful.run(registry, delivery, &mut run, ran)?;
         }
-        if whole && run.work.consumers.stopped() > stopped {
+        if whole && run.work.consumers.parted() > parted {
             ran.again = true;
             return Ok(());
         }
+        run.through = cut.cursor;
+        run.work.consumers.cut_at(cut.cursor, cut.had);
         let behind = run.catch_up(cut.cursor)?;
         let answers = run.work.answers_due;
         if answers {
@@ -188,7 +194,6 @@ impl Engine {
             run.kept_answers(most)?;
         }
         ran.worked |= ran.deliveries > 0 || behind || answers;
-        (self.work.consumers.cursor, self.work.consumers.had) = (cut.cursor, cut.had);
         Ok(())
     }
 }

@@ -136,14 +136,27 @@ impl Consumers {
         self.apart.values().any(|apart| apart.stopped.is_none())
     }
 
-    /// Up to where a consumer has handled everything.
-    pub(super) fn at(&self, consumer: ConsumerId) -> Position {
-        self.apart.get(&consumer).map_or(self.cursor, |apart| apart.cursor)
+    /// Up to where a consumer has handled everything, between two batches: it may have had the message behind the
+    /// engine's cursor too.
+    pub(super) fn reached(&self, consumer: ConsumerId) -> Position {
+        let had = u64::from(self.had.contains(&consumer));
+        self.apart.get(&consumer).map_or(Position(self.cursor.0 + had), |apart| apart.cursor)
     }
 
     /// How many have stopped.
     pub(super) fn stopped(&self) -> usize {
         self.apart.values().filter(|apart| apart.stopped.is_some()).count()
+    }
+
+    /// How many are not at the engine's cursor.
+    pub(super) fn parted(&self) -> usize {
+        self.apart.len()
+    }
+
+    /// Moves the engine's cursor to where a batch was cut. Who has parted meanwhile reads on from a place of its own.
+    pub(super) fn cut_at(&mut self, cursor: Position, mut had: Vec<ConsumerId>) {
+        had.retain(|consumer| self.is_joined(*consumer));
+        (self.cursor, self.had) = (cursor, had);
     }
 
     /// Stops a consumer behind `cursor`, which it must not handle again.

@@ -28,6 +28,8 @@ impl Run<'_> {
         pending: &mut Vec<Pending>,
     ) -> Result<(), StoreError> {
         match (delivery, verdict) {
+            // It has parted within this batch, and reads the message at a place of its own.
+            (Delivery::Log { consumer, .. }, _) if !self.work.consumers.is_joined(consumer) => Ok(()),
             (Delivery::Log { frame, index, consumer }, None) => self.log(consumer, &frame.messages[index]),
             (Delivery::Log { frame, index, consumer }, Some(reason)) => {
                 let stored = &frame.messages[index];

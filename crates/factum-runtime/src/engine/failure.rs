@@ -236,7 +236,7 @@ impl Run<'_> {
         }
         if work.letters.kept(&name) >= work.limits.letters {
             let most = work.limits.letters;
-            let problem = format!("it has {most} letters: end them by `factum letters`, then let it try again");
+            let problem = format!("it has {most} letters: let it try again when it is mended, and end them");
             let position = self.position(about);
             self.stop(about.id, position, &problem);
         }
@@ -247,7 +247,7 @@ impl Run<'_> {
     fn position(&self, about: &About<'_>) -> Position {
         match about.subject {
             Subject::Message(position) if about.turn == Turn::First => position,
-            _ => self.work.consumers.at(about.id).max(Position(self.through.0)),
+            _ => self.handled(about.id),
         }
     }
 

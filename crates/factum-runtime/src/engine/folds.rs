@@ -59,8 +59,8 @@ impl Folds {
         // Each state takes what stands behind its own snapshot.
         let mut starts: BTreeMap<ConsumerId, Position> = BTreeMap::new();
         for (id, folding) in foldings(registry) {
-            let (stands, had) = (consumers.at(id), u64::from(consumers.had.contains(&id)));
-            match folds.begin(registry, shelf, id, folding, Position(stands.0 + had)) {
+            let stands = consumers.reached(id);
+            match folds.begin(registry, shelf, id, folding, stands) {
                 Ok(start) => _ = starts.insert(id, start),
                 Err(error) => consumers.stop(id, stands, &format!("it has no state to begin with: {error}")),
             }
@@ -74,10 +74,9 @@ impl Folds {
             for stored in scanned.messages.iter().filter(|stored| stored.envelope().kind == Kind::Event) {
                 for id in registry.readers(stored.type_name()) {
                     let Some(folding) = folding(registry, *id) else { continue };
-                    let had = consumers.is_joined(*id) && consumers.had.contains(id);
-                    let stands = consumers.at(*id).0 + u64::from(had);
+                    let stands = consumers.reached(*id);
                     let begun = starts.get(id).is_some_and(|start| *start < stored.position);
-                    if !begun || stored.position.0 > stands || consumers.is_stopped(*id) {
+                    if !begun || stored.position > stands || consumers.is_stopped(*id) {
                         continue;
                     }
                     match folds.take(*id, folding, stored) {
@@ -91,7 +90,6 @@ impl Folds {
                         Folded::Broken(error) => {
                             let at = stored.position;
                             // It has handled everything up to there, and must not handle it again.
-                            let stands = consumers.at(*id);
                             let problem = format!("its state cannot be rebuilt, at position {at}: {error}");
                             consumers.stop(*id, stands, &problem);
                         }

@@ -138,7 +138,7 @@ impl Holds {
         (at == position).then_some(until)
     }
 
-    /// Notes a message that waits. `cursor` is where the consumer stood before this batch.
+    /// Notes a message that waits. The consumer had handled everything up to `cursor` before this batch.
     pub(super) fn pass_over(&mut self, id: ConsumerId, key: &Key, position: Position, cursor: Position) -> usize {
         let known = self.changed.contains(&(id, key.clone()));
         let Some(held) = self.by_consumer.get_mut(&id).and_then(|keys| keys.get_mut(key)) else { return 0 };
@@ -147,7 +147,7 @@ impl Holds {
                 held.more += 1;
                 return 0;
             }
-            None if held.passed.len() >= MAX_PASSED && !known => {
+            None if held.passed.len() >= MAX_PASSED && !known && position > cursor => {
                 (held.more_from, held.more) = (Some(Position(cursor.0 + 1)), 1);
             }
             // In front of what is read again: one that waited behind another key before.
@@ -317,5 +317,35 @@ impl Holds {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use factum_core::{letter::Subject, reaction::Folding, service::Service};
+
+    use super::*;
+
+    /// One that waited behind another key before stands in front of what is read again: it must be listed, however long
+    /// the list is.
+    #[test]
+    fn a_message_from_another_key_is_listed_in_a_full_list() {
+        let counting = Folding::<u64>::new("count", 1);
+        let registry = Registry::new(vec![Service::new("books").folding(counting)]).unwrap();
+        let (id, key) = (registry.named("books.count").unwrap(), Key::Ordered("a".to_owned()));
+        let letter = LetterId::new("books.count", Subject::Message(Position(1)));
+        let mut holds = Holds::default();
+        holds.hold(&registry, id, &key, letter, Timestamp::UNIX_EPOCH);
+        for position in 2..2 + MAX_PASSED as u64 {
+            holds.pass_over(id, &key, Position(position), Position(position - 1));
+        }
+        holds.changed.clear();
+        holds.pass_over(id, &key, Position(500), Position(9_000));
+        let held = holds.get(id, &key).unwrap();
+        assert_eq!((held.passed.back(), held.more_from, held.waiting()), (Some(&Position(500)), None, 1_025));
+        holds.changed.clear();
+        holds.pass_over(id, &key, Position(9_002), Position(9_001));
+        let held = holds.get(id, &key).unwrap();
+        assert_eq!((held.more_from, held.waiting()), (Some(Position(9_002)), 1_026), "and the log has the rest");
     }
 }

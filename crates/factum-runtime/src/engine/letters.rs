@@ -54,6 +54,11 @@ impl Letters {
         self.by_consumer.get(consumer).map_or(0, |letters| letters.values().filter(open).count())
     }
 
+    /// Consumers that have letters, or have left something out.
+    pub(super) fn consumers(&self) -> impl Iterator<Item = &str> {
+        self.by_consumer.keys().map(String::as_str)
+    }
+
     /// The letters of one consumer.
     pub(super) fn ids(&self, consumer: &str) -> Vec<LetterId> {
         let letters = self.by_consumer.get(consumer);

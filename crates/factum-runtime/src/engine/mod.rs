@@ -132,6 +132,8 @@ pub struct Engine {
     /// What is in memory is not what the store has: it must be read anew before anything else.
     stale: bool,
     health: report::Shared,
+    /// Steps so far: a full report is not made after each.
+    steps: u32,
 }
 
 impl Engine {
@@ -174,6 +176,7 @@ impl Engine {
             refusals: 0,
             stale: false,
             health: Arc::default(),
+            steps: 0,
         };
         engine.reload()?;
         Ok(engine)
@@ -216,7 +219,7 @@ impl Engine {
         self.work.load(&registry)?;
         self.stale = false;
         self.submit.saved = self.work.consumers.cursor;
-        self.report();
+        self.report(true);
         Ok(())
     }
 

@@ -295,7 +295,7 @@ impl Run<'_> {
             Some(Item::Message(last)) => *last,
             _ => which.after,
         };
-        let until = which.until.unwrap_or(head).min(head).min(self.work.consumers.at(id));
+        let until = which.until.unwrap_or(head).min(head).min(self.work.consumers.reached(id));
         let reads = |name: &str| self.registry.readers(name).contains(&id);
         let mut found = Vec::new();
         while after < until && found.len() < most {

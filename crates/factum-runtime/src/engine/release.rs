@@ -84,7 +84,7 @@ impl Run<'_> {
         match ended {
             Ended::Done => Ok(true),
             Ended::Held(other) => {
-                let cursor = self.work.consumers.at(id);
+                let cursor = self.work.consumers.reached(id);
                 let bytes = self.work.holds.pass_over(id, &other, position, cursor);
                 self.stage.reserve(bytes);
                 Ok(true)
@@ -99,7 +99,7 @@ impl Run<'_> {
     fn read(&mut self, id: ConsumerId, position: Position, piece: &mut Piece) -> Result<Stored, StoreError> {
         if position <= piece.after || position > piece.through {
             let after = Position(position.0 - 1);
-            let until = self.work.consumers.at(id).max(position);
+            let until = self.work.consumers.reached(id).max(position);
             let wanted = |name: &str| self.registry.reads(id, name);
             let types: Option<&dyn Fn(&str) -> bool> = match self.registry.consumer(id).handler {
                 // A rejection bears the name of the command that it answers.
@@ -119,7 +119,7 @@ impl Run<'_> {
     fn found_more(&mut self, id: ConsumerId, key: &Key) -> Result<bool, StoreError> {
         let Some(held) = self.work.holds.get(id, key) else { return Ok(false) };
         let Some(from) = held.more_from else { return Ok(false) };
-        let until = self.work.consumers.at(id);
+        let until = self.work.consumers.reached(id);
         let after = Position(from.0 - 1);
         let mut found = Vec::new();
         let through = look(self.registry, id, &*self.work.reader, after, until, &mut |stored| {
@@ -158,7 +158,7 @@ pub(super) fn count(
     for (id, mut keys) in long {
         let Some(first) = keys.values().map(|(from, _)| *from).min() else { continue };
         let streams = keys.keys().any(|key| matches!(key, Key::Stream(_)));
-        look(registry, id, reader, Position(first.0 - 1), consumers.at(id), &mut |stored| {
+        look(registry, id, reader, Position(first.0 - 1), consumers.reached(id), &mut |stored| {
             let ordered = key_of(registry, id, stored).map(Key::Ordered);
             if let Ok(key) = ordered
                 && let Some((from, count)) = keys.get_mut(&key)

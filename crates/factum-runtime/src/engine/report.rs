@@ -102,9 +102,13 @@ pub struct Stands {
 /// The health, as others may look at it.
 pub(super) type Shared = Arc<Mutex<EngineHealth>>;
 
+/// While there is work, what is counted over all letters and held keys is counted anew only every so many steps.
+const COUNT_EVERY: u32 = 16;
+
 impl Engine {
     /// Notes how everything stands now.
-    pub(super) fn report(&self) {
+    pub(super) fn report(&mut self, at_rest: bool) {
+        self.steps = self.steps.wrapping_add(1);
         let work = &self.work;
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         health.cursor = work.consumers.cursor.0;
@@ -114,6 +118,12 @@ impl Engine {
         health.refusals = self.refusals;
         (health.state_bytes, health.state_bytes_limit) = (work.states.bytes(), work.limits.state_bytes);
         health.timer_bytes = work.timers.bytes();
+        if health.orphans != work.consumers.orphans {
+            health.orphans.clone_from(&work.consumers.orphans);
+        }
+        if !at_rest && !self.steps.is_multiple_of(COUNT_EVERY) && health.stopped.len() == work.consumers.stopped() {
+            return;
+        }
         let quiet = health.consumers.is_empty() && health.held == 0 && health.letters == 0;
         if quiet && work.consumers.all_apart().next().is_none() && work.holds.all().next().is_none() {
             health.stopped.clear();
@@ -128,9 +138,6 @@ impl Engine {
                 })
             });
             health.stopped = stopped.collect();
-        }
-        if health.orphans != work.consumers.orphans {
-            health.orphans.clone_from(&work.consumers.orphans);
         }
     }
 }
@@ -155,6 +162,11 @@ fn stands(registry: &Registry, work: &Work) -> Vec<Stands> {
             held: held.iter().map(|held| held.waiting()).sum(),
             letters,
         });
+    }
+    // Views have letters too; where they stand they say themselves.
+    for name in work.letters.consumers().filter(|name| registry.named(name).is_none()) {
+        let letters = work.letters.of(name) as u64;
+        stands.push(Stands { name: name.to_owned(), letters, ..Stands::default() });
     }
     stands
 }

@@ -35,7 +35,7 @@ pub(super) struct Run<'a> {
     pub(super) registry: &'a Registry,
     pub(super) work: &'a mut Work,
     pub(super) stage: &'a mut Stage,
-    /// Messages up to here are in the batch.
+    /// Messages up to here have been run, for all that read with the engine.
     pub(super) through: Position,
     pub(super) local: Local,
     /// The held key whose messages are being run: it does not hold them.
@@ -51,6 +51,12 @@ impl<'a> Run<'a> {
 }
 
 impl Run<'_> {
+    /// Up to where a consumer has handled everything, in the midst of a batch.
+    pub(super) fn handled(&self, id: ConsumerId) -> Position {
+        let reached = self.work.consumers.reached(id);
+        if self.work.consumers.is_joined(id) { reached.max(self.through) } else { reached }
+    }
+
     /// Runs a message of the log for a consumer that reads it at this place for the first time.
     pub(super) fn log(&mut self, id: ConsumerId, stored: &Stored) -> Result<(), StoreError> {
         if self.work.consumers.is_stopped(id) || !self.folded(id, stored)? {
@@ -94,7 +100,7 @@ impl Run<'_> {
     }
 
     fn pass_over(&mut self, id: ConsumerId, key: &Key, position: Position) {
-        let cursor = self.work.consumers.at(id);
+        let cursor = self.work.consumers.reached(id);
         let bytes = self.work.holds.pass_over(id, key, position, cursor);
         self.stage.reserve(bytes);
     }

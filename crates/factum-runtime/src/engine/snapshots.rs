@@ -178,7 +178,7 @@ impl Work {
         let Some((codec, state)) = Folds::codec(registry, id).zip(self.folds.states.get(&id)) else {
             return Ok(());
         };
-        let position = self.consumers.cursor;
+        let position = self.consumers.reached(id);
         let name = fold_name(&registry.consumer(id).name);
         match self.shelf.put(&name, codec, position, || codec.encode(&**state))? {
             Some(bytes) => _ = self.folds.kept.insert(id, Kept { at: position.0, bytes }),

@@ -117,8 +117,8 @@ pub(super) fn list(
         });
     }
     for (table, state) in progress.all() {
+        let name = consumer_of(table);
         list.push(ConsumerState {
-            name: consumer_of(table),
             kind: ConsumerKind::View,
             standing: match (&state.stopped, state.live) {
                 (Some(_), _) => Standing::Stopped,
@@ -130,8 +130,9 @@ pub(super) fn list(
             lag_seconds: waiting(state.position),
             held_keys: 0,
             held: 0,
-            letters: 0,
+            letters: engine.consumers.iter().find(|stands| stands.name == name).map_or(0, |stands| stands.letters),
             reason: state.stopped,
+            name,
         });
     }
     list

@@ -226,6 +226,9 @@ fn a_view_that_skips_goes_on_behind_a_letter_and_says_that_its_rows_are_incomple
     let state = views.progress().all()["plain_rows"].clone();
     assert_eq!((state.position, state.live, state.incomplete_from), (Position(4), true, Some(Position(4))));
     assert_eq!(bench.letter().to_string(), "view:plain_rows@4");
+    let health = bench.engine.health().lock().unwrap().clone();
+    let counted: Vec<_> = health.consumers.iter().map(|it| (it.name.as_str(), it.letters)).collect();
+    assert_eq!(counted, [("view:plain_rows", 1)]);
     views.save_cursors().unwrap();
     let views = open(&bench, &rows, 2);
     assert_eq!(views.progress().all()["plain_rows"].incomplete_from, Some(Position(4)), "a later start agrees");

@@ -223,10 +223,11 @@ fn thousands_wait_behind_one_key_and_follow_in_order_through_restarts() {
     assert_eq!(bench.health().held, 2_499, "counted again");
     poison.store(0, Ordering::Relaxed);
     drop(bench.begin(What::Redrive(bench.letter())));
-    for _ in 0..5 {
+    // While it works it counts only now and then.
+    for _ in 0..20 {
         bench.engine.step().unwrap();
     }
-    assert!(bench.health().held < 2_499);
+    assert!((1..2_499).contains(&bench.health().held), "{}", bench.health().held);
     let mut bench = bench.restart_as(services(&poison), few);
     bench.send("last", pay("a", 3));
     bench.run();

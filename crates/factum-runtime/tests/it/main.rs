@@ -14,6 +14,7 @@ mod guarded;
 mod health;
 mod histories;
 mod letters;
+mod moments;
 mod notyet;
 mod outward;
 mod plans;
