@@ -1,13 +1,13 @@
 //! What one commit means. [`check`] is the only place that decides whether a commit may happen; backends find and write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::{
     cell::{CellChange, CellKey, Revision},
     envelope::Message,
     error::Refusal,
     id::{MAX_NAME_BYTES, Name},
-    stream::{ByStream, ExpectedVersion, StreamId, StreamVersion},
+    stream::{ExpectedVersion, StreamId, StreamVersion},
 };
 
 /// The largest message: data, metadata and envelope, in bytes.
@@ -97,7 +97,7 @@ pub struct Wanted {
 #[derive(Clone, Debug, Default)]
 pub struct Found {
     /// Last versions.
-    pub streams: ByStream<StreamVersion>,
+    pub streams: HashMap<StreamId, StreamVersion>,
     /// Revisions.
     pub cells: BTreeMap<CellKey, Revision>,
 }
@@ -186,7 +186,7 @@ pub fn check(owners: &Owners, found: &Found, commit: Commit) -> Result<Plan, Ref
         }
         bytes += check_cell(&change.key, change.value.as_deref())?;
     }
-    let mut heads = ByStream::with_capacity_and_hasher(commit.appends.len(), Default::default());
+    let mut heads: HashMap<StreamId, StreamVersion> = HashMap::with_capacity(commit.appends.len());
     let mut appends = Vec::with_capacity(commit.appends.len());
     for append in commit.appends {
         bytes += check_append(owners, &append)?;

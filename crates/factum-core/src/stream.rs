@@ -1,6 +1,6 @@
 //! Streams: the messages of one aggregate, in order; positions in a unit's log; lineages.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,9 +16,6 @@ pub struct StreamId {
     text: Arc<str>,
     category: u8,
 }
-
-/// A map by stream. Its hash is quick, and seeded by chance, so that nobody can choose keys that meet in it.
-pub type ByStream<T> = HashMap<StreamId, T, foldhash::fast::RandomState>;
 
 impl StreamId {
     /// Puts a stream's name together.

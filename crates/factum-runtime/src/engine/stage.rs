@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use factum_core::{
     cell::{CellChange, CellKey, ExpectedRevision},
     commit::{Append, Commit, cell_bytes},
-    stream::{ByStream, ExpectedVersion, StreamId, StreamVersion},
+    stream::{ExpectedVersion, StreamId, StreamVersion},
 };
 
+use super::states::ByStream;
 use crate::timers::Timer;
 
 /// What one delivery changes. It joins the stage only when its handler is through.

@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
 };
 
 use factum_core::{
@@ -12,7 +12,7 @@ use factum_core::{
     id::MessageId,
     saga::AnySaga,
     snapshot::Codec,
-    stream::{ByStream, Position, StreamId, StreamVersion},
+    stream::{Position, StreamId, StreamVersion},
 };
 use serde::{Deserialize, Serialize};
 
@@ -169,6 +169,9 @@ impl Entry {
         self.causes.iter().rev().find(|cause| cause.id == *id)
     }
 }
+
+/// A map by stream. Its hash is quick, and seeded by chance, so that nobody can choose keys that meet in it.
+pub(super) type ByStream<T> = HashMap<StreamId, T, foldhash::fast::RandomState>;
 
 /// See the module. The least recently used go first.
 pub(super) struct States {
