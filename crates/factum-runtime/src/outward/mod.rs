@@ -144,7 +144,7 @@ impl Outward {
                 Ok(Some(frame)) => {
                     let position = self.position;
                     for stored in frame.messages.iter().filter(|stored| stored.position > position) {
-                        self.take(stored);
+                        self.take(stored)?;
                     }
                     self.position = frame.through;
                 }
@@ -154,7 +154,7 @@ impl Outward {
                     let scanned = tokio::task::spawn_blocking(scan).await;
                     let scanned = scanned.map_err(|error| StoreError::Permanent(error.to_string()))??;
                     for stored in &scanned.messages {
-                        self.take(stored);
+                        self.take(stored)?;
                     }
                     self.position = scanned.through;
                 }
@@ -163,12 +163,20 @@ impl Outward {
         Ok(())
     }
 
-    fn take(&mut self, stored: &Stored) {
-        if stored.envelope().kind != Kind::Call {
-            return;
+    /// Takes a message, if it is an open call; if this fails, the message is read again.
+    fn take(&mut self, stored: &Stored) -> Result<(), StoreError> {
+        if stored.envelope().kind == Kind::Call {
+            let cell = CellKey::new(CellKind::Call, stored.envelope().id.to_string());
+            // Its cell knows under which key it is asked.
+            if let Some(found) = self.reader.cell(&cell)? {
+                let open = OpenCall::decode(&found)?;
+                if open.is_open() {
+                    self.enqueue(Work { open, stored: Arc::new(stored.clone()), cell });
+                }
+            }
         }
-        let cell = CellKey::new(CellKind::Call, stored.envelope().id.to_string());
-        self.enqueue(Work { open: OpenCall::new(&stored.stream), stored: Arc::new(stored.clone()), cell });
+        self.position = stored.position;
+        Ok(())
     }
 
     fn enqueue(&mut self, work: Work) {

@@ -11,9 +11,10 @@ use factum_core::{
 };
 use factum_macros::Event;
 use factum_runtime::{
-    acts::What,
+    acts::{Outcome, What},
     inbox::{Answered, Input},
     outward::Outward,
+    plans::{Making, Redeliver, Selection},
 };
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, task::JoinHandle};
@@ -215,6 +216,32 @@ async fn an_open_call_is_made_again_after_a_restart_by_the_same_key() {
     assert_eq!(noted(&bench), [1]);
     let keys = outside.keys.lock().unwrap().clone();
     assert!(keys.len() == 2 && keys[0] == keys[1]);
+}
+
+/// The other side has done it: it must know it again, at once and after a restart.
+#[tokio::test(start_paused = true)]
+async fn a_redelivered_event_asks_under_its_first_key() {
+    let outside = Outside::default();
+    let mut bench = Bench::new(services(&outside, 8));
+    let outward = spawn(&bench);
+    bench.ask("p1", pay("a", 1)).unwrap();
+    settle(&mut bench).await;
+    let selection = Selection::Redeliver(Redeliver { consumer: "asks.ask".to_owned(), ..Redeliver::default() });
+    let again = |bench: &mut Bench| {
+        let making = Making { selection: selection.clone(), rate: None, second_person: false };
+        let Ok(Outcome::Planned(planned)) = bench.act(What::MakePlan(Box::new(making))) else { panic!("no plan") };
+        bench.act(What::Approve(planned.plan.id, planned.plan.hash)).unwrap();
+        bench.run();
+    };
+    again(&mut bench);
+    settle(&mut bench).await;
+    drop(outward);
+    again(&mut bench);
+    let mut bench = bench.restart(services(&outside, 8));
+    let _outward = spawn(&bench);
+    settle(&mut bench).await;
+    let keys = outside.keys.lock().unwrap().clone();
+    assert!(keys.len() == 3 && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
 }
 
 #[test]
