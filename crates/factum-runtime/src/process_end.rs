@@ -52,6 +52,16 @@ impl Watch {
         self.verdict.as_ref()
     }
 
+    /// Why this delivery is taken for what ends processes; said once.
+    pub fn take_verdict(&mut self, delivery: &str) -> Option<String> {
+        self.verdict.take_if(|(known, _)| known == delivery).map(|(_, reason)| reason)
+    }
+
+    /// Whether the process ended under something the last time.
+    pub fn has_suspect(&self) -> bool {
+        self.note.suspect.is_some()
+    }
+
     /// Right before user code.
     pub fn begin(&mut self, delivery: &str) {
         self.note.running = Some(delivery.to_owned());

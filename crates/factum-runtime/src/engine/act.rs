@@ -3,7 +3,7 @@
 use factum_core::{
     commit::Append,
     envelope::{Draft, Kind, Stored},
-    error::StoreError,
+    error::{HandlerError, StoreError},
     id::{MessageId, Name, check_id},
     letter::{Held, Key, Letter, LetterId, Retry, Standing, Subject, Why, short},
     stream::{ExpectedVersion, Position, StreamId},
@@ -111,7 +111,10 @@ impl Run<'_> {
         if letter.unfolded {
             return self.redrive_unfolded(id, &letter, &stored, by);
         }
-        let outcome = self.run_letter(id, &letter, &stored);
+        let outcome = self.noted(id, &letter.id.subject, |run, verdict| match verdict {
+            None => run.run_letter(id, &letter, &stored),
+            Some(reason) => Err(HandlerError::Failed(reason).into()),
+        });
         let followed = shown(&self.local);
         let due = letter.kept.as_ref().and_then(|kept| kept.due);
         let about = About { id, subject: letter.id.subject.clone(), stored: &stored, due, turn: Turn::Redriven };
@@ -151,9 +154,12 @@ impl Run<'_> {
             return Ok(Err(ActError::NotNow("its consumer has no state any more: discard the letter".to_owned())));
         };
         let mut touched = false;
-        let tried = super::guard(|| {
-            let mut blank = folding.blank();
-            folding.fold(&mut *blank, stored, &mut touched)
+        let tried = self.noted(id, &letter.id.subject, |_, verdict| match verdict {
+            None => super::guard(|| {
+                let mut blank = folding.blank();
+                folding.fold(&mut *blank, stored, &mut touched)
+            }),
+            Some(reason) => Err(HandlerError::Failed(reason)),
         });
         if let Err(error) = tried
             && !touched

@@ -10,11 +10,7 @@
 
 use std::{iter::Peekable, vec::IntoIter};
 
-use factum_core::{
-    error::StoreError,
-    letter::{LetterId, Subject},
-    stream::Position,
-};
+use factum_core::{error::StoreError, stream::Position};
 
 use super::{
     Engine, Step,
@@ -77,7 +73,7 @@ impl Engine {
         }
         let moved = self.work.consumers.cursor != before || !self.work.consumers.had.is_empty();
         if !ran.worked && !moved && ran.pending.is_empty() && stage.is_empty() {
-            self.careful.passed(0, self.work.consumers.cursor, self.work.timers.next());
+            self.careful.passed(0, &mut self.work);
             return Ok(self.rest(&registry));
         }
         let Ran { pending, deliveries, last, .. } = ran;
@@ -87,7 +83,7 @@ impl Engine {
         match submitted {
             Submitted::Settled => {
                 self.refusals = 0;
-                self.careful.passed(deliveries, self.work.consumers.cursor, self.work.timers.next());
+                self.careful.passed(deliveries, &mut self.work);
                 self.work.committed(&registry, self.submit.saved);
                 self.work.states.trim();
             }
@@ -223,18 +219,5 @@ fn input_of(delivery: Delivery) -> Option<Input> {
     match delivery {
         Delivery::Input(input) => Some(input),
         Delivery::Log { .. } | Delivery::Timer(_) => None,
-    }
-}
-
-/// A delivery's name: the same after each start.
-pub(super) fn name_of(registry: &Registry, delivery: &Delivery) -> String {
-    match delivery {
-        Delivery::Log { frame, index, consumer } => {
-            let position = frame.messages[*index].position;
-            LetterId::new(registry.consumer(*consumer).name.clone(), Subject::Message(position)).to_string()
-        }
-        Delivery::Timer(due) => format!("timer/{}", due.name),
-        Delivery::Input(Input::Answer(answered)) => format!("answer/{}", answered.call.name),
-        Delivery::Input(_) => "input".to_owned(),
     }
 }

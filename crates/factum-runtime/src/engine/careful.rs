@@ -2,26 +2,24 @@
 //! content.
 //!
 //! A message that ends the process (an abort, a stack overflow, no more memory) ends it again at each start. So after an
-//! end that was not in order, what was unread is run message by message, and in front of each handler a note says which it
-//! is. The same delivery under the note at three ends in a row becomes a letter instead of being run. (A kill at random
-//! meets the same delivery three times in a row about never.) A command from outside cannot be protected so.
+//! end that was not in order, what was unread is run message by message, each with a commit, so that every start gets
+//! further; which of them it is, [`super::noting`] finds out. (A kill at random meets the same delivery three times in a
+//! row about never.) A command from outside cannot be protected so.
 
-use std::sync::Arc;
-
-use factum_core::{error::StoreError, ports::Notes, stream::Position};
+use factum_core::{
+    error::StoreError,
+    letter::{LetterId, Subject},
+    stream::Position,
+};
 use jiff::Timestamp;
 
-use super::{
-    batch::Delivery,
-    batch_loop::{Ran, name_of},
-    run::Run,
-};
-use crate::{process_end::Watch, registry::Registry};
+use super::{batch::Delivery, batch_loop::Ran, run::Run, work::Work};
+use crate::{inbox::Input, registry::Registry};
 
 /// See the module.
+#[derive(Default)]
 pub(super) struct Careful {
-    watch: Watch,
-    /// Up to here, and up to this time for timers, what is run is noted.
+    /// Up to here, and up to this time for timers, messages are taken one by one.
     until: Option<(Position, Timestamp)>,
     /// Deliveries that are still run one by one because a batch was refused.
     singly: usize,
@@ -32,11 +30,9 @@ pub(super) struct Careful {
 }
 
 impl Careful {
-    /// Looks at how the process ended the last time.
-    pub(super) fn new(notes: Arc<dyn Notes>, head: Position, mark: Timestamp) -> Self {
-        let watch = Watch::open(notes, "engine");
-        let condemned = watch.verdict().cloned().into_iter().collect();
-        Self { until: watch.is_unclean().then_some((head, mark)), watch, singly: 0, condemned, spared: None }
+    /// Takes messages one by one up to here.
+    pub(super) fn until(head: Position, mark: Timestamp) -> Self {
+        Self { until: Some((head, mark)), ..Self::default() }
     }
 
     /// Messages of the log that a batch may take: one, or as many as usual.
@@ -54,7 +50,7 @@ impl Careful {
         self.until.is_some() || self.singly > 0
     }
 
-    /// Runs a delivery, with a note around it if notes are taken; one that is condemned is not run.
+    /// Runs a delivery; one that is condemned is not run.
     pub(super) fn run(
         &mut self,
         registry: &Registry,
@@ -68,14 +64,7 @@ impl Careful {
         let name = name_of(registry, &delivery);
         let verdict = self.condemned.iter().find(|(known, _)| *known == name).map(|(_, reason)| reason.clone());
         self.spared = verdict.as_ref().map(|_| name.clone());
-        let noted = self.until.is_some() && verdict.is_none() && !matches!(delivery, Delivery::Input(_));
-        if noted {
-            self.watch.begin(&name);
-        }
         let outcome = run.deliver(delivery, verdict.as_deref(), &mut ran.pending);
-        if noted {
-            self.watch.done();
-        }
         ran.last = Some(name);
         outcome
     }
@@ -91,24 +80,34 @@ impl Careful {
         self.singly = self.singly.max(deliveries.max(1));
     }
 
-    /// A batch is durable; the engine has come so far, and the next timer is due then.
-    pub(super) fn passed(&mut self, deliveries: usize, cursor: Position, next_timer: Option<Timestamp>) {
+    /// A batch is durable.
+    pub(super) fn passed(&mut self, deliveries: usize, work: &mut Work) {
         self.singly = self.singly.saturating_sub(deliveries.max(1));
         if let Some((head, mark)) = self.until
-            && cursor >= head
-            && next_timer.is_none_or(|due| due > mark)
+            && work.consumers.cursor >= head
+            && work.timers.next().is_none_or(|due| due > mark)
         {
             self.until = None;
-            self.watch.settled();
             tracing::info!("what was unread at the start is handled; messages are taken in batches again");
+        }
+        if self.until.is_none() {
+            work.settle_notes();
         }
         if let Some(spared) = self.spared.take() {
             self.condemned.retain(|(name, _)| *name != spared);
         }
     }
+}
 
-    /// The engine ends in order.
-    pub(super) fn end(&mut self) {
-        self.watch.end();
+/// A delivery's name, as long as it is run again and again.
+fn name_of(registry: &Registry, delivery: &Delivery) -> String {
+    match delivery {
+        Delivery::Log { frame, index, consumer } => {
+            let position = frame.messages[*index].position;
+            LetterId::new(registry.consumer(*consumer).name.clone(), Subject::Message(position)).to_string()
+        }
+        Delivery::Timer(due) => format!("timer/{}", due.name),
+        Delivery::Input(Input::Answer(answered)) => format!("answer/{}", answered.call.name),
+        Delivery::Input(_) => "input".to_owned(),
     }
 }

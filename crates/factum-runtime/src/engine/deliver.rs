@@ -1,6 +1,7 @@
 //! One delivery of a batch to what it is for: a message, a timer, an input.
 
 use factum_core::{
+    envelope::Kind,
     error::{CommitError, HandlerError, StoreError},
     letter::{Key, Letter, LetterId, Standing, Subject},
 };
@@ -42,9 +43,11 @@ impl Run<'_> {
         }
     }
 
-    fn condemned(&mut self, about: &About<'_>, reason: &str) -> Result<(), StoreError> {
+    /// A delivery that is not to be run, for this reason.
+    pub(super) fn condemned(&mut self, about: &About<'_>, reason: &str) -> Result<(), StoreError> {
         let key = Key::Ordered(self.key(about.id, about.stored));
-        let folds = super::folds::folding(self.registry, about.id).is_some();
+        let is_event = about.stored.envelope().kind == Kind::Event;
+        let folds = is_event && super::folds::folding(self.registry, about.id).is_some();
         self.letter(about, key, &HandlerError::Failed(reason.to_owned()), folds)?;
         Ok(())
     }

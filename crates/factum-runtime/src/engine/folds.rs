@@ -16,6 +16,7 @@ use super::{
     consumers::Consumers,
     failure::guard,
     letters::Letters,
+    noting::Noting,
     snapshots::{Kept, Shelf, fold_name},
 };
 use crate::registry::{ConsumerId, Handler, Registry};
@@ -53,6 +54,7 @@ impl Folds {
         letters: &Letters,
         reader: &dyn Reader,
         shelf: &Shelf,
+        noting: &mut Noting,
     ) -> Result<(Self, Unfolded), StoreError> {
         let mut folds = Self::default();
         let mut unfolded = Vec::new();
@@ -79,14 +81,17 @@ impl Folds {
                     if !begun || stored.position > stands || consumers.is_stopped(*id) {
                         continue;
                     }
-                    match folds.take(*id, folding, stored) {
+                    let subject = Subject::Message(stored.position);
+                    if letters.is_unfolded(&registry.consumer(*id).name, &subject) {
+                        continue;
+                    }
+                    let folded = noting.fold(registry, *id, &subject, |verdict| match verdict {
+                        None => folds.take(*id, folding, stored),
+                        Some(reason) => Folded::Unread(HandlerError::Failed(reason)),
+                    });
+                    match folded {
                         Folded::Taken => {}
-                        Folded::Unread(error) => {
-                            let subject = Subject::Message(stored.position);
-                            if !letters.knows(&registry.consumer(*id).name, &subject) {
-                                unfolded.push((*id, stored.clone(), error));
-                            }
-                        }
+                        Folded::Unread(error) => unfolded.push((*id, stored.clone(), error)),
                         Folded::Broken(error) => {
                             let at = stored.position;
                             // It has handled everything up to there, and must not handle it again.

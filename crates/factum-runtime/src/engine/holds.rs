@@ -85,6 +85,11 @@ impl Holds {
         self.releasing.iter().cloned().collect()
     }
 
+    /// Whether any are.
+    pub(super) fn any_releasing(&self) -> bool {
+        !self.releasing.is_empty()
+    }
+
     /// The keys that wait for a message of this type and key.
     pub(super) fn waiting_for(&self, id: ConsumerId, type_name: &str, key: &str) -> Vec<Key> {
         if self.forerunners.is_empty() {

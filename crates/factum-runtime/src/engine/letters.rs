@@ -15,6 +15,7 @@ use factum_core::{
 #[derive(Clone, Debug)]
 struct Brief {
     standing: Standing,
+    unfolded: bool,
     retry: Option<Retry>,
 }
 
@@ -41,6 +42,11 @@ impl Letters {
     /// Whether a consumer has a letter about this, or has left it out.
     pub(super) fn knows(&self, consumer: &str, subject: &Subject) -> bool {
         self.by_consumer.get(consumer).is_some_and(|letters| letters.contains_key(subject))
+    }
+
+    /// Whether a message is not in its consumer's state, and known not to be.
+    pub(super) fn is_unfolded(&self, consumer: &str, subject: &Subject) -> bool {
+        self.by_consumer.get(consumer).and_then(|letters| letters.get(subject)).is_some_and(|brief| brief.unfolded)
     }
 
     /// How many wait.
@@ -86,7 +92,7 @@ impl Letters {
             None => {}
         }
         self.open += usize::from(letter.standing == Standing::Open);
-        let brief = Brief { standing: letter.standing, retry: letter.retry.clone() };
+        let brief = Brief { standing: letter.standing, unfolded: letter.unfolded, retry: letter.retry.clone() };
         self.by_consumer.entry(letter.id.consumer.clone()).or_default().insert(letter.id.subject.clone(), brief);
     }
 

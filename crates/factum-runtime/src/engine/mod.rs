@@ -35,6 +35,7 @@ mod key;
 mod letters;
 mod limits;
 mod load;
+mod noting;
 mod origin;
 mod plans;
 #[cfg(feature = "sabotage")]
@@ -69,6 +70,7 @@ use holds::Holds;
 use jiff::Timestamp;
 use letters::Letters;
 pub use limits::Limits;
+use noting::Noting;
 pub use report::{Bound, EngineHealth, Stands, StoppedConsumer};
 use snapshots::Shelf;
 use stage::Stage;
@@ -152,6 +154,7 @@ impl Engine {
             ids,
             limits,
             program,
+            noting: Noting::new(notes),
             consumers: Consumers::default(),
             folds: Folds::default(),
             timers: Timers::default(),
@@ -164,7 +167,10 @@ impl Engine {
             letters: Letters::default(),
             unfolded: Vec::new(),
         };
-        let careful = Careful::new(notes, tail.head(), work.clock.mark());
+        let careful = match work.noting.is_on() {
+            true => Careful::until(tail.head(), work.clock.mark()),
+            false => Careful::default(),
+        };
         let mut engine = Self {
             registry,
             intake: Intake::new(tail, reader, inbox),
@@ -179,6 +185,8 @@ impl Engine {
             steps: 0,
         };
         engine.reload()?;
+        let work = &mut engine.work;
+        work.noting.watch_over(work.calls.iter().chain(work.answers.keys()).cloned());
         Ok(engine)
     }
 
@@ -263,7 +271,7 @@ impl Engine {
 
     /// The engine ends in order: the next start need not look for a message that ends processes.
     pub fn end(&mut self) {
-        self.careful.end();
+        self.work.noting.end();
     }
 
     /// Answers everybody who waits that the engine stops.

@@ -59,7 +59,21 @@ impl Run<'_> {
 
     /// Runs a message of the log for a consumer that reads it at this place for the first time.
     pub(super) fn log(&mut self, id: ConsumerId, stored: &Stored) -> Result<(), StoreError> {
-        if self.work.consumers.is_stopped(id) || !self.folded(id, stored)? {
+        if self.work.consumers.is_stopped(id) {
+            return Ok(());
+        }
+        let subject = Subject::Message(stored.position);
+        self.noted(id, &subject, |run, verdict| match verdict {
+            None => run.first_time(id, stored),
+            Some(reason) => {
+                let subject = Subject::Message(stored.position);
+                run.condemned(&About { id, subject, stored, due: None, turn: Turn::First }, &reason)
+            }
+        })
+    }
+
+    fn first_time(&mut self, id: ConsumerId, stored: &Stored) -> Result<(), StoreError> {
+        if !self.folded(id, stored)? {
             return Ok(());
         }
         let mut freed = Vec::new();
@@ -112,16 +126,16 @@ impl Run<'_> {
             return Ok(true);
         }
         let folding = &*self.registry.service(id).foldings[at];
+        let about = About { id, subject: Subject::Message(stored.position), stored, due: None, turn: Turn::First };
+        if self.work.letters.is_unfolded(&self.registry.consumer(id).name, &about.subject) {
+            return Ok(false);
+        }
         match self.work.folds.take(id, folding, stored) {
             Folded::Taken => {}
             Folded::Unread(error) => {
-                let about =
-                    About { id, subject: Subject::Message(stored.position), stored, due: None, turn: Turn::First };
-                if !self.work.letters.knows(&self.registry.consumer(id).name, &about.subject) {
-                    let key = Key::Ordered(self.key(id, stored));
-                    self.work.holds.skip(id, &key, stored.position);
-                    self.letter(&about, key, &error, true)?;
-                }
+                let key = Key::Ordered(self.key(id, stored));
+                self.work.holds.skip(id, &key, stored.position);
+                self.letter(&about, key, &error, true)?;
                 return Ok(false);
             }
             Folded::Broken(error) => {
@@ -137,7 +151,10 @@ impl Run<'_> {
     /// Runs a message of the log once more: released, or redriven.
     pub(super) fn log_again(&mut self, id: ConsumerId, stored: &Stored) -> Result<Ended, StoreError> {
         let about = About { id, subject: Subject::Message(stored.position), stored, due: None, turn: Turn::Released };
-        let outcome = self.handle(id, stored);
+        let outcome = self.noted(id, &about.subject, |run, verdict| match verdict {
+            None => run.handle(id, stored),
+            Some(reason) => Err(HandlerError::Failed(reason).into()),
+        });
         self.conclude(&about, outcome)
     }
 
@@ -229,9 +246,12 @@ impl Run<'_> {
             return Ok(());
         }
         self.work.timers.remove(&due.name);
-        let outcome = self.expired(id, &stored, at);
-        self.local.cells.insert(0, (Timers::cell(&due.name), None));
         let subject = Subject::Timer(due.name.to_string());
+        let outcome = self.noted(id, &subject, |run, verdict| match verdict {
+            None => run.expired(id, &stored, at),
+            Some(reason) => Err(HandlerError::Failed(reason).into()),
+        });
+        self.local.cells.insert(0, (Timers::cell(&due.name), None));
         let about = About { id, subject, stored: &stored, due: Some(at), turn: Turn::First };
         match self.conclude(&about, outcome)? {
             Ended::Held(_) => {
@@ -288,9 +308,13 @@ impl Run<'_> {
         if waits || self.work.consumers.is_stopped(id) || self.work.consumers.is_renewed(id) {
             return self.keep_answer(answered);
         }
-        let outcome = self.reply(id, &stored, &origin);
+        let subject = Subject::Answer(name.clone());
+        let outcome = self.noted(id, &subject, |run, verdict| match verdict {
+            None => run.reply(id, &stored, &origin),
+            Some(reason) => Err(HandlerError::Failed(reason).into()),
+        });
         self.local.cells.push((answered.call.clone(), None));
-        let about = About { id, subject: Subject::Answer(name.clone()), stored: &stored, due: None, turn: Turn::First };
+        let about = About { id, subject, stored: &stored, due: None, turn: Turn::First };
         match self.conclude(&about, outcome)? {
             Ended::Held(_) => return self.keep_answer(answered),
             Ended::Letter(_) => self.stage.cell(answered.call.clone(), None),

@@ -17,8 +17,8 @@ use factum_core::{
 use jiff::Timestamp;
 
 use super::{
-    consumers::Consumers, folds::Folds, holds::Holds, letters::Letters, limits::Limits, snapshots::Shelf, stage::Stage,
-    states::States,
+    consumers::Consumers, folds::Folds, holds::Holds, letters::Letters, limits::Limits, noting::Noting,
+    snapshots::Shelf, stage::Stage, states::States,
 };
 use crate::{
     outward::OpenCall,
@@ -35,6 +35,7 @@ pub(super) struct Work {
     pub(super) limits: Limits,
     /// The version of the program, for letters.
     pub(super) program: String,
+    pub(super) noting: Noting,
     pub(super) consumers: Consumers,
     pub(super) states: States,
     pub(super) folds: Folds,
@@ -75,7 +76,11 @@ impl Work {
         let letters = Letters::load(reader.cells(CellKind::Letter)?)?;
         let mut holds = Holds::load(registry, reader.cells(CellKind::Held)?)?;
         super::release::count(registry, &consumers, &mut holds, &*reader)?;
-        let (folds, unfolded) = Folds::rebuild(registry, &mut consumers, &letters, &*reader, &self.shelf)?;
+        self.noting.rebuilding();
+        let noting = &mut self.noting;
+        let rebuilt = Folds::rebuild(registry, &mut consumers, &letters, &*reader, &self.shelf, noting);
+        self.noting.rebuilt();
+        let (folds, unfolded) = rebuilt?;
         (self.answers_due, self.answers_after) = (!answers.is_empty(), None);
         (self.consumers, self.timers, self.calls, self.answers) = (consumers, timers, calls, answers);
         (self.letters, self.holds, self.folds, self.unfolded) = (letters, holds, folds, unfolded);

@@ -20,7 +20,7 @@ use factum_core::{
     memory_notes::MemoryNotes,
     memory_snapshots::MemorySnapshots,
     payload::{Command, Payload},
-    ports::{Backend, Reader, Scan, Scanned, Snapshots},
+    ports::{Backend, Note, Notes, Reader, Scan, Scanned, Snapshots},
     service::Service,
     stream::{Lineage, Position, StreamId, StreamVersion},
 };
@@ -258,6 +258,12 @@ impl Bench {
     pub fn restart_as(mut self, services: Vec<Service>, how: How) -> Self {
         self.how = how;
         self.restart(services)
+    }
+
+    /// The process ends while this is being handled: nothing is written any more, but what the note says stays.
+    pub fn dies_in(&self, delivery: &str) {
+        let note = self.notes.get("engine").unwrap();
+        self.notes.put("engine", &Note { running: Some(delivery.to_owned()), ..note });
     }
 
     /// The program ends in order, and starts again.

@@ -1,21 +1,18 @@
 //! After an end that was not in order things are taken one by one, and a message that ends processes is found.
 
 use factum_core::{
+    envelope::Recorded,
     ports::{Note, Notes},
+    reaction::{Effects, Folding},
     service::Service,
 };
+use factum_runtime::acts::What;
 
 use super::bank::*;
 use super::bench::*;
 
 fn services() -> Vec<Service> {
     bank()
-}
-
-/// The process ends while this is being handled: nothing is written any more, but what the note says stays.
-fn dies_in(bench: &Bench, delivery: &str) {
-    let note = bench.notes.get("engine").unwrap();
-    bench.notes.put("engine", &Note { running: Some(delivery.to_owned()), ..note });
 }
 
 /// Two payments stand in the log, unread.
@@ -33,7 +30,7 @@ fn a_message_that_ends_the_process_becomes_a_letter_after_three_ends_under_it() 
     let mut bench = unread();
     for _ in 0..3 {
         bench = bench.restart(services());
-        dies_in(&bench, "books.note@1");
+        bench.dies_in("books.note@1");
     }
     let mut bench = bench.restart(services());
     bench.run();
@@ -53,12 +50,12 @@ fn ends_at_random_turn_no_innocent_message_into_a_letter() {
     let mut bench = unread();
     for delivery in ["books.note@1", "books.note@1", "books.note@2", "books.note@1", "books.note@1"] {
         bench = bench.restart(services());
-        dies_in(&bench, delivery);
+        bench.dies_in(delivery);
     }
     // An end while nothing was being handled breaks the row, too.
     bench = bench.restart(services());
     bench = bench.restart(services());
-    dies_in(&bench, "books.note@1");
+    bench.dies_in("books.note@1");
     let mut bench = bench.restart(services());
     bench.run();
     assert_eq!((bench.letters().len(), bench.events::<Noted>().len()), (0, 2));
@@ -79,4 +76,44 @@ fn what_was_unread_is_noted_one_by_one_and_then_nothing_is() {
     let writes = bench.faults.writes();
     bench.run();
     assert_eq!(bench.faults.writes(), writes + 3, "in batches: payments, commands, notes");
+}
+
+/// Counts payments, and tells the count.
+fn counting() -> Vec<Service> {
+    let folding = Folding::<i64>::new("count", 1)
+        .fold(|count: &mut i64, event: &Recorded<'_, Paid>| *count += event.cents)
+        .react(|count: &i64, event: &Recorded<'_, Paid>, fx: &mut Effects| {
+            fx.emit("tally", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: *count });
+        });
+    vec![accounts(), Service::new("tallies").owns("tally").folding(folding)]
+}
+
+fn last_tally(bench: &Bench) -> (i64, i64) {
+    let noted = bench.stream("tally-a").last().unwrap().decode::<Noted>().unwrap();
+    (noted.cents, noted.sum)
+}
+
+/// A state is made of old events before anything runs; one of them ends the process.
+#[test]
+fn an_event_that_ends_the_process_while_a_state_is_made_is_left_out_until_its_letter_ends() {
+    let mut bench = Bench::new(vec![accounts()]);
+    for (id, cents) in [("p1", 1), ("p2", 2), ("p3", 4)] {
+        bench.ask(id, pay("a", cents)).unwrap();
+    }
+    for delivery in ["states are made anew", "tallies.count@2", "tallies.count@2", "tallies.count@2"] {
+        bench = bench.restart(counting());
+        bench.dies_in(delivery);
+    }
+    for _ in 0..2 {
+        bench = bench.restart(counting());
+        bench.run();
+        let letter = bench.letters().remove(0);
+        assert_eq!((letter.id.to_string().as_str(), letter.unfolded), ("tallies.count@2", true));
+        assert_eq!((bench.letters().len(), letter.failure_count), (1, 1), "it is not tried at each start");
+    }
+    bench.ask("p4", pay("a", 8)).unwrap();
+    assert_eq!(last_tally(&bench), (8, 13));
+    bench.act(What::Redrive(bench.letter())).unwrap();
+    bench.ask("p5", pay("a", 16)).unwrap();
+    assert_eq!(last_tally(&bench), (16, 31));
 }

@@ -270,6 +270,33 @@ fn a_call_is_closed_by_its_first_answer_also_if_the_commit_fails_before() {
     }
 }
 
+/// The answer comes long after the start, and its decider ends the process each time.
+#[test]
+fn an_answer_that_ends_the_process_becomes_a_letter() {
+    let services = || services(&Outside::default(), 8);
+    let mut bench = Bench::new(services());
+    bench.ask("p1", pay("a", 1)).unwrap();
+    let call = bench.log().into_iter().find(|stored| stored.envelope().kind == Kind::Call).unwrap();
+    let id = call.envelope().id.to_string();
+    for _ in 0..3 {
+        bench = bench.restart(services());
+        bench.run();
+        bench.ask("late", pay("b", 1)).unwrap();
+        bench.dies_in(&format!("books.book@answer/{id}"));
+    }
+    let mut bench = bench.restart(services());
+    bench.run();
+    let command = factum_core::envelope::Draft::of(&Note { id: "a".to_owned(), cents: 1 }).unwrap();
+    let answered = Answered { call: CellKey::new(CellKind::Call, id), command, cause: Arc::new(call) };
+    bench.inbox.try_send(Input::Answer(answered)).unwrap();
+    bench.run();
+    let letter = bench.letters().remove(0);
+    assert!(letter.reason().contains("the process ended 3 times in a row"), "{}", letter.reason());
+    assert_eq!((bench.health().calls, noted(&bench)), (1, vec![]), "the other call is open");
+    bench.act(What::Redrive(letter.id)).unwrap();
+    assert_eq!(noted(&bench), [1]);
+}
+
 /// Lets engine and outside take turns for a while.
 async fn turns(bench: &mut Bench) {
     for _ in 0..40 {

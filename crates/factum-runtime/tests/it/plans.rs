@@ -211,3 +211,26 @@ fn discarding_many_leaves_out_all_of_them_and_lets_follow_what_waits() {
     approve(&mut bench, &planned);
     assert_eq!((bench.letters().len(), bench.stream("book-k3").len()), (7, 2));
 }
+
+/// A job goes on by itself after each start; one of its letters ends the process.
+#[test]
+fn a_letter_that_ends_the_process_is_left_as_it_is_and_the_job_goes_on() {
+    let poison = Arc::new(AtomicI64::new(7));
+    let mut bench = waiting(&poison);
+    let planned = make(&mut bench, redrive(Some(1)));
+    approve(&mut bench, &planned);
+    poison.store(0, Ordering::Relaxed);
+    let letter = bench.letters().remove(0).id;
+    for _ in 0..3 {
+        bench = bench.restart(services(&poison));
+        bench.dies_in(&letter.to_string());
+    }
+    let mut bench = bench.restart(services(&poison));
+    bench.advance(NOW + std::time::Duration::from_secs(20));
+    let (names, last) = story(&bench, &planned);
+    assert_eq!(names.last().unwrap(), "plan.finished");
+    assert_eq!((&last["done"], &last["failed"]), (&7.into(), &1.into()));
+    assert_eq!(bench.letter(), letter);
+    bench.act(What::Redrive(letter)).unwrap();
+    assert!(bench.letters().is_empty(), "a person may try");
+}
