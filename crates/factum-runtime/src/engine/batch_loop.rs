@@ -52,8 +52,8 @@ impl Engine {
 
     fn batch(&mut self) -> Result<Step, StoreError> {
         let registry = self.registry.clone();
-        let as_taken = std::mem::take(&mut self.once_as_taken) || self.careful.is_on();
-        let portion = self.arrange.portion(self.careful.messages(self.work.limits.messages), as_taken);
+        let as_taken = std::mem::take(&mut self.once_as_taken) || self.one_by_one.is_on();
+        let portion = self.arrange.portion(self.one_by_one.messages(self.work.limits.messages), as_taken);
         let portion = match sabotage::is("a-consumer-behind-blocks") && self.work.consumers.anybody_is_behind() {
             true => Portion { messages: 0, inputs: Turn::Messages, ..portion },
             false => portion,
@@ -73,17 +73,17 @@ impl Engine {
         }
         let moved = self.work.consumers.cursor != before || !self.work.consumers.had.is_empty();
         if !ran.worked && !moved && ran.pending.is_empty() && stage.is_empty() {
-            self.careful.passed(0, &mut self.work);
+            self.one_by_one.passed(0, &mut self.work);
             return Ok(self.rest(&registry));
         }
         let Ran { pending, deliveries, last, .. } = ran;
         // One by one, each step counts: a process that ends at each start must not begin at the same message for ever.
-        let force = self.careful.is_on();
+        let force = self.one_by_one.is_on();
         let submitted = self.submit.submit(&registry, &mut self.work, &mut self.intake, stage, pending, force)?;
         match submitted {
             Submitted::Settled => {
                 self.refusals = 0;
-                self.careful.passed(deliveries, &mut self.work);
+                self.one_by_one.passed(deliveries, &mut self.work);
                 self.work.committed(&registry, self.submit.saved);
                 self.work.states.trim();
             }
@@ -111,8 +111,8 @@ impl Engine {
         self.refusals += 1;
         tracing::error!(problem, in_a_row = self.refusals, "a commit was refused; its batch is run again");
         match last {
-            Some(name) if deliveries == 1 => self.careful.condemn(name, problem.to_owned()),
-            _ => self.careful.find_among(deliveries),
+            Some(name) if deliveries == 1 => self.one_by_one.condemn(name, problem.to_owned()),
+            _ => self.one_by_one.find_among(deliveries),
         }
         self.reload()
     }
@@ -146,7 +146,7 @@ impl Engine {
         // The cursor cannot tell which messages of a shuffled batch were run: it is run whole or not at all.
         let whole = shuffled && through > from;
         let parted = self.work.consumers.parted();
-        let (most, limit) = (self.careful.deliveries(), self.work.limits.staged_bytes);
+        let (most, limit) = (self.one_by_one.deliveries(), self.work.limits.staged_bytes);
         let mut run = Run::new(registry, &mut self.work, stage, from);
         run.write_unfolded()?;
         ran.worked = run.released()? | run.planned_retries()? | run.jobs()?;
@@ -175,7 +175,7 @@ impl Engine {
                 Delivery::Timer(_) | Delivery::Input(_) => run.through = through,
             }
             ran.deliveries += 1;
-            self.careful.run(registry, delivery, &mut run, ran)?;
+            self.one_by_one.run(registry, delivery, &mut run, ran)?;
         }
         if whole && run.work.consumers.parted() > parted {
             ran.again = true;

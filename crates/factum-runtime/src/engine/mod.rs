@@ -13,7 +13,7 @@
 //! | held keys | `holds.rs`, released in `release.rs` | the log, the stage |
 //! | acts and plans | `act.rs`, `plans.rs` | letters, held keys, the log, the stage |
 //! | who is behind | `behind.rs`, `consumers.rs` | the log, the stage |
-//! | one by one | `careful.rs` | notes |
+//! | one by one | `one_by_one.rs` | notes |
 //! | submit, settle | `submit.rs` | the committer, those who wait |
 //!
 //! (LMAX's business logic processor, Restate's partition processor and Zeebe's stream processor are built so.)
@@ -23,7 +23,6 @@ mod arrange;
 mod batch;
 mod batch_loop;
 mod behind;
-mod careful;
 mod consumers;
 mod decide;
 mod deliver;
@@ -36,6 +35,7 @@ mod letters;
 mod limits;
 mod load;
 mod noting;
+mod one_by_one;
 mod origin;
 mod plans;
 #[cfg(feature = "sabotage")]
@@ -57,7 +57,6 @@ use std::{
 };
 
 pub use arrange::Arrange;
-use careful::Careful;
 use consumers::Consumers;
 use factum_core::{
     error::StoreError,
@@ -71,6 +70,7 @@ use jiff::Timestamp;
 use letters::Letters;
 pub use limits::Limits;
 use noting::Noting;
+use one_by_one::OneByOne;
 pub use report::{Bound, EngineHealth, Stands, StoppedConsumer};
 use snapshots::Shelf;
 use stage::Stage;
@@ -126,7 +126,7 @@ pub struct Engine {
     arrange: Arrange,
     /// The next batch is run in the order of the log, because it could not be run shuffled.
     once_as_taken: bool,
-    careful: Careful,
+    one_by_one: OneByOne,
     work: Work,
     submit: Submit,
     /// Commits that were refused in a row.
@@ -167,16 +167,16 @@ impl Engine {
             letters: Letters::default(),
             unfolded: Vec::new(),
         };
-        let careful = match work.noting.is_on() {
-            true => Careful::until(tail.head(), work.clock.mark()),
-            false => Careful::default(),
+        let one_by_one = match work.noting.is_on() {
+            true => OneByOne::until(tail.head(), work.clock.mark()),
+            false => OneByOne::default(),
         };
         let mut engine = Self {
             registry,
             intake: Intake::new(tail, reader, inbox),
             arrange,
             once_as_taken: false,
-            careful,
+            one_by_one,
             work,
             submit: Submit { committer, saved: Position::START },
             refusals: 0,

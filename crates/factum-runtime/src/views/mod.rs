@@ -4,7 +4,7 @@
 //! bounded batch per round, and takes over when it has caught up.
 
 mod failed;
-mod progress;
+mod waiting;
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -21,8 +21,8 @@ use factum_core::{
     view::AnyView,
 };
 use failed::places;
-pub use progress::{Progress, Unreached, ViewState};
 use tokio::sync::{oneshot, watch};
+pub use waiting::{Progress, Unreached, ViewState};
 
 use crate::{
     clock::LiveClock,

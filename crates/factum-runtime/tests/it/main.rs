@@ -4,7 +4,6 @@
 mod bank;
 mod bench;
 
-mod careful;
 mod catching_up;
 mod commands;
 mod cuts;
@@ -16,6 +15,7 @@ mod histories;
 mod letters;
 mod moments;
 mod notyet;
+mod one_by_one;
 mod outward;
 mod plans;
 mod refused;

@@ -18,7 +18,7 @@ use crate::{inbox::Input, registry::Registry};
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Careful {
+pub(super) struct OneByOne {
     /// Up to here, and up to this time for timers, messages are taken one by one.
     until: Option<(Position, Timestamp)>,
     /// Deliveries that are still run one by one because a batch was refused.
@@ -29,7 +29,7 @@ pub(super) struct Careful {
     spared: Option<String>,
 }
 
-impl Careful {
+impl OneByOne {
     /// Takes messages one by one up to here.
     pub(super) fn until(head: Position, mark: Timestamp) -> Self {
         Self { until: Some((head, mark)), ..Self::default() }
