@@ -17,7 +17,7 @@ use factum_core::{
     error::StoreError,
     letter::{Letter, LetterId},
     ports::Reader,
-    stream::Position,
+    stream::{Position, StreamId, StreamVersion},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -30,8 +30,8 @@ use crate::{
 
 /// Items of which a plan shows every effect; of more it shows the first ones, and counts.
 pub const MAX_SHOWN: usize = 1_000;
-/// Items that were left out of which a plan keeps the names.
-pub const MAX_LEFT_OUT: usize = 100;
+/// Items that were left out, and such that failed, of which a plan keeps the names.
+pub const MAX_NAMED: usize = 100;
 
 /// What is to be done, to what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,16 @@ pub struct Redeliver {
     pub correlation: Option<String>,
 }
 
+impl Selection {
+    /// Items at most.
+    pub fn limit(&self) -> Option<u64> {
+        match self {
+            Self::Redrive { query } | Self::Discard { query } => query.limit.map(|limit| limit as u64),
+            Self::Redeliver(_) => None,
+        }
+    }
+}
+
 impl Redeliver {
     /// Whether a message is one of those, wherever it stands.
     pub fn takes(&self, stored: &Stored) -> bool {
@@ -112,6 +122,12 @@ pub enum Stage {
     Made,
     /// It is being carried out.
     Running,
+    /// Nothing is left of it. From here on its events tell of it, and there is no cell.
+    Finished,
+    /// It was taken back.
+    Cancelled,
+    /// Another program runs than the one that it was made with.
+    Stopped,
 }
 
 /// A plan.
@@ -136,6 +152,9 @@ pub struct Plan {
     pub total: u64,
     /// Over the selection, each item's name and revision, and the program: what an approval must name.
     pub hash: String,
+    /// The last item that is its; none behind it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Item>,
     /// When it was approved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_at: Option<Timestamp>,
@@ -154,6 +173,61 @@ pub struct Plan {
     /// The first of those that are still there.
     #[serde(default)]
     pub changed: Vec<String>,
+    /// The first that failed.
+    #[serde(default)]
+    pub failures: Vec<String>,
+}
+
+/// A plan as it stands, also when it has ended.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shown {
+    /// Its id.
+    pub id: String,
+    /// What is to be done, or was.
+    pub making: Making,
+    /// Where it stands.
+    pub stage: Stage,
+    /// Who made it, and why.
+    pub by: By,
+    /// When.
+    pub made_at: Timestamp,
+    /// The program that it was made with.
+    pub program: String,
+    /// Items.
+    pub total: u64,
+    /// What an approval must name.
+    pub hash: String,
+    /// Who approved it, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approved: Option<By>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// Why it was stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What became of its items until now.
+    #[serde(flatten)]
+    pub tally: Tally,
+}
+
+/// What became of a plan's items until now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Tally {
+    /// Items that were carried out.
+    pub done: u64,
+    /// Items that failed, or failed again; each is a letter.
+    pub failed: u64,
+    /// Items that were left out, those that are gone among them.
+    pub left_out: u64,
+    /// Items that were not there any more.
+    pub gone: u64,
+    /// The first that were left out and are still there.
+    pub changed: Vec<String>,
+    /// The first that failed.
+    pub failures: Vec<String>,
 }
 
 /// One item.
@@ -238,6 +312,12 @@ impl Plan {
         serde_json::to_vec(self).map_err(|error| StoreError::Unfit(error.to_string()))
     }
 
+    /// What became of its items until now; so many of those left out are gone.
+    pub fn tally(&self, gone: u64) -> Tally {
+        let Self { done, failed, left_out, changed, failures, .. } = self.clone();
+        Tally { done, failed, left_out, gone, changed, failures }
+    }
+
     /// Whether a letter is as it was when the plan was made.
     pub fn is_unchanged(&self, letter: &Letter) -> bool {
         letter.changed_at <= self.head
@@ -295,4 +375,73 @@ impl Hash {
 /// [`StoreError`] if the store cannot be read.
 pub fn list(reader: &dyn Reader) -> Result<Vec<Plan>, StoreError> {
     reader.cells(CellKind::Job)?.iter().map(Plan::decode).collect()
+}
+
+/// One plan as it stands, also when it has ended; `None` if there never was one of that name.
+///
+/// # Errors
+/// [`StoreError`] if the store cannot be read.
+pub fn show(reader: &dyn Reader, id: &str) -> Result<Option<Shown>, StoreError> {
+    let Ok(stream) = StreamId::new("plan", id) else { return Ok(None) };
+    // The cell before the stream: what ends between the two is told by the stream.
+    let cell = reader.cell(&Plan::cell(id))?;
+    let mut shown: Option<Shown> = None;
+    for stored in reader.stream(&stream, StreamVersion(0))? {
+        let unfit = |error| StoreError::Corrupt(format!("{stream} at {} cannot be read: {error}", stored.position));
+        let told: Told = serde_json::from_slice(&stored.message.data).map_err(unfit)?;
+        let by = By::new(told.by, told.why);
+        let at = stored.envelope().timestamp;
+        match (stored.type_name(), &mut shown) {
+            ("plan.made", _) => {
+                let Made { making, total, hash, program } =
+                    serde_json::from_slice(&stored.message.data).map_err(unfit)?;
+                let (id, stage, tally) = (id.to_owned(), Stage::Made, Tally::default());
+                let (approved, ended_at, reason, made_at) = (None, None, None, at);
+                let it =
+                    Shown { id, making, stage, by, made_at, program, total, hash, approved, ended_at, reason, tally };
+                shown = Some(it);
+            }
+            ("plan.approved", Some(shown)) => (shown.stage, shown.approved) = (Stage::Running, Some(by)),
+            (name, Some(shown)) => {
+                let ended = match name {
+                    "plan.finished" => Some(Stage::Finished),
+                    "plan.cancelled" => Some(Stage::Cancelled),
+                    "plan.stopped" => Some(Stage::Stopped),
+                    _ => None,
+                };
+                if let Some(stage) = ended {
+                    (shown.stage, shown.ended_at, shown.reason) = (stage, Some(at), told.reason);
+                }
+                shown.tally = told.tally;
+            }
+            (_, None) => {}
+        }
+    }
+    if let (Some(cell), Some(shown)) = (cell, &mut shown)
+        && shown.ended_at.is_none()
+    {
+        shown.tally = Plan::decode(&cell)?.tally(0);
+    }
+    Ok(shown)
+}
+
+/// What the event that made a plan says.
+#[derive(Deserialize)]
+struct Made {
+    making: Making,
+    total: u64,
+    hash: String,
+    program: String,
+}
+
+/// What any event of a plan may say.
+#[derive(Deserialize)]
+struct Told {
+    #[serde(default)]
+    by: String,
+    #[serde(default)]
+    why: String,
+    reason: Option<String>,
+    #[serde(flatten)]
+    tally: Tally,
 }

@@ -86,7 +86,7 @@ mod tests {
         assert_eq!([answer(&unit), live(&unit), ready(&unit)].map(|it| it.status()), [StatusCode::OK; 3]);
         let body = body(answer(&unit)).await;
         assert_eq!(body["status"], "degraded");
-        assert_eq!(body["reasons"][0], "2 letters wait for a person, 5 messages wait behind them");
+        assert_eq!(body["reasons"][0], "2 letters wait for a person, 5 messages wait behind");
         assert_eq!(body["reasons"][1], "a.b has stopped at position 3: as asked");
     }
 

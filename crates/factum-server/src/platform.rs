@@ -9,6 +9,7 @@
 //! | `POST /factum/v1/letters/{id}/plan` | the same; `at`, `whenProgramChanges`, or neither to take the plan back |
 //! | `POST /factum/v1/plans` | a plan with every effect that it would have; nothing is done |
 //! | `GET /factum/v1/plans` | those that wait to be approved, or are being carried out |
+//! | `GET /factum/v1/plans/{id}` | one as it stands, also when it has ended: what was done, failed and was left out |
 //! | `POST /factum/v1/plans/{id}/approve`, `cancel` | `{}`, once it is durable; an approval names the plan's `hash` |
 //! | `GET /factum/v1/consumers` | every reader of the log, and where it stands |
 //! | `POST /factum/v1/consumers/{name}/try-again` | the same as of a letter |
@@ -70,6 +71,7 @@ pub fn routes(unit: Arc<Unit>) -> Router {
         .route("/factum/v1/letters/{id}/release", post(release))
         .route("/factum/v1/letters/{id}/plan", post(plan))
         .route("/factum/v1/plans", get(running).post(make_plan))
+        .route("/factum/v1/plans/{id}", get(show_plan))
         .route("/factum/v1/plans/{id}/approve", post(approve))
         .route("/factum/v1/plans/{id}/cancel", post(cancel))
         .route("/factum/v1/consumers", get(consumers))
@@ -232,6 +234,12 @@ struct Plans {
 
 async fn running(State(unit): State<Arc<Unit>>) -> Result<Response, Problem> {
     Ok(fresh(blocking(move || Ok(Plans { plans: plans::list(&*unit.plain_reader())? })).await?))
+}
+
+async fn show_plan(State(unit): State<Arc<Unit>>, Segment(id): Segment) -> Result<Response, Problem> {
+    let wanted = id.clone();
+    let found = blocking(move || plans::show(&*unit.plain_reader(), &wanted)).await?;
+    found.map(fresh).ok_or_else(|| ActError::NoPlan(id).into())
 }
 
 async fn make_plan(State(unit): State<Arc<Unit>>, body: Body<Wanted>) -> Acted {

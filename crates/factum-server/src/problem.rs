@@ -18,7 +18,7 @@
 //! | store full | 507 | `store_full` |
 //! | store: outcome unknown | 500 | `outcome_unknown` |
 //! | store: passing, damaged, closed | 503 | `store` |
-//! | no letter, no consumer of that name | 404 | `no_letter`, `no_such_consumer` |
+//! | no letter, no plan, no consumer of that name | 404 | `no_letter`, `no_plan`, `no_such_consumer` |
 //! | no service of this program has the letter's consumer; not as things stand | 409 | `no_consumer`, `not_now` |
 //! | who or why of an act do not fit | 400 | `bad_by`, `bad_why` |
 //! | another site's page, a name that is not this machine's | 403, 421 | `foreign_origin`, `foreign_host` |

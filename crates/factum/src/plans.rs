@@ -1,7 +1,7 @@
 //! Acts on many letters or messages at once: planned, shown with all effects, approved, and carried out as a job.
 
-use factum_core::error::StoreError;
-pub use factum_runtime::plans::{Count, Making, Plan, Planned, PlannedItem, Redeliver, Selection, Stage};
+use factum_core::{error::StoreError, ports::Reader};
+pub use factum_runtime::plans::{Count, Making, Plan, Planned, PlannedItem, Redeliver, Selection, Shown, Stage, Tally};
 
 use crate::{
     App,
@@ -67,9 +67,24 @@ impl Plans<'_> {
     /// # Errors
     /// [`StoreError`] if the log cannot be read.
     pub async fn list(self) -> Result<Vec<Plan>, StoreError> {
+        self.read(|reader| factum_runtime::plans::list(reader)).await
+    }
+
+    /// One as it stands, also when it has ended; `None` if there never was one of that name.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the log cannot be read.
+    pub async fn show(self, id: &str) -> Result<Option<Shown>, StoreError> {
+        let id = id.to_owned();
+        self.read(move |reader| factum_runtime::plans::show(reader, &id)).await
+    }
+
+    async fn read<T: Send + 'static>(
+        self,
+        read: impl FnOnce(&dyn Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let reader = self.0.unit().plain_reader();
-        let read = move || factum_runtime::plans::list(&*reader);
         let ended = |error: tokio::task::JoinError| StoreError::Transient(error.to_string());
-        tokio::task::spawn_blocking(read).await.map_err(ended)?
+        tokio::task::spawn_blocking(move || read(&*reader)).await.map_err(ended)?
     }
 }

@@ -10,7 +10,7 @@ use factum_core::{
     ports::Scan,
     stream::Position,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     failure::{Ended, Fault},
@@ -19,9 +19,7 @@ use super::{
 use crate::{
     acts::{ActError, By, Outcome, Preview, Shown, What},
     letters::Query,
-    plans::{
-        Count, Hash, Item, MAX_LEFT_OUT, MAX_SHOWN, Making, Plan, Planned, PlannedItem, Redeliver, Selection, Stage,
-    },
+    plans::{Count, Hash, Item, MAX_NAMED, MAX_SHOWN, Making, Plan, Planned, PlannedItem, Redeliver, Selection, Stage},
     registry::{ConsumerId, Handler, PLATFORM},
 };
 
@@ -47,8 +45,10 @@ impl Run<'_> {
         let made_at = self.work.clock.mark();
         let mut hash = Hash::new(making, &self.work.program);
         let (mut items, mut total, mut after) = (Vec::new(), 0, None);
-        loop {
-            let chunk = self.items(&making.selection, after.as_ref(), head, MAX_SHOWN)?;
+        let limit = making.selection.limit().unwrap_or(u64::MAX);
+        while total < limit {
+            let most = (limit - total).min(MAX_SHOWN as u64) as usize;
+            let chunk = self.items(&making.selection, after.as_ref(), head, most)?;
             let Some((last, _)) = chunk.last() else { break };
             after = Some(last.clone());
             for (item, about) in chunk {
@@ -71,12 +71,14 @@ impl Run<'_> {
             program: self.work.program.clone(),
             total,
             hash: hash.finish(),
+            last: after,
             approved_at: None,
             cursor: None,
             done: 0,
             failed: 0,
             left_out: 0,
             changed: Vec::new(),
+            failures: Vec::new(),
         };
         let data = json!({
             "plan": plan.id, "making": making, "total": total, "hash": plan.hash, "program": plan.program,
@@ -121,9 +123,7 @@ impl Run<'_> {
     /// Takes a plan back; what it has done stays done.
     pub(super) fn cancel_plan(&mut self, id: &str, by: &By) -> Acted {
         let Some(plan) = self.plan(id)? else { return Ok(Err(ActError::NoPlan(id.to_owned()))) };
-        let (done, failed) = (plan.done, plan.failed);
-        let data = json!({ "plan": id, "done": done, "failed": failed, "by": by.who, "why": by.why });
-        self.end_plan(&plan, "plan.cancelled", &data)?;
+        self.end_plan(&plan, "plan.cancelled", 0, json!({ "by": by.who, "why": by.why }))?;
         Ok(Ok(Outcome::Done { followed: Vec::new() }))
     }
 
@@ -144,12 +144,12 @@ impl Run<'_> {
     fn job(&mut self, mut plan: Plan) -> Result<(), StoreError> {
         if plan.program != self.work.program {
             let reason = "the program is another one than when the plan was made: make it again for the rest";
-            let data = json!({ "plan": plan.id, "reason": reason, "done": plan.done, "failed": plan.failed });
-            return self.end_plan(&plan, "plan.stopped", &data);
+            return self.end_plan(&plan, "plan.stopped", 0, json!({ "reason": reason }));
         }
         let (mark, before) = (self.work.clock.mark(), plan.looked_at());
         let most = plan.allowed(mark).saturating_sub(before).min(self.work.limits.share as u64) as usize;
-        let items = self.items(&plan.making.selection, plan.cursor.as_ref(), plan.head, most.max(1))?;
+        let mut items = self.items(&plan.making.selection, plan.cursor.as_ref(), plan.head, most.max(1))?;
+        items.retain(|(item, _)| plan.last.as_ref().is_none_or(|last| item <= last));
         let is_last = items.len() < most.max(1);
         let by = By::new(plan.by.who.clone(), format!("plan {}", plan.id));
         for (item, about) in items {
@@ -158,10 +158,15 @@ impl Run<'_> {
             }
             match self.carry_out(&plan, &about, &by)? {
                 Carried::Done => plan.done += 1,
-                Carried::Failed => plan.failed += 1,
+                Carried::Failed => {
+                    plan.failed += 1;
+                    if plan.failures.len() < MAX_NAMED {
+                        plan.failures.push(item.to_string());
+                    }
+                }
                 Carried::LeftOut => {
                     plan.left_out += 1;
-                    if plan.changed.len() < MAX_LEFT_OUT {
+                    if plan.changed.len() < MAX_NAMED {
                         plan.changed.push(item.to_string());
                     }
                 }
@@ -171,11 +176,7 @@ impl Run<'_> {
         if is_last {
             let gone = plan.total.saturating_sub(plan.looked_at());
             plan.left_out += gone;
-            let (done, failed, left_out) = (plan.done, plan.failed, plan.left_out);
-            let data = json!({
-                "plan": plan.id, "done": done, "failed": failed, "leftOut": left_out, "gone": gone, "changed": plan.changed,
-            });
-            return self.end_plan(&plan, "plan.finished", &data);
+            return self.end_plan(&plan, "plan.finished", gone, json!({}));
         }
         if before / PROGRESS != plan.looked_at() / PROGRESS {
             let data = json!({ "plan": plan.id, "done": plan.done, "failed": plan.failed, "total": plan.total });
@@ -265,7 +266,7 @@ impl Run<'_> {
     ) -> Result<Vec<(Item, AboutItem)>, StoreError> {
         let behind = |id: &LetterId| match after {
             Some(Item::Letter(last)) => id > last,
-            _ => true,
+            _ => query.after.as_ref().is_none_or(|after| id > after),
         };
         let mut found = Vec::new();
         for id in self.work.letters.all().into_iter().filter(behind) {
@@ -348,7 +349,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn end_plan(&mut self, plan: &Plan, name: &str, data: &serde_json::Value) -> Result<(), StoreError> {
+    /// Ends a plan, of which so many items are gone. Its cell goes; the event says all that is asked for later.
+    fn end_plan(&mut self, plan: &Plan, name: &str, gone: u64, mut data: Value) -> Result<(), StoreError> {
         tracing::info!(
             plan = plan.id,
             done = plan.done,
@@ -357,7 +359,12 @@ impl Run<'_> {
             name,
             by = PLATFORM
         );
-        self.record("plan", &plan.id, name, data)?;
+        data["plan"] = plan.id.clone().into();
+        let tally = serde_json::to_value(plan.tally(gone)).map_err(|error| StoreError::Unfit(error.to_string()))?;
+        if let (Value::Object(data), Value::Object(tally)) = (&mut data, tally) {
+            data.extend(tally);
+        }
+        self.record("plan", &plan.id, name, &data)?;
         self.stage.cell(Plan::cell(&plan.id), None);
         self.work.jobs.remove(&plan.id);
         Ok(())

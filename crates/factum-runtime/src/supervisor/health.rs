@@ -92,8 +92,9 @@ impl UnitHealth {
         }
         let mut poor: Vec<String> = Vec::new();
         if self.engine.letters > 0 {
-            let (letters, held) = (self.engine.letters, self.engine.held);
-            poor.push(format!("{letters} letters wait for a person, {held} messages wait behind them"));
+            let letters = counted(self.engine.letters as u64, "letter waits", "letters wait");
+            let held = counted(self.engine.held, "message waits", "messages wait");
+            poor.push(format!("{letters} for a person, {held} behind"));
         }
         let stopped = self.engine.stopped.iter();
         poor.extend(
@@ -114,6 +115,10 @@ impl UnitHealth {
         self.reasons = wrong.into_iter().chain(poor).collect();
         self
     }
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {many}") }
 }
 
 /// Refused commits in a row that are no chance any more.

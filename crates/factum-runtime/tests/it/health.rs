@@ -131,7 +131,7 @@ async fn letters_and_stopped_consumers_are_degraded_and_name_themselves() {
     let health = unit.health();
     assert_eq!(health.status, Status::Degraded);
     assert!(health.is_ready(), "commands are carried out");
-    assert_eq!(health.reasons[0], "1 letters wait for a person, 2 messages wait behind them");
+    assert_eq!(health.reasons[0], "1 letter waits for a person, 2 messages wait behind");
     assert!(health.reasons[1].starts_with("odd.count has stopped at position 3: its state could not take"));
     let consumers = unit.consumers();
     let of = |name: &str| consumers.iter().find(|consumer| consumer.name == name).unwrap();

@@ -11,6 +11,7 @@ use std::{
 use factum_core::{
     envelope::{Kind, Recorded},
     error::HandlerError,
+    letter::LetterId,
     reaction::Effects,
     service::Service,
     stream::Position,
@@ -18,7 +19,7 @@ use factum_core::{
 use factum_runtime::{
     acts::{ActError, By, Outcome, What},
     letters::Query,
-    plans::{Making, Planned, Redeliver, Selection},
+    plans::{self, Making, Planned, Redeliver, Selection, Stage},
 };
 
 use super::bank::*;
@@ -233,4 +234,54 @@ fn a_letter_that_ends_the_process_is_left_as_it_is_and_the_job_goes_on() {
     assert_eq!(bench.letter(), letter);
     bench.act(What::Redrive(letter)).unwrap();
     assert!(bench.letters().is_empty(), "a person may try");
+}
+
+/// All letters, in the order in which a plan takes them.
+fn ids_of(bench: &Bench) -> Vec<LetterId> {
+    let mut ids: Vec<LetterId> = bench.letters().into_iter().map(|letter| letter.id).collect();
+    ids.sort();
+    ids
+}
+
+#[test]
+fn a_limit_takes_the_first_ones_and_never_others_in_their_place() {
+    let poison = Arc::new(AtomicI64::new(7));
+    let mut bench = waiting(&poison);
+    let ids = ids_of(&bench);
+    let query = Query { after: Some(ids[0].clone()), limit: Some(3), ..Query::default() };
+    let making = Making { selection: Selection::Discard { query }, rate: None, second_person: false };
+    let planned = make(&mut bench, making);
+    assert_eq!(planned.plan.total, 3);
+    bench.act(What::Discard(ids[2].clone())).unwrap();
+    approve(&mut bench, &planned);
+    assert_eq!(ids_of(&bench), [&ids[..1], &ids[4..]].concat());
+    let (_, last) = story(&bench, &planned);
+    assert_eq!((&last["done"], &last["leftOut"], &last["gone"]), (&2.into(), &1.into(), &1.into()), "{last}");
+}
+
+#[test]
+fn a_plan_is_shown_from_its_making_to_behind_its_end() {
+    let poison = Arc::new(AtomicI64::new(7));
+    let mut bench = waiting(&poison);
+    let planned = make(&mut bench, Making { second_person: true, ..redrive(Some(4)) });
+    let show = |bench: &Bench| plans::show(&bench.store, &planned.plan.id).unwrap().unwrap();
+    let shown = show(&bench);
+    assert_eq!((shown.stage, shown.total, &shown.making), (Stage::Made, 8, &planned.plan.making));
+    assert_eq!((&shown.hash, shown.made_at, &shown.program), (&planned.plan.hash, NOW, &planned.plan.program));
+    let noor = By::new("noor", "looked at it");
+    let id = planned.plan.id.clone();
+    bench.act_by(noor.clone(), What::Approve(id, planned.plan.hash.clone())).unwrap();
+    bench.advance(NOW + Duration::from_secs(1));
+    let shown = show(&bench);
+    assert_eq!((shown.stage, shown.tally.failed, shown.approved), (Stage::Running, 5, Some(noor)));
+    poison.store(0, Ordering::Relaxed);
+    let failed: Vec<String> = ids_of(&bench)[..5].iter().map(ToString::to_string).collect();
+    bench.advance(NOW + Duration::from_secs(60));
+    let shown = show(&bench);
+    assert_eq!((shown.stage, shown.tally.done, shown.tally.failed), (Stage::Finished, 3, 5));
+    assert_eq!((shown.tally.failures, shown.ended_at.is_some()), (failed, true));
+    assert!(plans::show(&bench.store, "nothing").unwrap().is_none());
+    let other = make(&mut bench, redrive(None));
+    bench.act(What::CancelPlan(other.plan.id.clone())).unwrap();
+    assert_eq!(plans::show(&bench.store, &other.plan.id).unwrap().unwrap().stage, Stage::Cancelled);
 }

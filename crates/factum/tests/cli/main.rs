@@ -5,6 +5,7 @@ mod copies;
 mod letters;
 mod log;
 mod messages;
+mod plans;
 
 use std::{
     fs,

@@ -461,6 +461,10 @@ async fn many_letters_are_redriven_by_a_plan_and_messages_delivered_again() {
         tokio::task::yield_now().await;
     }
     shop.app.rest().await.unwrap();
+    let ended = shop.get(&plan).await.body;
+    assert_eq!((&ended["stage"], &ended["done"], &ended["failed"]), (&json!("finished"), &3.into(), &0.into()));
+    assert_eq!((&ended["by"]["who"], &ended["approved"]["who"]), (&json!("mara"), &json!("noor")), "{ended}");
+    shop.get("/factum/v1/plans/nothing").await.refuses(404, "no_plan", "nothing");
     assert_eq!(shop.get("/factum/v1/letters").await.body["total"], 0);
     shop.post(&format!("{plan}/cancel"), &json!({ "by": "noor" })).await.refuses(404, "no_plan", "it has ended");
 

@@ -1,4 +1,5 @@
-//! `factum letters try`, `redrive`, `discard` and `release`: what is done about letters, one or many.
+//! `factum letters try`, `redrive`, `discard` and `release`: what is done about letters, one by one. What is done to all of
+//! a running app's that fit is a plan.
 
 use std::{
     fmt::Write,
@@ -8,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use factum::{By, letter::LetterId, letters::ActError, operate};
+use factum::{By, letter::LetterId, letters::ActError, operate, plans::Selection};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -16,13 +17,14 @@ use crate::{
     NOT_DONE, Problem,
     args::Many,
     letters::{self, Letter},
+    plans,
     remote::{Refused, Remote},
     screen::{self, Unit, counted, line, quoted},
     target::Target,
 };
 
 /// Letters that did not go well are named, up to so many.
-const NAMED: usize = 20;
+pub const NAMED: usize = 20;
 /// The longest reason for an act, in bytes.
 const MAX_WHY_BYTES: usize = 1 << 10;
 
@@ -46,8 +48,9 @@ enum Outcome {
     },
 }
 
+/// One thing that follows, or would.
 #[derive(Debug, Deserialize)]
-struct Effect {
+pub struct Effect {
     kind: String,
     #[serde(rename = "type", default)]
     type_name: String,
@@ -57,18 +60,6 @@ struct Effect {
     #[serde(default)]
     data: Option<Value>,
 }
-
-/// What is done to letters.
-#[derive(Clone, Copy)]
-struct Doing {
-    /// It is being done.
-    running: &'static str,
-    /// It was done.
-    done: &'static str,
-}
-
-const REDRIVE: Doing = Doing { running: "redriving", done: "redriven" };
-const DISCARD: Doing = Doing { running: "discarding", done: "discarded" };
 
 /// Runs a letter's handler without storing anything.
 pub fn try_dry(target: &Target, id: &str, by: &By, json: bool) -> Result<ExitCode, Problem> {
@@ -89,7 +80,7 @@ pub fn redrive(target: &Target, many: &Many, by: &By, json: bool) -> Result<Exit
         return preview(target, &app, many, by, json);
     }
     let Some(id) = &many.id else {
-        return each(target, many, REDRIVE, json, &mut |id| app.act(id, "redrive", by));
+        return plans::all(target, &app, Selection::Redrive { query: many.filter.query() }, many, by, json);
     };
     let outcome = done(app.act(id, "redrive", by)?)?;
     if json {
@@ -107,25 +98,22 @@ pub fn discard(target: &Target, many: &Many, by: &By, json: bool) -> Result<Exit
         return would_discard(target, many, json);
     }
     check_why(by)?;
-    let app = match target {
-        Target::Address(_) => Some(target.app()?),
-        Target::Directory(dir) => {
+    let (outcome, follows) = match (target, &many.id) {
+        (Target::Address(_), None) => {
+            let selection = Selection::Discard { query: many.filter.query() };
+            return plans::all(target, &target.app()?, selection, many, by, json);
+        }
+        (Target::Address(_), Some(id)) => (done(target.app()?.act(id, "discard", by)?)?, "follows"),
+        (Target::Directory(dir), id) => {
             check_stopped(dir)?;
-            None
+            let Some(id) = id else { return discard_each(target, dir, many, by, json) };
+            (done(discard_in(dir, id, by)?)?, "follows when the app starts")
         }
     };
-    let mut act = |id: &str| match (target, &app) {
-        (Target::Directory(dir), _) => discard_in(dir, id, by),
-        (Target::Address(_), Some(app)) => app.act(id, "discard", by),
-        (Target::Address(_), None) => Err(Problem::Refused("the app was not opened".to_owned())),
-    };
-    let Some(id) = &many.id else { return each(target, many, DISCARD, json, &mut act) };
-    let outcome = done(act(id)?)?;
     if json {
         screen::json(&outcome)?;
     } else {
-        let follows = if app.is_some() { "follows" } else { "follows when the app starts" };
-        let id = line(id, usize::MAX);
+        let id = line(many.id.as_deref().unwrap_or_default(), usize::MAX);
         screen::print(&format!("{id} is discarded; what waited behind it {follows}. The log says who and why.\n"))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -192,25 +180,28 @@ fn goes_well(outcome: &Value) -> bool {
     outcome["outcome"] != "failedAgain" && outcome["failure"].is_null()
 }
 
-fn code(well: bool) -> ExitCode {
+/// Of whether all went well.
+pub fn code(well: bool) -> ExitCode {
     if well { ExitCode::SUCCESS } else { ExitCode::from(NOT_DONE) }
 }
 
 /// What would become of a letter.
 fn tried(id: &str, outcome: &Value) -> Result<String, Problem> {
-    let id = line(id, usize::MAX);
     Ok(match Outcome::deserialize(outcome)? {
-        Outcome::Tried { failure: Some(reason), .. } => {
-            format!("{id} would fail again: {}\n", line(&reason, usize::MAX))
-        }
-        Outcome::Tried { effects, .. } | Outcome::Done { followed: effects } if effects.is_empty() => {
-            format!("{id} would go well, and nothing would follow from it.\n")
-        }
-        Outcome::Tried { effects, .. } | Outcome::Done { followed: effects } => {
-            format!("{id} would go well. This would follow:\n{}", listed(&effects))
-        }
-        Outcome::FailedAgain { reason } => format!("{id} would fail again: {}\n", line(&reason, usize::MAX)),
+        Outcome::Tried { effects, failure } => would(id, &effects, failure.as_deref()),
+        Outcome::Done { followed } => would(id, &followed, None),
+        Outcome::FailedAgain { reason } => would(id, &[], Some(&reason)),
     })
+}
+
+/// What would become of a letter or a message.
+pub fn would(id: &str, effects: &[Effect], failure: Option<&str>) -> String {
+    let id = line(id, usize::MAX);
+    match failure {
+        Some(reason) => format!("{id} would fail again: {}\n", line(reason, usize::MAX)),
+        None if effects.is_empty() => format!("{id} would go well, and nothing would follow from it.\n"),
+        None => format!("{id} would go well. This would follow:\n{}", listed(effects)),
+    }
 }
 
 /// What became of a letter.
@@ -306,25 +297,19 @@ fn selected(target: &Target, many: &Many) -> Result<Vec<Letter>, Problem> {
     letters::find(target, &many.filter, many.filter.limit.unwrap_or(u64::MAX))?.read()
 }
 
-/// One letter after the other.
-fn each(
-    target: &Target,
-    many: &Many,
-    doing: Doing,
-    json: bool,
-    act: &mut dyn FnMut(&str) -> Acted,
-) -> Result<ExitCode, Problem> {
+/// One letter after the other, of an app that is stopped.
+fn discard_each(target: &Target, dir: &Path, many: &Many, by: &By, json: bool) -> Result<ExitCode, Problem> {
     let letters = selected(target, many)?;
     if letters.is_empty() && !json {
         screen::print(letters::none(&many.filter))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut tally = Tally::default();
-    let broken: Result<(), Problem> = screen::watched(doing.running, Unit::Letters, |progress| {
+    let broken: Result<(), Problem> = screen::watched("discarding", Unit::Letters, |progress| {
         for (index, letter) in letters.iter().enumerate() {
             progress(index as u64, letters.len() as u64);
             let begun = Instant::now();
-            tally.count(&letter.id, act(&letter.id)?);
+            tally.count(&letter.id, discard_in(dir, &letter.id, by)?);
             pause_from(begun, many.rate);
         }
         Ok(())
@@ -332,8 +317,7 @@ fn each(
     if let Err(problem) = broken {
         let so_far = counted(tally.done, "letter was", "letters were");
         return Err(Problem::Refused(format!(
-            "{problem}. Until then {so_far} {}, and {} failed; the same command goes on with the rest",
-            doing.done,
+            "{problem}. Until then {so_far} discarded, and {} failed; the same command goes on with the rest",
             tally.bad.len()
         )));
     }
@@ -342,7 +326,7 @@ fn each(
         let bad: Vec<Value> = bad.collect();
         screen::json(&json!({ "done": tally.done, "endedBefore": tally.gone, "failed": bad }))?;
     } else {
-        screen::print(&tally.told(target, doing))?;
+        screen::print(&tally.told(target))?;
     }
     Ok(code(tally.bad.is_empty()))
 }
@@ -359,18 +343,14 @@ struct Tally {
 impl Tally {
     fn count(&mut self, id: &str, outcome: Result<Value, Refused>) {
         match outcome {
-            Ok(outcome) if outcome["outcome"] == "failedAgain" => {
-                let reason = outcome["reason"].as_str().unwrap_or_default();
-                self.bad.push((id.to_owned(), format!("failed again: {reason}")));
-            }
             Ok(_) => self.done += 1,
             Err(refused) if refused.code == "no_letter" => self.gone += 1,
             Err(refused) => self.bad.push((id.to_owned(), refused.detail)),
         }
     }
 
-    fn told(&self, target: &Target, doing: Doing) -> String {
-        let mut text = format!("{} {}", counted(self.done, "letter", "letters"), doing.done);
+    fn told(&self, target: &Target) -> String {
+        let mut text = format!("{} discarded", counted(self.done, "letter", "letters"));
         if self.gone > 0 {
             let _ = write!(text, ", {} had ended before", screen::count(self.gone));
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use factum::{By, stream::Position};
+use factum::{By, letters::Query, prelude::Timestamp, stream::Position};
 
 use crate::target::Target;
 
@@ -18,7 +18,18 @@ the app's handlers, and needs its address.
 Exit codes:
   0  done; what was looked at is sound
   1  something is damaged, and was named with file and offset
-  2  it could not be done; of letters also: it failed again, or would";
+  2  it could not be done; of letters also: it failed again, or would; of a plan that is
+     followed to its end also: something failed, or was left out though it is still there";
+
+const PLANS: &str = "\
+Examples:
+  factum plans make ADDRESS redrive --consumer order.notify
+  factum plans make ADDRESS discard --key 1042 --why 'test data'
+  factum plans make ADDRESS redeliver order.notify --from-time 2030-01-01T00:00:00Z --rate 50
+  factum plans approve ADDRESS PLAN --hash HASH --watch
+
+A plan is carried out by the app, also when this command has ended and after a restart. What
+has changed since it was made is left out, and counted.";
 
 /// Looks after the data of an app on Factum.
 #[derive(Debug, Parser)]
@@ -68,6 +79,12 @@ pub enum Command {
     Letters {
         #[command(subcommand)]
         command: LettersCommand,
+    },
+    /// Acts on many letters or messages: made and shown first, then approved, then carried out by the app.
+    #[command(after_help = PLANS)]
+    Plans {
+        #[command(subcommand)]
+        command: PlansCommand,
     },
     /// Every reader of the log, and where it stands; let one that has stopped try again.
     #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -147,6 +164,125 @@ pub enum ConsumersCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub enum PlansCommand {
+    /// List the plans that wait to be approved, or are being carried out.
+    List {
+        /// The app's address.
+        target: Target,
+    },
+    /// Show one as it stands, also when it has ended: what was done, what failed, what was left out.
+    Show {
+        /// The app's address.
+        target: Target,
+        /// As the list names it.
+        id: String,
+        /// Show how far it is until it has ended.
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Make a plan and show what it would do. Nothing is done until it is approved.
+    #[command(after_help = PLANS)]
+    Make {
+        /// The app's address.
+        target: Target,
+        #[command(subcommand)]
+        act: MakeCommand,
+    },
+    /// Approve a plan: from now on the app carries it out.
+    Approve {
+        /// The app's address.
+        target: Target,
+        /// As the list names it.
+        id: String,
+        /// What was approved, as `make` and `show` name it: a plan over other items has another hash.
+        #[arg(long)]
+        hash: String,
+        /// Show how far it is until it has ended; Ctrl-C ends the showing, not the plan.
+        #[arg(long)]
+        watch: bool,
+        #[command(flatten)]
+        signed: Signed,
+    },
+    /// Take a plan back. What it has done stays done.
+    Cancel {
+        /// The app's address.
+        target: Target,
+        /// As the list names it.
+        id: String,
+        #[command(flatten)]
+        signed: Signed,
+    },
+}
+
+/// What a plan does.
+#[derive(Debug, Subcommand)]
+pub enum MakeCommand {
+    /// Run today's handler on all letters that fit, for good; what waits behind each follows in order.
+    Redrive {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        paced: Paced,
+        #[command(flatten)]
+        signed: Signed,
+    },
+    /// End all letters that fit without running anything; what waits behind them follows. Needs --why.
+    Discard {
+        #[command(flatten)]
+        filter: Filter,
+        #[command(flatten)]
+        paced: Paced,
+        #[command(flatten)]
+        signed: Signed,
+    },
+    /// Let a reaction act AGAIN on messages that it has had: its commands and events are new messages.
+    Redeliver {
+        /// The reaction, such as order.notify.
+        consumer: String,
+        #[command(flatten)]
+        which: Past,
+        #[command(flatten)]
+        paced: Paced,
+        #[command(flatten)]
+        signed: Signed,
+    },
+}
+
+/// Which messages that a reaction has had.
+#[derive(Debug, Args)]
+pub struct Past {
+    /// Only behind this position.
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    pub after: Option<Position>,
+    /// Only up to this position; up to where the reaction stands if you do not say.
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    pub until: Option<Position>,
+    /// Not before this time, such as 2030-01-01T00:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub from_time: Option<Timestamp>,
+    /// Only of this type, such as order.created.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub type_name: Option<String>,
+    /// Only of this partition key.
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// Only of this business transaction.
+    #[arg(long, value_name = "ID")]
+    pub correlation: Option<String>,
+}
+
+/// How fast, and who approves.
+#[derive(Debug, Args)]
+pub struct Paced {
+    /// Not more than so many a second.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rate: Option<u32>,
+    /// Somebody else than its maker must approve it.
+    #[arg(long)]
+    pub second_person: bool,
+}
+
 /// Which letters.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Filter {
@@ -165,7 +301,7 @@ pub struct Filter {
     /// Only those whose last reason has this in it.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-    /// So many at most; a list has 100 if you do not say.
+    /// So many at most, the first ones; a list has 100 if you do not say.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
 }
@@ -176,6 +312,13 @@ impl Filter {
         let Self { consumer, type_name, key, correlation, reason, limit: _ } = self;
         [consumer, type_name, key, correlation, reason].iter().any(|part| part.is_some())
     }
+
+    /// As an app takes it.
+    pub fn query(&self) -> Query {
+        let Self { consumer, type_name, key, correlation, reason, limit } = self.clone();
+        let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        Query { consumer, type_name, key, correlation, reason, after: None, limit }
+    }
 }
 
 /// One letter, or all that fit.
@@ -184,7 +327,7 @@ pub struct Many {
     /// As the list names it.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     pub id: Option<String>,
-    /// All that fit, one after the other, in the order of the list.
+    /// All that fit, in the order of the list. A running app carries it out as a plan, which goes on without this command.
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, process::ExitCode};
 
-use factum::{letter::LetterId, letters::Query, operate, prelude::Timestamp};
+use factum::{letter::LetterId, operate, prelude::Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -82,15 +82,7 @@ impl Found {
 pub fn find(target: &Target, filter: &Filter, most: u64) -> Result<Found, Problem> {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let mut found = Found { letters: Vec::new(), total: 0 };
-    let mut query = Query {
-        consumer: filter.consumer.clone(),
-        type_name: filter.type_name.clone(),
-        key: filter.key.clone(),
-        correlation: filter.correlation.clone(),
-        reason: filter.reason.clone(),
-        after: None,
-        limit: None,
-    };
+    let mut query = filter.query();
     let app = if let Target::Address(_) = target { Some(target.app()?) } else { None };
     loop {
         query.limit = Some(PAGE.min(most - found.letters.len()));
@@ -281,6 +273,7 @@ fn advice(target: &Target, id: &str) -> String {
     }
 }
 
-fn since(at: Timestamp, now: Timestamp) -> String {
+/// How long ago it is.
+pub fn since(at: Timestamp, now: Timestamp) -> String {
     lasting(now.duration_since(at).as_secs_f64())
 }

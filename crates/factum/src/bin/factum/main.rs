@@ -7,6 +7,7 @@ mod copies;
 mod letters;
 mod log;
 mod messages;
+mod plans;
 mod remote;
 mod screen;
 mod target;
@@ -16,7 +17,7 @@ use std::{
     process::ExitCode,
 };
 
-use args::{Cli, Command, ConsumersCommand, LettersCommand, LogCommand};
+use args::{Cli, Command, ConsumersCommand, LettersCommand, LogCommand, PlansCommand};
 use clap::Parser;
 use factum::{
     error::{NameError, StoreError},
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Letters { command } => in_letters(command, cli.json),
+        Command::Plans { command } => in_plans(command, cli.json),
         Command::Consumers { target, command } => match (command, target) {
             (Some(ConsumersCommand::TryAgain { target, name, signed }), _) => {
                 consumers::try_again(&target, &name, &signed.by(), cli.json)
@@ -96,5 +98,17 @@ fn in_letters(command: LettersCommand, json: bool) -> Result<ExitCode, Problem> 
         LettersCommand::Redrive { target, many, signed } => acts::redrive(&target, &many, &signed.by(), json),
         LettersCommand::Discard { target, many, signed } => acts::discard(&target, &many, &signed.by(), json),
         LettersCommand::Release { target, id, signed } => acts::release(&target, &id, &signed.by(), json),
+    }
+}
+
+fn in_plans(command: PlansCommand, json: bool) -> Result<ExitCode, Problem> {
+    match command {
+        PlansCommand::List { target } => plans::list(&target, json),
+        PlansCommand::Show { target, id, watch } => plans::show(&target, &id, watch, json),
+        PlansCommand::Make { target, act } => plans::make(&target, &act, json),
+        PlansCommand::Approve { target, id, hash, watch, signed } => {
+            plans::approve(&target, &id, &hash, watch, &signed.by(), json)
+        }
+        PlansCommand::Cancel { target, id, signed } => plans::cancel(&target, &id, &signed.by(), json),
     }
 }

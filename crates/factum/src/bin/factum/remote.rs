@@ -2,7 +2,7 @@
 
 use std::{error::Error, time::Duration};
 
-use factum::{By, letters::Query};
+use factum::{By, letters::Query, plans::Making};
 use reqwest::{Client, Method, Response, StatusCode, Url, header::CONTENT_TYPE, redirect, retry};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -79,6 +79,35 @@ impl Remote {
     /// Lets a consumer try again.
     pub fn try_again(&self, name: &str, by: &By) -> Result<Value, Problem> {
         self.done(Method::POST, self.url(&["consumers", name, "try-again"]), Some(signed(by)))
+    }
+
+    /// The plans that wait to be approved, or are being carried out.
+    pub fn plans(&self) -> Result<Value, Problem> {
+        self.done(Method::GET, self.url(&["plans"]), None)
+    }
+
+    /// One plan, also when it has ended.
+    pub fn plan(&self, id: &str) -> Result<Value, Problem> {
+        self.done(Method::GET, self.url(&["plans", id]), None)
+    }
+
+    /// Makes a plan, and answers it with what it would do.
+    pub fn make_plan(&self, making: &Making, by: &By) -> Result<Value, Problem> {
+        let mut body = serde_json::to_value(making)?;
+        (body["by"], body["why"]) = (by.who.clone().into(), by.why.clone().into());
+        self.done(Method::POST, self.url(&["plans"]), Some(body))
+    }
+
+    /// Approves a plan.
+    pub fn approve(&self, id: &str, hash: &str, by: &By) -> Result<Value, Problem> {
+        let mut body = signed(by);
+        body["hash"] = hash.into();
+        self.done(Method::POST, self.url(&["plans", id, "approve"]), Some(body))
+    }
+
+    /// Takes a plan back.
+    pub fn cancel(&self, id: &str, by: &By) -> Result<Value, Problem> {
+        self.done(Method::POST, self.url(&["plans", id, "cancel"]), Some(signed(by)))
     }
 
     fn url(&self, path: &[&str]) -> Url {
