@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::plans::{Making, Planned};
+use crate::{plans::Planned, survey::Survey};
 
 /// Who does something, and why: it stands in the event of each act.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub enum What {
     /// Lets a consumer that stopped try again from where it stands.
     TryAgain(String),
     /// Makes a plan for many: nothing is done yet.
-    MakePlan(Box<Making>),
+    MakePlan(Box<Survey>),
     /// Approves a plan, by its id and hash: it is carried out from now on.
     Approve(String, String),
     /// Takes a plan back; what it has done stays done.

@@ -24,6 +24,7 @@ mod sabotage;
 pub mod signal;
 pub mod snapshots;
 pub mod supervisor;
+pub mod survey;
 pub mod tail;
 pub mod timers;
 pub mod views;

@@ -249,7 +249,7 @@ async fn make_plan(State(unit): State<Arc<Unit>>, body: Body<Wanted>) -> Acted {
         let detail = "letters are not discarded without a reason: say why, for those who ask later";
         return Err(Problem::bad("bad_why", detail));
     }
-    act(unit, What::MakePlan(Box::new(making)), by).await
+    in_time(async move { unit.make_plan(making, by).await }).await
 }
 
 async fn approve(State(unit): State<Arc<Unit>>, Segment(id): Segment, body: Body<Approval>) -> Acted {
@@ -290,8 +290,11 @@ async fn try_again(State(unit): State<Arc<Unit>>, Segment(name): Segment, body: 
 
 /// In a task of its own: what was begun is finished, also if nobody waits for the answer any more.
 async fn act(unit: Arc<Unit>, what: What, by: By) -> Acted {
-    let acting = tokio::spawn(async move { unit.act(what, by).await });
-    match tokio::time::timeout(ACT, acting).await {
+    in_time(async move { unit.act(what, by).await }).await
+}
+
+async fn in_time(acting: impl Future<Output = Result<Outcome, ActError>> + Send + 'static) -> Acted {
+    match tokio::time::timeout(ACT, tokio::spawn(acting)).await {
         Ok(Ok(outcome)) => Ok(Json(outcome?)),
         Ok(Err(ended)) => Err(Problem::internal("panicked", format!("the act came to no end: {ended}"))),
         Err(_) => {

@@ -39,7 +39,7 @@ impl Plans<'_> {
     /// # Errors
     /// [`ActError`] if there can be no such plan.
     pub async fn make_as(self, making: Making, by: &By) -> Result<Planned, ActError> {
-        match self.0.unit().act(What::MakePlan(Box::new(making)), by.clone()).await? {
+        match self.0.unit().make_plan(making, by.clone()).await? {
             Outcome::Planned(planned) => Ok(*planned),
             other => Err(ActError::NotNow(format!("it was not planned: {other:?}"))),
         }

@@ -2,7 +2,10 @@
 //!
 //! What a letter says stands in its cell only; here is what the engine must know while it runs.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
 use factum_core::{
     Timestamp,
@@ -22,7 +25,7 @@ struct Brief {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Letters {
-    by_consumer: HashMap<String, BTreeMap<Subject, Brief>>,
+    by_consumer: BTreeMap<String, BTreeMap<Subject, Brief>>,
     retries: BTreeSet<(Timestamp, LetterId)>,
     /// Those that wait for another version of the program.
     others: BTreeMap<LetterId, String>,
@@ -71,11 +74,14 @@ impl Letters {
         letters.into_iter().flat_map(BTreeMap::keys).map(|about| LetterId::new(consumer, about.clone())).collect()
     }
 
-    /// All letters, by name.
-    pub(super) fn all(&self) -> Vec<LetterId> {
-        let mut all: Vec<LetterId> = self.by_consumer.keys().flat_map(|consumer| self.ids(consumer)).collect();
-        all.sort();
-        all
+    /// All letters behind one, by name.
+    pub(super) fn behind<'a>(&'a self, after: Option<&'a LetterId>) -> impl Iterator<Item = LetterId> + 'a {
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Included(after.consumer.as_str()));
+        self.by_consumer.range::<str, _>((from, Bound::Unbounded)).flat_map(move |(consumer, letters)| {
+            let same = after.filter(|after| after.consumer == *consumer);
+            let from = same.map_or(Bound::Unbounded, |after| Bound::Excluded(&after.subject));
+            letters.range((from, Bound::Unbounded)).map(|(subject, _)| LetterId::new(consumer.clone(), subject.clone()))
+        })
     }
 
     /// How many a consumer has, also left out ones: the bound of what is kept.

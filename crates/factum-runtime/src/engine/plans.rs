@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use factum_core::{
     envelope::Stored,
     error::StoreError,
-    letter::{Letter, LetterId, Subject, short},
-    ports::Scan,
+    letter::{Letter, MAX_REASON_BYTES, Subject, short},
     stream::Position,
 };
 use serde_json::{Value, json};
@@ -19,8 +18,9 @@ use super::{
 use crate::{
     acts::{ActError, By, Outcome, Preview, Shown, What},
     letters::Query,
-    plans::{Count, Hash, Item, MAX_NAMED, MAX_SHOWN, Making, Plan, Planned, PlannedItem, Redeliver, Selection, Stage},
+    plans::{Count, Item, MAX_NAMED, Plan, Planned, PlannedItem, Redeliver, Selection, Stage},
     registry::{ConsumerId, Handler, PLATFORM},
+    survey::{Survey, meant, messages},
 };
 
 /// Bytes to read at once.
@@ -32,7 +32,8 @@ type Acted = Result<Result<Outcome, ActError>, StoreError>;
 
 impl Run<'_> {
     /// Makes a plan: nothing is done yet.
-    pub(super) fn make_plan(&mut self, making: &Making, by: &By) -> Acted {
+    pub(super) fn make_plan(&mut self, survey: &Survey, by: &By) -> Acted {
+        let making = &survey.making;
         if making.rate == Some(0) {
             return refuse("a rate of 0 would never do anything: name items a second, or no rate");
         }
@@ -41,24 +42,10 @@ impl Run<'_> {
         {
             return Ok(Err(error));
         }
-        let head = self.work.reader.head();
         let made_at = self.work.clock.mark();
-        let mut hash = Hash::new(making, &self.work.program);
-        let (mut items, mut total, mut after) = (Vec::new(), 0, None);
-        let limit = making.selection.limit().unwrap_or(u64::MAX);
-        while total < limit {
-            let most = (limit - total).min(MAX_SHOWN as u64) as usize;
-            let chunk = self.items(&making.selection, after.as_ref(), head, most)?;
-            let Some((last, _)) = chunk.last() else { break };
-            after = Some(last.clone());
-            for (item, about) in chunk {
-                total += 1;
-                hash.add(&item.to_string(), &revision(&about));
-                if items.len() < MAX_SHOWN {
-                    let preview = self.would(&making.selection, &about)?;
-                    items.push(PlannedItem { item: item.to_string(), preview });
-                }
-            }
+        let mut items = Vec::with_capacity(survey.first.len());
+        for item in &survey.first {
+            items.push(PlannedItem { item: item.to_string(), preview: self.would(&making.selection, item)? });
         }
         let id = self.work.ids.next(made_at).to_string();
         let plan = Plan {
@@ -67,11 +54,11 @@ impl Run<'_> {
             stage: Stage::Made,
             by: by.clone(),
             made_at,
-            head,
+            head: survey.head,
             program: self.work.program.clone(),
-            total,
-            hash: hash.finish(),
-            last: after,
+            total: survey.total,
+            hash: survey.hash.clone(),
+            last: survey.last.clone(),
             approved_at: None,
             cursor: None,
             done: 0,
@@ -81,7 +68,7 @@ impl Run<'_> {
             failures: Vec::new(),
         };
         let data = json!({
-            "plan": plan.id, "making": making, "total": total, "hash": plan.hash, "program": plan.program,
+            "plan": plan.id, "making": making, "total": plan.total, "hash": plan.hash, "program": plan.program,
             "by": by.who, "why": by.why,
         });
         self.record("plan", &plan.id, "plan.made", &data)?;
@@ -148,9 +135,8 @@ impl Run<'_> {
         }
         let (mark, before) = (self.work.clock.mark(), plan.looked_at());
         let most = plan.allowed(mark).saturating_sub(before).min(self.work.limits.share as u64) as usize;
-        let mut items = self.items(&plan.making.selection, plan.cursor.as_ref(), plan.head, most.max(1))?;
+        let Portion { mut items, is_last, through } = self.portion(&plan, most.max(1))?;
         items.retain(|(item, _)| plan.last.as_ref().is_none_or(|last| item <= last));
-        let is_last = items.len() < most.max(1);
         let by = By::new(plan.by.who.clone(), format!("plan {}", plan.id));
         for (item, about) in items {
             if self.stage.bytes() >= self.work.limits.staged_bytes {
@@ -172,6 +158,9 @@ impl Run<'_> {
                 }
             }
             plan.cursor = Some(item);
+        }
+        if let Some(through) = through {
+            plan.cursor = Some(Item::Message(through));
         }
         if is_last {
             let gone = plan.total.saturating_sub(plan.looked_at());
@@ -241,98 +230,69 @@ impl Run<'_> {
         }
     }
 
-    /// The next items behind one, at most so many.
-    fn items(
-        &mut self,
-        selection: &Selection,
-        after: Option<&Item>,
-        head: Position,
-        most: usize,
-    ) -> Result<Vec<(Item, AboutItem)>, StoreError> {
-        match selection {
-            Selection::Redrive { query } | Selection::Discard { query } => {
-                self.letters_behind(query, after, head, most)
-            }
-            Selection::Redeliver(which) => self.messages_behind(which, after, head, most),
+    /// The next items of a plan, at most so many, found among a share of what there is to look at.
+    fn portion(&self, plan: &Plan, most: usize) -> Result<Portion, StoreError> {
+        match &plan.making.selection {
+            Selection::Redrive { query } | Selection::Discard { query } => self.letters_behind(query, plan, most),
+            Selection::Redeliver(which) => self.messages_behind(which, plan, most),
         }
     }
 
-    fn letters_behind(
-        &self,
-        query: &Query,
-        after: Option<&Item>,
-        head: Position,
-        most: usize,
-    ) -> Result<Vec<(Item, AboutItem)>, StoreError> {
-        let behind = |id: &LetterId| match after {
-            Some(Item::Letter(last)) => id > last,
-            _ => query.after.as_ref().is_none_or(|after| id > after),
+    fn letters_behind(&self, query: &Query, plan: &Plan, most: usize) -> Result<Portion, StoreError> {
+        let after = match &plan.cursor {
+            Some(Item::Letter(last)) => Some(last),
+            _ => query.after.as_ref(),
         };
-        let mut found = Vec::new();
-        for id in self.work.letters.all().into_iter().filter(behind) {
-            if found.len() == most {
-                break;
+        let mut items = Vec::new();
+        for id in self.work.letters.behind(after) {
+            if items.len() == most {
+                return Ok(Portion { items, is_last: false, through: None });
             }
-            let new = matches!(id.subject, Subject::Message(position) if position > head);
             if let Some(letter) = self.work.stored_letter(self.stage, &id)?
-                && query.takes(&letter)
-                && !new
+                && meant(query, &letter, plan.head)
             {
-                found.push((Item::Letter(id), AboutItem::Letter(Box::new(letter))));
+                items.push((Item::Letter(id), AboutItem::Letter(Box::new(letter))));
             }
         }
-        Ok(found)
+        Ok(Portion { items, is_last: true, through: None })
     }
 
-    fn messages_behind(
-        &self,
-        which: &Redeliver,
-        after: Option<&Item>,
-        head: Position,
-        most: usize,
-    ) -> Result<Vec<(Item, AboutItem)>, StoreError> {
-        let Ok(id) = self.redeliverable(which) else { return Ok(Vec::new()) };
-        let mut after = match after {
+    fn messages_behind(&self, which: &Redeliver, plan: &Plan, most: usize) -> Result<Portion, StoreError> {
+        let after = match &plan.cursor {
             Some(Item::Message(last)) => *last,
             _ => which.after,
         };
-        let until = which.until.unwrap_or(head).min(head).min(self.work.consumers.reached(id));
-        let reads = |name: &str| self.registry.readers(name).contains(&id);
-        let mut found = Vec::new();
-        while after < until && found.len() < most {
-            let scan = Scan { after, until, bytes: SCAN_BYTES, types: Some(&reads) };
-            let scanned = self.work.reader.scan(&scan)?;
-            let room = most - found.len();
-            let fits = scanned.messages.into_iter().filter(|stored| which.takes(stored)).take(room);
-            found.extend(fits.map(|it| (Item::Message(it.position), AboutItem::Message(Box::new(it)))));
-            if scanned.through <= after {
-                break;
-            }
-            after = scanned.through;
-        }
-        Ok(found)
+        let (found, through) = messages(&*self.work.reader, self.registry, which, (after, plan.head), SCAN_BYTES)?;
+        let more = found.len() > most;
+        let items = found.into_iter().take(most);
+        let items = items.map(|it| (Item::Message(it.position), AboutItem::Message(Box::new(it)))).collect();
+        Ok(Portion { items, is_last: !more && through.is_none(), through: through.filter(|_| !more) })
     }
 
     /// What an item would do, dry.
-    fn would(&mut self, selection: &Selection, about: &AboutItem) -> Result<Preview, StoreError> {
-        match (selection, about) {
-            (Selection::Redrive { .. }, AboutItem::Letter(letter)) => match self.try_dry(letter)? {
-                Ok(Outcome::Tried(preview)) => Ok(preview),
-                Ok(_) => Ok(Preview::default()),
-                Err(error) => Ok(Preview { effects: Vec::new(), failure: Some(error.to_string()) }),
-            },
-            (Selection::Redeliver(which), AboutItem::Message(stored)) => {
+    fn would(&mut self, selection: &Selection, item: &Item) -> Result<Preview, StoreError> {
+        let fails = |problem: String| Preview { effects: Vec::new(), failure: Some(short(&problem, MAX_REASON_BYTES)) };
+        match (selection, item) {
+            (Selection::Redrive { .. }, Item::Letter(id)) => {
+                let Some(letter) = self.work.stored_letter(self.stage, id)? else {
+                    return Ok(fails("it has ended meanwhile".to_owned()));
+                };
+                Ok(match self.try_dry(&letter)? {
+                    Ok(Outcome::Tried(preview)) => preview,
+                    Ok(_) => Preview::default(),
+                    Err(error) => fails(error.to_string()),
+                })
+            }
+            (Selection::Redeliver(which), Item::Message(position)) => {
                 let Ok(id) = self.redeliverable(which) else { return Ok(Preview::default()) };
-                let outcome = self.handle(id, stored).and_then(|()| self.fits());
+                let stored = self.work.message_at(*position)?;
+                let outcome = self.handle(id, &stored).and_then(|()| self.fits());
                 let effects = super::act::shown(&self.local);
                 self.forget();
                 match outcome {
                     Ok(()) => Ok(Preview { effects, failure: None }),
                     Err(Fault::Store(error)) => Err(error),
-                    Err(fault) => {
-                        let failure = Some(short(&super::act::said(&fault), 1 << 10));
-                        Ok(Preview { effects: Vec::new(), failure })
-                    }
+                    Err(fault) => Ok(fails(super::act::said(&fault))),
                 }
             }
             _ => Ok(Preview::default()),
@@ -377,6 +337,15 @@ enum AboutItem {
     Message(Box<Stored>),
 }
 
+/// The next items of a plan.
+struct Portion {
+    items: Vec<(Item, AboutItem)>,
+    /// There are no more.
+    is_last: bool,
+    /// Up to here there are no more, though it is no item.
+    through: Option<Position>,
+}
+
 /// What became of an item.
 enum Carried {
     Done,
@@ -386,14 +355,6 @@ enum Carried {
 
 fn refuse(problem: &str) -> Acted {
     Ok(Err(ActError::NotNow(problem.to_owned())))
-}
-
-/// What tells an item from the same one later.
-fn revision(about: &AboutItem) -> String {
-    match about {
-        AboutItem::Letter(letter) => format!("{} {}", letter.failure_count, letter.changed_at),
-        AboutItem::Message(stored) => stored.envelope().id.to_string(),
-    }
 }
 
 fn counts(items: &[PlannedItem]) -> Vec<Count> {

@@ -99,6 +99,14 @@ pub struct Stands {
     pub letters: u64,
 }
 
+impl EngineHealth {
+    /// The last message that a consumer of the engine has handled.
+    pub fn stands(&self, consumer: &str) -> Position {
+        let apart = self.consumers.iter().find(|stands| stands.name == consumer).and_then(|stands| stands.apart);
+        apart.unwrap_or(Position(self.cursor))
+    }
+}
+
 /// The health, as others may look at it.
 pub(super) type Shared = Arc<Mutex<EngineHealth>>;
 

@@ -32,9 +32,11 @@ use crate::{
     engine::{Arrange, Bound, Engine, EngineHealth, Limits, Parts},
     inbox::{ExecuteError, INBOX, INBOX_BYTES, Input, Receipt, Request, Rested, Sender},
     outward::Outward,
+    plans::{Making, Selection},
     registry::{Registry, RegistryError},
     signal::Signal,
     snapshots::Background,
+    survey::Survey,
     tail::Tail,
     views::{self, Again, Progress, ViewError, Views},
 };
@@ -343,6 +345,22 @@ impl Unit {
         let stopped = |error: ExecuteError| ActError::Stopped(error.to_string());
         self.inbox.send(Input::Act(Act { what, by, reply })).await.map_err(stopped)?;
         answer.await.unwrap_or_else(|_| Err(ActError::Stopped("it ended before it answered".to_owned())))
+    }
+
+    /// Makes a plan for many: what is meant is looked for beside the engine, in a task that may block.
+    ///
+    /// # Errors
+    /// [`ActError`]; nothing was stored then.
+    pub async fn make_plan(&self, making: Making, by: By) -> Result<Outcome, ActError> {
+        let (reader, registry, program) = (self.reader(), self.registry.clone(), self.program.clone());
+        let stands = match &making.selection {
+            Selection::Redeliver(which) => lock(&self.health).stands(&which.consumer),
+            Selection::Redrive { .. } | Selection::Discard { .. } => Position::START,
+        };
+        let look = move || Survey::of(&*reader, &registry, &program, making, stands);
+        let survey = tokio::task::spawn_blocking(look).await;
+        let survey = survey.map_err(|error| ActError::Stopped(error.to_string()))??;
+        self.act(What::MakePlan(Box::new(survey)), by).await
     }
 
     /// Ends one of the loops as a fault of the platform itself would; for tests of who notices.

@@ -31,8 +31,10 @@ use factum_runtime::{
     engine::{Arrange, Engine, EngineHealth, Limits, Parts, Step},
     ids::UuidSource,
     inbox::{ExecuteError, Input, Receipt, Request, Sender},
+    plans::Making,
     registry::Registry,
     signal::Signal,
+    survey::Survey,
 };
 use tokio::sync::oneshot;
 
@@ -289,6 +291,14 @@ impl Bench {
     /// Does something about a letter or a consumer, and lets follow what follows.
     pub fn act(&mut self, what: What) -> Result<Outcome, ActError> {
         self.act_by(By::new("mara", "mended"), what)
+    }
+
+    /// Makes a plan.
+    pub fn make_plan(&mut self, making: Making) -> Result<Outcome, ActError> {
+        let stands = Position(self.health().cursor);
+        let reader = self.committer.reader();
+        let survey = Survey::of(&*reader, &self.registry, &self.program, making, stands).unwrap();
+        self.act(What::MakePlan(Box::new(survey)))
     }
 
     /// The same, by somebody.

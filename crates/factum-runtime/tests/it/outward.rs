@@ -229,7 +229,7 @@ async fn a_redelivered_event_asks_under_its_first_key() {
     let selection = Selection::Redeliver(Redeliver { consumer: "asks.ask".to_owned(), ..Redeliver::default() });
     let again = |bench: &mut Bench| {
         let making = Making { selection: selection.clone(), rate: None, second_person: false };
-        let Ok(Outcome::Planned(planned)) = bench.act(What::MakePlan(Box::new(making))) else { panic!("no plan") };
+        let Ok(Outcome::Planned(planned)) = bench.make_plan(making) else { panic!("no plan") };
         bench.act(What::Approve(planned.plan.id, planned.plan.hash)).unwrap();
         bench.run();
     };

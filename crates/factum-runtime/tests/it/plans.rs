@@ -57,7 +57,7 @@ fn redrive(rate: Option<u32>) -> Making {
 }
 
 fn make(bench: &mut Bench, making: Making) -> Planned {
-    match bench.act(What::MakePlan(Box::new(making))) {
+    match bench.make_plan(making) {
         Ok(Outcome::Planned(planned)) => *planned,
         other => panic!("{other:?}"),
     }
@@ -114,7 +114,7 @@ fn an_approval_names_the_hash_and_may_want_a_second_person() {
     assert_eq!(bench.letters()[0].failure_count, 2, "carried out, in vain");
     bench.act(What::CancelPlan(other.plan.id.clone())).unwrap();
     assert!(matches!(bench.act(What::CancelPlan(other.plan.id)), Err(ActError::NoPlan(_))));
-    let zero = bench.act(What::MakePlan(Box::new(Making { rate: Some(0), ..redrive(None) })));
+    let zero = bench.make_plan(Making { rate: Some(0), ..redrive(None) });
     assert!(zero.unwrap_err().to_string().contains("rate of 0"));
 }
 
@@ -196,7 +196,7 @@ fn a_redelivery_lets_a_reaction_act_again_and_nobody_else() {
         [("accounts.account", "is a decider"), ("view:balances", "is a view"), ("nobody", "has no consumer")]
     {
         let which = Redeliver { consumer: consumer.to_owned(), ..which.clone() };
-        let refused = bench.act(What::MakePlan(Box::new(making(which)))).unwrap_err().to_string();
+        let refused = bench.make_plan(making(which)).unwrap_err().to_string();
         assert!(refused.contains(problem), "{refused}");
     }
 }
@@ -284,4 +284,33 @@ fn a_plan_is_shown_from_its_making_to_behind_its_end() {
     let other = make(&mut bench, redrive(None));
     bench.act(What::CancelPlan(other.plan.id.clone())).unwrap();
     assert_eq!(plans::show(&bench.store, &other.plan.id).unwrap().unwrap().stage, Stage::Cancelled);
+}
+
+/// What is meant stands far apart: it is looked for a share of each step, and a command does not wait for the end of it.
+#[test]
+fn looking_for_a_few_messages_among_many_stops_nobody() {
+    let poison = Arc::new(AtomicI64::new(0));
+    let mut bench = Bench::new(services(&poison));
+    bench.ask("first", pay("rare", 1)).unwrap();
+    for number in 0..200 {
+        bench.send(&format!("p{number}"), pay_with("a", 1, &"x".repeat(40_000)));
+    }
+    bench.ask("last", pay("rare", 2)).unwrap();
+    let which = Redeliver { consumer: "books.note".to_owned(), key: Some("rare".to_owned()), ..Redeliver::default() };
+    let making = Making { selection: Selection::Redeliver(which), rate: None, second_person: false };
+    let planned = make(&mut bench, making);
+    assert_eq!(planned.plan.total, 2);
+    drop(bench.begin(What::Approve(planned.plan.id.clone(), planned.plan.hash.clone())));
+    for _ in 0..3 {
+        bench.engine.step().unwrap();
+    }
+    let mut answer = bench.post_as("meanwhile", pay("b", 1));
+    for _ in 0..2 {
+        bench.engine.step().unwrap();
+    }
+    assert!(answer.try_recv().unwrap().is_ok(), "it does not wait");
+    assert_eq!(plans::show(&bench.store, &planned.plan.id).unwrap().unwrap().stage, Stage::Running, "far from its end");
+    bench.run();
+    let (_, last) = story(&bench, &planned);
+    assert_eq!((&last["done"], &last["gone"]), (&2.into(), &0.into()));
 }

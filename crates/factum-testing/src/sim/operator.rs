@@ -6,6 +6,7 @@ use factum_runtime::{
     inbox::Input,
     letters::Query,
     plans::{Making, Selection},
+    survey::Survey,
 };
 use tokio::sync::oneshot;
 
@@ -59,7 +60,11 @@ impl Run<'_> {
             _ => {
                 let rate = self.random.bool().then(|| self.random.u32(1..20));
                 let selection = Selection::Redrive { query: Query::default() };
-                What::MakePlan(Box::new(Making { selection, rate, second_person: false }))
+                let making = Making { selection, rate, second_person: false };
+                let survey = Survey::of(&*node.reader, &node.registry, "sim", making, Position::START);
+                // A disk that cannot be read now: another time.
+                let Ok(survey) = survey else { return };
+                What::MakePlan(Box::new(survey))
             }
         };
         let (reply, answer) = oneshot::channel();

@@ -1,0 +1,119 @@
+//! What a plan is about: found in the log and among the letters, beside the engine, because it may take long.
+
+use factum_core::{
+    cell::CellKind,
+    envelope::Stored,
+    error::StoreError,
+    letter::{Letter, Standing, Subject},
+    ports::{Reader, Scan},
+    stream::Position,
+};
+
+use crate::{
+    letters::Query,
+    plans::{Hash, Item, MAX_SHOWN, Making, Redeliver, Selection},
+    registry::Registry,
+};
+
+/// Bytes to read at once.
+const SCAN_BYTES: usize = 4 << 20;
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// What is wanted.
+    pub making: Making,
+    /// The log ended here, or the reaction stood here: what comes later is none of it.
+    pub head: Position,
+    /// How many items there are.
+    pub total: u64,
+    /// The first of them, whose effects are shown.
+    pub first: Vec<Item>,
+    /// The last one.
+    pub last: Option<Item>,
+    /// Over each item's name and revision, and the program.
+    pub hash: String,
+}
+
+impl Survey {
+    /// Finds what is meant. `stands` is the last message that the reaction has handled to which a plan delivers again.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    pub fn of(
+        reader: &dyn Reader,
+        registry: &Registry,
+        program: &str,
+        making: Making,
+        stands: Position,
+    ) -> Result<Self, StoreError> {
+        let mut hash = Hash::new(&making, program);
+        let mut survey =
+            Self { making, head: reader.head(), total: 0, first: Vec::new(), last: None, hash: String::new() };
+        let mut add = |item: Item, revision: &str| {
+            hash.add(&item.to_string(), revision);
+            survey.total += 1;
+            if survey.first.len() < MAX_SHOWN {
+                survey.first.push(item.clone());
+            }
+            survey.last = Some(item);
+        };
+        match &survey.making.selection {
+            Selection::Redrive { query } | Selection::Discard { query } => {
+                for letter in letters(reader, query, survey.head)? {
+                    add(Item::Letter(letter.id.clone()), &format!("{} {}", letter.failure_count, letter.changed_at));
+                }
+            }
+            Selection::Redeliver(which) => {
+                survey.head = survey.head.min(stands);
+                let mut after = which.after;
+                loop {
+                    let (found, through) = messages(reader, registry, which, (after, survey.head), SCAN_BYTES)?;
+                    found.iter().for_each(|it| add(Item::Message(it.position), &it.envelope().id.to_string()));
+                    match through {
+                        Some(through) => after = through,
+                        None => break,
+                    }
+                }
+            }
+        }
+        survey.hash = hash.finish();
+        Ok(survey)
+    }
+}
+
+/// The letters that fit, by name.
+fn letters(reader: &dyn Reader, query: &Query, head: Position) -> Result<Vec<Letter>, StoreError> {
+    let mut found = Vec::new();
+    for cell in reader.cells(CellKind::Letter)? {
+        let letter = Letter::decode(&cell.value)?;
+        if meant(query, &letter, head) && query.after.as_ref().is_none_or(|after| letter.id > *after) {
+            found.push(letter);
+        }
+    }
+    found.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+    found.truncate(query.limit.unwrap_or(usize::MAX));
+    Ok(found)
+}
+
+/// Whether a letter that was there when the log ended at `head` is meant by a plan.
+pub(crate) fn meant(query: &Query, letter: &Letter, head: Position) -> bool {
+    let new = matches!(letter.id.subject, Subject::Message(position) if position > head);
+    query.takes(letter) && letter.standing == Standing::Open && !new
+}
+
+/// The messages that fit among so many bytes of the log, and where to read on; nothing if that was all.
+pub(crate) fn messages(
+    reader: &dyn Reader,
+    registry: &Registry,
+    which: &Redeliver,
+    (after, head): (Position, Position),
+    bytes: usize,
+) -> Result<(Vec<Stored>, Option<Position>), StoreError> {
+    let until = which.until.unwrap_or(head).min(head);
+    let Some(id) = registry.named(&which.consumer).filter(|_| after < until) else { return Ok((Vec::new(), None)) };
+    let reads = |name: &str| registry.readers(name).contains(&id);
+    let scanned = reader.scan(&Scan { after, until, bytes, types: Some(&reads) })?;
+    let through = (scanned.through > after && scanned.through < until).then_some(scanned.through);
+    Ok((scanned.messages.into_iter().filter(|stored| which.takes(stored)).collect(), through))
+}
