@@ -121,7 +121,9 @@ pub enum ActError {
     #[error("there is no plan {0}: it has ended, or never was one")]
     NoPlan(String),
     /// No service of this program has the consumer.
-    #[error("this program has no consumer `{0}`: run the act with a program that has it, or discard the letter")]
+    #[error(
+        "this program has no consumer `{0}`: `factum consumers` lists those that it has; a letter of one that is gone can be discarded"
+    )]
     NoConsumer(String),
     /// The consumer does not stand as the act wants it.
     #[error("{0}")]

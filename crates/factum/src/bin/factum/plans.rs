@@ -341,7 +341,8 @@ fn summary(planned: &Planned) -> String {
         0 => ("none".to_owned(), "and this would follow"),
         fail => (count(*fail), "and from the others would follow"),
     };
-    let each = effects.iter().map(|it| line(&format!("{} {} {}", count(it.count), it.kind, it.type_name), usize::MAX));
+    let each =
+        effects.iter().map(|it| line(&format!("{} × {} {}", count(it.count), it.kind, it.type_name), usize::MAX));
     let each: Vec<String> = each.collect();
     let follow = if each.is_empty() { "nothing".to_owned() } else { each.join(", ") };
     let _ = write!(text, " Tried dry{of}, {fail} would fail, {from}: {follow}.");
