@@ -165,7 +165,6 @@ pub struct Shown {
 /// # Errors
 /// [`StoreError`] if the store cannot be read.
 pub fn list(reader: &dyn Reader, query: &Query) -> Result<Page, StoreError> {
-    let held = held(reader)?;
     let mut page = Page::default();
     let limit = query.limit.unwrap_or(PAGE);
     for letter in open(reader)?.into_iter().filter(|letter| query.takes(letter)) {
@@ -174,7 +173,7 @@ pub fn list(reader: &dyn Reader, query: &Query) -> Result<Page, StoreError> {
             continue;
         }
         if page.letters.len() < limit {
-            page.letters.push(Listed::of(&letter, waiting_behind(&held, &letter)));
+            page.letters.push(Listed::of(&letter, waiting_behind(reader, &letter)?));
         } else if page.next.is_none() {
             page.next = page.letters.last().map(|last| last.id.clone());
         }
@@ -194,7 +193,7 @@ pub fn show(reader: &dyn Reader, id: &LetterId) -> Result<Option<Shown>, StoreEr
     }
     let stored = message(reader, &letter)?;
     let original_event = stored.map_or(Value::Null, |stored| written(&stored));
-    let listed = Listed::of(&letter, waiting_behind(&held(reader)?, &letter));
+    let listed = Listed::of(&letter, waiting_behind(reader, &letter)?);
     Ok(Some(Shown { listed, failures: letter.failures, original_event, hidden: Vec::new() }))
 }
 
@@ -304,9 +303,10 @@ fn written(stored: &Stored) -> Value {
     })
 }
 
-fn waiting_behind(held: &[Held], letter: &Letter) -> u64 {
-    let behind = |held: &&Held| held.why == Why::Letter(letter.id.clone());
-    held.iter().find(behind).map_or(0, Held::waiting)
+fn waiting_behind(reader: &dyn Reader, letter: &Letter) -> Result<u64, StoreError> {
+    let Some(cell) = reader.cell(&Held::cell(&letter.id.consumer, &letter.key))? else { return Ok(0) };
+    let held = Held::decode(&cell.value)?;
+    Ok(if held.why == Why::Letter(letter.id.clone()) { held.waiting() } else { 0 })
 }
 
 fn message(reader: &dyn Reader, letter: &Letter) -> Result<Option<Stored>, StoreError> {

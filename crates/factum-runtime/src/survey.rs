@@ -1,7 +1,6 @@
 //! What a plan is about: found in the log and among the letters, beside the engine, because it may take long.
 
 use factum_core::{
-    cell::CellKind,
     envelope::Stored,
     error::StoreError,
     letter::{Letter, Standing, Subject},
@@ -10,7 +9,7 @@ use factum_core::{
 };
 
 use crate::{
-    letters::Query,
+    letters::{self, Query},
     plans::{Hash, Item, MAX_SHOWN, Making, Redeliver, Selection},
     registry::Registry,
 };
@@ -60,7 +59,10 @@ impl Survey {
         };
         match &survey.making.selection {
             Selection::Redrive { query } | Selection::Discard { query } => {
-                for letter in letters(reader, query, survey.head)? {
+                let behind = |letter: &Letter| query.after.as_ref().is_none_or(|after| letter.id > *after);
+                let open = letters::open(reader)?.into_iter();
+                let meant = open.filter(|letter| behind(letter) && meant(query, letter, survey.head));
+                for letter in meant.take(query.limit.unwrap_or(usize::MAX)) {
                     add(Item::Letter(letter.id.clone()), &format!("{} {}", letter.failure_count, letter.changed_at));
                 }
             }
@@ -80,20 +82,6 @@ impl Survey {
         survey.hash = hash.finish();
         Ok(survey)
     }
-}
-
-/// The letters that fit, by name.
-fn letters(reader: &dyn Reader, query: &Query, head: Position) -> Result<Vec<Letter>, StoreError> {
-    let mut found = Vec::new();
-    for cell in reader.cells(CellKind::Letter)? {
-        let letter = Letter::decode(&cell.value)?;
-        if meant(query, &letter, head) && query.after.as_ref().is_none_or(|after| letter.id > *after) {
-            found.push(letter);
-        }
-    }
-    found.sort_unstable_by(|one, other| one.id.cmp(&other.id));
-    found.truncate(query.limit.unwrap_or(usize::MAX));
-    Ok(found)
 }
 
 /// Whether a letter that was there when the log ended at `head` is meant by a plan.

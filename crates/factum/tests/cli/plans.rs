@@ -130,7 +130,10 @@ async fn redriving_all_is_a_plan_that_says_what_it_does_and_what_failed_again() 
     assert_eq!((vain.code, &vain.json()["failures"]), (2, &json!(["copy.make@3"])), "{}", vain.errors);
     broken.store(false, Ordering::Relaxed);
     let all = run(&["letters", "redrive", at, "--all", "--rate", "20", "--by", "mara", "--why", "mended"]);
-    says(&all, "2 letters would be redriven. Tried dry, none would fail, and this would follow: 2 × event copy.made.\n");
+    says(
+        &all,
+        "2 letters would be redriven. Tried dry, none would fail, and this would follow: 2 × event copy.made.\n",
+    );
     says(&all, "is approved, and the app carries it out. Ctrl-C leaves it running.");
     says(&all, "\n2 letters redriven, 0 failed again, 0 left out.\n");
     let made = run(&["log", "dump", crate::text(dir.path()), "--type", "plan.made", "--limit", "2"]);
