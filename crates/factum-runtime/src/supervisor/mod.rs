@@ -139,6 +139,7 @@ impl Unit {
             reader: committer.reader(),
             tail: tail.clone(),
             inbox: Some(inbox.clone()),
+            most_letters: parts.limits.letters,
             notes: parts.notes.clone(),
             clock: parts.clock.clone(),
             program: parts.program.clone(),

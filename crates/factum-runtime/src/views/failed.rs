@@ -1,7 +1,7 @@
 //! A view that fails: it stops in front of the event, or, if it was declared so, leaves it out with a letter.
 
 use factum_core::{
-    cell::Cell,
+    cell::{Cell, CellKind},
     error::{HandlerError, StoreError},
     letter::{Key, Letter, LetterId, MAX_REASON_BYTES, Standing, Subject, short},
     ports::Scan,
@@ -14,11 +14,13 @@ use crate::{inbox::Input, registry::Registry};
 
 impl Views {
     /// A stopped view tries again from where it stands.
-    pub(super) fn try_again(&mut self, table: &str) {
+    pub(super) fn try_again(&mut self, table: &str) -> Result<(), ViewError> {
+        let letters = places(&self.reader.cells(CellKind::Letter)?, table)?.len();
         for run in self.runs.iter_mut().filter(|run| run.table.name == table) {
             tracing::info!(table, "a stopped view tries again");
-            run.stopped = None;
+            (run.stopped, run.letters) = (None, letters);
         }
+        Ok(())
     }
 
     pub(super) fn failed(
@@ -31,10 +33,14 @@ impl Views {
         let run = &self.runs[index];
         let table = run.table.name;
         let view = &registry.services[run.service].views[run.view];
-        let inbox = self.inbox.clone().filter(|_| view.skips());
+        let most = self.most_letters;
+        let inbox = self.inbox.clone().filter(|_| view.skips() && run.letters < most);
         let Some(inbox) = inbox else {
             tracing::error!(table, %position, %error, "view failed: it stops here, the others go on");
-            let reason = short(&error.to_string(), MAX_REASON_BYTES);
+            let mut reason = short(&error.to_string(), MAX_REASON_BYTES);
+            if view.skips() {
+                reason = format!("it has {most} letters, and leaves out no more: {reason}");
+            }
             self.runs[index].stopped = Some(format!("position {position}: {reason}"));
             return Ok(());
         };
@@ -45,6 +51,7 @@ impl Views {
         // If the engine does not take it now, the view meets the event again and asks again.
         match inbox.try_send(Input::Letter(Box::new(letter), reply)) {
             Ok(()) => {
+                run.letters += 1;
                 run.skipped = Some(position);
                 run.incomplete_from = Some(run.incomplete_from.map_or(position, |from| from.min(position)));
                 run.waits = Some(waits);
@@ -63,7 +70,7 @@ impl Views {
             asked.map_err(|error| ViewError::Letter(error.to_string()))?;
             run.waits = Some(waits);
         }
-        run.anew = false;
+        (run.anew, run.letters) = (false, 0);
         Ok(())
     }
 

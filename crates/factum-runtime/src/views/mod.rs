@@ -92,6 +92,7 @@ pub struct Views {
     again: Again,
     /// Letters go to the engine, and the view goes on when they are durable; without an engine there are none.
     inbox: Option<Sender>,
+    most_letters: usize,
     clock: Arc<dyn Clock>,
     program: String,
     watch: Watch,
@@ -111,6 +112,8 @@ pub struct Parts {
     pub tail: Arc<Tail>,
     /// The way to the engine, for letters; without it a view stops where it would leave something out.
     pub inbox: Option<Sender>,
+    /// Letters of one view at which it stops.
+    pub most_letters: usize,
     /// What the process was about when it ended.
     pub notes: Arc<dyn Notes>,
     /// Time, for letters.
@@ -123,7 +126,7 @@ impl Parts {
     /// Views that run without an engine beside them: to build rows from a log.
     pub fn alone(registry: Arc<Registry>, store: Box<dyn RowStore>, reader: Arc<dyn Reader>, tail: Arc<Tail>) -> Self {
         let (notes, clock) = (Arc::new(MemoryNotes::new()), Arc::new(LiveClock::default()));
-        Self { registry, store, reader, tail, inbox: None, notes, clock, program: String::new() }
+        Self { registry, store, reader, tail, inbox: None, most_letters: 0, notes, clock, program: String::new() }
     }
 }
 
@@ -141,6 +144,8 @@ struct Follow {
     skipped: Option<Position>,
     /// Its letters of the time before are to end, because its rows are built anew.
     anew: bool,
+    /// How many letters it has, about.
+    letters: usize,
     /// What is on its way to the engine: the view waits until it is durable.
     waits: Option<oneshot::Receiver<()>>,
 }
@@ -156,11 +161,11 @@ impl Views {
     /// # Errors
     /// [`ViewError`] if the rows are ahead of the log, which means that the log has lost something, or cannot be read.
     pub fn open(parts: Parts) -> Result<Self, ViewError> {
-        let Parts { registry, mut store, reader, tail, inbox, notes, clock, program } = parts;
+        let Parts { registry, mut store, reader, tail, inbox, most_letters, notes, clock, program } = parts;
         let lineage = reader.lineage();
         let head = reader.head();
         let mut runs: Vec<Follow> = Vec::new();
-        let letters = reader.cells(CellKind::Letter)?;
+        let cells = reader.cells(CellKind::Letter)?;
         for (service, view, any) in views(&registry) {
             let of_code = |what: HandlerError| ViewError::Code(what.to_string());
             let table = guard(|| Ok(any.table())).map_err(of_code)?;
@@ -187,8 +192,8 @@ impl Views {
             };
             let types = guard(|| Ok(any.types())).map_err(of_code)?.iter().map(|info| info.name).collect();
             // Rows that are built from the first event on lack nothing yet, and older letters end.
-            let left_out = places(&letters, table.name)?;
-            let anew = cursor == Position::START && !left_out.is_empty();
+            let left_out = places(&cells, table.name)?;
+            let (anew, letters) = (cursor == Position::START && !left_out.is_empty(), left_out.len());
             let incomplete_from = left_out.into_iter().filter(|position| *position <= cursor).min();
             runs.push(Follow {
                 service,
@@ -202,6 +207,7 @@ impl Views {
                 incomplete_from,
                 skipped: None,
                 anew,
+                letters,
                 waits: None,
             });
         }
@@ -210,7 +216,22 @@ impl Views {
         let states = runs.iter().map(|run| (run.table.name, watch::Sender::new(run.state())));
         let progress = Progress::of(states);
         let again = Again::default();
-        Ok(Self { registry, store, reader, tail, lineage, runs, progress, again, inbox, clock, program, watch, until })
+        Ok(Self {
+            registry,
+            store,
+            reader,
+            tail,
+            lineage,
+            runs,
+            progress,
+            again,
+            inbox,
+            most_letters,
+            clock,
+            program,
+            watch,
+            until,
+        })
     }
 
     /// How far the views are.
@@ -246,7 +267,7 @@ impl Views {
         let head = self.tail.head();
         let registry = self.registry.clone();
         for table in self.again.take() {
-            self.try_again(&table);
+            self.try_again(&table)?;
         }
         let mut batches = Vec::new();
         let mut reached = vec![None; self.runs.len()];

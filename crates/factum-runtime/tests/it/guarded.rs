@@ -201,7 +201,7 @@ fn a_view_that_skips_goes_on_behind_a_letter_and_says_that_its_rows_are_incomple
     let open = |bench: &Bench, rows: &MemoryRows, version| {
         let registry = Arc::new(Registry::new(vec![service(version)]).unwrap());
         let parts = Parts::alone(registry, Box::new(rows.clone()), bench.committer.reader(), bench.committer.tail());
-        Views::open(Parts { inbox: Some(bench.inbox.clone()), ..parts }).unwrap()
+        Views::open(Parts { inbox: Some(bench.inbox.clone()), most_letters: 2, ..parts }).unwrap()
     };
     let mut views = open(&bench, &rows, 1);
     views.step().unwrap();
@@ -234,7 +234,20 @@ fn a_view_that_skips_goes_on_behind_a_letter_and_says_that_its_rows_are_incomple
     assert_eq!(views.progress().all()["plain_rows"].incomplete_from, Some(Position(4)), "a later start agrees");
     let again = bench.act(What::Redrive(bench.letter())).unwrap_err().to_string();
     assert!(again.contains("raise its version"), "{again}");
-    // A person may end it, too.
+    // It has room for one more, and then it stops instead of leaving out everything.
+    let mut views = open(&bench, &rows, 2);
+    for number in 5..8 {
+        bench.ask(&format!("p{number}"), pay("z", 14)).unwrap();
+    }
+    for _ in 0..10 {
+        views.step().unwrap();
+        bench.run();
+    }
+    let state = views.progress().all()["plain_rows"].clone();
+    assert_eq!((bench.letters().len(), state.position), (2, Position(5)));
+    assert!(state.stopped.unwrap().contains("it has 2 letters"));
+    // A person may end them, too.
+    bench.act(What::Discard(bench.letters().remove(1).id)).unwrap();
     bench.act(What::Discard(bench.letter())).unwrap();
     assert!(bench.letters().is_empty());
 }

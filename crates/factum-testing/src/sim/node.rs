@@ -115,6 +115,7 @@ impl Node {
             reader: reader.clone(),
             tail: tail.clone(),
             inbox: Some(inbox.clone()),
+            most_letters: how.limits.letters,
             notes: Arc::new(rows.notes.clone()),
             clock: Arc::new(clock.clone()),
             program: program.clone(),
