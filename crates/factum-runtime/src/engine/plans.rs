@@ -136,7 +136,10 @@ impl Run<'_> {
         let (mark, before) = (self.work.clock.mark(), plan.looked_at());
         let most = plan.allowed(mark).saturating_sub(before).min(self.work.limits.share as u64) as usize;
         let Portion { mut items, is_last, through } = self.portion(&plan, most.max(1))?;
-        items.retain(|(item, _)| plan.last.as_ref().is_none_or(|last| item <= last));
+        let found = items.len();
+        items.retain(|(item, _)| plan.last.as_ref().is_some_and(|last| item <= last));
+        // What stands behind its last item is none of it.
+        let is_last = is_last || items.len() < found;
         let by = By::new(plan.by.who.clone(), format!("plan {}", plan.id));
         for (item, about) in items {
             if self.stage.bytes() >= self.work.limits.staged_bytes {

@@ -314,3 +314,20 @@ fn looking_for_a_few_messages_among_many_stops_nobody() {
     let (_, last) = story(&bench, &planned);
     assert_eq!((&last["done"], &last["gone"]), (&2.into(), &0.into()));
 }
+
+/// Behind its last item stand others, and a step takes one at a time: it ends there, and does not look for ever.
+#[test]
+fn a_job_ends_behind_its_last_item_however_small_its_steps_are() {
+    for share in 1..5 {
+        let poison = Arc::new(AtomicI64::new(7));
+        let bench = waiting(&poison);
+        let mut bench = bench.restart_as(services(&poison), How::limits(|limits| limits.share = share));
+        let query = Query { limit: Some(3), ..Query::default() };
+        let making = Making { selection: Selection::Discard { query }, rate: None, second_person: false };
+        let planned = make(&mut bench, making);
+        approve(&mut bench, &planned);
+        let (_, last) = story(&bench, &planned);
+        assert_eq!((&last["done"], &last["leftOut"]), (&3.into(), &0.into()));
+        assert_eq!(bench.letters().len(), 5);
+    }
+}
