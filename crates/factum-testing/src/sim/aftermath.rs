@@ -30,6 +30,10 @@ use super::{
 
 /// Rounds in which a healthy node must come to rest.
 const ROUNDS: usize = 3_000;
+/// Steps of the engine in a round.
+const STEPS: usize = 10_000;
+/// Rounds in a row in which it may work without a rest: whoever needs more does something again and again.
+const BUSY: usize = 10;
 
 impl Run<'_> {
     /// Heals everything and lets the node work until nothing is left to do: no command without an answer, no open call,
@@ -47,14 +51,14 @@ impl Run<'_> {
             self.clean_stop()?;
         }
         self.rows.fail(0.0);
-        let mut wait = 20;
+        let (mut wait, mut busy) = (20, 0);
         for _ in 0..ROUNDS {
             if self.node.is_none() {
                 self.start(true)?;
             }
             let Some(node) = &mut self.node else { continue };
             self.clients.send(node, 1.0);
-            let engine = node.engine_steps(10_000);
+            let engine = node.engine_steps(STEPS);
             let views = node.views.step();
             if let Some(problem) =
                 engine.as_ref().err().map(StoreError::to_string).or(views.as_ref().err().map(|error| error.to_string()))
@@ -68,6 +72,11 @@ impl Run<'_> {
             let stopped = health.stopped.iter().map(|stopped| format!("{}: {}", stopped.consumer, stopped.reason));
             if let Some(stopped) = stopped.chain(node.stopped_views()).next() {
                 return Violation::found("I6", format!("nothing fails any more, and yet it stopped: {stopped}"));
+            }
+            busy = if matches!(engine, Ok(false)) { busy + 1 } else { 0 };
+            if busy == BUSY {
+                let steps = BUSY * STEPS;
+                return Violation::found("I6", format!("the engine has worked for {steps} steps without a rest"));
             }
             let at_rest = matches!(engine, Ok(true)) && matches!(views, Ok(false));
             // Everything is mended: what waits is redriven, as often as it takes.
