@@ -26,17 +26,25 @@ pub(super) struct Noting {
     watch: Watch,
     /// Calls that were open, or answered, at the start.
     calls: BTreeSet<String>,
+    /// Nothing else is left of the start: only their answers are noted, for a partner may be away for days.
+    only_answers: bool,
 }
 
 impl Noting {
     /// Looks at how the process ended the last time.
     pub(super) fn new(notes: Arc<dyn Notes>) -> Self {
-        Self { watch: Watch::open(notes, "engine"), calls: BTreeSet::new() }
+        Self { watch: Watch::open(notes, "engine"), calls: BTreeSet::new(), only_answers: false }
     }
 
     /// Whether notes are taken.
     pub(super) fn is_on(&self) -> bool {
         self.watch.is_unclean()
+    }
+
+    /// Whether a note is taken of this.
+    fn takes(&self, subject: &Subject) -> bool {
+        let is_answer = || matches!(subject, Subject::Answer(call) if self.calls.contains(call));
+        self.is_on() && (!self.only_answers || is_answer())
     }
 
     /// The calls whose answers are noted, too.
@@ -93,11 +101,12 @@ impl Work {
     pub(super) fn settle_notes(&mut self) {
         let waits = |call: &String| self.calls.contains(call) || self.answers.contains_key(call);
         let running = |plan: &plans::Plan| plan.stage == plans::Stage::Running;
-        let left = self.consumers.anybody_is_behind()
-            || self.holds.any_releasing()
-            || self.jobs.values().any(running)
-            || self.noting.calls.iter().any(waits);
-        if self.noting.is_on() && !left {
+        let left = self.consumers.anybody_is_behind() || self.holds.any_releasing() || self.jobs.values().any(running);
+        if !self.noting.is_on() || left && !self.noting.only_answers {
+            return;
+        }
+        self.noting.only_answers = true;
+        if !self.noting.calls.iter().any(waits) {
             self.noting.watch.settled();
             self.noting.calls.clear();
         }
@@ -112,7 +121,7 @@ impl Run<'_> {
         subject: &Subject,
         handle: impl FnOnce(&mut Self, Option<String>) -> T,
     ) -> T {
-        if !self.work.noting.is_on() {
+        if !self.work.noting.takes(subject) {
             return handle(self, None);
         }
         let name = name_of(self.registry, id, subject);

@@ -37,10 +37,13 @@ impl Run<'_> {
         if making.rate == Some(0) {
             return refuse("a rate of 0 would never do anything: name items a second, or no rate");
         }
-        if let Selection::Redeliver(which) = &making.selection
-            && let Err(error) = self.redeliverable(which)
-        {
-            return Ok(Err(error));
+        let mut head = survey.head;
+        if let Selection::Redeliver(which) = &making.selection {
+            match self.redeliverable(which) {
+                // What it has not had yet comes by itself: whoever surveyed may have looked at an older report.
+                Ok(id) => head = head.min(self.handled(id)),
+                Err(error) => return Ok(Err(error)),
+            }
         }
         let made_at = self.work.clock.mark();
         let mut items = Vec::with_capacity(survey.first.len());
@@ -54,7 +57,7 @@ impl Run<'_> {
             stage: Stage::Made,
             by: by.clone(),
             made_at,
-            head: survey.head,
+            head,
             program: self.work.program.clone(),
             total: survey.total,
             hash: survey.hash.clone(),

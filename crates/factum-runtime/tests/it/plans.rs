@@ -20,6 +20,7 @@ use factum_runtime::{
     acts::{ActError, By, Outcome, What},
     letters::Query,
     plans::{self, Making, Planned, Redeliver, Selection, Stage},
+    survey::Survey,
 };
 
 use super::bank::*;
@@ -330,4 +331,25 @@ fn a_job_ends_behind_its_last_item_however_small_its_steps_are() {
         assert_eq!((&last["done"], &last["leftOut"]), (&3.into(), &0.into()));
         assert_eq!(bench.letters().len(), 5);
     }
+}
+
+/// A reaction that is behind has its messages still before it: they are not delivered again before their time.
+#[test]
+fn a_redelivery_ends_where_the_reaction_stands_whatever_was_surveyed() {
+    let mut bench = Bench::new(vec![accounts()]);
+    for number in 1..=6 {
+        bench.ask(&format!("p{number}"), pay("a", number)).unwrap();
+    }
+    let behind = || vec![accounts(), Service::new("books").decider::<Book>().react_from_start("note", note)];
+    let mut bench = bench.stop_and_start(behind());
+    let which = Redeliver { consumer: "books.note".to_owned(), ..Redeliver::default() };
+    let making = Making { selection: Selection::Redeliver(which), rate: None, second_person: false };
+    let head = Position(bench.log().len() as u64);
+    let reader = bench.committer.reader();
+    let survey = Survey::of(&*reader, &bench.registry, "test", making, head).unwrap();
+    assert_eq!(survey.total, 6);
+    let Ok(Outcome::Planned(planned)) = bench.act(What::MakePlan(Box::new(survey))) else { panic!("no plan") };
+    approve(&mut bench, &planned);
+    assert_eq!(planned.plan.head, Position(0), "it had none of them");
+    assert_eq!(bench.stream("book-a").len(), 6, "each once");
 }
