@@ -1,5 +1,7 @@
 //! A view that fails: it stops in front of the event, or, if it was declared so, leaves it out with a letter.
 
+use std::collections::BTreeSet;
+
 use factum_core::{
     cell::{Cell, CellKind},
     error::{HandlerError, StoreError},
@@ -13,12 +15,13 @@ use super::{Round, ViewError, Views, consumer_of};
 use crate::{inbox::Input, registry::Registry};
 
 impl Views {
-    /// A stopped view tries again from where it stands.
-    pub(super) fn try_again(&mut self, table: &str) -> Result<(), ViewError> {
-        let letters = places(&self.reader.cells(CellKind::Letter)?, table)?.len();
-        for run in self.runs.iter_mut().filter(|run| run.table.name == table) {
-            tracing::info!(table, "a stopped view tries again");
-            (run.stopped, run.letters) = (None, letters);
+    /// Stopped views try again from where they stand.
+    pub(super) fn try_again(&mut self, tables: &BTreeSet<String>) -> Result<(), ViewError> {
+        let letters = self.reader.cells(CellKind::Letter)?;
+        for run in self.runs.iter_mut().filter(|run| tables.contains(run.table.name)) {
+            run.letters = places(&letters, run.table.name)?.len();
+            tracing::info!(table = run.table.name, "a stopped view tries again");
+            run.stopped = None;
         }
         Ok(())
     }

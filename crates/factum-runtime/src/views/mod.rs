@@ -266,8 +266,10 @@ impl Views {
     pub fn step(&mut self) -> Result<bool, ViewError> {
         let head = self.tail.head();
         let registry = self.registry.clone();
-        for table in self.again.take() {
-            self.try_again(&table)?;
+        let asked = self.again.take();
+        if !asked.is_empty() {
+            // Who asked has been told that it was done: it stays asked.
+            self.try_again(&asked).inspect_err(|_| asked.iter().for_each(|table| self.again.ask(table)))?;
         }
         let mut batches = Vec::new();
         let mut reached = vec![None; self.runs.len()];
