@@ -91,13 +91,80 @@ pub struct CallPolicy {
     pub retry: Retry,
     /// One attempt's longest time; then its outcome is unknown.
     pub timeout: Duration,
-    /// Calls under way at once, over all keys.
+    /// Attempts under way at once, over all keys. What waits for its next attempt is none of them.
     pub window: usize,
+    /// How many attempts may be retries.
+    pub budget: Budget,
+    /// When the other side is left alone for a while.
+    pub breaker: Breaker,
 }
 
 impl Default for CallPolicy {
     fn default() -> Self {
-        Self { retry: exp(Duration::from_millis(200), 2.0), timeout: Duration::from_secs(10), window: 64 }
+        Self {
+            retry: exp(Duration::from_millis(200), 2.0),
+            timeout: Duration::from_secs(10),
+            window: 64,
+            budget: Budget::default(),
+            breaker: Breaker::default(),
+        }
+    }
+}
+
+/// How many of a call's attempts may be retries, so that a weak partner is not drowned in them: each first attempt pays
+/// for a part of a retry, and a few a second are free. A retry that nobody has paid for waits, and is not used up. (After
+/// the retry budget of Finagle and tower.)
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Budget {
+    /// Retries that a first attempt pays for.
+    pub ratio: f64,
+    /// Retries a second that are free.
+    pub free: u32,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { ratio: 0.2, free: 10 }
+    }
+}
+
+/// When the other side of a call is left alone (Michael Nygard, *Release It!*, 2007).
+///
+/// ```text
+///            so many of the last attempts failed
+///   closed ─────────────────────────────────────► open ◄──────────────┐
+///     ▲  every attempt is made                     │ none is made,    │
+///     │                                            │ none is used up  │
+///     │                              `open_for` is over               │
+///     │                                            ▼                  │
+///     └──────── the probe was answered ──────── half open ── the probe failed
+///                                               one is made
+/// ```
+///
+/// A failed attempt is one without an answer: cut off, timed out, or not possible now without a time named. A partner
+/// that refuses, or that says when to come again, is there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Breaker {
+    /// Attempts are looked at for so long.
+    pub window: Duration,
+    /// Fewer than so many in the window open nothing.
+    pub least: u32,
+    /// The part of them that must have failed.
+    pub failing: f64,
+    /// It stays open so long, then one attempt is made.
+    pub open_for: Duration,
+}
+
+impl Breaker {
+    /// It never opens.
+    pub fn never() -> Self {
+        Self { least: u32::MAX, ..Self::default() }
+    }
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { window: Duration::from_secs(10), least: 10, failing: 0.5, open_for: Duration::from_secs(5) }
     }
 }
 
@@ -106,12 +173,15 @@ pub type Attempt = Pin<Box<dyn Future<Output = Answer<Draft>> + Send>>;
 
 type Ask = Arc<dyn Fn(&Stored, String, u32) -> Result<Attempt, HandlerError> + Send + Sync>;
 type GaveUp = Arc<dyn Fn(&Stored, &str) -> Result<Draft, HandlerError> + Send + Sync>;
+type Fallback = Arc<dyn Fn(&Stored) -> Result<Option<Draft>, HandlerError> + Send + Sync>;
 
 /// A call without its types, as the outward loop holds it.
 #[derive(Clone)]
 pub struct AnyCall {
     /// Its name within the service.
     pub name: &'static str,
+    /// The other side; calls to one share its breaker. The call's full name if it is not said.
+    pub dependency: Option<&'static str>,
     /// How it is made.
     pub policy: CallPolicy,
     /// Commands that can be its answer.
@@ -122,6 +192,8 @@ pub struct AnyCall {
     pub query: Option<Ask>,
     /// The answer when all attempts are used up.
     pub gave_up: GaveUp,
+    /// The answer while the breaker is open, if there is one.
+    pub fallback: Option<Fallback>,
 }
 
 /// A call of a service: what asks the outside, and how.
@@ -143,8 +215,16 @@ where
         Fut: Future<Output = Answer<C>> + Send + 'static,
     {
         let gave_up: GaveUp = Arc::new(move |stored, reason| Ok(Draft::of(&gave_up(request(stored)?, reason))?));
-        let any =
-            AnyCall { name, policy: CallPolicy::default(), answers: C::types(), ask: erase(ask), query: None, gave_up };
+        let any = AnyCall {
+            name,
+            dependency: None,
+            policy: CallPolicy::default(),
+            answers: C::types(),
+            ask: erase(ask),
+            query: None,
+            gave_up,
+            fallback: None,
+        };
         Self { any, marker: PhantomData }
     }
 
@@ -166,6 +246,37 @@ where
     #[must_use]
     pub fn window(mut self, calls: usize) -> Self {
         self.any.policy.window = calls.max(1);
+        self
+    }
+
+    /// The other side, by a name: calls to one share its breaker.
+    #[must_use]
+    pub fn to(mut self, dependency: &'static str) -> Self {
+        self.any.dependency = Some(dependency);
+        self
+    }
+
+    /// How many attempts may be retries.
+    #[must_use]
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.any.policy.budget = budget;
+        self
+    }
+
+    /// When the other side is left alone for a while. Of calls to one dependency, the first that is declared counts.
+    #[must_use]
+    pub fn breaker(mut self, breaker: Breaker) -> Self {
+        self.any.policy.breaker = breaker;
+        self
+    }
+
+    /// The answer while the breaker is open, such as a value that was kept from before; without one the call waits.
+    #[must_use]
+    pub fn fallback(mut self, fallback: impl Fn(R) -> Option<C> + Send + Sync + 'static) -> Self {
+        self.any.fallback = Some(Arc::new(move |stored| {
+            let answer = fallback(request(stored)?);
+            Ok(answer.map(|command| Draft::of(&command)).transpose()?)
+        }));
         self
     }
 

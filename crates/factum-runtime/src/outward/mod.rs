@@ -1,109 +1,140 @@
 //! The outward loop: calls to the outside, in order per key, concurrent up to a window, retried until they have an answer.
 //!
-//! An open call is a message of kind call and a cell. After a start the cells say what is open; from then on the tail does.
-//! An answer goes to the engine, which closes the call in the commit that takes the answer, or keeps it in the call's cell
+//! ```text
+//!   tail, cells ──► queue of the call's name ──► ready keys ──► one task an attempt ──► answer to the engine
+//!                         ▲                         ▲                  │
+//!                         │ the next of its key     │ its time comes   │ in vain
+//!                         └──────── over ◄──────────┴──── waiting ◄────┘
+//! ```
+//!
+//! What waits for its next attempt holds no place in the window, and one partner's backlog stops no other: each name has
+//! a queue of its own. An open call is a message of kind call and a cell. After a start the cells say what is open; from
+//! then on the tail does. What was open at a start may have been under way, so that its fate is asked about first. An
+//! answer goes to the engine, which closes the call in the commit that takes the answer, or keeps it in the call's cell
 //! as long as it must wait; then the call is not made again.
 
 mod attempt;
+mod breaker;
 mod open;
+mod queue;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
+use attempt::{Ended, Then};
+use breaker::{Breaker, Turn, Went};
+pub use breaker::{Dependency, State};
 use factum_core::{
-    call::AnyCall,
-    cell::{CellKey, CellKind},
+    cell::CellKind,
     envelope::{Kind, Stored},
     error::StoreError,
-    ports::{Reader, Scan},
+    ports::{Clock, Reader, Scan},
     stream::Position,
 };
 use futures_util::FutureExt;
 pub use open::{OpenCall, Reply, message_of, messages_of};
-use tokio::{sync::watch, task::JoinSet};
+use queue::{Queue, Work, find, open_call};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use crate::{
+    engine::guard,
     inbox::Sender,
     registry::Registry,
     signal::backoff,
     tail::{Behind, Tail},
 };
 
-/// Calls that may wait in memory; more stay in the log until there is room.
-const QUEUED: usize = 4096;
 /// Bytes to read at once from the store.
 const SCAN_BYTES: usize = 4 << 20;
+/// An attempt whose task has ended without a word is made again after this long.
+const AFTER_A_PANIC: Duration = Duration::from_secs(1);
 
-/// One open call on its way.
-#[derive(Clone)]
-struct Work {
-    stored: Arc<Stored>,
-    cell: CellKey,
-    open: OpenCall,
+/// How the dependencies stand, as others may look at it.
+pub type Shown = Arc<Mutex<Vec<Dependency>>>;
+
+/// Calls of one name and key are made one after the other.
+type Lane = (String, String);
+
+/// What the outward loop works on.
+pub struct Parts {
+    /// The calls there are.
+    pub registry: Arc<Registry>,
+    /// The log.
+    pub reader: Arc<dyn Reader>,
+    /// Its tail.
+    pub tail: Arc<Tail>,
+    /// The way to the engine, for answers.
+    pub inbox: Sender,
+    /// Time, for people. Waits are real time.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// See the module.
 pub struct Outward {
-    calls: HashMap<String, AnyCall>,
-    reader: Arc<dyn Reader>,
-    tail: Arc<Tail>,
-    inbox: Sender,
+    parts: Parts,
     position: Position,
-    lanes: BTreeMap<Lane, VecDeque<Work>>,
-    ready: BTreeMap<String, VecDeque<Lane>>,
-    running: HashMap<String, usize>,
-    queued: usize,
+    queues: BTreeMap<String, Queue>,
+    breakers: BTreeMap<String, Breaker>,
+    /// Keys whose first call waits for its next attempt.
+    waiting: BTreeSet<(Instant, Lane)>,
+    shown: Shown,
 }
 
-/// Calls of one name and key are made one after the other.
-type Lane = (String, String);
+/// The end of a task.
+struct Task {
+    lane: Lane,
+    turn: Turn,
+    ended: Option<Ended>,
+}
 
 impl Outward {
     /// Finds the open calls. Must be made before the engine starts, so that no call falls between cells and tail.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
-    pub fn open(
-        registry: &Registry,
-        reader: Arc<dyn Reader>,
-        tail: Arc<Tail>,
-        inbox: Sender,
-    ) -> Result<Self, StoreError> {
-        let named = registry.services.iter().flat_map(|service| {
-            service.calls.iter().map(|call| (format!("{}.{}", service.name, call.name), call.clone()))
-        });
-        let mut outward = Self {
-            calls: named.collect(),
-            position: tail.head(),
-            reader,
-            tail,
-            inbox,
-            lanes: BTreeMap::new(),
-            ready: BTreeMap::new(),
-            running: HashMap::new(),
-            queued: 0,
-        };
+    pub fn open(parts: Parts) -> Result<Self, StoreError> {
+        let (mut queues, mut breakers) = (BTreeMap::new(), BTreeMap::new());
+        for service in &parts.registry.services {
+            for call in &service.calls {
+                let name = format!("{}.{}", service.name, call.name);
+                let queue = Queue::new(&name, call.clone());
+                let dependency = queue.dependency.clone();
+                breakers.entry(dependency.clone()).or_insert_with(|| Breaker::new(&dependency, call.policy.breaker));
+                queues.insert(name, queue);
+            }
+        }
+        let position = parts.tail.head();
+        let mut outward = Self { parts, position, queues, breakers, waiting: BTreeSet::new(), shown: Shown::default() };
         let mut calls = Vec::new();
-        for cell in outward.reader.cells(CellKind::Call)? {
+        for cell in outward.parts.reader.cells(CellKind::Call)? {
             let open = OpenCall::decode(&cell)?;
             if open.is_open() {
                 calls.push((cell.key, open));
             }
         }
-        for (cell, open, stored) in messages_of(&*outward.reader, calls)? {
-            outward.enqueue(Work { stored: Arc::new(stored), cell, open });
+        for (cell, open, stored) in messages_of(&*outward.parts.reader, calls)? {
+            // An attempt may have been under way when the process ended.
+            let open = OpenCall { unknown: !crate::sabotage::is("call-without-its-query"), ..open };
+            outward.push(Work { stored: Arc::new(stored), cell, open });
         }
+        outward.show();
         Ok(outward)
+    }
+
+    /// How the dependencies stand.
+    pub fn shown(&self) -> Shown {
+        self.shown.clone()
     }
 
     /// Runs until told to stop; attempts under way are then left to the next start, which asks by the same key. If the log
     /// cannot be read it waits and goes on by itself; `says` hears why, and when it is over.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>, says: impl Fn(Option<&StoreError>)) {
-        let mut head = self.tail.watch();
-        let mut attempts: JoinSet<Lane> = JoinSet::new();
+        let mut head = self.parts.tail.watch();
+        let mut attempts: JoinSet<Task> = JoinSet::new();
         let mut failures = 0;
         loop {
             // Marked as seen before it is read: a move during the pull is noticed below, not slept over.
@@ -121,26 +152,29 @@ impl Outward {
                 }
             }
             self.begin(&mut attempts);
-            let room = self.queued < QUEUED && pulled.is_ok();
+            self.show();
+            let next = self.next();
+            let due = tokio::time::sleep_until(next.unwrap_or_else(Instant::now));
             let again = tokio::time::sleep(backoff(failures));
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return,
                 Some(ended) = attempts.join_next(), if !attempts.is_empty() => match ended {
-                    Ok(lane) => self.ended(lane),
+                    Ok(task) => self.ended(task),
                     Err(error) => tracing::error!(%error, "an outward task ended early; its call is made again at the next start"),
                 },
-                changed = head.changed(), if room => if changed.is_err() { return },
+                changed = head.changed(), if pulled.is_ok() => if changed.is_err() { return },
+                () = due, if next.is_some() => {}
                 () = again, if pulled.is_err() => {}
             }
         }
     }
 
-    /// Takes calls that have become durable.
+    /// Takes calls that have become durable, and those for which there was no room.
     async fn pull(&mut self) -> Result<(), StoreError> {
-        while self.queued < QUEUED && self.position < self.tail.head() {
-            match self.tail.after(self.position) {
-                Ok(None) => return Ok(()),
+        while self.position < self.parts.tail.head() {
+            match self.parts.tail.after(self.position) {
+                Ok(None) => break,
                 Ok(Some(frame)) => {
                     let position = self.position;
                     for stored in frame.messages.iter().filter(|stored| stored.position > position) {
@@ -149,10 +183,9 @@ impl Outward {
                     self.position = frame.through;
                 }
                 Err(Behind) => {
-                    let (reader, after, until) = (self.reader.clone(), self.position, self.tail.head());
+                    let (reader, after, until) = (self.parts.reader.clone(), self.position, self.parts.tail.head());
                     let scan = move || reader.scan(&Scan { after, until, bytes: SCAN_BYTES, types: None });
-                    let scanned = tokio::task::spawn_blocking(scan).await;
-                    let scanned = scanned.map_err(|error| StoreError::Permanent(error.to_string()))??;
+                    let scanned = blocking(scan).await?;
                     for stored in &scanned.messages {
                         self.take(stored)?;
                     }
@@ -160,76 +193,168 @@ impl Outward {
                 }
             }
         }
+        for (name, queue) in &mut self.queues {
+            while let Some(from) = queue.wants() {
+                let (reader, name) = (self.parts.reader.clone(), name.clone());
+                queue.read(blocking(move || find(&*reader, &name, from)).await?);
+            }
+        }
         Ok(())
     }
 
     /// Takes a message, if it is an open call; if this fails, the message is read again.
     fn take(&mut self, stored: &Stored) -> Result<(), StoreError> {
-        if stored.envelope().kind == Kind::Call {
-            let cell = CellKey::new(CellKind::Call, stored.envelope().id.to_string());
-            // Its cell knows under which key it is asked.
-            if let Some(found) = self.reader.cell(&cell)? {
-                let open = OpenCall::decode(&found)?;
-                if open.is_open() {
-                    self.enqueue(Work { open, stored: Arc::new(stored.clone()), cell });
-                }
-            }
+        if stored.envelope().kind == Kind::Call
+            && let Some(work) = open_call(&*self.parts.reader, stored.clone())?
+        {
+            self.push(work);
         }
         self.position = stored.position;
         Ok(())
     }
 
-    fn enqueue(&mut self, work: Work) {
-        let name = work.stored.type_name().to_owned();
-        if !self.calls.contains_key(&name) {
-            tracing::error!(call = name, "no service has this call any more; it stays open");
-            return;
-        }
-        let lane = (name.clone(), work.stored.envelope().partition_key.to_string());
-        self.queued += 1;
-        let waiting = self.lanes.entry(lane.clone()).or_default();
-        waiting.push_back(work);
-        if waiting.len() == 1 {
-            self.ready.entry(name).or_default().push_back(lane);
+    fn push(&mut self, work: Work) {
+        let name = work.stored.type_name();
+        match self.queues.get_mut(name) {
+            Some(queue) => queue.push(work),
+            None => tracing::error!(call = name, "no service has this call any more; it stays open"),
         }
     }
 
-    /// Starts as many calls as their windows allow.
-    fn begin(&mut self, attempts: &mut JoinSet<Lane>) {
-        for (name, ready) in &mut self.ready {
-            let Some(call) = self.calls.get(name) else { continue };
-            let running = self.running.entry(name.clone()).or_default();
-            while *running < call.policy.window {
-                let Some(lane) = ready.pop_front() else { break };
-                let Some(work) = self.lanes.get(&lane).and_then(VecDeque::front) else { continue };
-                *running += 1;
-                let (call, inbox, work) = (call.clone(), self.inbox.clone(), work.clone());
-                attempts.spawn(async move {
-                    let made = AssertUnwindSafe(attempt::until_answered(call, inbox, work)).catch_unwind();
-                    if made.await.is_err() {
-                        tracing::error!(
-                            call = lane.0,
-                            key = lane.1,
-                            "making a call has panicked; it is made again at the next start"
-                        );
+    /// Starts as many attempts as windows and breakers allow.
+    fn begin(&mut self, attempts: &mut JoinSet<Task>) {
+        let (now, mark) = (Instant::now(), self.parts.clock.mark());
+        while let Some((at, (name, key))) = self.waiting.first().cloned()
+            && at <= now
+        {
+            self.waiting.pop_first();
+            if let Some(queue) = self.queues.get_mut(&name) {
+                queue.ready.push_back(key);
+            }
+        }
+        for (name, queue) in &mut self.queues {
+            let Some(breaker) = self.breakers.get_mut(&queue.dependency) else { continue };
+            // What cannot be made now keeps its place.
+            let mut left = queue.ready.len();
+            while queue.running < queue.call.policy.window && left > 0 {
+                left -= 1;
+                let Some(key) = queue.ready.pop_front() else { break };
+                let Some(work) = queue.first(&key).cloned() else { continue };
+                let (lane, inbox, call) = ((name.clone(), key.clone()), self.parts.inbox.clone(), queue.call.clone());
+                if work.open.attempts >= call.policy.retry.attempts {
+                    queue.running += 1;
+                    attempts.spawn(async move {
+                        attempt::last_word(&call, &inbox, work).await;
+                        over(lane)
+                    });
+                    continue;
+                }
+                if breaker.is_shut(now) {
+                    if call.fallback.is_none() {
+                        queue.ready.push_front(key);
+                        break;
                     }
-                    lane
+                    match fallback(&call, &work) {
+                        Some(command) => {
+                            queue.running += 1;
+                            attempts.spawn(async move {
+                                attempt::answer(&inbox, work, command).await;
+                                over(lane)
+                            });
+                        }
+                        None => queue.ready.push_back(key),
+                    }
+                    continue;
+                }
+                match work.open.attempts {
+                    0 => queue.purse.first(),
+                    _ => {
+                        if let Err(wait) = queue.purse.retry(now) {
+                            self.waiting.insert((now + wait, lane));
+                            continue;
+                        }
+                    }
+                }
+                let Some(turn) = breaker.begins(now, mark) else {
+                    queue.ready.push_front(key);
+                    break;
+                };
+                queue.running += 1;
+                attempts.spawn(async move {
+                    let made = AssertUnwindSafe(attempt::make(call, inbox, work)).catch_unwind().await;
+                    Task { lane, turn, ended: made.ok() }
                 });
             }
         }
     }
 
-    fn ended(&mut self, lane: Lane) {
-        self.queued -= 1;
-        if let Some(running) = self.running.get_mut(&lane.0) {
-            *running -= 1;
+    fn ended(&mut self, Task { lane, turn, ended }: Task) {
+        let (now, mark) = (Instant::now(), self.parts.clock.mark());
+        let Some(queue) = self.queues.get_mut(&lane.0) else { return };
+        queue.running -= 1;
+        let Some(Ended { went, reason, then }) = ended else {
+            tracing::error!(call = lane.0, key = lane.1, "making a call has panicked; it is made again");
+            if let Some(breaker) = self.breakers.get_mut(&queue.dependency) {
+                breaker.ended(turn, Went::Badly, None, now, mark);
+            }
+            self.waiting.insert((now + AFTER_A_PANIC, lane));
+            return;
+        };
+        if let Some(breaker) = self.breakers.get_mut(&queue.dependency) {
+            breaker.ended(turn, went, reason.as_deref(), now, mark);
         }
-        let Some(waiting) = self.lanes.get_mut(&lane) else { return };
-        waiting.pop_front();
-        if waiting.is_empty() {
-            self.lanes.remove(&lane);
-        } else {
-            self.ready.entry(lane.0.clone()).or_default().push_back(lane);
+        match then {
+            Then::Over => queue.over(lane.1),
+            Then::Again(open, wait) => {
+                queue.tried(&lane.1, *open);
+                self.waiting.insert((now + wait, lane));
+            }
         }
     }
+
+    /// When there is something to do by itself.
+    fn next(&self) -> Option<Instant> {
+        let waiting = self.waiting.first().map(|(at, _)| *at);
+        let wanted = |breaker: &&Breaker| breaker.shown.waiting > 0;
+        let breakers = self.breakers.values().filter(wanted).filter_map(Breaker::next);
+        breakers.chain(waiting).min()
+    }
+
+    /// Notes how the dependencies stand.
+    fn show(&mut self) {
+        for breaker in self.breakers.values_mut() {
+            breaker.shown.waiting = 0;
+        }
+        for queue in self.queues.values() {
+            if let Some(breaker) = self.breakers.get_mut(&queue.dependency) {
+                breaker.shown.waiting += queue.len() as u64;
+            }
+        }
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = shown.iter().eq(self.breakers.values().map(|breaker| &breaker.shown));
+        if !same {
+            *shown = self.breakers.values().map(|breaker| breaker.shown.clone()).collect();
+        }
+    }
+}
+
+/// A task that asked nobody.
+fn over(lane: Lane) -> Task {
+    Task { lane, turn: Turn::Usual, ended: Some(Ended { went: Went::Later, reason: None, then: Then::Over }) }
+}
+
+/// The declared answer while nobody is asked. One that fails is none: the call waits.
+fn fallback(call: &factum_core::call::AnyCall, work: &Work) -> Option<factum_core::envelope::Draft> {
+    let fallback = call.fallback.as_ref()?;
+    guard(|| fallback(&work.stored)).unwrap_or_else(|error| {
+        tracing::error!(call = work.stored.type_name(), key = work.cell.name, %error, "a call's fallback failed");
+        None
+    })
+}
+
+async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let read = tokio::task::spawn_blocking(read).await;
+    read.map_err(|error| StoreError::Permanent(error.to_string()))?
 }

@@ -31,7 +31,7 @@ use crate::{
     committer::Committer,
     engine::{Arrange, Bound, Engine, EngineHealth, Limits, Parts},
     inbox::{ExecuteError, INBOX, INBOX_BYTES, Input, Receipt, Request, Rested, Sender},
-    outward::Outward,
+    outward::{self, Outward},
     plans::{Making, Selection},
     registry::{Registry, RegistryError},
     signal::Signal,
@@ -145,7 +145,13 @@ impl Unit {
             program: parts.program.clone(),
         })?;
         let (progress, again, rows) = (views.progress(), views.again(), views.rows());
-        let outward = Outward::open(&registry, committer.reader(), tail.clone(), inbox.clone())?;
+        let outward = Outward::open(outward::Parts {
+            registry: registry.clone(),
+            reader: committer.reader(),
+            tail: tail.clone(),
+            inbox: inbox.clone(),
+            clock: parts.clock.clone(),
+        })?;
         let engine = Engine::new(Parts {
             registry: registry.clone(),
             committer: committer.clone(),

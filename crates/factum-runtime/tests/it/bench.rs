@@ -31,6 +31,7 @@ use factum_runtime::{
     engine::{Arrange, Engine, EngineHealth, Limits, Parts, Step},
     ids::UuidSource,
     inbox::{ExecuteError, Input, Receipt, Request, Sender},
+    outward,
     plans::Making,
     registry::Registry,
     signal::Signal,
@@ -291,6 +292,17 @@ impl Bench {
     /// Does something about a letter or a consumer, and lets follow what follows.
     pub fn act(&mut self, what: What) -> Result<Outcome, ActError> {
         self.act_by(By::new("mara", "mended"), what)
+    }
+
+    /// What an outward loop works on.
+    pub fn outward_parts(&self) -> outward::Parts {
+        outward::Parts {
+            registry: self.registry.clone(),
+            reader: self.committer.reader(),
+            tail: self.committer.tail(),
+            inbox: self.inbox.clone(),
+            clock: Arc::new(self.clock.clone()),
+        }
     }
 
     /// Makes a plan.

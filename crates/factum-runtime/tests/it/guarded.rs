@@ -374,7 +374,6 @@ fn a_start_reads_each_stream_of_open_calls_once() {
     }
     assert_eq!(bench.cells(CellKind::Call), 50);
     let before = bench.faults.reads();
-    let (reader, tail) = (bench.committer.reader(), bench.committer.tail());
-    Outward::open(&bench.registry, reader, tail, bench.inbox.clone()).unwrap();
+    Outward::open(bench.outward_parts()).unwrap();
     assert_eq!(bench.faults.reads() - before, 2, "the cells, and one stream");
 }

@@ -41,6 +41,10 @@ impl Outside {
         self.seen.lock().unwrap().push(format!("{how} {}", call.request.cents));
         self.keys.lock().unwrap().push(call.idempotency_key.clone());
     }
+    /// What it was asked to do, without what was only looked up.
+    fn asked(&self) -> Vec<String> {
+        self.seen().into_iter().filter(|seen| seen.starts_with("ask")).collect()
+    }
     fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap().clone()
     }
@@ -105,8 +109,7 @@ fn services(outside: &Outside, window: usize) -> Vec<Service> {
 }
 
 fn spawn(bench: &Bench) -> (watch::Sender<bool>, JoinHandle<()>) {
-    let outward =
-        Outward::open(&bench.registry, bench.committer.reader(), bench.committer.tail(), bench.inbox.clone()).unwrap();
+    let outward = Outward::open(bench.outward_parts()).unwrap();
     let (stop, stopped) = watch::channel(false);
     (stop, tokio::spawn(async move { outward.run(stopped, |_| {}).await }))
 }
@@ -214,8 +217,10 @@ async fn an_open_call_is_made_again_after_a_restart_by_the_same_key() {
     let _outward = spawn(&bench);
     settle(&mut bench).await;
     assert_eq!(noted(&bench), [1]);
+    // It may have been done when the process ended: that is asked first.
+    assert_eq!(outside.seen(), ["ask 1", "query 1", "ask 1"]);
     let keys = outside.keys.lock().unwrap().clone();
-    assert!(keys.len() == 2 && keys[0] == keys[1]);
+    assert!(keys.iter().all(|key| *key == keys[0]));
 }
 
 /// The other side has done it: it must know it again, at once and after a restart.
@@ -241,7 +246,7 @@ async fn a_redelivered_event_asks_under_its_first_key() {
     let _outward = spawn(&bench);
     settle(&mut bench).await;
     let keys = outside.keys.lock().unwrap().clone();
-    assert!(keys.len() == 3 && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+    assert!(keys.len() == 4 && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
 }
 
 #[test]
@@ -331,7 +336,7 @@ async fn an_answer_behind_a_held_key_is_kept_through_restarts_and_the_call_is_no
         outward.await.unwrap();
         bench = bench.restart(poisoned(&outside));
     }
-    assert_eq!(outside.seen(), ["ask 1"], "I5: a call that was answered was made again");
+    assert_eq!(outside.asked(), ["ask 1"], "I5: a call that was answered was made again");
     bench.run();
     bench.act(What::Discard(letter.id)).unwrap();
     assert_eq!((noted(&bench), bench.cells(CellKind::Call)), (vec![1], 0));
@@ -361,7 +366,7 @@ async fn a_handler_that_fails_on_an_answer_leaves_a_letter_and_the_call_is_close
     turns(&mut bench).await;
     bench.act(What::Redrive(letter.id)).unwrap();
     assert_eq!((noted(&bench), bench.letters().len()), (vec![1], 0));
-    assert_eq!(outside.seen(), ["ask 1"], "it was asked once");
+    assert_eq!(outside.asked(), ["ask 1"], "it was asked once");
 }
 
 /// The call's own code fails where there should be a last word: a letter says so, and nobody waits for it.

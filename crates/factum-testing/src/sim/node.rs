@@ -16,7 +16,7 @@ use factum_runtime::{
     engine::{Arrange, Engine, EngineHealth, Limits, Parts, Step},
     ids::UuidSource,
     inbox::Sender,
-    outward::Outward,
+    outward::{self, Outward},
     registry::Registry,
     signal::Signal,
     tail::Tail,
@@ -120,7 +120,13 @@ impl Node {
             clock: Arc::new(clock.clone()),
             program: program.clone(),
         })?;
-        let outward = Outward::open(&registry, reader.clone(), tail.clone(), inbox.clone())?;
+        let outward = Outward::open(outward::Parts {
+            registry: registry.clone(),
+            reader: reader.clone(),
+            tail: tail.clone(),
+            inbox: inbox.clone(),
+            clock: Arc::new(clock.clone()),
+        })?;
         let engine = Engine::new(Parts {
             registry: registry.clone(),
             committer: committer.clone(),
