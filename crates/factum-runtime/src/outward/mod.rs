@@ -236,7 +236,7 @@ impl Outward {
             let Some(breaker) = self.breakers.get_mut(&queue.dependency) else { continue };
             // What cannot be made now keeps its place.
             let mut left = queue.ready.len();
-            while queue.running < queue.call.policy.window && left > 0 {
+            while queue.has_room() && left > 0 {
                 left -= 1;
                 let Some(key) = queue.ready.pop_front() else { break };
                 let Some(work) = queue.first(&key).cloned() else { continue };
@@ -247,6 +247,11 @@ impl Outward {
                         attempt::last_word(&call, &inbox, work).await;
                         over(lane)
                     });
+                    continue;
+                }
+                if breaker.is_shut(now) && crate::sabotage::is("attempt-used-up-while-open") {
+                    queue.tried(&key, OpenCall { attempts: work.open.attempts + 1, ..work.open });
+                    self.waiting.insert((now + AFTER_A_PANIC, lane));
                     continue;
                 }
                 if breaker.is_shut(now) {
@@ -315,8 +320,9 @@ impl Outward {
     /// When there is something to do by itself.
     fn next(&self) -> Option<Instant> {
         let waiting = self.waiting.first().map(|(at, _)| *at);
-        let wanted = |breaker: &&Breaker| breaker.shown.waiting > 0;
-        let breakers = self.breakers.values().filter(wanted).filter_map(Breaker::next);
+        // Only what could be made is waited for: a breaker that may close again while nothing is ready has time.
+        let ready = self.queues.values().filter(|queue| queue.has_room() && !queue.ready.is_empty());
+        let breakers = ready.filter_map(|queue| self.breakers.get(&queue.dependency)?.next());
         breakers.chain(waiting).min()
     }
 

@@ -64,6 +64,11 @@ impl Queue {
         self.queued + self.later.len()
     }
 
+    /// Whether one more attempt may be under way.
+    pub(super) fn has_room(&self) -> bool {
+        self.running < self.call.policy.window
+    }
+
     /// Takes a call in.
     pub(super) fn push(&mut self, work: Work) {
         if self.queued >= QUEUED || !self.later.is_empty() {

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     engine::{Bound, EngineHealth},
+    outward::{Dependency, State},
     views::ViewState,
 };
 
@@ -41,6 +42,8 @@ pub struct UnitHealth {
     pub rows: Option<String>,
     /// Why the outward loop does not read now.
     pub outward: Option<String>,
+    /// Those whom calls ask, and whether they are asked now.
+    pub dependencies: Vec<Dependency>,
     /// Bounds of memory, and their use.
     pub memory: Vec<Bound>,
     /// Loops that have ended although nobody told them to.
@@ -59,6 +62,7 @@ impl UnitHealth {
             views: BTreeMap::new(),
             rows: None,
             outward: None,
+            dependencies: Vec::new(),
             memory: Vec::new(),
             ended: Vec::new(),
         };
@@ -107,6 +111,7 @@ impl UnitHealth {
         }
         poor.extend(self.rows.iter().map(|why| format!("rows cannot be written: {why}")));
         poor.extend(self.outward.iter().map(|why| format!("calls wait: {why}")));
+        poor.extend(self.dependencies.iter().filter_map(left_alone));
         self.status = match (wrong.is_empty(), poor.is_empty()) {
             (false, _) => Status::NotReady,
             (true, false) => Status::Degraded,
@@ -115,6 +120,18 @@ impl UnitHealth {
         self.reasons = wrong.into_iter().chain(poor).collect();
         self
     }
+}
+
+/// Of a dependency whose breaker is not closed.
+fn left_alone(dependency: &Dependency) -> Option<String> {
+    if dependency.state == State::Closed {
+        return None;
+    }
+    let Dependency { name, attempts, failed, waiting, .. } = dependency;
+    let since = dependency.since.map(|since| format!(" since {since}")).unwrap_or_default();
+    let reason = dependency.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let waiting = counted(*waiting, "call waits", "calls wait");
+    Some(format!("{name} is left alone{since}: {failed} of {attempts} attempts failed{reason}; {waiting}"))
 }
 
 fn counted(count: u64, one: &str, many: &str) -> String {

@@ -107,6 +107,7 @@ pub struct Unit {
     loops: Mutex<Vec<Running>>,
     stop_outward: watch::Sender<bool>,
     outward_waits: Arc<Mutex<Option<String>>>,
+    dependencies: outward::Shown,
     outward: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
@@ -192,6 +193,7 @@ impl Unit {
         let (stop_outward, stopped) = watch::channel(false);
         let outward_waits: Arc<Mutex<Option<String>>> = Arc::default();
         let waits = outward_waits.clone();
+        let dependencies = outward.shown();
         let outward = tokio::spawn(outward.run(stopped, move |error| {
             let now = error.map(ToString::to_string);
             let mut waits = lock(&waits);
@@ -219,6 +221,7 @@ impl Unit {
             loops: Mutex::new(loops),
             stop_outward,
             outward_waits,
+            dependencies,
             outward: Mutex::new(Some(outward)),
         })
     }
@@ -325,6 +328,7 @@ impl Unit {
             views: self.progress.all(),
             rows: lock(&self.rows_wait).clone(),
             outward: lock(&self.outward_waits).clone(),
+            dependencies: lock(&self.dependencies).clone(),
             memory,
             ended,
         }

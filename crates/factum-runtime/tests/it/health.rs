@@ -175,6 +175,28 @@ async fn a_loop_that_ends_by_itself_is_seen() {
     unit.stop().await;
 }
 
+#[tokio::test]
+async fn a_partner_that_is_left_alone_is_named_with_what_it_said() {
+    use factum_core::call::{Answer, Breaker, Call, CallSpec};
+    let ask = |_: Call<i64>| async { Answer::Again("connection refused".to_owned(), None) };
+    let once = Breaker { least: 1, open_for: Duration::from_secs(3_600), ..Breaker::default() };
+    let call = CallSpec::new("ask", ask, |_, _| Note { id: "a".to_owned(), cents: 1 }).to("psp").breaker(once);
+    let react = |event: &Recorded<'_, Paid>, fx: &mut Effects| fx.call("ask", event.cents);
+    let asks = Service::new("asks").react("ask", react).call(call);
+    let services = bank().into_iter().chain([asks]).collect();
+    let unit = unit_over(&Memory::new(), &Faults::default(), services);
+    assert!(unit.health().is_well());
+    unit.execute(vec![request("p1", pay("a", 1))]).await.unwrap();
+    until(&unit, false).await;
+    let health = unit.health();
+    assert_eq!(health.status, Status::Degraded);
+    assert_eq!(health.dependencies.len(), 1);
+    let reason = &health.reasons[0];
+    assert!(reason.starts_with("psp is left alone since "), "{reason}");
+    assert!(reason.ends_with(": 1 of 1 attempts failed (connection refused); 1 call waits"), "{reason}");
+    unit.stop().await;
+}
+
 /// Who waits for room is woken by it, in whatever order things happen, and by the end of the engine.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn senders_that_wait_for_room_are_woken_by_it_and_by_the_engines_end() {

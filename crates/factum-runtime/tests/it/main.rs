@@ -17,6 +17,7 @@ mod moments;
 mod notyet;
 mod one_by_one;
 mod outward;
+mod partners;
 mod plans;
 mod refused;
 mod sagas;

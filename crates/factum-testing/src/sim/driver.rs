@@ -225,7 +225,7 @@ impl<'s> Run<'s> {
             self.pass(time);
             return self.start(false);
         };
-        match self.random.u8(..112) {
+        match self.random.u8(..118) {
             0..=16 => self.clients.send(node, 0.8),
             17..=51 => {
                 let steps = self.random.usize(1..=6);
@@ -282,7 +282,7 @@ impl<'s> Run<'s> {
             97..=98 => self.arm(),
             99..=104 => self.operate(),
             105..=106 => self.deploy(),
-            107 => self.try_again(),
+            107 | 112.. => self.try_again(),
             108..=110 => self.account()?,
             _ => return self.clean_stop(),
         }

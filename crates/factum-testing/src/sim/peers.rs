@@ -96,7 +96,7 @@ impl Peers {
 
     /// One of them.
     pub fn peer(&self, name: &'static str) -> Peer {
-        Peer { name, peers: self.clone() }
+        Peer { name, peers: self.clone(), forgets: false }
     }
 
     /// Everything that was done, in order.
@@ -147,9 +147,17 @@ impl Peers {
 pub struct Peer {
     name: &'static str,
     peers: Peers,
+    forgets: bool,
 }
 
 impl Peer {
+    /// The same peer, but whoever asks it twice by one key gets it done twice: its caller has to look up an attempt whose
+    /// outcome is unknown before it makes another.
+    #[must_use]
+    pub fn not_idempotent(self) -> Self {
+        Self { forgets: true, ..self }
+    }
+
     /// Asks for an operation by an idempotency key; it may be refused.
     pub async fn ask(&self, operation: &str, key: &str) -> Told {
         self.attempt(operation, key, true).await
@@ -181,7 +189,7 @@ impl Peer {
     }
 
     async fn attempt(&self, operation: &str, key: &str, may_refuse: bool) -> Told {
-        let (told, wait) = self.peers.lock().attempt(self.name, operation, key, may_refuse);
+        let (told, wait) = self.peers.lock().attempt(self, operation, key, may_refuse);
         match wait {
             Some(wait) => tokio::time::sleep(wait).await,
             None => std::future::pending().await,
@@ -192,19 +200,21 @@ impl Peer {
 
 impl State {
     /// What the caller is told, and after how long; `None` for never.
-    fn attempt(
-        &mut self,
-        peer: &'static str,
-        operation: &str,
-        key: &str,
-        may_refuse: bool,
-    ) -> (Told, Option<Duration>) {
+    fn attempt(&mut self, peer: &Peer, operation: &str, key: &str, may_refuse: bool) -> (Told, Option<Duration>) {
+        let (Peer { name: peer, forgets, .. }, key) = (peer, key.to_owned());
+        if *forgets && self.verdicts.get(&(peer, key.clone())) == Some(&true) {
+            self.verdicts.remove(&(peer, key.clone()));
+        }
         self.attempts += 1;
         let arriving = self.random.usize(..3);
         self.arrive(arriving);
-        let effect = |late| Effect { peer, operation: operation.to_owned(), key: key.to_owned(), late };
+        let effect = |late| Effect { peer, operation: operation.to_owned(), key: key.clone(), late };
         let soon = Duration::from_millis(self.random.u64(1..40));
-        let fate = self.fate();
+        let fate = match self.fate() {
+            // What comes through later is not known when it is looked up: nobody could be safe from that.
+            Fate::Slow if *forgets => Fate::CutAfter,
+            fate => fate,
+        };
         let unknown = |what: &str| Told::Unknown(what.to_owned());
         let (told, wait) = match fate {
             Fate::Answered(wait) => (self.act(effect(false), may_refuse), Some(wait)),

@@ -191,6 +191,6 @@ pub fn service(peer: Peer) -> Service {
     Service::new("payments")
         .decider::<Payment>()
         .react("ask-provider", ask_provider)
-        .call(authorize(peer.clone()))
+        .call(authorize(peer.clone().not_idempotent()))
         .call(settle(peer))
 }
