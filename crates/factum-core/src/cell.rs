@@ -17,11 +17,13 @@ pub enum CellKind {
     Held,
     /// A plan that was approved and is being carried out.
     Job,
+    /// An open instance of a saga.
+    Saga,
 }
 
 impl CellKind {
     /// Every kind.
-    pub const ALL: [Self; 6] = [Self::Cursor, Self::Timer, Self::Call, Self::Letter, Self::Held, Self::Job];
+    pub const ALL: [Self; 7] = [Self::Cursor, Self::Timer, Self::Call, Self::Letter, Self::Held, Self::Job, Self::Saga];
 
     /// The word in the store.
     pub fn as_str(self) -> &'static str {
@@ -32,6 +34,7 @@ impl CellKind {
             Self::Letter => "letter",
             Self::Held => "held",
             Self::Job => "job",
+            Self::Saga => "saga",
         }
     }
 }

@@ -290,6 +290,8 @@ pub enum Why {
     },
     /// What was passed over is being run; new messages of the key wait behind that.
     Releasing,
+    /// It is an instance of a saga whose version the program lacks.
+    Version(u32),
 }
 
 /// A held key.

@@ -12,7 +12,7 @@ use crate::{
     payload::{Command, Event},
     reaction::{AnyFolding, Effects, Folding, Outcome, Reaction},
     row::Row,
-    saga::{AnySaga, Saga},
+    saga::{Saga, Versions},
     upcast::Upcast,
     view::{AnyView, Rows, erase as erase_view},
 };
@@ -29,8 +29,8 @@ pub struct Service {
     pub reactions: Vec<Reaction>,
     /// Reactions with state.
     pub foldings: Vec<Box<dyn AnyFolding>>,
-    /// Its sagas.
-    pub sagas: Vec<Box<dyn AnySaga>>,
+    /// Its sagas, each with all its versions.
+    pub sagas: Vec<Versions>,
     /// Its read models.
     pub views: Vec<Box<dyn AnyView>>,
     /// Its ways to the outside.
@@ -117,13 +117,18 @@ impl Service {
         self
     }
 
-    /// Adds a saga.
+    /// Adds a saga, or another version of one: new instances are started by the newest, and each is run by the version that
+    /// started it.
     #[must_use]
     pub fn saga<F>(mut self, saga: Saga<F>) -> Self
     where
         F: Serialize + DeserializeOwned + Default + Clone + Send + 'static,
     {
-        self.sagas.push(Box::new(saga));
+        let saga = Box::new(saga);
+        match self.sagas.iter_mut().find(|known| known.name() == crate::saga::AnySaga::name(&*saga)) {
+            Some(known) => known.add(saga),
+            None => self.sagas.push(Versions::of(saga)),
+        }
         self
     }
 

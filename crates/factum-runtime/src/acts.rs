@@ -42,6 +42,10 @@ pub enum What {
     Plan(LetterId, Option<Retry>),
     /// Lets a consumer that stopped try again from where it stands.
     TryAgain(String),
+    /// Does something about an instance of a saga, by its stream.
+    Saga(String, factum_core::saga::Wanted),
+    /// Shows what would follow from that; nothing is stored.
+    TrySaga(String, factum_core::saga::Wanted),
     /// Makes a plan for many: nothing is done yet.
     MakePlan(Box<Survey>),
     /// Approves a plan, by its id and hash: it is carried out from now on.
@@ -117,6 +121,9 @@ pub enum ActError {
     /// There is no such letter, or no more.
     #[error("there is no letter {0}: it has ended, or never was one")]
     NoLetter(LetterId),
+    /// There is no such instance of a saga.
+    #[error("there is no instance {0} of a saga: `factum sagas list` shows those that are open")]
+    NoInstance(String),
     /// There is no such plan, or no more.
     #[error("there is no plan {0}: it has ended, or never was one")]
     NoPlan(String),

@@ -21,6 +21,7 @@ pub mod plans;
 pub mod process_end;
 pub mod registry;
 mod sabotage;
+pub mod sagas;
 pub mod signal;
 pub mod snapshots;
 pub mod supervisor;

@@ -16,7 +16,7 @@ use factum_core::{
 /// The name of the platform's own service, which writes what people do about letters and consumers.
 pub const PLATFORM: &str = "factum";
 /// The stream categories of the platform itself.
-const PLATFORM_CATEGORIES: [&str; 3] = ["letter", "consumer", "plan"];
+const PLATFORM_CATEGORIES: [&str; 4] = ["letter", "consumer", "plan", "saga"];
 
 /// A consumer of the log, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -18,7 +18,7 @@
 //! | store full | 507 | `store_full` |
 //! | store: outcome unknown | 500 | `outcome_unknown` |
 //! | store: passing, damaged, closed | 503 | `store` |
-//! | no letter, no plan, no consumer of that name | 404 | `no_letter`, `no_plan`, `no_such_consumer` |
+//! | no letter, no plan, no consumer, no saga of that name | 404 | `no_letter`, `no_plan`, `no_such_consumer`, `no_such_saga` |
 //! | no service of this program has the letter's consumer; not as things stand | 409 | `no_consumer`, `not_now` |
 //! | who or why of an act do not fit | 400 | `bad_by`, `bad_why` |
 //! | another site's page, a name that is not this machine's | 403, 421 | `foreign_origin`, `foreign_host` |
@@ -163,6 +163,7 @@ impl From<ActError> for Problem {
         let detail = error.to_string();
         match error {
             ActError::NoPlan(_) => Self::missing("no_plan", detail),
+            ActError::NoInstance(_) => Self::missing("no_such_saga", detail),
             ActError::NoLetter(_) => Self::missing("no_letter", detail),
             ActError::NoConsumer(_) => Self::new(StatusCode::CONFLICT, "no_consumer", detail),
             ActError::NotNow(_) => Self::new(StatusCode::CONFLICT, "not_now", detail),
@@ -241,6 +242,7 @@ mod tests {
         let unknown = ActError::Store(StoreError::OutcomeUnknown("cut off".to_owned()));
         for (error, status, code) in [
             (ActError::NoLetter(letter), 404, "no_letter"),
+            (ActError::NoInstance("fulfilment-7".to_owned()), 404, "no_such_saga"),
             (ActError::NoConsumer("a.b".to_owned()), 409, "no_consumer"),
             (ActError::NotNow("it has stopped".to_owned()), 409, "not_now"),
             (ActError::Name(NameError { what: "by", problem: "is empty".to_owned() }), 400, "bad_by"),

@@ -2,11 +2,18 @@
 
 use std::any::Any;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 
-use super::{FailureKind, Saga, Status, StepState, transition::Run};
+use super::{
+    Act, AttentionNeeded, Carried, FailureKind, Saga, Standing, Status, StepState,
+    record::{
+        ATTENTION_NEEDED, COMPENSATED, COMPLETED, EVENTS, MOVED, Record, STARTED, STEP_DONE, STEP_FAILED,
+        STEP_RESOLVED, STEP_RETRIED, STEP_UNDONE, UNDO_ORDERED, UNDO_SENT, read,
+    },
+    transition::Run,
+};
 use crate::{
-    envelope::{Draft, Kind, Stored},
+    envelope::{Draft, Stored},
     error::HandlerError,
     id::Name,
     payload::{TypeInfo, field},
@@ -32,6 +39,8 @@ pub enum Input<'a> {
     },
     /// A step's limit has passed.
     Expired(&'a Stored),
+    /// What a person wants.
+    Act(&'a Act),
 }
 
 /// What follows from an input: events of the instance, commands, timers.
@@ -41,6 +50,8 @@ pub struct Transition {
     pub events: Vec<Draft>,
     /// Commands and timers.
     pub effects: Vec<Effect>,
+    /// It does not go on without a person from now on.
+    pub attention: Option<AttentionNeeded>,
 }
 
 /// A saga without its types, as the engine holds it.
@@ -49,6 +60,8 @@ pub trait AnySaga: Send + Sync {
     fn name(&self) -> &'static str;
     /// Its definition's version.
     fn version(&self) -> u32;
+    /// The field that names an instance.
+    fn key(&self) -> &'static str;
     /// Event types that it reads: start, replies, aborts.
     fn types(&self) -> Vec<&'static str>;
     /// Event types that it makes itself.
@@ -83,6 +96,22 @@ pub trait AnySaga: Send + Sync {
     fn bytes(&self, state: &dyn Any) -> usize;
     /// Where an instance stands; `None` if it has not started.
     fn status(&self, state: &dyn Any) -> Option<(Status, Vec<(&'static str, StepState)>)>;
+    /// The same in short.
+    fn standing(&self, state: &dyn Any) -> Option<Standing>;
+    /// How long each step may take.
+    fn limits(&self) -> Vec<(&'static str, std::time::Duration)>;
+    /// The versions that instances can be moved from, with the steps of those that are named.
+    fn moves(&self) -> Vec<(u32, Vec<&'static str>)>;
+    /// What another version of the table would need to take an instance over.
+    ///
+    /// # Errors
+    /// [`HandlerError`] if the facts have no JSON form.
+    fn carried(&self, state: &dyn Any) -> Result<Option<Carried>, HandlerError>;
+    /// Takes an instance over from another version: its state here, and what follows.
+    ///
+    /// # Errors
+    /// Every reason why it cannot be: sentences.
+    fn receive(&self, carried: &Carried, by: &Act) -> Result<(Box<dyn Any + Send>, Transition), Vec<String>>;
 }
 
 pub(super) struct Instance<F> {
@@ -91,46 +120,16 @@ pub(super) struct Instance<F> {
     facts_bytes: usize,
     pub(super) steps: Vec<StepState>,
     pub(super) undo_attempts: u32,
+    /// Why it does not go on without a person.
+    pub(super) attention: Option<Attention>,
 }
 
-/// Every event of an instance's own stream.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Record {
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(super) version: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(super) step: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub(super) sent: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+/// Why an instance does not go on without a person.
+#[derive(Clone, Debug)]
+pub(super) struct Attention {
+    pub(super) step: Option<usize>,
     pub(super) kind: Option<FailureKind>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(super) reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(super) attempt: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(super) facts: Option<Box<serde_json::value::RawValue>>,
 }
-
-pub(super) const EMPTY: Record =
-    Record { version: None, step: None, sent: Vec::new(), kind: None, reason: None, attempt: None, facts: None };
-
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Expire {
-    pub(super) step: String,
-    pub(super) undo: bool,
-}
-
-pub(super) const STARTED: &str = "started";
-pub(super) const STEP_DONE: &str = "step_done";
-pub(super) const STEP_HELD: &str = "step_held";
-pub(super) const STEP_FAILED: &str = "step_failed";
-pub(super) const UNDO_SENT: &str = "undo_sent";
-pub(super) const STEP_UNDONE: &str = "step_undone";
-pub(super) const COMPLETED: &str = "completed";
-pub(super) const COMPENSATED: &str = "compensated";
-pub(super) const ATTENTION_NEEDED: &str = "attention_needed";
 
 impl<F> AnySaga for Saga<F>
 where
@@ -144,6 +143,10 @@ where
         self.version
     }
 
+    fn key(&self) -> &'static str {
+        self.key
+    }
+
     fn types(&self) -> Vec<&'static str> {
         let start = self.start.iter().flat_map(|(types, _)| types.iter().map(|info: &TypeInfo| info.name));
         let replies = self.steps.iter().flat_map(|step| step.replies.iter().map(|reply| reply.type_name));
@@ -154,18 +157,7 @@ where
     }
 
     fn own_types(&self) -> Vec<String> {
-        let events = [
-            STARTED,
-            STEP_DONE,
-            STEP_HELD,
-            STEP_FAILED,
-            UNDO_SENT,
-            STEP_UNDONE,
-            COMPLETED,
-            COMPENSATED,
-            ATTENTION_NEEDED,
-        ];
-        events.iter().map(|event| format!("{}.{event}", self.name)).collect()
+        EVENTS.iter().map(|event| format!("{}.{event}", self.name)).collect()
     }
 
     fn expire_type(&self) -> String {
@@ -197,25 +189,19 @@ where
             facts_bytes: 0,
             steps: vec![StepState::Waiting; self.steps.len()],
             undo_attempts: 0,
+            attention: None,
         })
     }
 
     fn evolve(&self, state: &mut dyn Any, stored: &Stored) -> Result<(), HandlerError> {
-        let own = stored.type_name().strip_prefix(self.name).and_then(|rest| rest.strip_prefix('.'));
-        let Some(event) = own.filter(|_| stored.envelope().kind == Kind::Event) else { return Ok(()) };
-        let record: Record = serde_json::from_slice(&stored.message.data)
-            .map_err(|error| HandlerError::Payload(format!("{}: {error}", stored.type_name())))?;
-        self.apply(downcast(state)?, event, &record)
+        let Some((event, record)) = read(self.name, stored)? else { return Ok(()) };
+        self.apply(downcast(state)?, &event, &record)
     }
 
     fn run(&self, state: &mut dyn Any, input: Input<'_>, own: Own<'_>) -> Result<Transition, HandlerError> {
         let instance: &mut Instance<F> = downcast(state)?;
-        let (records, mut out) = Run::new(self, instance, own).take(input)?;
-        for (event, record) in records {
-            let type_name = Name::Shared(format!("{}.{event}", self.name).into());
-            out.events.push(Draft::named(type_name, &record)?);
-        }
-        Ok(out)
+        let (records, out) = Run::new(self, instance, own).take(input)?;
+        self.told(records, out)
     }
 
     fn bytes(&self, state: &dyn Any) -> usize {
@@ -227,14 +213,66 @@ where
         let steps = self.steps.iter().map(|step| step.name).zip(instance.steps.iter().copied()).collect();
         Some((instance.started?, steps))
     }
+
+    fn standing(&self, state: &dyn Any) -> Option<Standing> {
+        let instance = state.downcast_ref::<Instance<F>>()?;
+        let needs_person = instance.attention.is_some();
+        Some(Standing { version: self.version, status: instance.started?, needs_person })
+    }
+
+    fn limits(&self) -> Vec<(&'static str, std::time::Duration)> {
+        let limit = |(index, step): (usize, &super::Step<F>)| (step.name, step.limit(self.is_behind_pivot(index)));
+        self.steps.iter().enumerate().map(limit).collect()
+    }
+
+    fn moves(&self) -> Vec<(u32, Vec<&'static str>)> {
+        self.moves.iter().map(|moves| (moves.from, moves.old_names())).collect()
+    }
+
+    fn carried(&self, state: &dyn Any) -> Result<Option<Carried>, HandlerError> {
+        let Some(instance) = state.downcast_ref::<Instance<F>>() else { return Ok(None) };
+        self.carry(instance)
+    }
+
+    fn receive(&self, carried: &Carried, by: &Act) -> Result<(Box<dyn Any + Send>, Transition), Vec<String>> {
+        let mut state = self.blank();
+        let taken = downcast(&mut *state).map_err(|error| vec![error.to_string()]);
+        let (records, out) = self.take_over(taken?, carried, by)?;
+        let out = self.told(records, out).map_err(|error| vec![error.to_string()])?;
+        Ok((state, out))
+    }
 }
 
 impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F> {
+    /// The records as events.
+    fn told(&self, records: Vec<(&'static str, Record)>, mut out: Transition) -> Result<Transition, HandlerError> {
+        for (event, record) in records {
+            let type_name = Name::Shared(format!("{}.{event}", self.name).into());
+            out.events.push(Draft::named(type_name, &record)?);
+        }
+        Ok(out)
+    }
+
     pub(super) fn index(&self, name: &str) -> Result<usize, HandlerError> {
         self.steps.iter().position(|step| step.name == name).ok_or_else(|| {
             let version = self.version;
             HandlerError::Failed(format!("saga {} version {version} has no step `{name}`", self.name))
         })
+    }
+
+    /// How an instance of another version stands in this one, as its move has said.
+    fn placed(&self, instance: &mut Instance<F>, record: &Record) -> Result<(), HandlerError> {
+        if record.version != Some(self.version) {
+            return Ok(());
+        }
+        instance.started = record.status;
+        instance.undo_attempts = record.attempt.unwrap_or(0);
+        instance.attention = None;
+        for (name, state) in &record.steps {
+            let index = self.index(name)?;
+            instance.steps[index] = *state;
+        }
+        Ok(())
     }
 
     /// What each own event means for the state; the only place that changes it.
@@ -251,7 +289,18 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
                 "an instance of saga {name} has version {theirs}, not {ours}: {remedy}"
             )));
         }
+        if event == MOVED {
+            return self.placed(instance, record);
+        }
         let step = record.step.as_deref().map(|name| self.index(name)).transpose()?;
+        if event == ATTENTION_NEEDED {
+            instance.attention = Some(Attention { step, kind: record.kind });
+            return Ok(());
+        }
+        let about_it = instance.attention.as_ref().is_some_and(|attention| attention.step == step);
+        if about_it || matches!(event, STEP_FAILED | UNDO_ORDERED | COMPLETED | COMPENSATED) {
+            instance.attention = None;
+        }
         for sent in &record.sent {
             let index = self.index(sent)?;
             instance.steps[index] = StepState::Sent;
@@ -270,6 +319,18 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
                 instance.undo_attempts = record.attempt.unwrap_or(1);
             }
             (STEP_UNDONE, Some(step)) => instance.steps[step] = StepState::Undone,
+            (STEP_RETRIED, Some(_)) => {}
+            (STEP_RESOLVED, Some(step)) => {
+                let undoing = instance.started == Some(Status::Undoing);
+                instance.steps[step] = if undoing { StepState::Undone } else { StepState::Done };
+            }
+            (UNDO_ORDERED, step) => {
+                instance.started = Some(Status::Undoing);
+                // Only what was refused is named: there is nothing of it to undo.
+                if let Some(step) = step {
+                    instance.steps[step] = StepState::Refused;
+                }
+            }
             (COMPLETED, _) => instance.started = Some(Status::Completed),
             (COMPENSATED, _) => instance.started = Some(Status::Compensated),
             _ => {}
@@ -278,6 +339,6 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
     }
 }
 
-fn downcast<F: 'static>(state: &mut dyn Any) -> Result<&mut Instance<F>, HandlerError> {
+pub(super) fn downcast<F: 'static>(state: &mut dyn Any) -> Result<&mut Instance<F>, HandlerError> {
     state.downcast_mut().ok_or_else(|| HandlerError::failed("two sagas share one name; give each its own"))
 }

@@ -9,22 +9,40 @@
 //!                 ▼
 //!              undoing ──── every step sent is undone, in reverse ► compensated
 //!                 └── an undo that keeps failing ────────────► needs_attention
+//!
+//!  needs_attention: a person tries the step again, treats it as done, or has everything undone ([`Act`])
 //! ```
 //!
 //! An instance is a stream `<saga>-<key>`: its history is its audit. Events find it by one declared key field, never by
 //! correlation. First appended wins: a reply that comes after its step's limit changes nothing any more.
 
+mod acts;
+mod attention;
 mod instance;
+mod moves;
+mod record;
+mod shown;
+mod step;
 mod table;
 #[cfg(test)]
 mod tests;
 mod transition;
+mod versions;
 
+use serde::{Deserialize, Serialize};
+
+pub use acts::{Act, What as Wanted};
+pub use attention::AttentionNeeded;
 pub use instance::{AnySaga, Input, Own, Transition};
-pub use table::{Failure, FailureKind, Saga, SagaProblem, Step};
+pub use moves::{Carried, Moves};
+pub use shown::{Shown, ShownAct, ShownStep};
+pub use step::Step;
+pub use table::{Failure, FailureKind, Saga, SagaProblem};
+pub use versions::Versions;
 
 /// The status of an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Steps go forward.
     Running,
@@ -37,7 +55,8 @@ pub enum Status {
 }
 
 /// The state of a step in an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StepState {
     /// Not begun.
     Waiting,
@@ -51,4 +70,17 @@ pub enum StepState {
     Undoing,
     /// Its undo is confirmed.
     Undone,
+    /// The version that the instance was moved to has it, and the one that it came from had not: there is nothing to undo.
+    Skipped,
+}
+
+/// How an open instance stands, in short: what is kept of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Standing {
+    /// The version that runs it.
+    pub version: u32,
+    /// Its status.
+    pub status: Status,
+    /// It does not go on without a person.
+    pub needs_person: bool,
 }

@@ -1,18 +1,19 @@
 //! The table of a saga: its steps, replies, limits and undos, checked when it is built.
 
-use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::{
+    moves::Moves,
+    step::{Match, Meaning, Step},
+};
 use crate::{
     envelope::{Draft, Stored},
     error::HandlerError,
     id::check_name,
-    payload::{Command, Event, Payload, TypeInfo},
+    payload::{Command, Event, TypeInfo},
 };
-
-/// How long a step may take if it does not say.
-const DEFAULT_LIMIT: Duration = Duration::from_secs(30);
 
 /// Why a step did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub struct Failure {
 }
 
 /// In what way a step failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// The participant said no.
@@ -37,6 +38,8 @@ pub enum FailureKind {
     OwnRefused,
     /// An abort event came.
     Aborted,
+    /// A person wants it undone.
+    Ordered,
 }
 
 /// What does not let a table be built.
@@ -49,160 +52,8 @@ pub struct SagaProblem {
     pub problem: String,
 }
 
-pub(super) type Make<F> = Arc<dyn Fn(&F) -> Result<Draft, HandlerError> + Send + Sync>;
-type Match<F> = Arc<dyn Fn(&mut F, &Stored) -> Result<Option<String>, HandlerError> + Send + Sync>;
 type Failed<F> = Arc<dyn Fn(&F, &Failure) -> Result<Option<Draft>, HandlerError> + Send + Sync>;
 type Start<F> = Arc<dyn Fn(&Stored) -> Result<F, HandlerError> + Send + Sync>;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
-    Done,
-    Refused,
-    Held,
-    Undone,
-}
-
-pub(super) struct Reply<F> {
-    pub(super) type_name: &'static str,
-    pub(super) meaning: Meaning,
-    pub(super) keeps: bool,
-    pub(super) matches: Match<F>,
-}
-
-pub(super) struct Hold<F> {
-    pub(super) own: Make<F>,
-    pub(super) within: Duration,
-}
-
-/// One step of a saga.
-pub struct Step<F> {
-    pub(super) name: &'static str,
-    pub(super) beside: bool,
-    pub(super) pivot: bool,
-    pub(super) own: Vec<Make<F>>,
-    pub(super) send: Option<(&'static str, Make<F>)>,
-    pub(super) undo: Option<(&'static str, Make<F>)>,
-    pub(super) nothing_to_undo: bool,
-    pub(super) replies: Vec<Reply<F>>,
-    pub(super) hold: Option<Hold<F>>,
-    pub(super) within: Duration,
-}
-
-impl<F: 'static> Step<F> {
-    fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            beside: false,
-            pivot: false,
-            own: Vec::new(),
-            send: None,
-            undo: None,
-            nothing_to_undo: false,
-            replies: Vec::new(),
-            hold: None,
-            within: DEFAULT_LIMIT,
-        }
-    }
-
-    /// Decides on the service's own aggregate when the step begins, in the same commit. A rejection there counts as
-    /// refused. Several are decided in order.
-    #[must_use]
-    pub fn own<C: Command>(mut self, command: impl Fn(&F) -> C + Send + Sync + 'static) -> Self {
-        self.own.push(make(command));
-        self
-    }
-
-    /// The command that the step sends.
-    #[must_use]
-    pub fn send<C: Command>(mut self, command: impl Fn(&F) -> C + Send + Sync + 'static) -> Self {
-        self.send = Some((first_type::<C>(), make(command)));
-        self
-    }
-
-    /// The event that says that the step is done.
-    #[must_use]
-    pub fn done<E: Event>(self) -> Self {
-        self.reply::<E>(Meaning::Done, false, |_, _| Some(String::new()))
-    }
-
-    /// The event that says that the step is done, if its data says so.
-    #[must_use]
-    pub fn done_if<E: Event>(self, test: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
-        self.reply::<E>(Meaning::Done, false, move |_, event| test(event).then(String::new))
-    }
-
-    /// The event that says that the step is done; what later steps need of it is kept in the facts.
-    #[must_use]
-    pub fn done_keeping<E: Event>(self, keep: impl Fn(&mut F, &E) + Send + Sync + 'static) -> Self {
-        self.reply::<E>(Meaning::Done, true, move |facts, event| {
-            keep(facts, event);
-            Some(String::new())
-        })
-    }
-
-    /// The event that says no, with the reason that it gives.
-    #[must_use]
-    pub fn refused<E: Event>(self, reason: impl Fn(&E) -> String + Send + Sync + 'static) -> Self {
-        self.reply::<E>(Meaning::Refused, false, move |_, event| Some(reason(event)))
-    }
-
-    /// The event that says no, if its data says so; what the end needs of it is kept in the facts.
-    #[must_use]
-    pub fn refused_if<E: Event>(self, test: impl Fn(&mut F, &E) -> Option<String> + Send + Sync + 'static) -> Self {
-        self.reply::<E>(Meaning::Refused, true, test)
-    }
-
-    /// The event that neither ends nor refuses the step but makes it wait for a person: the service's own aggregate is
-    /// told, and the step's limit is `within` from then on.
-    #[must_use]
-    pub fn held_if<E: Event, C: Command>(
-        mut self,
-        test: impl Fn(&E) -> Option<String> + Send + Sync + 'static,
-        own: impl Fn(&F) -> C + Send + Sync + 'static,
-        within: Duration,
-    ) -> Self {
-        self.hold = Some(Hold { own: make(own), within });
-        self.reply::<E>(Meaning::Held, false, move |_, event| test(event))
-    }
-
-    /// The command that undoes the step, and the event that confirms it.
-    #[must_use]
-    pub fn undo<C: Command, E: Event>(mut self, command: impl Fn(&F) -> C + Send + Sync + 'static) -> Self {
-        self.undo = Some((first_type::<C>(), make(command)));
-        self.reply::<E>(Meaning::Undone, false, |_, _| Some(String::new()))
-    }
-
-    /// The step leaves nothing behind that would have to be undone.
-    #[must_use]
-    pub fn nothing_to_undo(mut self) -> Self {
-        self.nothing_to_undo = true;
-        self
-    }
-
-    /// The longest time to wait for the answer; 30 s by default.
-    #[must_use]
-    pub fn within(mut self, limit: Duration) -> Self {
-        self.within = limit;
-        self
-    }
-
-    fn reply<E: Event>(
-        mut self,
-        meaning: Meaning,
-        keeps: bool,
-        test: impl Fn(&mut F, &E) -> Option<String> + Send + Sync + 'static,
-    ) -> Self {
-        let matches: Match<F> = Arc::new(move |facts, stored| Ok(test(facts, &stored.decode::<E>()?)));
-        for info in E::types() {
-            self.replies.push(Reply { type_name: info.name, meaning, keeps, matches: matches.clone() });
-        }
-        self
-    }
-
-    pub(super) fn waits(&self) -> bool {
-        self.replies.iter().any(|reply| reply.meaning == Meaning::Done)
-    }
-}
 
 /// The table of a saga over facts `F`: what the steps need to know, taken from the start event and from replies.
 pub struct Saga<F> {
@@ -213,13 +64,26 @@ pub struct Saga<F> {
     pub(super) steps: Vec<Step<F>>,
     pub(super) aborts: Vec<(&'static str, Match<F>)>,
     pub(super) failed: Option<Failed<F>>,
+    pub(super) moves: Vec<Moves>,
 }
 
 impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F> {
     /// A saga; its instances are the streams `<name>-<key>`. Raise the version when steps change: an instance stays with
-    /// the version that it was started by.
+    /// the version that it was started by, so keep that table beside the new one ([`Service::saga`] takes both) until
+    /// `/health` says that none of its instances is open, or move them ([`Saga::moves_from`]).
+    ///
+    /// [`Service::saga`]: crate::service::Service::saga
     pub fn new(name: &'static str, version: u32) -> Self {
-        Self { name, version, key: "", start: None, steps: Vec::new(), aborts: Vec::new(), failed: None }
+        Self {
+            name,
+            version,
+            key: "",
+            start: None,
+            steps: Vec::new(),
+            aborts: Vec::new(),
+            failed: None,
+            moves: Vec::new(),
+        }
     }
 
     /// The field (JSON name) that the start event, replies and abort events all carry, and that names the instance.
@@ -282,6 +146,14 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
         self
     }
 
+    /// How open instances of an earlier version can be moved to this one. Steps of one name are the same step; the closure
+    /// names the others. An instance whose place this does not explain is not moved, and says why.
+    #[must_use]
+    pub fn moves_from(mut self, version: u32, build: impl FnOnce(Moves) -> Moves) -> Self {
+        self.moves.push(build(Moves::new(version)));
+        self
+    }
+
     /// Checks the table.
     ///
     /// # Errors
@@ -333,18 +205,28 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
                     "the pivot `{name}` decides nothing on the service's own aggregate: {remedy}"
                 )));
             }
-            if step.within.is_zero() {
+            if step.limit(false).is_zero() {
                 return Err(problem(format!("step `{name}` has a limit of zero: give it time to answer")));
             }
         }
         if self.steps.first().is_some_and(|step| step.beside) {
             return Err(problem("its first step stands beside nothing: use `.step`".to_owned()));
         }
+        for moves in &self.moves {
+            moves.check(self.version, &names).map_err(problem)?;
+        }
         Ok(())
     }
 }
 
-impl<F> fmt::Display for Saga<F> {
+impl<F> Saga<F> {
+    /// Whether a step stands at the pivot or behind it, so that nothing is given up by time.
+    pub(super) fn is_behind_pivot(&self, index: usize) -> bool {
+        self.steps.iter().position(|step| step.pivot).is_some_and(|pivot| index >= pivot)
+    }
+}
+
+impl<F: 'static> fmt::Display for Saga<F> {
     /// The table as YAML.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "saga: {}\nversion: {}\nkey: {}", self.name, self.version, self.key)?;
@@ -356,7 +238,7 @@ impl<F> fmt::Display for Saga<F> {
             writeln!(f, "abort: [{}]", aborts.join(", "))?;
         }
         writeln!(f, "steps:")?;
-        for step in &self.steps {
+        for (index, step) in self.steps.iter().enumerate() {
             writeln!(f, "  - name: {}", step.name)?;
             if step.beside {
                 writeln!(f, "    beside: true")?;
@@ -377,16 +259,8 @@ impl<F> fmt::Display for Saga<F> {
             if let Some((command, _)) = &step.undo {
                 writeln!(f, "    undo: {command}")?;
             }
-            writeln!(f, "    within: {}s", step.within.as_secs())?;
+            writeln!(f, "    within: {}s", step.limit(self.is_behind_pivot(index)).as_secs())?;
         }
         Ok(())
     }
-}
-
-fn make<F, C: Command>(command: impl Fn(&F) -> C + Send + Sync + 'static) -> Make<F> {
-    Arc::new(move |facts| Ok(Draft::of(&command(facts))?))
-}
-
-fn first_type<P: Payload>() -> &'static str {
-    P::types().first().map_or("", |info| info.name)
 }

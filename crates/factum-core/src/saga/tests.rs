@@ -207,7 +207,7 @@ impl Instance {
             own.push(format!("{} {}", draft.type_name, data["word"].as_str().unwrap()).trim().to_owned());
             Ok(Ok(()))
         };
-        let Transition { events, effects } = self.saga.run(&mut *self.state, input, &mut decide).unwrap();
+        let Transition { events, effects, .. } = self.saga.run(&mut *self.state, input, &mut decide).unwrap();
         self.news.clear();
         for draft in events {
             let data: serde_json::Value = serde_json::from_slice(&draft.data).unwrap();

@@ -6,12 +6,13 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use super::{
-    AnySaga, Failure, FailureKind, Saga, Status, StepState,
-    instance::{
-        ATTENTION_NEEDED, COMPENSATED, COMPLETED, EMPTY, Expire, Input, Instance, Own, Record, STARTED, STEP_DONE,
-        STEP_FAILED, STEP_HELD, STEP_UNDONE, Transition, UNDO_SENT,
+    AnySaga, AttentionNeeded, Failure, FailureKind, Saga, Status, StepState,
+    instance::{Input, Instance, Own, Transition},
+    record::{
+        ATTENTION_NEEDED, COMPENSATED, COMPLETED, EMPTY, Expire, Record, STARTED, STEP_DONE, STEP_FAILED, STEP_HELD,
+        STEP_UNDONE, UNDO_SENT,
     },
-    table::{Meaning, Reply, Step},
+    step::{Meaning, Reply, Step},
 };
 use crate::{
     envelope::{Draft, Stored},
@@ -21,16 +22,13 @@ use crate::{
     rejection::Refused,
 };
 
-/// How often an undo is sent before a person is asked.
-const UNDO_ATTEMPTS: u32 = 5;
-
 /// The instance's own events, by name.
 pub(super) type Records = Vec<(&'static str, Record)>;
 
 /// One input on its way through an instance.
 pub(super) struct Run<'a, F> {
-    saga: &'a Saga<F>,
-    instance: &'a mut Instance<F>,
+    pub(super) saga: &'a Saga<F>,
+    pub(super) instance: &'a mut Instance<F>,
     own: Own<'a>,
     records: Records,
     out: Transition,
@@ -56,6 +54,10 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
                 self.rejected(command, refused)
             }
             (Some(Status::Running | Status::Undoing), Input::Expired(stored)) => self.expired(stored),
+            (Some(Status::Running | Status::Undoing), Input::Act(act)) => self.act(act),
+            (Some(Status::Completed | Status::Compensated) | None, Input::Act(_)) => {
+                Err(HandlerError::failed("it has ended, or never began: there is nothing to do"))
+            }
             // First appended wins: after the end, and before the start, nothing else counts.
             (Some(Status::Completed | Status::Compensated) | None, _) => Ok(()),
         }
@@ -107,8 +109,14 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
         let name = self.saga.steps[index].name;
         self.cancel_limit(index);
         self.record(STEP_DONE, Record { step: Some(name.to_owned()), facts, ..EMPTY })?;
+        self.go_on(index)
+    }
+
+    /// A step is done: what follows begins, if the steps beside it are done too.
+    pub(super) fn go_on(&mut self, index: usize) -> Result<(), HandlerError> {
         let group = self.group(index);
-        if self.instance.steps[group.clone()].iter().all(|state| *state == StepState::Done) {
+        let over = |state: &StepState| matches!(state, StepState::Done | StepState::Skipped);
+        if self.instance.steps[group.clone()].iter().all(over) {
             return self.begin(group.end);
         }
         Ok(())
@@ -140,12 +148,8 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
                     }
                 }
                 self.sent(at);
-                if let Some((_, make)) = &step.send {
-                    let command = make(&self.instance.facts)?;
-                    self.out.effects.push(Effect::Send(command));
-                }
                 if step.waits() {
-                    self.set_limit(at, step.within, false)?;
+                    self.send(at)?;
                 } else {
                     self.record(STEP_DONE, Record { step: Some(step.name.to_owned()), ..EMPTY })?;
                 }
@@ -156,6 +160,17 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
             index = group.end;
         }
         self.record(COMPLETED, EMPTY)
+    }
+
+    /// Sends what a step sends, and sets its limit.
+    pub(super) fn send(&mut self, index: usize) -> Result<(), HandlerError> {
+        let saga = self.saga;
+        let step = &saga.steps[index];
+        if let Some((_, make)) = &step.send {
+            let command = make(&self.instance.facts)?;
+            self.out.effects.push(Effect::Send(command));
+        }
+        self.set_limit(index, step.limit(saga.is_behind_pivot(index)), false)
     }
 
     fn fail(
@@ -171,8 +186,7 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
             if let Some(index) = index {
                 self.cancel_limit(index);
             }
-            return self
-                .record(ATTENTION_NEEDED, Record { step: name, kind: Some(kind), reason: Some(reason), ..EMPTY });
+            return self.attention(index, Some(kind), reason);
         }
         for at in 0..self.saga.steps.len() {
             if self.instance.steps[at] == StepState::Sent {
@@ -181,27 +195,50 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
         }
         let record = Record { step: name.clone(), kind: Some(kind), reason: Some(reason.clone()), facts, ..EMPTY };
         self.record(STEP_FAILED, record)?;
-        if kind != FailureKind::Aborted
-            && let Some(failed) = &self.saga.failed
-        {
-            let failure = Failure { step: name.unwrap_or_default(), kind, reason };
-            if let Some(command) = failed(&self.instance.facts, &failure)? {
-                // The aggregate may have ended already; its no changes nothing about the undo.
-                let _ = (self.own)(command)?;
-            }
+        if kind != FailureKind::Aborted {
+            self.tell_own(&Failure { step: name.unwrap_or_default(), kind, reason })?;
         }
         self.undo_next(1)
     }
 
+    /// Tells the service's own aggregate that everything is undone.
+    pub(super) fn tell_own(&mut self, failure: &Failure) -> Result<(), HandlerError> {
+        let Some(failed) = &self.saga.failed else { return Ok(()) };
+        if let Some(command) = failed(&self.instance.facts, failure)? {
+            // The aggregate may have ended already; its no changes nothing about the undo.
+            let _ = (self.own)(command)?;
+        }
+        Ok(())
+    }
+
+    /// A person is needed.
+    fn attention(
+        &mut self,
+        index: Option<usize>,
+        kind: Option<FailureKind>,
+        reason: String,
+    ) -> Result<(), HandlerError> {
+        let step = index.map(|index| self.saga.steps[index].name.to_owned());
+        self.out.attention = Some(AttentionNeeded {
+            saga_id: String::new(),
+            saga: self.saga.name.to_owned(),
+            version: self.saga.version,
+            step: step.clone(),
+            kind,
+            reason: reason.clone(),
+        });
+        self.record(ATTENTION_NEEDED, Record { step, kind, reason: Some(reason), ..EMPTY })
+    }
+
     /// Sends the undo of the last step that still needs one, or ends the instance.
-    fn undo_next(&mut self, attempt: u32) -> Result<(), HandlerError> {
+    pub(super) fn undo_next(&mut self, attempt: u32) -> Result<(), HandlerError> {
         for index in (0..self.saga.steps.len()).rev() {
             let step = &self.saga.steps[index];
             let needs = matches!(self.instance.steps[index], StepState::Sent | StepState::Done | StepState::Undoing);
             let (true, Some((_, make))) = (needs, &step.undo) else { continue };
             let command = make(&self.instance.facts)?;
             self.out.effects.push(Effect::Send(command));
-            let wait = step.within.saturating_mul(1 << (attempt - 1).min(8));
+            let wait = step.limit(false).saturating_mul(1 << (attempt - 1).min(8));
             self.set_limit(index, wait, true)?;
             let record = Record { step: Some(step.name.to_owned()), attempt: Some(attempt), ..EMPTY };
             return self.record(UNDO_SENT, record);
@@ -254,13 +291,12 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
 
     fn undo_failed(&mut self, index: usize, reason: &str) -> Result<(), HandlerError> {
         let attempt = self.instance.undo_attempts;
-        if attempt < UNDO_ATTEMPTS {
+        if attempt < self.saga.steps[index].undo_attempts {
             self.cancel_limit(index);
             return self.undo_next(attempt + 1);
         }
         self.cancel_limit(index);
-        let step = Some(self.saga.steps[index].name.to_owned());
-        self.record(ATTENTION_NEEDED, Record { step, reason: Some(reason.to_owned()), ..EMPTY })
+        self.attention(Some(index), None, reason.to_owned())
     }
 
     fn undoing(&self) -> Option<usize> {
@@ -268,7 +304,7 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
     }
 
     /// Whether the pivot's command is on its way, so that there is no way back.
-    fn past_pivot(&self) -> bool {
+    pub(super) fn past_pivot(&self) -> bool {
         let begun = |index: usize| !matches!(self.instance.steps[index], StepState::Waiting | StepState::Refused);
         self.saga.steps.iter().position(|step| step.pivot).is_some_and(begun)
     }
@@ -289,11 +325,11 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
         Ok(())
     }
 
-    fn cancel_limit(&mut self, index: usize) {
+    pub(super) fn cancel_limit(&mut self, index: usize) {
         self.out.effects.push(Effect::Cancel(self.saga.steps[index].name.to_owned()));
     }
 
-    fn record(&mut self, event: &'static str, record: Record) -> Result<(), HandlerError> {
+    pub(super) fn record(&mut self, event: &'static str, record: Record) -> Result<(), HandlerError> {
         self.saga.apply(self.instance, event, &record)?;
         self.records.push((event, record));
         Ok(())

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The longest reason for an act, in bytes.
-const MAX_WHY_BYTES: usize = 1 << 10;
+pub(super) const MAX_WHY_BYTES: usize = 1 << 10;
 
 impl Run<'_> {
     /// Carries out an act; what it changes is on the stage. The outer error is the store's.
@@ -35,6 +35,8 @@ impl Run<'_> {
         }
         let id = match what {
             What::TryAgain(consumer) => return self.try_again(consumer, by),
+            What::Saga(instance, wanted) => return self.act_on_instance(instance, wanted, by, false),
+            What::TrySaga(instance, wanted) => return self.act_on_instance(instance, wanted, by, true),
             What::MakePlan(making) => return self.make_plan(making, by),
             What::Approve(id, hash) => return self.approve(id, hash, by),
             What::CancelPlan(id) => return self.cancel_plan(id, by),
@@ -398,6 +400,7 @@ pub(super) fn said(fault: &Fault) -> String {
         Fault::Handler(error) => error.to_string(),
         Fault::Stream(stream, error) => format!("the state of {stream} cannot be folded: {error}"),
         Fault::Held(key) => format!("it goes to {key}, which is held"),
+        Fault::Version(version) => format!("this program lacks version {version} of its saga"),
         Fault::Store(error) => error.to_string(),
     }
 }

@@ -7,6 +7,7 @@ use factum_core::{
 };
 
 use super::{
+    act::said,
     batch::Delivery,
     decide::Unmet,
     failure::{About, Fault, Turn},
@@ -135,6 +136,7 @@ impl Run<'_> {
                     let problem = format!("the state of {stream} cannot be folded: {error}");
                     HandlerError::Payload(problem).into()
                 }
+                Unmet::Fault(fault @ Fault::Version(_)) => HandlerError::Failed(said(&fault)).into(),
                 Unmet::Fault(Fault::Held(key)) => HandlerError::Failed(format!("{key} is held")).into(),
                 Unmet::Fault(Fault::Store(error)) => CommitError::Store(error).into(),
             }

@@ -7,6 +7,7 @@
 //! | a fold that ran | the state is dropped, and the consumer stops alone in front of the message |
 //! | folding an aggregate or an instance | a letter, and the stream is held |
 //! | a command from outside | its caller's error |
+//! | an instance whose version of its saga the program lacks | no letter; it is held until a program has it, or it is moved |
 //! | a handler that says *not yet* | no letter; the key is held until the forerunner or the limit |
 //! | the store | nobody's failure: the batch is given up and taken again |
 
@@ -44,6 +45,8 @@ pub(super) enum Fault {
     Stream(StreamId, HandlerError),
     /// It must wait behind this held key.
     Held(Key),
+    /// The program lacks this version of a saga.
+    Version(u32),
     /// The store could not be read.
     Store(StoreError),
 }
@@ -119,6 +122,7 @@ impl Run<'_> {
                 match fault {
                     Fault::Store(error) => Err(error),
                     Fault::Held(key) => Ok(Ended::Held(key)),
+                    Fault::Version(version) => Ok(self.lacks(about, version)),
                     Fault::Handler(HandlerError::NotYet(wait)) => self.too_early(about, wait),
                     Fault::Handler(error) => {
                         let key = self.key(about.id, about.stored);
@@ -137,6 +141,18 @@ impl Run<'_> {
     /// What a consumer orders by. Where that fails, its message fails for the same reason and stands for itself.
     pub(super) fn key(&self, id: ConsumerId, stored: &Stored) -> String {
         key_of(self.registry, id, stored).unwrap_or_else(|_| stored.envelope().partition_key.to_string())
+    }
+
+    /// The instance waits for a program that has its version.
+    fn lacks(&mut self, about: &About<'_>, version: u32) -> Ended {
+        let (id, text) = (about.id, self.key(about.id, about.stored));
+        let key = Key::Ordered(text);
+        tracing::warn!(saga = self.registry.consumer(id).name, %key, version, "this program lacks the instance's version: it is held");
+        let since = self.work.clock.stamp(about.stored.envelope().timestamp);
+        self.work.holds.lacks(self.registry, id, &key, version, since);
+        self.stage.reserve(self.work.holds.get(id, &key).map_or(0, |held| held.bytes()));
+        // It stays where it is among those that wait.
+        if about.turn == Turn::Released { Ended::TooEarly } else { Ended::Held(key) }
     }
 
     fn too_early(&mut self, about: &About<'_>, wait: NotYet) -> Result<Ended, StoreError> {
@@ -272,8 +288,10 @@ impl Run<'_> {
         let Local { appends, timers, cells, touched: _ } = std::mem::take(&mut self.local);
         // Cells first: a timer that fires deletes its cell, and what it causes may set it again.
         for (key, value) in cells {
-            if key.kind == CellKind::Call && value.is_some() {
-                self.work.calls.insert(key.name.clone());
+            match key.kind {
+                CellKind::Call if value.is_some() => _ = self.work.calls.insert(key.name.clone()),
+                CellKind::Saga => self.work.instances.put(self.registry, &key, value.as_deref())?,
+                _ => {}
             }
             self.stage.cell(key, value);
         }

@@ -15,7 +15,7 @@ use factum_core::{
 };
 
 use super::stage::Stage;
-use crate::registry::{ConsumerId, Registry};
+use crate::registry::{ConsumerId, Handler, Registry};
 
 /// A held key, by number and key.
 pub(super) type At = (ConsumerId, Key);
@@ -135,6 +135,22 @@ impl Holds {
         if held.passed.front() != Some(&position) {
             held.passed.push_front(position);
         }
+    }
+
+    /// Holds an instance of a saga whose version the program lacks.
+    pub(super) fn lacks(&mut self, registry: &Registry, id: ConsumerId, key: &Key, version: u32, since: Timestamp) {
+        self.put(registry, id, key, Why::Version(version), since);
+    }
+
+    /// Lets go of instances that this program may run: each finds out by itself whether it does.
+    pub(super) fn try_versions(&mut self, registry: &Registry) {
+        let known = |id: ConsumerId, version: u32| match registry.consumer(id).handler {
+            Handler::Saga(at) => registry.service(id).sagas[at].version(version).is_some(),
+            _ => false,
+        };
+        let waiting = self.all().filter(|(id, held)| matches!(held.why, Why::Version(version) if known(*id, version)));
+        let freed: Vec<At> = waiting.map(|(id, held)| (id, held.key.clone())).collect();
+        freed.iter().for_each(|(id, key)| self.release(*id, key));
     }
 
     /// Until when the message at this position may say that it is too early, if it has said so before.
@@ -293,7 +309,7 @@ impl Holds {
 
     fn index(&mut self, id: ConsumerId, held: &Held) {
         match &held.why {
-            Why::Letter(_) => {}
+            Why::Letter(_) | Why::Version(_) => {}
             Why::Releasing => _ = self.releasing.insert((id, held.key.clone())),
             Why::NotYet { wait, until } => {
                 self.limits.insert((*until, id, held.key.clone()));
@@ -307,7 +323,7 @@ impl Holds {
 
     fn unindex(&mut self, id: ConsumerId, held: &Held) {
         match &held.why {
-            Why::Letter(_) => {}
+            Why::Letter(_) | Why::Version(_) => {}
             Why::Releasing => _ = self.releasing.remove(&(id, held.key.clone())),
             Why::NotYet { wait, until } => {
                 self.limits.remove(&(*until, id, held.key.clone()));

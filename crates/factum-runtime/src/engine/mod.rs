@@ -11,6 +11,7 @@
 //! | run | `run.rs`, `decide.rs`, `saga.rs`, `effects.rs`, `act.rs` | the states and what lives between batches (`work.rs`), the stage |
 //! | a handler that fails | `failure.rs` | letters, held keys, stops |
 //! | held keys | `holds.rs`, released in `release.rs` | the log, the stage |
+//! | open instances of sagas | `instances.rs` | the log, the stage |
 //! | acts and plans | `act.rs`, `plans.rs` | letters, held keys, the log, the stage |
 //! | who is behind | `behind.rs`, `consumers.rs` | the log, the stage |
 //! | one by one | `one_by_one.rs` | notes |
@@ -30,6 +31,7 @@ mod effects;
 mod failure;
 mod folds;
 mod holds;
+mod instances;
 mod key;
 mod letters;
 mod limits;
@@ -66,6 +68,8 @@ use factum_core::{
 pub(crate) use failure::guard;
 use folds::Folds;
 use holds::Holds;
+use instances::Instances;
+pub use instances::{Open, SagaCount};
 use jiff::Timestamp;
 use letters::Letters;
 pub use limits::Limits;
@@ -165,6 +169,7 @@ impl Engine {
             holds: Holds::default(),
             jobs: BTreeMap::new(),
             letters: Letters::default(),
+            instances: Instances::default(),
             unfolded: Vec::new(),
         };
         let one_by_one = match work.noting.is_on() {

@@ -1,6 +1,7 @@
 //! Planted bugs of the commit: an answer before it, effects apart from the cursor.
 
 use factum_core::{
+    envelope::Stored,
     error::{CommitError, StoreError},
     stream::Position,
 };
@@ -43,4 +44,17 @@ pub(super) fn before_the_commit(
         }
     }
     Ok(rest)
+}
+
+/// An instance says that the newest version has started it, whichever it was.
+pub(super) fn of_another_version(saga: &factum_core::saga::Versions, stored: &Stored) -> Stored {
+    let mut stored = stored.clone();
+    if sabotage::is("instance-run-by-another-version")
+        && stored.type_name().ends_with(".started")
+        && let Ok(mut data) = serde_json::from_slice::<serde_json::Value>(&stored.message.data)
+    {
+        data["version"] = saga.newest().version().into();
+        stored.message.data = data.to_string().into_bytes().into();
+    }
+    stored
 }

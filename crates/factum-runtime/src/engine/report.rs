@@ -6,7 +6,7 @@ use factum_core::{letter::Held, stream::Position};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Engine, Work};
+use super::{Engine, Work, instances::SagaCount};
 use crate::registry::{ConsumerId, Registry};
 
 /// How the engine stands, for people.
@@ -23,6 +23,8 @@ pub struct EngineHealth {
     pub letters: usize,
     /// Messages that wait behind held keys.
     pub held: u64,
+    /// Open instances of sagas, by definition and version.
+    pub sagas: Vec<SagaCount>,
     /// Consumers that stopped, and why.
     pub stopped: Vec<StoppedConsumer>,
     /// Cursors whose consumers no service has any more.
@@ -132,6 +134,7 @@ impl Engine {
         if !at_rest && !self.steps.is_multiple_of(COUNT_EVERY) && health.stopped.len() == work.consumers.stopped() {
             return;
         }
+        health.sagas = work.instances.counts();
         let quiet = health.consumers.is_empty() && health.held == 0 && health.letters == 0;
         if quiet && work.consumers.all_apart().next().is_none() && work.holds.all().next().is_none() {
             health.stopped.clear();

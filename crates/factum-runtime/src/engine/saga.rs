@@ -1,25 +1,34 @@
 //! Running a saga: an input on its instance, its own aggregate in the same commit, its commands and timers.
 
+use std::sync::Arc;
+
 use factum_core::{
+    Timestamp,
+    cell::{CellKey, CellKind},
     commit::Append,
     envelope::{Draft, Kind, Message},
-    error::HandlerError,
+    error::{HandlerError, StoreError},
+    id::{MessageId, Name},
+    letter::{Key, Why, short},
     reaction::Effect,
     rejection::Refused,
-    saga::{Input, Transition},
-    stream::{ExpectedVersion, StreamId},
+    saga::{Act, AttentionNeeded, Input, Standing, Transition, Wanted},
+    stream::{ExpectedVersion, StreamId, StreamVersion},
 };
 
 use super::{
+    act::{MAX_WHY_BYTES, said, shown},
     decide::Decided,
     effects::addressable,
     failure::{Fault, guard},
+    instances::Open,
     origin::Origin,
     run::Run,
     states::Model,
 };
 use crate::{
-    registry::{ConsumerId, Handler},
+    acts::{ActError, By, Outcome, Preview},
+    registry::{ConsumerId, Handler, PLATFORM},
     sabotage,
     timers::full_name,
 };
@@ -35,8 +44,13 @@ impl Run<'_> {
         let service = self.registry.service(id);
         let Handler::Saga(at) = self.registry.consumer(id).handler else { return Ok(()) };
         let saga = &service.sagas[at];
-        let model = Model::Saga(&**saga);
+        let model = Model::Saga(saga);
         let mut entry = self.load(&stream, &model)?;
+        if let Some(version) = saga.lacks(&*entry.state) {
+            self.work.states.put(stream, entry, &model);
+            return Err(Fault::Version(version));
+        }
+        let before = saga.standing(&*entry.state);
         // A table is finite: what an instance sends is as deep as its start, however many steps it has.
         let origin = &Origin { depth: entry.depth.unwrap_or(origin.depth), ..origin.clone() };
         // What the store says while the aggregate is loaded must not come out as the handler's failure.
@@ -52,7 +66,7 @@ impl Run<'_> {
             })
         };
         let ran = guard(|| saga.run(&mut *entry.state, input, &mut own));
-        let Transition { events, effects } = match (ran, store) {
+        let Transition { events, effects, attention } = match (ran, store) {
             (Err(_), Some(fault)) => return Err(fault),
             (ran, _) => ran?,
         };
@@ -85,8 +99,104 @@ impl Run<'_> {
             let append = Append { stream: stream.clone(), expected, writer: service.name.clone(), messages };
             self.local.appends.push(append);
         }
+        let after = saga.standing(&*entry.state);
+        if before != after {
+            self.stands(&stream, after, origin.at)?;
+        }
+        if let Some(attention) = attention {
+            self.call_somebody(&stream, attention, origin)?;
+        }
         self.work.states.put(stream, entry, &model);
         Ok(())
+    }
+
+    /// Keeps how an instance stands, as long as it is open.
+    fn stands(&mut self, stream: &StreamId, standing: Option<Standing>, at: Timestamp) -> Result<(), Fault> {
+        let since = self.work.instances.get(stream.as_str()).map_or(at, |open| open.since);
+        let value = standing.map(|standing| Open { standing, since }.encode()).transpose()?;
+        self.local.cells.push((CellKey::new(CellKind::Saga, stream.as_str()), value));
+        Ok(())
+    }
+
+    /// An instance does not go on by itself: the log's reader hears it, and whoever reacts to it.
+    fn call_somebody(&mut self, stream: &StreamId, attention: AttentionNeeded, origin: &Origin) -> Result<(), Fault> {
+        let attention = AttentionNeeded { saga_id: stream.to_string(), ..attention };
+        let AttentionNeeded { saga_id, version, step, reason, .. } = &attention;
+        let correlation = &origin.correlation_id;
+        tracing::error!(saga = saga_id, version, step, reason, %correlation, "a saga needs a person");
+        if sabotage::is("attention-reaches-nobody") {
+            return Ok(());
+        }
+        let (draft, source) = (Draft::of(&attention).map_err(HandlerError::from)?, Name::Static(PLATFORM));
+        let messages = vec![self.message(Kind::Event, draft, origin, &source, stream.key())];
+        let target = StreamId::new("saga", stream.key())?;
+        self.local.appends.push(Append { stream: target, expected: ExpectedVersion::Any, writer: source, messages });
+        Ok(())
+    }
+
+    /// What a person wants of an instance.
+    pub(super) fn act_on_instance(
+        &mut self,
+        instance: &str,
+        wanted: &Wanted,
+        by: &By,
+        dry: bool,
+    ) -> Result<Result<Outcome, ActError>, StoreError> {
+        let unknown = || Ok(Err(ActError::NoInstance(instance.to_owned())));
+        let Ok(stream) = StreamId::parse(instance) else { return unknown() };
+        let Some(id) = self.registry.saga(stream.category()) else { return unknown() };
+        let key = Key::Ordered(stream.key().to_owned());
+        let held = self.work.holds.get(id, &key).map(|held| held.why.clone());
+        if let Some(Why::Letter(letter)) = held {
+            let problem = format!("it waits behind the letter {letter}: end that first");
+            return Ok(Err(ActError::NotNow(problem)));
+        }
+        let mark = self.work.clock.stamp(self.work.clock.mark());
+        let message_id = self.work.ids.next(mark);
+        let origin = Origin {
+            correlation_id: self.correlation_of(&stream)?.unwrap_or_else(|| message_id.clone()),
+            id: message_id,
+            at: mark,
+            depth: 0,
+            user_id: Some(Arc::from(by.who.as_str())),
+            traceparent: None,
+            digest: None,
+        };
+        let act = Act { what: wanted.clone(), by: by.who.clone(), why: short(&by.why, MAX_WHY_BYTES) };
+        let done = self.saga(id, stream, Input::Act(&act), &origin);
+        let followed = shown(&self.local);
+        if dry {
+            let tried = done.and_then(|()| self.fits());
+            self.forget();
+            return match tried {
+                Ok(()) => Ok(Ok(Outcome::Tried(Preview { effects: followed, failure: None }))),
+                Err(Fault::Store(error)) => Err(error),
+                Err(fault) => Ok(Ok(Outcome::Tried(Preview { effects: Vec::new(), failure: Some(said(&fault)) }))),
+            };
+        }
+        match done.and_then(|()| self.join()) {
+            Ok(()) => {
+                if matches!(wanted, Wanted::Move(_)) {
+                    // It may have waited for a program that has its version.
+                    self.work.holds.release(id, &key);
+                }
+                self.work.look_again();
+                Ok(Ok(Outcome::Done { followed }))
+            }
+            Err(fault) => {
+                self.forget();
+                match fault {
+                    Fault::Store(error) => Err(error),
+                    fault => Ok(Err(ActError::NotNow(said(&fault)))),
+                }
+            }
+        }
+    }
+
+    /// The business transaction of an instance.
+    fn correlation_of(&self, stream: &StreamId) -> Result<Option<MessageId>, StoreError> {
+        let first = self.work.reader.stream(stream, StreamVersion(0))?.into_iter().next();
+        Ok(first.map(|stored| stored.envelope().correlation_id.clone()))
     }
 
     /// Decides a command of the saga on an aggregate of its own service.

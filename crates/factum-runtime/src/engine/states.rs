@@ -10,7 +10,7 @@ use factum_core::{
     envelope::{Message, Stored},
     error::HandlerError,
     id::MessageId,
-    saga::AnySaga,
+    saga::Versions,
     snapshot::Codec,
     stream::{Position, StreamId, StreamVersion},
 };
@@ -29,7 +29,7 @@ const LAYOUT: u8 = 1;
 #[derive(Clone, Copy)]
 pub(super) enum Model<'a> {
     Decider(&'a dyn AnyDecider),
-    Saga(&'a dyn AnySaga),
+    Saga(&'a Versions),
 }
 
 impl Model<'_> {
@@ -43,6 +43,9 @@ impl Model<'_> {
     fn evolve(&self, state: &mut dyn Any, stored: &Stored) -> Result<(), HandlerError> {
         match self {
             Self::Decider(decider) => decider.evolve(state, stored),
+            #[cfg(feature = "sabotage")]
+            Self::Saga(saga) => saga.evolve(state, &super::planted::of_another_version(saga, stored)),
+            #[cfg(not(feature = "sabotage"))]
             Self::Saga(saga) => saga.evolve(state, stored),
         }
     }

@@ -65,6 +65,7 @@ impl Submit {
         }
         if !stage.is_empty() || changed || force {
             work.holds.write(registry, &mut stage)?;
+            work.instances.write(&mut stage)?;
             work.consumers.write(registry, &mut stage)?;
             match self.committer.commit(stage.into_commit()) {
                 Ok(_) => self.saved = work.consumers.cursor,

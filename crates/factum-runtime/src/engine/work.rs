@@ -17,8 +17,8 @@ use factum_core::{
 use jiff::Timestamp;
 
 use super::{
-    consumers::Consumers, folds::Folds, holds::Holds, letters::Letters, limits::Limits, noting::Noting,
-    snapshots::Shelf, stage::Stage, states::States,
+    consumers::Consumers, folds::Folds, holds::Holds, instances::Instances, letters::Letters, limits::Limits,
+    noting::Noting, snapshots::Shelf, stage::Stage, states::States,
 };
 use crate::{
     outward::OpenCall,
@@ -50,6 +50,8 @@ pub(super) struct Work {
     pub(super) answers_after: Option<String>,
     pub(super) holds: Holds,
     pub(super) letters: Letters,
+    /// Open instances of sagas.
+    pub(super) instances: Instances,
     /// Plans that are made or running.
     pub(super) jobs: BTreeMap<String, Plan>,
     /// Events that could not be folded while states were rebuilt, and have no letter yet.
@@ -75,6 +77,8 @@ impl Work {
         let jobs = crate::plans::list(&*reader)?.into_iter().map(|plan| (plan.id.clone(), plan)).collect();
         let letters = Letters::load(reader.cells(CellKind::Letter)?)?;
         let mut holds = Holds::load(registry, reader.cells(CellKind::Held)?)?;
+        holds.try_versions(registry);
+        let instances = Instances::load(registry, &*reader)?;
         super::release::count(registry, &consumers, &mut holds, &*reader)?;
         self.noting.rebuilding();
         let noting = &mut self.noting;
@@ -84,7 +88,7 @@ impl Work {
         (self.answers_due, self.answers_after) = (!answers.is_empty(), None);
         (self.consumers, self.timers, self.calls, self.answers) = (consumers, timers, calls, answers);
         (self.letters, self.holds, self.folds, self.unfolded) = (letters, holds, folds, unfolded);
-        self.jobs = jobs;
+        (self.jobs, self.instances) = (jobs, instances);
         Ok(())
     }
 

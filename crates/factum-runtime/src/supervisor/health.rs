@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
-    engine::{Bound, EngineHealth},
+    engine::{Bound, EngineHealth, SagaCount},
     outward::{Dependency, State},
     views::ViewState,
 };
@@ -100,6 +100,8 @@ impl UnitHealth {
             let held = counted(self.engine.held, "message waits", "messages wait");
             poor.push(format!("{letters} for a person, {held} behind"));
         }
+        poor.extend(self.engine.sagas.iter().filter_map(needs_person));
+        poor.extend(self.engine.sagas.iter().filter_map(lacks_version));
         let stopped = self.engine.stopped.iter();
         poor.extend(
             stopped.map(|it| format!("{} has stopped at position {}: {}", it.consumer, it.position, it.reason)),
@@ -120,6 +122,22 @@ impl UnitHealth {
         self.reasons = wrong.into_iter().chain(poor).collect();
         self
     }
+}
+
+/// Of a saga whose instances need a person.
+fn needs_person(count: &SagaCount) -> Option<String> {
+    let SagaCount { saga, needs_person, who, .. } = count;
+    let counted = counted(*needs_person, "process needs", "processes need");
+    let more = if *needs_person > who.len() as u64 { ", …" } else { "" };
+    (*needs_person > 0).then(|| format!("{counted} a person: {}{more} (`factum sagas show {saga}-…`)", who.join(", ")))
+}
+
+/// Of a saga whose instances wait for a program that has their version.
+fn lacks_version(count: &SagaCount) -> Option<String> {
+    let SagaCount { saga, version, open, .. } = count;
+    let waiting = counted(*open, "process waits", "processes wait");
+    let remedy = "start a program that has it beside the newer one, or move them from one that has both";
+    (!count.known && *open > 0).then(|| format!("{waiting} for version {version} of {saga}: {remedy}"))
 }
 
 /// Of a dependency whose breaker is not closed.

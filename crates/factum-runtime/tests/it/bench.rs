@@ -277,6 +277,17 @@ impl Bench {
         self.restart(services)
     }
 
+    /// The store loses all cells of a kind, as if nothing had ever written one.
+    pub fn forget_cells(&mut self, kind: CellKind) {
+        let cells = self.store.cells(kind).unwrap().into_iter().map(|cell| factum_core::cell::CellChange {
+            key: cell.key,
+            expected: factum_core::cell::ExpectedRevision::Any,
+            value: None,
+        });
+        let commit = factum_core::commit::Commit { appends: vec![], cells: cells.collect() };
+        self.committer.commit(commit).unwrap();
+    }
+
     /// All letters, by name.
     pub fn letters(&self) -> Vec<Letter> {
         let cells = self.store.cells(CellKind::Letter).unwrap();

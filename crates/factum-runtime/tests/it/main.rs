@@ -25,4 +25,5 @@ mod shuffled;
 mod snapshots;
 mod timers;
 mod unfolded;
+mod versions;
 mod views;

@@ -2,10 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use factum_core::{
-    envelope::{Kind, Stored},
-    saga::AnySaga,
-};
+use factum_core::envelope::{Kind, Stored};
 use serde::Deserialize;
 
 use super::{aftermath::lines, invariants::Evidence, world::Violation};
@@ -25,6 +22,12 @@ struct Step {
     undo: Option<String>,
 }
 
+/// The event that starts an instance.
+#[derive(Deserialize)]
+struct Started {
+    version: u32,
+}
+
 /// What is read of an instance's own events.
 #[derive(Deserialize)]
 struct Record {
@@ -36,7 +39,9 @@ struct Record {
 
 pub(super) fn check(Evidence { log, registry, .. }: &Evidence<'_>) -> Result<(), Violation> {
     for saga in registry.services.iter().flat_map(|service| &service.sagas) {
-        let table = Table::read(&saga.yaml());
+        let tables: BTreeMap<u32, Table> =
+            saga.all().iter().map(|table| (table.version(), Table::read(&table.yaml()))).collect();
+        let Some(table) = tables.get(&saga.newest().version()) else { continue };
         let mut instances: BTreeMap<&str, Vec<&Stored>> = BTreeMap::new();
         for stored in log.iter().filter(|stored| stored.stream.category() == saga.name()) {
             instances.entry(stored.stream.as_str()).or_default().push(stored);
@@ -48,7 +53,13 @@ pub(super) fn check(Evidence { log, registry, .. }: &Evidence<'_>) -> Result<(),
             }
         }
         for (instance, messages) in instances {
-            if let Some((invariant, problem)) = table.judge(&**saga, &messages) {
+            // Who starts an instance runs it.
+            let started =
+                messages.iter().find_map(|stored| serde_json::from_slice::<Started>(&stored.message.data).ok());
+            let Some(table) = started.and_then(|started| tables.get(&started.version)) else {
+                return Violation::found("I7", format!("{instance} has no version of its own: {}", lines(&messages)));
+            };
+            if let Some((invariant, problem)) = table.judge(saga.name(), &messages) {
                 return Violation::found(invariant, format!("{instance} {problem}: {}", lines(&messages)));
             }
         }
@@ -78,7 +89,7 @@ impl Table {
     }
 
     /// What is wrong with an instance.
-    fn judge(&self, saga: &dyn AnySaga, messages: &[&Stored]) -> Option<(&'static str, String)> {
+    fn judge(&self, saga: &str, messages: &[&Stored]) -> Option<(&'static str, String)> {
         let mut ends = 0;
         let (mut sent, mut refused) = (BTreeSet::new(), BTreeSet::new());
         let (mut undone, mut sends, mut undos) = (Vec::new(), Vec::new(), BTreeSet::new());
@@ -90,7 +101,7 @@ impl Table {
                 undos.extend(self.steps.iter().position(|step| is(&step.undo)));
                 continue;
             }
-            let event = stored.type_name().strip_prefix(saga.name()).unwrap_or_default().trim_start_matches('.');
+            let event = stored.type_name().strip_prefix(saga).unwrap_or_default().trim_start_matches('.');
             let Ok(record) = serde_json::from_slice::<Record>(&stored.message.data) else { continue };
             sent.extend(record.sent.iter().filter_map(|name| self.index(name)));
             let step = record.step.as_deref().and_then(|name| self.index(name));

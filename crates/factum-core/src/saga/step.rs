@@ -1,0 +1,193 @@
+//! One step of a saga: what it sends, which answers it knows, how long it waits, how it is undone.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    envelope::{Draft, Stored},
+    error::HandlerError,
+    payload::{Command, Event, Payload},
+};
+
+/// How long a step before the pivot may take if it does not say.
+const LIMIT: Duration = Duration::from_secs(30);
+/// How long one at or behind the pivot may take, if it does not say, before a person is called: nothing gives up there.
+const LIMIT_BEHIND: Duration = Duration::from_secs(24 * 3600);
+/// How often an undo is sent, if the step does not say, before a person is called.
+const UNDO_ATTEMPTS: u32 = 5;
+
+pub(super) type Make<F> = Arc<dyn Fn(&F) -> Result<Draft, HandlerError> + Send + Sync>;
+pub(super) type Match<F> = Arc<dyn Fn(&mut F, &Stored) -> Result<Option<String>, HandlerError> + Send + Sync>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    Done,
+    Refused,
+    Held,
+    Undone,
+}
+
+pub(super) struct Reply<F> {
+    pub(super) type_name: &'static str,
+    pub(super) meaning: Meaning,
+    pub(super) keeps: bool,
+    pub(super) matches: Match<F>,
+}
+
+pub(super) struct Hold<F> {
+    pub(super) own: Make<F>,
+    pub(super) within: Duration,
+}
+
+/// One step of a saga.
+pub struct Step<F> {
+    pub(super) name: &'static str,
+    pub(super) beside: bool,
+    pub(super) pivot: bool,
+    pub(super) own: Vec<Make<F>>,
+    pub(super) send: Option<(&'static str, Make<F>)>,
+    pub(super) undo: Option<(&'static str, Make<F>)>,
+    pub(super) nothing_to_undo: bool,
+    pub(super) replies: Vec<Reply<F>>,
+    pub(super) hold: Option<Hold<F>>,
+    within: Option<Duration>,
+    pub(super) undo_attempts: u32,
+}
+
+impl<F: 'static> Step<F> {
+    pub(super) fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            beside: false,
+            pivot: false,
+            own: Vec::new(),
+            send: None,
+            undo: None,
+            nothing_to_undo: false,
+            replies: Vec::new(),
+            hold: None,
+            within: None,
+            undo_attempts: UNDO_ATTEMPTS,
+        }
+    }
+
+    /// Decides on the service's own aggregate when the step begins, in the same commit. A rejection there counts as
+    /// refused. Several are decided in order.
+    #[must_use]
+    pub fn own<C: Command>(mut self, command: impl Fn(&F) -> C + Send + Sync + 'static) -> Self {
+        self.own.push(make(command));
+        self
+    }
+
+    /// The command that the step sends.
+    #[must_use]
+    pub fn send<C: Command>(mut self, command: impl Fn(&F) -> C + Send + Sync + 'static) -> Self {
+        self.send = Some((first_type::<C>(), make(command)));
+        self
+    }
+
+    /// The event that says that the step is done.
+    #[must_use]
+    pub fn done<E: Event>(self) -> Self {
+        self.reply::<E>(Meaning::Done, false, |_, _| Some(String::new()))
+    }
+
+    /// The event that says that the step is done, if its data says so.
+    #[must_use]
+    pub fn done_if<E: Event>(self, test: impl Fn(&E) -> bool + Send + Sync + 'static) -> Self {
+        self.reply::<E>(Meaning::Done, false, move |_, event| test(event).then(String::new))
+    }
+
+    /// The event that says that the step is done; what later steps need of it is kept in the facts.
+    #[must_use]
+    pub fn done_keeping<E: Event>(self, keep: impl Fn(&mut F, &E) + Send + Sync + 'static) -> Self {
+        self.reply::<E>(Meaning::Done, true, move |facts, event| {
+            keep(facts, event);
+            Some(String::new())
+        })
+    }
+
+    /// The event that says no, with the reason that it gives.
+    #[must_use]
+    pub fn refused<E: Event>(self, reason: impl Fn(&E) -> String + Send + Sync + 'static) -> Self {
+        self.reply::<E>(Meaning::Refused, false, move |_, event| Some(reason(event)))
+    }
+
+    /// The event that says no, if its data says so; what the end needs of it is kept in the facts.
+    #[must_use]
+    pub fn refused_if<E: Event>(self, test: impl Fn(&mut F, &E) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.reply::<E>(Meaning::Refused, true, test)
+    }
+
+    /// The event that neither ends nor refuses the step but makes it wait for a person: the service's own aggregate is
+    /// told, and the step's limit is `within` from then on.
+    #[must_use]
+    pub fn held_if<E: Event, C: Command>(
+        mut self,
+        test: impl Fn(&E) -> Option<String> + Send + Sync + 'static,
+        own: impl Fn(&F) -> C + Send + Sync + 'static,
+        within: Duration,
+    ) -> Self {
+        self.hold = Some(Hold { own: make(own), within });
+        self.reply::<E>(Meaning::Held, false, move |_, event| test(event))
+    }
+
+    /// The command that undoes the step, and the event that confirms it.
+    #[must_use]
+    pub fn undo<C: Command, E: Event>(mut self, command: impl Fn(&F) -> C + Send + Sync + 'static) -> Self {
+        self.undo = Some((first_type::<C>(), make(command)));
+        self.reply::<E>(Meaning::Undone, false, |_, _| Some(String::new()))
+    }
+
+    /// The step leaves nothing behind that would have to be undone.
+    #[must_use]
+    pub fn nothing_to_undo(mut self) -> Self {
+        self.nothing_to_undo = true;
+        self
+    }
+
+    /// The longest time to wait for the answer. Before the pivot the step has failed then, and what was sent is undone; 30 s
+    /// if it does not say. At the pivot and behind it nothing is given up: a person is called; 24 h if it does not say.
+    #[must_use]
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.within = Some(limit);
+        self
+    }
+
+    /// How often the undo is sent before a person is called; 5 times if it does not say. It waits as long as the step, then
+    /// twice as long each time.
+    #[must_use]
+    pub fn undo_attempts(mut self, attempts: u32) -> Self {
+        self.undo_attempts = attempts.max(1);
+        self
+    }
+
+    fn reply<E: Event>(
+        mut self,
+        meaning: Meaning,
+        keeps: bool,
+        test: impl Fn(&mut F, &E) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        let matches: Match<F> = Arc::new(move |facts, stored| Ok(test(facts, &stored.decode::<E>()?)));
+        for info in E::types() {
+            self.replies.push(Reply { type_name: info.name, meaning, keeps, matches: matches.clone() });
+        }
+        self
+    }
+
+    /// How long it may take.
+    pub(super) fn limit(&self, behind_pivot: bool) -> Duration {
+        self.within.unwrap_or(if behind_pivot { LIMIT_BEHIND } else { LIMIT })
+    }
+
+    pub(super) fn waits(&self) -> bool {
+        self.replies.iter().any(|reply| reply.meaning == Meaning::Done)
+    }
+}
+
+fn make<F, C: Command>(command: impl Fn(&F) -> C + Send + Sync + 'static) -> Make<F> {
+    Arc::new(move |facts| Ok(Draft::of(&command(facts))?))
+}
+
+fn first_type<P: Payload>() -> &'static str {
+    P::types().first().map_or("", |info| info.name)
+}

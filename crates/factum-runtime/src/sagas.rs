@@ -1,0 +1,144 @@
+//! Looking at sagas: lists of open instances by what is asked for, one instance whole.
+
+use factum_core::{
+    cell::{Cell, CellKey, CellKind},
+    error::StoreError,
+    ports::Reader,
+    saga::{Shown, Status},
+    stream::{StreamId, StreamVersion},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    acts::ActError,
+    engine::Open,
+    timers::{Timer, Timers, full_name},
+};
+
+/// Instances on a page if the question does not say.
+const PAGE: usize = 100;
+/// The longest page.
+const MAX_PAGE: usize = 1_000;
+
+/// Which open instances.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Query {
+    /// Of this definition.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saga: Option<String>,
+    /// Run by this version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// In this state: `started`, `undoing` or `needs_attention`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// That wait for the answer of this step, or of its undo.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// That have been open for at least so many seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub older_than_secs: Option<u64>,
+    /// That are stuck: they need a person, or nothing of theirs has time left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stuck: bool,
+    /// Behind this one, in the order of names: for the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// At most so many; 100 if not said, 1,000 at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// A page of instances.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Page {
+    /// In the order of their names.
+    pub sagas: Vec<Shown>,
+    /// Where the next page begins, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Lists open instances.
+///
+/// # Errors
+/// [`ActError`] if the store cannot be read, or the question makes no sense.
+pub fn list(reader: &dyn Reader, query: &Query, now: Timestamp) -> Result<Page, ActError> {
+    if let Some(status) = &query.status
+        && !["started", "undoing", "needs_attention"].contains(&status.as_str())
+    {
+        let problem = format!("`{status}` is no state of an open process: `started`, `undoing` or `needs_attention`");
+        return Err(ActError::NotNow(problem));
+    }
+    let limit = query.limit.unwrap_or(PAGE).clamp(1, MAX_PAGE);
+    let mut cells: Vec<Cell> = reader.cells(CellKind::Saga)?;
+    cells.retain(|cell| cell.key.name.contains('-') && query.after.as_ref().is_none_or(|after| cell.key.name > *after));
+    cells.sort_by(|one, other| one.key.name.cmp(&other.key.name));
+    let mut page = Page::default();
+    for cell in cells {
+        if !may_be(query, &cell, now)? {
+            continue;
+        }
+        let Some(shown) = show(reader, &cell.key.name)? else { continue };
+        if !is(query, &shown, now) {
+            continue;
+        }
+        if page.sagas.len() == limit {
+            page.next = page.sagas.last().map(|last| last.saga_id.clone());
+            break;
+        }
+        page.sagas.push(shown);
+    }
+    Ok(page)
+}
+
+/// Whether the cell alone rules an instance out.
+fn may_be(query: &Query, cell: &Cell, now: Timestamp) -> Result<bool, StoreError> {
+    let Open { standing, since } = Open::decode(&cell.value)?;
+    let saga = cell.key.name.split('-').next();
+    let status = match (standing.needs_person, standing.status) {
+        (true, _) => "needs_attention",
+        (false, Status::Undoing) => "undoing",
+        (false, _) => "started",
+    };
+    let age = now.duration_since(since).as_secs();
+    Ok(query.saga.as_deref().is_none_or(|wanted| saga == Some(wanted))
+        && query.version.is_none_or(|wanted| wanted == standing.version)
+        && query.status.as_deref().is_none_or(|wanted| wanted == status)
+        && query.older_than_secs.is_none_or(|wanted| age >= i64::try_from(wanted).unwrap_or(i64::MAX)))
+}
+
+/// Whether an instance is asked for by what stands in its stream.
+fn is(query: &Query, shown: &Shown, now: Timestamp) -> bool {
+    let waits = |wanted: &String| shown.steps.iter().any(|step| step.name == *wanted && is_under_way(step.status));
+    query.step.as_ref().is_none_or(waits) && (!query.stuck || is_stuck(shown, now))
+}
+
+fn is_under_way(status: &str) -> bool {
+    matches!(status, "started" | "undoing")
+}
+
+/// Whether an open instance goes on by itself: it needs nobody, and something of it still has time.
+pub fn is_stuck(shown: &Shown, now: Timestamp) -> bool {
+    let has_time = shown.steps.iter().any(|step| step.limit.is_some_and(|limit| limit >= now));
+    shown.ended_at.is_none() && (shown.attention.is_some() || !has_time)
+}
+
+/// One instance whole, open or ended, by its stream; `None` if there is none.
+///
+/// # Errors
+/// [`StoreError`] if the store cannot be read.
+pub fn show(reader: &dyn Reader, instance: &str) -> Result<Option<Shown>, StoreError> {
+    let Ok(stream) = StreamId::parse(instance) else { return Ok(None) };
+    let shown = Shown::of(&reader.stream(&stream, StreamVersion(0))?);
+    let Some(mut shown) = shown.map_err(|error| StoreError::Corrupt(error.to_string()))? else { return Ok(None) };
+    for step in shown.steps.iter_mut().filter(|step| is_under_way(step.status)) {
+        let cell: CellKey = Timers::cell(&full_name(&stream, &step.name));
+        let timer = reader.cell(&cell)?.map(|cell| Timer::decode(&cell.value)).transpose()?;
+        step.limit = timer.map(|timer| timer.due);
+    }
+    Ok(Some(shown))
+}
