@@ -9,17 +9,19 @@
 //! ```
 //!
 //! A call is open as long as its cell stands. Its answer is a command, decided in the commit that deletes the cell, so
-//! that an answer counts once however often the call was made.
+//! that an answer counts once however often the call was made. The steps of sagas make calls too
+//! ([`Step::call`](crate::saga::Step::call)): their answers go to the instance.
 
 use std::{future::Future, marker::PhantomData, pin::Pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     envelope::{Draft, Stored},
     error::HandlerError,
-    payload::{Command, TypeInfo},
+    id::Name,
+    payload::{Command, PayloadError, TypeInfo},
 };
 
 /// One attempt at a call.
@@ -175,31 +177,80 @@ type Ask = Arc<dyn Fn(&Stored, String, u32) -> Result<Attempt, HandlerError> + S
 type GaveUp = Arc<dyn Fn(&Stored, &str) -> Result<Draft, HandlerError> + Send + Sync>;
 type Fallback = Arc<dyn Fn(&Stored) -> Result<Option<Draft>, HandlerError> + Send + Sync>;
 
+/// A call's name, with what it is asked and what it answers. Declare it once, where both sides see it:
+///
+/// ```
+/// use factum_core::call::CallTo;
+/// # #[derive(serde::Serialize, serde::Deserialize)] pub struct Charge;
+/// # #[derive(serde::Serialize, serde::Deserialize)] pub struct Charged;
+/// pub const CHARGE: CallTo<Charge, Charged> = CallTo::new("charge");
+/// ```
+pub struct CallTo<R, A> {
+    name: &'static str,
+    marker: PhantomData<fn(R) -> A>,
+}
+
+impl<R, A> Clone for CallTo<R, A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<R, A> Copy for CallTo<R, A> {}
+
+impl<R, A> CallTo<R, A> {
+    /// A call of that name; unique within its service.
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, marker: PhantomData }
+    }
+
+    /// Its name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What it is asked and answers, to be compared.
+    pub(crate) fn shape() -> Shape {
+        Shape { request: std::any::type_name::<R>(), answer: std::any::type_name::<A>() }
+    }
+}
+
+/// What a call is asked and answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The request's type.
+    pub request: &'static str,
+    /// The answer's.
+    pub answer: &'static str,
+}
+
 /// A call without its types, as the outward loop holds it.
 #[derive(Clone)]
 pub struct AnyCall {
     /// Its name within the service.
     pub name: &'static str,
+    /// What it is asked and answers.
+    pub shape: Shape,
     /// The other side; calls to one share its breaker. The call's full name if it is not said.
     pub dependency: Option<&'static str>,
     /// How it is made.
     pub policy: CallPolicy,
-    /// Commands that can be its answer.
+    /// Commands that can be its answer; none if it answers the steps of sagas only.
     pub answers: Vec<TypeInfo>,
     /// Makes an attempt.
     pub ask: Ask,
     /// Finds out what became of an attempt whose outcome is unknown; without it the call is simply made again.
     pub query: Option<Ask>,
-    /// The answer when all attempts are used up.
-    pub gave_up: GaveUp,
+    /// The answer when all attempts are used up. A saga hears of that without one.
+    pub gave_up: Option<GaveUp>,
     /// The answer while the breaker is open, if there is one.
     pub fallback: Option<Fallback>,
 }
 
 /// A call of a service: what asks the outside, and how.
-pub struct CallSpec<R, C> {
+pub struct CallSpec<R, A> {
     any: AnyCall,
-    marker: PhantomData<fn(R) -> C>,
+    draft: fn(&A) -> Result<Draft, PayloadError>,
+    marker: PhantomData<fn(R) -> A>,
 }
 
 impl<R, C> CallSpec<R, C>
@@ -207,25 +258,57 @@ where
     R: DeserializeOwned + Send + 'static,
     C: Command,
 {
-    /// A call: `ask` makes one attempt, `gave_up` is the command that the decider gets when all attempts are used up
-    /// (with what stood in the way at the last one).
+    /// A call that reactions make (`fx.call`): `ask` makes one attempt and answers with a command, `gave_up` is the command
+    /// that the decider gets when all attempts are used up (with what stood in the way at the last one).
     pub fn new<F, Fut>(name: &'static str, ask: F, gave_up: impl Fn(R, &str) -> C + Send + Sync + 'static) -> Self
     where
         F: Fn(Call<R>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Answer<C>> + Send + 'static,
     {
         let gave_up: GaveUp = Arc::new(move |stored, reason| Ok(Draft::of(&gave_up(request(stored)?, reason))?));
+        let mut spec = Self::over(CallTo::new(name), ask, Draft::of);
+        (spec.any.gave_up, spec.any.answers) = (Some(gave_up), C::types());
+        spec
+    }
+}
+
+impl<R, A> CallSpec<R, A>
+where
+    R: DeserializeOwned + Send + 'static,
+    A: Serialize + Send + 'static,
+{
+    /// A call that steps of sagas make ([`Step::call`](crate::saga::Step::call)): `ask` makes one attempt.
+    pub fn of_steps<F, Fut>(to: CallTo<R, A>, ask: F) -> Self
+    where
+        F: Fn(Call<R>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Answer<A>> + Send + 'static,
+    {
+        Self::over(to, ask, |answer| Draft::named(Name::Static("answer"), answer))
+    }
+}
+
+impl<R, A> CallSpec<R, A>
+where
+    R: DeserializeOwned + Send + 'static,
+    A: Send + 'static,
+{
+    fn over<F, Fut>(to: CallTo<R, A>, ask: F, draft: fn(&A) -> Result<Draft, PayloadError>) -> Self
+    where
+        F: Fn(Call<R>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Answer<A>> + Send + 'static,
+    {
         let any = AnyCall {
-            name,
+            name: to.name,
+            shape: CallTo::<R, A>::shape(),
             dependency: None,
             policy: CallPolicy::default(),
-            answers: C::types(),
-            ask: erase(ask),
+            answers: Vec::new(),
+            ask: erase(ask, draft),
             query: None,
-            gave_up,
+            gave_up: None,
             fallback: None,
         };
-        Self { any, marker: PhantomData }
+        Self { any, draft, marker: PhantomData }
     }
 
     /// How often to try, and how long to wait between.
@@ -272,10 +355,11 @@ where
 
     /// The answer while the breaker is open, such as a value that was kept from before; without one the call waits.
     #[must_use]
-    pub fn fallback(mut self, fallback: impl Fn(R) -> Option<C> + Send + Sync + 'static) -> Self {
+    pub fn fallback(mut self, fallback: impl Fn(R) -> Option<A> + Send + Sync + 'static) -> Self {
+        let draft = self.draft;
         self.any.fallback = Some(Arc::new(move |stored| {
             let answer = fallback(request(stored)?);
-            Ok(answer.map(|command| Draft::of(&command)).transpose()?)
+            Ok(answer.map(|answer| draft(&answer)).transpose()?)
         }));
         self
     }
@@ -286,9 +370,9 @@ where
     pub fn query<F, Fut>(mut self, query: F) -> Self
     where
         F: Fn(Call<R>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Answer<C>> + Send + 'static,
+        Fut: Future<Output = Answer<A>> + Send + 'static,
     {
-        self.any.query = Some(erase(query));
+        self.any.query = Some(erase(query, self.draft));
         self
     }
 
@@ -298,30 +382,27 @@ where
     }
 }
 
-fn erase<R, C, F, Fut>(ask: F) -> Ask
+fn erase<R, A, F, Fut>(ask: F, draft: fn(&A) -> Result<Draft, PayloadError>) -> Ask
 where
     R: DeserializeOwned + Send + 'static,
-    C: Command,
+    A: Send + 'static,
     F: Fn(Call<R>) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Answer<C>> + Send + 'static,
+    Fut: Future<Output = Answer<A>> + Send + 'static,
 {
     Arc::new(move |stored, idempotency_key, attempt| {
         let at = stored.envelope().timestamp;
         let answer = ask(Call { request: request(stored)?, idempotency_key, attempt, at });
+        let encoded = move |answer: &A| draft(answer).map_err(|error| error.to_string());
         let attempt: Attempt = Box::pin(async move {
             match answer.await {
-                Answer::Done(command) => encoded(&command).map_or_else(Answer::Unknown, Answer::Done),
-                Answer::Refused(command) => encoded(&command).map_or_else(Answer::Unknown, Answer::Refused),
+                Answer::Done(answer) => encoded(&answer).map_or_else(Answer::Unknown, Answer::Done),
+                Answer::Refused(answer) => encoded(&answer).map_or_else(Answer::Unknown, Answer::Refused),
                 Answer::Unknown(reason) => Answer::Unknown(reason),
                 Answer::Again(reason, wait) => Answer::Again(reason, wait),
             }
         });
         Ok(attempt)
     })
-}
-
-fn encoded<C: Command>(command: &C) -> Result<Draft, String> {
-    Draft::of(command).map_err(|error| error.to_string())
 }
 
 fn request<R: DeserializeOwned>(stored: &Stored) -> Result<R, HandlerError> {

@@ -9,7 +9,7 @@ use crate::{
     decider::{AnyDecider, Decider, erase as erase_decider, erase_with_snapshots},
     envelope::Recorded,
     id::Name,
-    payload::{Command, Event},
+    payload::Event,
     reaction::{AnyFolding, Effects, Folding, Outcome, Reaction},
     row::Row,
     saga::{Saga, Versions},
@@ -157,10 +157,10 @@ impl Service {
 
     /// Adds a way to the outside.
     #[must_use]
-    pub fn call<R, C>(mut self, call: CallSpec<R, C>) -> Self
+    pub fn call<R, A>(mut self, call: CallSpec<R, A>) -> Self
     where
         R: DeserializeOwned + Send + 'static,
-        C: Command,
+        A: Send + 'static,
     {
         self.calls.push(call.erase());
         self

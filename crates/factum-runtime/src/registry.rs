@@ -6,9 +6,10 @@ use std::{
 };
 
 use factum_core::{
+    call::Shape,
     commit::Owners,
     id::{Name, check_name},
-    saga::SagaProblem,
+    saga::{SagaProblem, Versions},
     service::Service,
     upcast::{UpcastError, Upcasters},
 };
@@ -86,6 +87,27 @@ pub enum RegistryError {
         /// The other.
         other: String,
     },
+    /// A call that nobody makes.
+    #[error("{who}, and service {service} has none: add `.call(…)` to it")]
+    NoCall {
+        /// Who makes it.
+        who: String,
+        /// The service.
+        service: Name,
+    },
+    /// A call that is made in another way than it is declared.
+    #[error(
+        "{who} and asks {}, answered by {}; it is declared for {}, answered by {}: use one `CallTo` on both sides",
+        wanted.request, wanted.answer, declared.request, declared.answer
+    )]
+    OtherCall {
+        /// Who makes it.
+        who: String,
+        /// How.
+        wanted: Shape,
+        /// How it is declared.
+        declared: Shape,
+    },
     /// A name that the platform has for itself.
     #[error("`{PLATFORM}` is the platform's own service: name yours otherwise")]
     Reserved,
@@ -154,6 +176,15 @@ impl Registry {
     /// The saga whose instances' streams are of this category.
     pub fn saga(&self, category: &str) -> Option<ConsumerId> {
         self.sagas.get(category).copied()
+    }
+
+    /// All versions of the saga whose instances' streams are of this category.
+    pub fn saga_at(&self, category: &str) -> Option<&Versions> {
+        let id = self.saga(category)?;
+        match self.consumer(id).handler {
+            Handler::Saga(at) => Some(&self.service(id).sagas[at]),
+            _ => None,
+        }
     }
 
     /// Whether a consumer reads messages of a type: events, and commands. (A rejection bears its command's name.)
@@ -227,6 +258,21 @@ impl Build {
                 self.event(name, id);
             }
             self.command(&saga.expire_type(), id)?;
+            self.command(&saga.answer_type(), id)?;
+            for (version, name, shape) in saga
+                .all()
+                .iter()
+                .flat_map(|table| table.calls().into_iter().map(|(name, shape)| (table.version(), name, shape)))
+            {
+                let step = || format!("a step of saga {} version {version} makes the call `{name}`", saga.name());
+                match service.calls.iter().find(|call| call.name == name) {
+                    None => return Err(RegistryError::NoCall { who: step(), service: service.name.clone() }),
+                    Some(call) if call.shape != shape => {
+                        return Err(RegistryError::OtherCall { who: step(), wanted: shape, declared: call.shape });
+                    }
+                    Some(_) => {}
+                }
+            }
             self.sagas.insert(saga.name(), id);
         }
         for (at, reaction) in service.reactions.iter().enumerate() {

@@ -60,6 +60,7 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run<'_,
                 let wanted = if undoing { StepState::Undoing } else { StepState::Sent };
                 let step = self.acted_on(step.as_deref(), wanted)?;
                 self.cancel_limit(step);
+                self.withdraw_of(step);
                 self.record(STEP_RESOLVED, record(Some(step), self))?;
                 if undoing { self.undo_next(1) } else { self.go_on(step) }
             }
@@ -90,6 +91,7 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run<'_,
                 self.cancel_limit(at);
             }
         }
+        self.withdraw_waiting();
         self.record(UNDO_ORDERED, record(refused, self))?;
         let failure = Failure { step: String::new(), kind: FailureKind::Ordered, reason: act.why.clone() };
         self.tell_own(&failure)?;

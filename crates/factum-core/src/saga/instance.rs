@@ -1,11 +1,12 @@
 //! One instance of a saga: the state folded from its stream.
 
-use std::any::Any;
+use std::{any::Any, collections::BTreeMap};
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Act, AttentionNeeded, Carried, FailureKind, Saga, Standing, Status, StepState,
+    Act, Asks, AttentionNeeded, Carried, FailureKind, Saga, Standing, Status, StepState,
+    calls::{self, Asked},
     record::{
         ATTENTION_NEEDED, COMPENSATED, COMPLETED, EVENTS, MOVED, Record, STARTED, STEP_DONE, STEP_FAILED,
         STEP_RESOLVED, STEP_RETRIED, STEP_UNDONE, UNDO_ORDERED, UNDO_SENT, read,
@@ -13,9 +14,10 @@ use super::{
     transition::Run,
 };
 use crate::{
-    envelope::{Draft, Stored},
+    call::Shape,
+    envelope::{Draft, Kind, Stored},
     error::HandlerError,
-    id::Name,
+    id::{MessageId, Name},
     payload::{TypeInfo, field},
     reaction::Effect,
     rejection::Refused,
@@ -39,6 +41,8 @@ pub enum Input<'a> {
     },
     /// A step's limit has passed.
     Expired(&'a Stored),
+    /// What became of a call.
+    Told(&'a Stored),
     /// What a person wants.
     Act(&'a Act),
 }
@@ -52,6 +56,10 @@ pub struct Transition {
     pub effects: Vec<Effect>,
     /// It does not go on without a person from now on.
     pub attention: Option<AttentionNeeded>,
+    /// Calls to make, behind the events.
+    pub asks: Vec<Asks>,
+    /// Calls that nobody waits for any more.
+    pub withdrawn: Vec<MessageId>,
 }
 
 /// A saga without its types, as the engine holds it.
@@ -68,6 +76,15 @@ pub trait AnySaga: Send + Sync {
     fn own_types(&self) -> Vec<String>;
     /// The command type by which a limit comes back.
     fn expire_type(&self) -> String;
+    /// The command type by which the answer of a call comes back.
+    fn answer_type(&self) -> String;
+    /// The calls that its steps make, with what they are asked and answer.
+    fn calls(&self) -> Vec<(&'static str, Shape)>;
+    /// Notes the message of a call that was made.
+    ///
+    /// # Errors
+    /// [`HandlerError`] if the state is of another saga.
+    fn asked(&self, state: &mut dyn Any, name: &str, id: &MessageId) -> Result<(), HandlerError>;
     /// Checks the table.
     ///
     /// # Errors
@@ -122,6 +139,8 @@ pub(super) struct Instance<F> {
     pub(super) undo_attempts: u32,
     /// Why it does not go on without a person.
     pub(super) attention: Option<Attention>,
+    /// The calls that it has made, by name, as long as their outcome may be unknown.
+    pub(super) asked: BTreeMap<String, Asked>,
 }
 
 /// Why an instance does not go on without a person.
@@ -164,6 +183,20 @@ where
         format!("{}.expire", self.name)
     }
 
+    fn answer_type(&self) -> String {
+        format!("{}.answer", self.name)
+    }
+
+    fn calls(&self) -> Vec<(&'static str, Shape)> {
+        let calls = self.steps.iter().flat_map(|step| step.call.iter().chain(&step.undo_call));
+        calls.map(|call| (call.name, call.shape)).collect()
+    }
+
+    fn asked(&self, state: &mut dyn Any, name: &str, id: &MessageId) -> Result<(), HandlerError> {
+        calls::note(&mut downcast::<F>(state)?.asked, name, id);
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), super::SagaProblem> {
         Saga::check(self)
     }
@@ -190,11 +223,18 @@ where
             steps: vec![StepState::Waiting; self.steps.len()],
             undo_attempts: 0,
             attention: None,
+            asked: BTreeMap::new(),
         })
     }
 
     fn evolve(&self, state: &mut dyn Any, stored: &Stored) -> Result<(), HandlerError> {
-        let Some((event, record)) = read(self.name, stored)? else { return Ok(()) };
+        let Some((event, record)) = read(self.name, stored)? else {
+            // A call's type is its service and its name.
+            return match (stored.envelope().kind, stored.type_name().rsplit_once('.')) {
+                (Kind::Call, Some((_, name))) => self.asked(state, name, &stored.envelope().id),
+                _ => Ok(()),
+            };
+        };
         self.apply(downcast(state)?, &event, &record)
     }
 
@@ -260,6 +300,13 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
         })
     }
 
+    /// A step's call was refused, so that it is known not to have happened: another one is another one.
+    fn answered_no(&self, instance: &mut Instance<F>, step: Option<usize>) {
+        if let Some(call) = step.and_then(|step| self.steps[step].call.as_ref()) {
+            instance.asked.remove(call.name);
+        }
+    }
+
     /// How an instance of another version stands in this one, as its move has said.
     fn placed(&self, instance: &mut Instance<F>, record: &Record) -> Result<(), HandlerError> {
         if record.version != Some(self.version) {
@@ -268,6 +315,7 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
         instance.started = record.status;
         instance.undo_attempts = record.attempt.unwrap_or(0);
         instance.attention = None;
+        instance.asked.clone_from(&record.asked);
         for (name, state) in &record.steps {
             let index = self.index(name)?;
             instance.steps[index] = *state;
@@ -294,6 +342,9 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
         }
         let step = record.step.as_deref().map(|name| self.index(name)).transpose()?;
         if event == ATTENTION_NEEDED {
+            if record.kind == Some(FailureKind::Refused) {
+                self.answered_no(instance, step);
+            }
             instance.attention = Some(Attention { step, kind: record.kind });
             return Ok(());
         }
@@ -312,6 +363,7 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
                 instance.started = Some(Status::Undoing);
                 if let (Some(step), Some(FailureKind::Refused | FailureKind::OwnRefused)) = (step, record.kind) {
                     instance.steps[step] = StepState::Refused;
+                    self.answered_no(instance, Some(step));
                 }
             }
             (UNDO_SENT, Some(step)) => {

@@ -18,6 +18,7 @@
 
 mod acts;
 mod attention;
+mod calls;
 mod instance;
 mod moves;
 mod record;
@@ -33,6 +34,7 @@ use serde::{Deserialize, Serialize};
 
 pub use acts::{Act, What as Wanted};
 pub use attention::AttentionNeeded;
+pub use calls::{Asks, CallAnswer, CallStep, How};
 pub use instance::{AnySaga, Input, Own, Transition};
 pub use moves::{Carried, Moves};
 pub use shown::{Shown, ShownAct, ShownStep};

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{
     Act, Saga, Status, StepState, Transition,
+    calls::Asked,
     instance::Instance,
     record::{EMPTY, Expire, MOVED, Record},
     transition::Records,
@@ -86,6 +87,7 @@ pub struct Carried {
     steps: Vec<(String, StepState)>,
     undo_attempts: u32,
     past_pivot: bool,
+    asked: BTreeMap<String, Asked>,
 }
 
 impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F> {
@@ -98,7 +100,8 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
         };
         let past_pivot = self.steps.iter().zip(&instance.steps).any(past);
         let (version, undo_attempts) = (self.version, instance.undo_attempts);
-        Ok(Some(Carried { version, status, facts, steps, undo_attempts, past_pivot }))
+        let asked = instance.asked.clone();
+        Ok(Some(Carried { version, status, facts, steps, undo_attempts, past_pivot, asked }))
     }
 
     /// The instance in this version, its record and its limits; or all that stands against it.
@@ -130,6 +133,7 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
             steps: self.steps.iter().map(|step| step.name.to_owned()).zip(states.iter().copied()).collect(),
             attempt: Some(carried.undo_attempts),
             facts: Some(facts),
+            asked: carried.asked.clone(),
             by: Some(act.by.clone()),
             why: (!act.why.is_empty()).then(|| act.why.clone()),
             ..EMPTY
@@ -187,7 +191,14 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
                 .push(format!("it is {there} the pivot of version {from}, and would be {here} that of version {to}"));
         }
         for (step, state) in self.steps.iter().zip(&states) {
-            if carried.status == Status::Undoing && *state == StepState::Undoing && step.undo.is_none() {
+            if let Some(call) = step.call.as_ref().filter(|_| *state == StepState::Sent)
+                && !carried.asked.contains_key(call.name)
+            {
+                let (name, call) = (step.name, call.name);
+                problems
+                    .push(format!("its step `{name}` waits for the call `{call}`, which version {from} does not make"));
+            }
+            if carried.status == Status::Undoing && *state == StepState::Undoing && !step.has_undo() {
                 problems.push(format!("its step `{}` is being undone, and has no undo in version {to}", step.name));
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FailureKind, Status, StepState};
+use super::{FailureKind, Status, StepState, calls::Asked};
 use crate::{
     envelope::{Kind, Stored},
     error::HandlerError,
@@ -35,6 +35,8 @@ pub(super) struct Record {
     pub(super) status: Option<Status>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub(super) steps: BTreeMap<String, StepState>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub(super) asked: BTreeMap<String, Asked>,
     /// Who did it, and why.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) by: Option<String>,
@@ -53,6 +55,7 @@ pub(super) const EMPTY: Record = Record {
     from: None,
     status: None,
     steps: BTreeMap::new(),
+    asked: BTreeMap::new(),
     by: None,
     why: None,
 };

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::calls::StepCall;
 use crate::{
     envelope::{Draft, Stored},
     error::HandlerError,
@@ -10,8 +11,10 @@ use crate::{
 
 /// How long a step before the pivot may take if it does not say.
 const LIMIT: Duration = Duration::from_secs(30);
+/// How long one that makes a call may take before the pivot: eight attempts of 10 s, and the waits between them.
+const CALL_LIMIT: Duration = Duration::from_secs(120);
 /// How long one at or behind the pivot may take, if it does not say, before a person is called: nothing gives up there.
-const LIMIT_BEHIND: Duration = Duration::from_secs(24 * 3600);
+pub(super) const LIMIT_BEHIND: Duration = Duration::from_secs(24 * 3600);
 /// How often an undo is sent, if the step does not say, before a person is called.
 const UNDO_ATTEMPTS: u32 = 5;
 
@@ -49,7 +52,10 @@ pub struct Step<F> {
     pub(super) nothing_to_undo: bool,
     pub(super) replies: Vec<Reply<F>>,
     pub(super) hold: Option<Hold<F>>,
-    within: Option<Duration>,
+    /// What it asks the outside, instead of sending a command.
+    pub(super) call: Option<StepCall<F>>,
+    pub(super) undo_call: Option<StepCall<F>>,
+    pub(super) within: Option<Duration>,
     pub(super) undo_attempts: u32,
 }
 
@@ -65,6 +71,8 @@ impl<F: 'static> Step<F> {
             nothing_to_undo: false,
             replies: Vec::new(),
             hold: None,
+            call: None,
+            undo_call: None,
             within: None,
             undo_attempts: UNDO_ATTEMPTS,
         }
@@ -131,6 +139,11 @@ impl<F: 'static> Step<F> {
         self.reply::<E>(Meaning::Held, false, move |_, event| test(event))
     }
 
+    /// Whether anything of it can be undone.
+    pub(super) fn has_undo(&self) -> bool {
+        self.undo.is_some() || self.undo_call.is_some()
+    }
+
     /// The command that undoes the step, and the event that confirms it.
     #[must_use]
     pub fn undo<C: Command, E: Event>(mut self, command: impl Fn(&F) -> C + Send + Sync + 'static) -> Self {
@@ -176,11 +189,16 @@ impl<F: 'static> Step<F> {
 
     /// How long it may take.
     pub(super) fn limit(&self, behind_pivot: bool) -> Duration {
-        self.within.unwrap_or(if behind_pivot { LIMIT_BEHIND } else { LIMIT })
+        let usual = match (behind_pivot, &self.call) {
+            (true, _) => LIMIT_BEHIND,
+            (false, Some(_)) => CALL_LIMIT,
+            (false, None) => LIMIT,
+        };
+        self.within.unwrap_or(usual)
     }
 
     pub(super) fn waits(&self) -> bool {
-        self.replies.iter().any(|reply| reply.meaning == Meaning::Done)
+        self.call.is_some() || self.replies.iter().any(|reply| reply.meaning == Meaning::Done)
     }
 }
 

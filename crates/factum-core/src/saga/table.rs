@@ -103,14 +103,14 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
 
     /// The next step.
     #[must_use]
-    pub fn step(mut self, name: &'static str, build: impl FnOnce(Step<F>) -> Step<F>) -> Self {
-        self.steps.push(build(Step::new(name)));
+    pub fn step<S: Into<Step<F>>>(mut self, name: &'static str, build: impl FnOnce(Step<F>) -> S) -> Self {
+        self.steps.push(build(Step::new(name)).into());
         self
     }
 
     /// A step that runs at the same time as the one before it; what follows waits for both.
     #[must_use]
-    pub fn beside(self, name: &'static str, build: impl FnOnce(Step<F>) -> Step<F>) -> Self {
+    pub fn beside<S: Into<Step<F>>>(self, name: &'static str, build: impl FnOnce(Step<F>) -> S) -> Self {
         let mut saga = self.step(name, build);
         if let Some(step) = saga.steps.last_mut() {
             step.beside = true;
@@ -121,7 +121,7 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
     /// The step behind which there is no way back. It must decide on the service's own aggregate, so that the aggregate
     /// itself knows.
     #[must_use]
-    pub fn pivot(self, name: &'static str, build: impl FnOnce(Step<F>) -> Step<F>) -> Self {
+    pub fn pivot<S: Into<Step<F>>>(self, name: &'static str, build: impl FnOnce(Step<F>) -> S) -> Self {
         let mut saga = self.step(name, build);
         if let Some(step) = saga.steps.last_mut() {
             step.pivot = true;
@@ -175,6 +175,7 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
         }
         let mut names = BTreeSet::new();
         let mut commands = BTreeSet::new();
+        let mut calls = BTreeSet::new();
         let pivot = self.steps.iter().position(|step| step.pivot);
         if self.steps.iter().filter(|step| step.pivot).count() > 1 {
             return Err(problem("it has two pivots: behind the first there is no way back already".to_owned()));
@@ -195,8 +196,26 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
                 )));
             }
             let before_pivot = pivot.is_none_or(|pivot| index < pivot);
-            if before_pivot && step.send.is_some() && step.undo.is_none() && !step.nothing_to_undo {
-                let remedy = "add `.undo::<Command, Event>(…)` or `.nothing_to_undo()`";
+            for call in step.call.iter().chain(&step.undo_call) {
+                if !calls.insert(call.name) {
+                    return Err(problem(format!("two steps call `{}`: its answer could not be told apart", call.name)));
+                }
+                if call.name.contains('.') {
+                    return Err(problem(format!(
+                        "the call `{}` has a dot in its name: steps cannot make it",
+                        call.name
+                    )));
+                }
+            }
+            if step.send.is_some() && step.call.is_some() {
+                return Err(problem(format!("step `{name}` sends a command and makes a call: make two steps of it")));
+            }
+            if step.undo.is_some() && step.undo_call.is_some() {
+                return Err(problem(format!("step `{name}` is undone by a command and by a call: choose one")));
+            }
+            let acts = step.send.is_some() || step.call.is_some();
+            if before_pivot && acts && !step.has_undo() && !step.nothing_to_undo {
+                let remedy = "add `.undo::<Command, Event>(…)`, `.undo_call(…)` or `.nothing_to_undo()`";
                 return Err(problem(format!("step `{name}` stands before the pivot and has no undo: {remedy}")));
             }
             if step.pivot && step.own.is_empty() {
@@ -249,6 +268,9 @@ impl<F: 'static> fmt::Display for Saga<F> {
             if let Some((command, _)) = &step.send {
                 writeln!(f, "    send: {command}")?;
             }
+            if let Some(call) = &step.call {
+                writeln!(f, "    call: {}", call.name)?;
+            }
             for (word, meaning) in [("done", Meaning::Done), ("refused", Meaning::Refused), ("held", Meaning::Held)] {
                 let types: BTreeSet<&str> =
                     step.replies.iter().filter(|reply| reply.meaning == meaning).map(|reply| reply.type_name).collect();
@@ -258,6 +280,9 @@ impl<F: 'static> fmt::Display for Saga<F> {
             }
             if let Some((command, _)) = &step.undo {
                 writeln!(f, "    undo: {command}")?;
+            }
+            if let Some(call) = &step.undo_call {
+                writeln!(f, "    undoCall: {}", call.name)?;
             }
             writeln!(f, "    within: {}s", step.limit(self.is_behind_pivot(index)).as_secs())?;
         }

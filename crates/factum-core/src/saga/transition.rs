@@ -12,7 +12,7 @@ use super::{
         ATTENTION_NEEDED, COMPENSATED, COMPLETED, EMPTY, Expire, Record, STARTED, STEP_DONE, STEP_FAILED, STEP_HELD,
         STEP_UNDONE, UNDO_SENT,
     },
-    step::{Meaning, Reply, Step},
+    step::{LIMIT_BEHIND, Meaning, Reply, Step},
 };
 use crate::{
     envelope::{Draft, Stored},
@@ -31,7 +31,7 @@ pub(super) struct Run<'a, F> {
     pub(super) instance: &'a mut Instance<F>,
     own: Own<'a>,
     records: Records,
-    out: Transition,
+    pub(super) out: Transition,
 }
 
 impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run<'a, F> {
@@ -54,6 +54,7 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
                 self.rejected(command, refused)
             }
             (Some(Status::Running | Status::Undoing), Input::Expired(stored)) => self.expired(stored),
+            (Some(Status::Running | Status::Undoing), Input::Told(stored)) => self.told(stored),
             (Some(Status::Running | Status::Undoing), Input::Act(act)) => self.act(act),
             (Some(Status::Completed | Status::Compensated) | None, Input::Act(_)) => {
                 Err(HandlerError::failed("it has ended, or never began: there is nothing to do"))
@@ -105,7 +106,7 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
         Ok(())
     }
 
-    fn done(&mut self, index: usize, facts: Option<Box<RawValue>>) -> Result<(), HandlerError> {
+    pub(super) fn done(&mut self, index: usize, facts: Option<Box<RawValue>>) -> Result<(), HandlerError> {
         let name = self.saga.steps[index].name;
         self.cancel_limit(index);
         self.record(STEP_DONE, Record { step: Some(name.to_owned()), facts, ..EMPTY })?;
@@ -170,10 +171,11 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
             let command = make(&self.instance.facts)?;
             self.out.effects.push(Effect::Send(command));
         }
+        self.ask(index, false)?;
         self.set_limit(index, step.limit(saga.is_behind_pivot(index)), false)
     }
 
-    fn fail(
+    pub(super) fn fail(
         &mut self,
         index: Option<usize>,
         kind: FailureKind,
@@ -193,6 +195,7 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
                 self.cancel_limit(at);
             }
         }
+        self.withdraw_waiting();
         let record = Record { step: name.clone(), kind: Some(kind), reason: Some(reason.clone()), facts, ..EMPTY };
         self.record(STEP_FAILED, record)?;
         if kind != FailureKind::Aborted {
@@ -235,10 +238,19 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
         for index in (0..self.saga.steps.len()).rev() {
             let step = &self.saga.steps[index];
             let needs = matches!(self.instance.steps[index], StepState::Sent | StepState::Done | StepState::Undoing);
-            let (true, Some((_, make))) = (needs, &step.undo) else { continue };
-            let command = make(&self.instance.facts)?;
-            self.out.effects.push(Effect::Send(command));
-            let wait = step.limit(false).saturating_mul(1 << (attempt - 1).min(8));
+            if !needs || !step.has_undo() {
+                continue;
+            }
+            if let Some((_, make)) = &step.undo {
+                let command = make(&self.instance.facts)?;
+                self.out.effects.push(Effect::Send(command));
+            }
+            self.ask(index, true)?;
+            let wait = match step.undo_call {
+                // It is asked for all the time: the limit calls a person.
+                Some(_) => LIMIT_BEHIND,
+                None => step.limit(false).saturating_mul(1 << (attempt - 1).min(8)),
+            };
             self.set_limit(index, wait, true)?;
             let record = Record { step: Some(step.name.to_owned()), attempt: Some(attempt), ..EMPTY };
             return self.record(UNDO_SENT, record);
@@ -253,8 +265,14 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
         if !step.replies.iter().any(|reply| confirms(&reply)) {
             return Ok(());
         }
+        self.step_undone(index)
+    }
+
+    /// The undo of a step is confirmed.
+    pub(super) fn step_undone(&mut self, index: usize) -> Result<(), HandlerError> {
         self.cancel_limit(index);
-        self.record(STEP_UNDONE, Record { step: Some(step.name.to_owned()), ..EMPTY })?;
+        let step = self.saga.steps[index].name.to_owned();
+        self.record(STEP_UNDONE, Record { step: Some(step), ..EMPTY })?;
         self.undo_next(1)
     }
 
@@ -289,9 +307,10 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
         Ok(())
     }
 
-    fn undo_failed(&mut self, index: usize, reason: &str) -> Result<(), HandlerError> {
+    pub(super) fn undo_failed(&mut self, index: usize, reason: &str) -> Result<(), HandlerError> {
         let attempt = self.instance.undo_attempts;
-        if attempt < self.saga.steps[index].undo_attempts {
+        let step = &self.saga.steps[index];
+        if step.undo_call.is_none() && attempt < step.undo_attempts {
             self.cancel_limit(index);
             return self.undo_next(attempt + 1);
         }
@@ -299,7 +318,7 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
         self.attention(Some(index), None, reason.to_owned())
     }
 
-    fn undoing(&self) -> Option<usize> {
+    pub(super) fn undoing(&self) -> Option<usize> {
         self.instance.steps.iter().position(|state| *state == StepState::Undoing)
     }
 
@@ -343,7 +362,7 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
         }
     }
 
-    fn keep(&mut self, facts: F) -> Result<Box<RawValue>, HandlerError> {
+    pub(super) fn keep(&mut self, facts: F) -> Result<Box<RawValue>, HandlerError> {
         self.instance.facts = facts;
         self.facts()
     }

@@ -7,7 +7,7 @@ use super::{
     acts::{Act, What},
     record::{COMPENSATED, COMPLETED, MOVED, STARTED, read},
 };
-use crate::{envelope::Stored, error::HandlerError, stream::StreamId};
+use crate::{envelope::Stored, error::HandlerError, id::MessageId, stream::StreamId};
 
 /// See the module. Newest first, at least one.
 pub struct Versions(Vec<Box<dyn AnySaga>>);
@@ -67,6 +67,23 @@ impl Versions {
         self.newest().expire_type()
     }
 
+    /// The command type by which the answer of a call comes back.
+    pub fn answer_type(&self) -> String {
+        self.newest().answer_type()
+    }
+
+    /// Notes the message of a call that an instance has made.
+    ///
+    /// # Errors
+    /// [`HandlerError`] if the state is of another saga.
+    pub fn asked(&self, state: &mut dyn Any, name: &str, id: &MessageId) -> Result<(), HandlerError> {
+        let pinned = pinned(state)?;
+        match (pinned.version.and_then(|version| self.version(version)), &mut pinned.state) {
+            (Some(table), Some(state)) => table.asked(&mut **state, name, id),
+            _ => Ok(()),
+        }
+    }
+
     /// Checks the tables, and that they go together.
     ///
     /// # Errors
@@ -120,14 +137,15 @@ impl Versions {
     /// [`HandlerError`] if the data does not fit.
     pub fn evolve(&self, state: &mut dyn Any, stored: &Stored) -> Result<(), HandlerError> {
         let pinned = pinned(state)?;
-        let Some((event, record)) = read(self.name(), stored)? else { return Ok(()) };
-        match event.as_str() {
-            STARTED | MOVED => {
-                pinned.version = record.version;
-                pinned.state = record.version.and_then(|version| Some(self.version(version)?.blank()));
+        if let Some((event, record)) = read(self.name(), stored)? {
+            match event.as_str() {
+                STARTED | MOVED => {
+                    pinned.version = record.version;
+                    pinned.state = record.version.and_then(|version| Some(self.version(version)?.blank()));
+                }
+                COMPLETED | COMPENSATED => pinned.ended = true,
+                _ => {}
             }
-            COMPLETED | COMPENSATED => pinned.ended = true,
-            _ => {}
         }
         match (pinned.version.and_then(|version| self.version(version)), &mut pinned.state) {
             (Some(table), Some(state)) => table.evolve(&mut **state, stored),

@@ -290,6 +290,10 @@ impl Run<'_> {
         for (key, value) in cells {
             match key.kind {
                 CellKind::Call if value.is_some() => _ = self.work.calls.insert(key.name.clone()),
+                CellKind::Call => {
+                    self.work.calls.remove(&key.name);
+                    self.work.answers.remove(&key.name);
+                }
                 CellKind::Saga => self.work.instances.put(self.registry, &key, value.as_deref())?,
                 _ => {}
             }

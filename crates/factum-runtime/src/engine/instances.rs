@@ -194,11 +194,7 @@ impl Instances {
 
     fn count(&mut self, registry: &Registry, saga: &str, version: u32) -> &mut SagaCount {
         self.counts.entry((saga.to_owned(), version)).or_insert_with(|| {
-            let id = registry.saga(saga);
-            let versions = id.and_then(|id| match registry.consumer(id).handler {
-                crate::registry::Handler::Saga(at) => Some(&registry.service(id).sagas[at]),
-                _ => None,
-            });
+            let versions = registry.saga_at(saga);
             let known = versions.is_some_and(|versions| versions.version(version).is_some());
             let may_go = versions.is_some_and(|versions| known && versions.newest().version() != version);
             SagaCount { saga: saga.to_owned(), version, known, may_go, ..SagaCount::default() }

@@ -222,7 +222,13 @@ impl Run<'_> {
                 let key = command.envelope().partition_key.clone();
                 self.answer(id, command, sender, &key, origin)
             }
-            Handler::Saga(_) => self.saga(id, command.stream.clone(), SagaInput::Expired(command), origin),
+            Handler::Saga(at) => {
+                let input = match command.type_name() == self.registry.service(id).sagas[at].answer_type() {
+                    true => SagaInput::Told(command),
+                    false => SagaInput::Expired(command),
+                };
+                self.saga(id, command.stream.clone(), input, origin)
+            }
             Handler::Reaction(_) => Ok(()),
         }
     }

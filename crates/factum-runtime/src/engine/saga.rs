@@ -12,7 +12,7 @@ use factum_core::{
     letter::{Key, Why, short},
     reaction::Effect,
     rejection::Refused,
-    saga::{Act, AttentionNeeded, Input, Standing, Transition, Wanted},
+    saga::{Act, Asks, AttentionNeeded, Input, Standing, Transition, Wanted},
     stream::{ExpectedVersion, StreamId, StreamVersion},
 };
 
@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     acts::{ActError, By, Outcome, Preview},
+    outward::OpenCall,
     registry::{ConsumerId, Handler, PLATFORM},
     sabotage,
     timers::full_name,
@@ -66,7 +67,7 @@ impl Run<'_> {
             })
         };
         let ran = guard(|| saga.run(&mut *entry.state, input, &mut own));
-        let Transition { events, effects, attention } = match (ran, store) {
+        let Transition { events, effects, attention, asks, withdrawn } = match (ran, store) {
             (Err(_), Some(fault)) => return Err(fault),
             (ran, _) => ran?,
         };
@@ -92,12 +93,29 @@ impl Run<'_> {
                 }
             }
         }
+        for call in withdrawn {
+            self.local.cells.push((CellKey::new(CellKind::Call, call.to_string()), None));
+        }
+        let mut asked = Vec::with_capacity(asks.len());
+        for Asks { name, mut request, patient, key } in asks {
+            request.type_name = Name::Shared(format!("{}.{name}", service.name).into());
+            let message = self.message(Kind::Call, request, origin, &service.source, stream.key());
+            let id = message.envelope.id.clone();
+            let key = key.map(|key| key.to_string());
+            let call = OpenCall { patient, key, ..OpenCall::new(&stream) };
+            self.local.cells.push((CellKey::new(CellKind::Call, id.to_string()), Some(call.encode()?)));
+            messages.push(message);
+            asked.push((name, id));
+        }
         if !messages.is_empty() {
             let expected = ExpectedVersion::Exact(entry.version);
             entry.appended(&messages);
             self.local.touched.push(stream.clone());
             let append = Append { stream: stream.clone(), expected, writer: service.name.clone(), messages };
             self.local.appends.push(append);
+        }
+        for (name, id) in asked {
+            saga.asked(&mut *entry.state, name, &id)?;
         }
         let after = saga.standing(&*entry.state);
         if before != after {

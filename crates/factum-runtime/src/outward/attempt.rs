@@ -6,9 +6,14 @@ use factum_core::{
     call::{Answer, AnyCall, Attempt},
     envelope::Draft,
     error::{HandlerError, panic_text},
+    id::Name,
     letter::{MAX_REASON_BYTES, short},
+    payload::PayloadError,
+    saga::{CallAnswer, How},
 };
 use futures_util::FutureExt;
+use jiff::Timestamp;
+use serde_json::value::RawValue;
 
 use super::{breaker::Went, open::OpenCall, queue::Work};
 use crate::{
@@ -32,11 +37,95 @@ pub(super) enum Then {
     Again(Box<OpenCall>, Duration),
 }
 
-/// Makes one attempt; the answer, or that there was none, is with the engine when this ends.
-pub(super) async fn make(call: AnyCall, inbox: Sender, mut work: Work) -> Ended {
-    let (reason, unknown, asked) = match once(&call, &work).await {
-        Answer::Done(command) | Answer::Refused(command) => {
-            answer(&inbox, work, command).await;
+/// Tells the engine what became of a call.
+pub(super) struct Teller {
+    pub(super) call: AnyCall,
+    pub(super) inbox: Sender,
+    /// The command that tells the instance of a saga, if one has made the call.
+    pub(super) saga: Option<String>,
+}
+
+impl Teller {
+    /// Gives the engine an answer.
+    pub(super) async fn tell(&self, work: Work, how: How, answer: Draft) {
+        let data = serde_json::from_slice::<Box<RawValue>>(&answer.data).ok();
+        match self.to_saga(how, data, None) {
+            None => self.answer(work, answer).await,
+            Some(Ok(command)) => self.answer(work, command).await,
+            Some(Err(error)) => {
+                tracing::error!(call = work.stored.type_name(), key = work.cell.name, %error, "an answer has no form");
+            }
+        }
+    }
+
+    fn to_saga(
+        &self,
+        how: How,
+        data: Option<Box<RawValue>>,
+        reason: Option<String>,
+    ) -> Option<Result<Draft, PayloadError>> {
+        let type_name = Name::Shared(self.saga.as_deref()?.into());
+        Some(Draft::named(type_name, &CallAnswer { call: self.call.name.to_owned(), how, data, reason }))
+    }
+
+    async fn answer(&self, work: Work, command: Draft) {
+        // If the engine has stopped, the call stays open in the store and is made again, by the same key, at the next start.
+        let _ = self.inbox.send(Input::Answer(Answered { call: work.cell, command, cause: work.stored })).await;
+    }
+
+    /// All attempts are used up: the decider or the saga hears of it, or a person.
+    pub(super) async fn last_word(&self, mut work: Work) {
+        let reason = work.open.reason.clone().unwrap_or_default();
+        tracing::warn!(
+            call = work.stored.type_name(),
+            stream = %work.stored.stream,
+            key = work.cell.name,
+            attempts = work.open.attempts,
+            reason,
+            correlation = %work.stored.envelope().correlation_id,
+            "call given up"
+        );
+        let last = match (self.to_saga(How::GaveUp, None, Some(reason.clone())), &self.call.gave_up) {
+            // Nothing else would ever end it: a person must.
+            (Some(_), _) if work.open.patient => Err(HandlerError::failed("it was asked for a week")),
+            (Some(told), _) => told.map_err(HandlerError::from),
+            (None, Some(gave_up)) => guard(|| gave_up(&work.stored, &reason)),
+            (None, None) => Err(HandlerError::failed("it answers the steps of sagas only")),
+        };
+        let error = match last {
+            Ok(command) => return self.answer(work, command).await,
+            Err(error) => error,
+        };
+        tracing::error!(
+            call = work.stored.type_name(),
+            stream = %work.stored.stream,
+            key = work.cell.name,
+            %error,
+            correlation = %work.stored.envelope().correlation_id,
+            "the call has no last answer"
+        );
+        work.open.given_up = true;
+        let reason = if reason.is_empty() { error.to_string() } else { format!("{error}: {reason}") };
+        work.open.reason = Some(short(&reason, MAX_REASON_BYTES));
+        if let Ok(value) = work.open.encode() {
+            // If the engine has stopped, the last answer is asked for again at the next start.
+            let given_up = GivenUp { call: work.cell, value, stored: work.stored };
+            let _ = self.inbox.send(Input::GivenUp(Box::new(given_up))).await;
+        }
+    }
+}
+
+/// Makes one attempt; the answer, or that there was none, is with the engine when this ends. A patient call is given the
+/// time.
+pub(super) async fn make(teller: Teller, mut work: Work, patience: Option<Timestamp>) -> Ended {
+    let call = &teller.call;
+    let (reason, unknown, asked) = match once(call, &work).await {
+        Answer::Done(answer) => {
+            teller.tell(work, How::Done, answer).await;
+            return Ended { went: Went::Well, reason: None, then: Then::Over };
+        }
+        Answer::Refused(answer) => {
+            teller.tell(work, How::Refused, answer).await;
             return Ended { went: Went::Well, reason: None, then: Then::Over };
         }
         Answer::Unknown(reason) => (reason, true, None),
@@ -56,52 +145,23 @@ pub(super) async fn make(call: AnyCall, inbox: Sender, mut work: Work) -> Ended 
         correlation = %work.stored.envelope().correlation_id,
         "call failed"
     );
-    let then = match work.open.attempts < call.policy.retry.attempts {
-        true => {
+    let mark = patience.unwrap_or(work.stored.envelope().timestamp);
+    let then = match work.is_used_up(&call.policy.retry, mark) {
+        false => {
             let jittered = call.policy.retry.bound(work.open.attempts + 1).mul_f64(fastrand::f64());
             let wait = jittered.max(asked.unwrap_or_default());
             if let Ok(value) = work.open.encode() {
                 // If the engine has stopped, the attempt is not counted: one more is made.
-                let _ = inbox.send(Input::Attempted { call: work.cell, value }).await;
+                let _ = teller.inbox.send(Input::Attempted { call: work.cell, value }).await;
             }
             Then::Again(Box::new(work.open), wait)
         }
-        false => {
-            last_word(&call, &inbox, work).await;
+        true => {
+            teller.last_word(work).await;
             Then::Over
         }
     };
     Ended { went, reason: Some(reason), then }
-}
-
-/// All attempts are used up: the decider hears of it, or a person.
-pub(super) async fn last_word(call: &AnyCall, inbox: &Sender, mut work: Work) {
-    let reason = work.open.reason.clone().unwrap_or_default();
-    tracing::warn!(
-        call = work.stored.type_name(),
-        stream = %work.stored.stream,
-        key = work.cell.name,
-        attempts = work.open.attempts,
-        reason,
-        "call given up"
-    );
-    let error = match guard(|| (call.gave_up)(&work.stored, &reason)) {
-        Ok(command) => return answer(inbox, work, command).await,
-        Err(error) => error,
-    };
-    tracing::error!(call = work.stored.type_name(), key = work.cell.name, %error, "the call has no last answer");
-    work.open.given_up = true;
-    work.open.reason = Some(short(&error.to_string(), MAX_REASON_BYTES));
-    if let Ok(value) = work.open.encode() {
-        // If the engine has stopped, the last answer is asked for again at the next start.
-        let _ = inbox.send(Input::GivenUp(Box::new(GivenUp { call: work.cell, value, stored: work.stored }))).await;
-    }
-}
-
-/// Gives the engine an answer.
-pub(super) async fn answer(inbox: &Sender, work: Work, command: Draft) {
-    // If the engine has stopped, the call stays open in the store and is made again, by the same key, at the next start.
-    let _ = inbox.send(Input::Answer(Answered { call: work.cell, command, cause: work.stored })).await;
 }
 
 /// One attempt; if the one before is in the dark, its fate is looked up first.

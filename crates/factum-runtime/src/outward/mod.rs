@@ -25,14 +25,15 @@ use std::{
     time::Duration,
 };
 
-use attempt::{Ended, Then};
+use attempt::{Ended, Teller, Then};
 use breaker::{Breaker, Turn, Went};
 pub use breaker::{Dependency, State};
 use factum_core::{
-    cell::CellKind,
+    cell::{CellKey, CellKind},
     envelope::{Kind, Stored},
     error::StoreError,
     ports::{Clock, Reader, Scan},
+    saga::How,
     stream::Position,
 };
 use futures_util::FutureExt;
@@ -52,6 +53,9 @@ use crate::{
 const SCAN_BYTES: usize = 4 << 20;
 /// An attempt whose task has ended without a word is made again after this long.
 const AFTER_A_PANIC: Duration = Duration::from_secs(1);
+
+/// The ends of the events by which instances of sagas withdraw calls.
+const WITHDRAWING: [&str; 4] = [".step_failed", ".step_retried", ".step_resolved", ".undo_ordered"];
 
 /// How the dependencies stand, as others may look at it.
 pub type Shown = Arc<Mutex<Vec<Dependency>>>;
@@ -209,6 +213,11 @@ impl Outward {
         {
             self.push(work);
         }
+        let envelope = stored.envelope();
+        if envelope.kind == Kind::Event && WITHDRAWING.iter().any(|end| stored.type_name().ends_with(end)) {
+            let is_open = |cell: &CellKey| is_open(&*self.parts.reader, cell);
+            self.queues.values_mut().for_each(|queue| queue.withdraw(&envelope.partition_key, is_open));
+        }
         self.position = stored.position;
         Ok(())
     }
@@ -229,45 +238,55 @@ impl Outward {
         {
             self.waiting.pop_first();
             if let Some(queue) = self.queues.get_mut(&name) {
-                queue.ready.push_back(key);
+                queue.is_due(key, at);
             }
         }
         for (name, queue) in &mut self.queues {
             let Some(breaker) = self.breakers.get_mut(&queue.dependency) else { continue };
+            let call = queue.call.clone();
             // What cannot be made now keeps its place.
-            let mut left = queue.ready.len();
+            let mut left = queue.ready();
             while queue.has_room() && left > 0 {
                 left -= 1;
-                let Some(key) = queue.ready.pop_front() else { break };
-                let Some(work) = queue.first(&key).cloned() else { continue };
-                let (lane, inbox, call) = ((name.clone(), key.clone()), self.parts.inbox.clone(), queue.call.clone());
-                if work.open.attempts >= call.policy.retry.attempts {
-                    queue.running += 1;
+                let Some((key, work)) = queue.next() else { break };
+                if !is_open(&*self.parts.reader, &work.cell) {
+                    queue.over(key);
+                    continue;
+                }
+                let lane = (name.clone(), key.clone());
+                let teller = Teller {
+                    call: call.clone(),
+                    inbox: self.parts.inbox.clone(),
+                    saga: saga_of(&self.parts.registry, &work),
+                };
+                if work.is_used_up(&call.policy.retry, mark) {
+                    queue.begins(&key);
                     attempts.spawn(async move {
-                        attempt::last_word(&call, &inbox, work).await;
+                        teller.last_word(work).await;
                         over(lane)
                     });
                     continue;
                 }
                 if breaker.is_shut(now) && crate::sabotage::is("attempt-used-up-while-open") {
                     queue.tried(&key, OpenCall { attempts: work.open.attempts + 1, ..work.open });
+                    queue.waits(&key, now + AFTER_A_PANIC);
                     self.waiting.insert((now + AFTER_A_PANIC, lane));
                     continue;
                 }
                 if breaker.is_shut(now) {
                     if call.fallback.is_none() {
-                        queue.ready.push_front(key);
+                        queue.not_now(key);
                         break;
                     }
                     match fallback(&call, &work) {
-                        Some(command) => {
-                            queue.running += 1;
+                        Some(answer) => {
+                            queue.begins(&key);
                             attempts.spawn(async move {
-                                attempt::answer(&inbox, work, command).await;
+                                teller.tell(work, How::Done, answer).await;
                                 over(lane)
                             });
                         }
-                        None => queue.ready.push_back(key),
+                        None => queue.later(key),
                     }
                     continue;
                 }
@@ -275,18 +294,20 @@ impl Outward {
                     0 => queue.purse.first(),
                     _ => {
                         if let Err(wait) = queue.purse.retry(now) {
+                            queue.waits(&key, now + wait);
                             self.waiting.insert((now + wait, lane));
                             continue;
                         }
                     }
                 }
                 let Some(turn) = breaker.begins(now, mark) else {
-                    queue.ready.push_front(key);
+                    queue.not_now(key);
                     break;
                 };
-                queue.running += 1;
+                queue.begins(&key);
+                let patience = work.open.patient.then_some(mark);
                 attempts.spawn(async move {
-                    let made = AssertUnwindSafe(attempt::make(call, inbox, work)).catch_unwind().await;
+                    let made = AssertUnwindSafe(attempt::make(teller, work, patience)).catch_unwind().await;
                     Task { lane, turn, ended: made.ok() }
                 });
             }
@@ -296,12 +317,13 @@ impl Outward {
     fn ended(&mut self, Task { lane, turn, ended }: Task) {
         let (now, mark) = (Instant::now(), self.parts.clock.mark());
         let Some(queue) = self.queues.get_mut(&lane.0) else { return };
-        queue.running -= 1;
+        queue.ends();
         let Some(Ended { went, reason, then }) = ended else {
             tracing::error!(call = lane.0, key = lane.1, "making a call has panicked; it is made again");
             if let Some(breaker) = self.breakers.get_mut(&queue.dependency) {
                 breaker.ended(turn, Went::Badly, None, now, mark);
             }
+            queue.waits(&lane.1, now + AFTER_A_PANIC);
             self.waiting.insert((now + AFTER_A_PANIC, lane));
             return;
         };
@@ -312,6 +334,7 @@ impl Outward {
             Then::Over => queue.over(lane.1),
             Then::Again(open, wait) => {
                 queue.tried(&lane.1, *open);
+                queue.waits(&lane.1, now + wait);
                 self.waiting.insert((now + wait, lane));
             }
         }
@@ -321,7 +344,7 @@ impl Outward {
     fn next(&self) -> Option<Instant> {
         let waiting = self.waiting.first().map(|(at, _)| *at);
         // Only what could be made is waited for: a breaker that may close again while nothing is ready has time.
-        let ready = self.queues.values().filter(|queue| queue.has_room() && !queue.ready.is_empty());
+        let ready = self.queues.values().filter(|queue| queue.has_room() && queue.ready() > 0);
         let breakers = ready.filter_map(|queue| self.breakers.get(&queue.dependency)?.next());
         breakers.chain(waiting).min()
     }
@@ -342,6 +365,16 @@ impl Outward {
             *shown = self.breakers.values().map(|breaker| breaker.shown.clone()).collect();
         }
     }
+}
+
+/// The command by which the instance of a saga hears what became of its call.
+fn saga_of(registry: &Registry, work: &Work) -> Option<String> {
+    registry.saga_at(work.stored.stream.category()).map(|saga| saga.answer_type())
+}
+
+/// Whether a call's cell stands: nobody waits for an answer of one that was withdrawn. If the store cannot be read it does.
+fn is_open(reader: &dyn Reader, cell: &CellKey) -> bool {
+    !matches!(reader.cell(cell), Ok(None))
 }
 
 /// A task that asked nobody.

@@ -31,6 +31,9 @@ pub struct OpenCall {
     /// Its idempotency key, if that is not its own id: of a call that is made once more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// It is asked for until its answer comes, or for a week.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub patient: bool,
     /// It has no answer and never will: a letter waits for a person.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub given_up: bool,
@@ -66,7 +69,16 @@ impl OpenCall {
     /// A call that was not tried yet.
     pub fn new(stream: &StreamId) -> Self {
         let stream = stream.to_string();
-        Self { stream, attempts: 0, unknown: false, reason: None, answer: None, key: None, given_up: false }
+        Self {
+            stream,
+            attempts: 0,
+            unknown: false,
+            reason: None,
+            answer: None,
+            key: None,
+            patient: false,
+            given_up: false,
+        }
     }
 
     /// The cell's value.

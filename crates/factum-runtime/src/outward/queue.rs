@@ -6,13 +6,14 @@ use std::{
 };
 
 use factum_core::{
-    call::AnyCall,
+    call::{AnyCall, Retry},
     cell::{CellKey, CellKind},
     envelope::Stored,
     error::StoreError,
     ports::{Reader, Scan},
     stream::Position,
 };
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::{breaker::Purse, open::OpenCall};
@@ -30,16 +31,46 @@ pub(super) struct Work {
     pub(super) open: OpenCall,
 }
 
+/// How long a patient call is asked for, counted from its message.
+const PATIENCE: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+impl Work {
+    /// Whether no attempt is left.
+    pub(super) fn is_used_up(&self, retry: &Retry, mark: Timestamp) -> bool {
+        match self.open.patient {
+            true => mark.duration_since(self.stored.envelope().timestamp) >= PATIENCE,
+            false => self.open.attempts >= retry.attempts,
+        }
+    }
+}
+
+/// The calls of one key, in order.
+struct Lane {
+    calls: VecDeque<Work>,
+    first: First,
+}
+
+/// How the first call of a key stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum First {
+    /// It may be made now.
+    Ready,
+    /// It waits for its next attempt.
+    Waits(Instant),
+    /// It is being made.
+    UnderWay,
+}
+
 /// See the module.
 pub(super) struct Queue {
     pub(super) call: AnyCall,
     pub(super) dependency: String,
     pub(super) purse: Purse,
     /// Attempts under way.
-    pub(super) running: usize,
-    /// Keys whose first call may be made now.
-    pub(super) ready: VecDeque<String>,
-    lanes: HashMap<String, VecDeque<Work>>,
+    running: usize,
+    /// Keys whose first call may be made now; some may have been made meanwhile.
+    ready: VecDeque<String>,
+    lanes: HashMap<String, Lane>,
     queued: usize,
     /// What came while there was no room, in order.
     later: VecDeque<Position>,
@@ -69,6 +100,11 @@ impl Queue {
         self.running < self.call.policy.window
     }
 
+    /// Keys whose first call may be made now, about.
+    pub(super) fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
     /// Takes a call in.
     pub(super) fn push(&mut self, work: Work) {
         if self.queued >= QUEUED || !self.later.is_empty() {
@@ -81,21 +117,71 @@ impl Queue {
     fn enqueue(&mut self, work: Work) {
         let key = work.stored.envelope().partition_key.to_string();
         self.queued += 1;
-        let lane = self.lanes.entry(key.clone()).or_default();
-        lane.push_back(work);
-        if lane.len() == 1 {
+        match self.lanes.get_mut(&key) {
+            Some(lane) => lane.calls.push_back(work),
+            None => {
+                self.lanes.insert(key.clone(), Lane { calls: VecDeque::from([work]), first: First::Ready });
+                self.ready.push_back(key);
+            }
+        }
+    }
+
+    /// The next key whose first call may be made, and that call.
+    pub(super) fn next(&mut self) -> Option<(String, Work)> {
+        while let Some(key) = self.ready.pop_front() {
+            if let Some(lane) = self.lanes.get(&key)
+                && lane.first == First::Ready
+                && let Some(work) = lane.calls.front()
+            {
+                return Some((key, work.clone()));
+            }
+        }
+        None
+    }
+
+    /// It cannot be made now, and keeps its place.
+    pub(super) fn not_now(&mut self, key: String) {
+        self.ready.push_front(key);
+    }
+
+    /// It cannot be made now, and others may.
+    pub(super) fn later(&mut self, key: String) {
+        self.ready.push_back(key);
+    }
+
+    /// It is being made.
+    pub(super) fn begins(&mut self, key: &str) {
+        self.running += 1;
+        if let Some(lane) = self.lanes.get_mut(key) {
+            lane.first = First::UnderWay;
+        }
+    }
+
+    /// A task has ended.
+    pub(super) fn ends(&mut self) {
+        self.running -= 1;
+    }
+
+    /// The first call of a key waits until then.
+    pub(super) fn waits(&mut self, key: &str, until: Instant) {
+        if let Some(lane) = self.lanes.get_mut(key) {
+            lane.first = First::Waits(until);
+        }
+    }
+
+    /// Its time has come, if it still waits for that.
+    pub(super) fn is_due(&mut self, key: String, at: Instant) {
+        if let Some(lane) = self.lanes.get_mut(&key)
+            && lane.first == First::Waits(at)
+        {
+            lane.first = First::Ready;
             self.ready.push_back(key);
         }
     }
 
-    /// The call that is next of a key.
-    pub(super) fn first(&self, key: &str) -> Option<&Work> {
-        self.lanes.get(key)?.front()
-    }
-
     /// The first call of a key has been tried in vain.
     pub(super) fn tried(&mut self, key: &str, open: OpenCall) {
-        if let Some(work) = self.lanes.get_mut(key).and_then(VecDeque::front_mut) {
+        if let Some(work) = self.lanes.get_mut(key).and_then(|lane| lane.calls.front_mut()) {
             work.open = open;
         }
     }
@@ -103,12 +189,30 @@ impl Queue {
     /// The first call of a key is over; the next one of it may be made.
     pub(super) fn over(&mut self, key: String) {
         let Some(lane) = self.lanes.get_mut(&key) else { return };
-        lane.pop_front();
+        lane.calls.pop_front();
         self.queued -= 1;
-        if lane.is_empty() {
+        if lane.calls.is_empty() {
             self.lanes.remove(&key);
         } else {
+            lane.first = First::Ready;
             self.ready.push_back(key);
+        }
+    }
+
+    /// Calls of a key were withdrawn: those leave, but for one that is being made, which ends by itself.
+    pub(super) fn withdraw(&mut self, key: &str, is_open: impl Fn(&CellKey) -> bool) {
+        let Some(lane) = self.lanes.get_mut(key) else { return };
+        let first = lane.calls.front().map(|work| work.cell.clone());
+        let under_way = lane.first == First::UnderWay;
+        let stays = |work: &Work| (under_way && Some(&work.cell) == first.as_ref()) || is_open(&work.cell);
+        let before = lane.calls.len();
+        lane.calls.retain(stays);
+        self.queued -= before - lane.calls.len();
+        if lane.calls.is_empty() {
+            self.lanes.remove(key);
+        } else if lane.calls.front().map(|work| &work.cell) != first.as_ref() {
+            lane.first = First::Ready;
+            self.ready.push_back(key.to_owned());
         }
     }
 

@@ -23,6 +23,7 @@ mod refused;
 mod sagas;
 mod shuffled;
 mod snapshots;
+mod step_calls;
 mod timers;
 mod unfolded;
 mod versions;
