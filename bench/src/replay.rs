@@ -24,7 +24,7 @@ const SCAN_BYTES: usize = 8 << 20;
 /// If it cannot be read.
 pub fn run(dir: &Path) -> anyhow::Result<()> {
     raw(dir)?;
-    let archive = Archive::open(dir)?;
+    let archive = Archive::open(dir, &shop::services::services(&shop::services::Options::default()))?;
     whole(&archive)?;
     typed(&archive)
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// Published when an order is accepted.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("order.created")]
+#[event("order.created", was = "OrderPlaced")]
 pub struct OrderCreated {
     /// The order.
     pub order_id: OrderId,

@@ -1,8 +1,8 @@
 //! Which services the shop runs, and with what.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
-use factum::{http::client::Remote, prelude::*};
+use factum::{Archive, OpenError, http::client::Remote, prelude::*};
 
 use crate::{
     catalog, customer, fraud, inventory, order,
@@ -33,6 +33,14 @@ impl Default for Options {
         let (day, latency) = (Duration::from_secs(86_400), Duration::ZERO);
         Self { provider: None, carrier: None, declines: 0.0, hold_suspicious: false, day, latency }
     }
+}
+
+/// A shop's log, read as the shop reads it.
+///
+/// # Errors
+/// [`OpenError`] if there is no log, or it is damaged.
+pub fn archive(data: &Path) -> Result<Archive, OpenError> {
+    Archive::open(data, &services(&Options::default()))
 }
 
 /// All services of the shop.

@@ -232,6 +232,19 @@ pub fn check_name(what: &'static str, text: &str) -> Result<(), NameError> {
     Err(NameError { what, problem })
 }
 
+/// Checks a name of a type, also an adopted one: 1 to 128 printable ASCII characters, no space and no `/`.
+///
+/// # Errors
+/// [`NameError`] that says what is wrong.
+pub fn check_type_name(text: &str) -> Result<(), NameError> {
+    check_id("type", text)?;
+    if text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/') {
+        return Ok(());
+    }
+    let problem = format!("`{text}` must hold only printable ASCII characters, no space and no `/`");
+    Err(NameError { what: "type", problem })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,5 +276,16 @@ mod tests {
         assert!(check_name("type", "order.created").is_ok());
         assert!(check_name("type", "Order.created").is_err());
         assert!(check_name("type", ".created").is_err());
+    }
+
+    #[test]
+    fn an_adopted_name_holds_what_other_systems_write() {
+        for name in ["OrderCreated", "com.example.order.created.v1", "order:created", "ORDER_CREATED"] {
+            assert!(check_type_name(name).is_ok(), "{name}");
+        }
+        for name in ["", "order created", "order/created", "bestellung.erhöht", "a\nb"] {
+            assert!(check_type_name(name).is_err(), "{name}");
+        }
+        assert!(check_type_name(&"x".repeat(129)).is_err());
     }
 }

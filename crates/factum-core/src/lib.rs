@@ -27,6 +27,7 @@ pub mod saga;
 pub mod service;
 pub mod snapshot;
 pub mod stream;
+pub mod types;
 pub mod upcast;
 pub mod upkeep;
 pub mod view;

@@ -12,8 +12,40 @@ pub struct TypeInfo {
     pub name: &'static str,
     /// Semantic version of the data's shape.
     pub version: &'static str,
+    /// Names that it had before: what is stored under them is read under today's.
+    pub was: &'static [&'static str],
+    /// The name is an existing one, taken as it is, and need not follow our rules.
+    pub adopted: bool,
     /// The JSON Schema of the data, made on demand.
     pub schema: fn() -> Schema,
+}
+
+impl TypeInfo {
+    /// A type under a name of ours that it always had.
+    pub const fn new(name: &'static str, version: &'static str, schema: fn() -> Schema) -> Self {
+        Self { name, version, was: &[], adopted: false, schema }
+    }
+}
+
+/// The semantic version of a shape. Readers of a major read all its minors: a minor only adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// Another one has another shape.
+    pub major: u64,
+    /// A later one has more in it.
+    pub minor: u64,
+    /// Changes nothing that a reader sees.
+    pub patch: u64,
+}
+
+impl Version {
+    /// Reads `major.minor.patch`, three plain numbers.
+    pub fn parse(text: &str) -> Option<Self> {
+        let plain = |part: &str| part == "0" || !part.starts_with(['0', '+']);
+        let mut parts = text.split('.').map(|part| part.parse::<u64>().ok().filter(|_| plain(part)));
+        let version = Self { major: parts.next()??, minor: parts.next()??, patch: parts.next()?? };
+        parts.next().is_none().then_some(version)
+    }
 }
 
 /// Typed data that can be stored in a message and read back.
@@ -104,5 +136,19 @@ impl PayloadError {
     /// Wraps a writer's error; used by the derives.
     pub fn encode(name: &str, cause: &serde_json::Error) -> Self {
         Self::Encode { name: name.to_owned(), cause: cause.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_three_plain_numbers_and_ordered_by_them() {
+        let read = |text| Version::parse(text).unwrap();
+        assert!(read("1.10.0") > read("1.9.9") && read("2.0.0") > read("1.10.0"));
+        for text in ["", "1", "1.0", "1.0.0.0", "v1.0.0", "1.0.x", "01.0.0", "1.+1.0", "1..0", "1.0.-1"] {
+            assert_eq!(Version::parse(text), None, "{text}");
+        }
     }
 }

@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn version_type_and_events_make_the_model() {
-        let event = |name, version| TypeInfo { name, version, schema: || schemars::schema_for!(u8) };
+        let event = |name, version| TypeInfo::new(name, version, || schemars::schema_for!(u8));
         let (one, two) = (event("a.happened", "1.0.0"), event("a.happened", "1.1.0"));
         let models = [
             Codec::of::<Old>(1, &[one]),

@@ -23,6 +23,10 @@ use syn::{DeriveInput, parse_macro_input};
 /// `JsonSchema`; `Clone` and `Debug` stay yours to derive. `#[serde(…)]` and `#[schemars(…)]` on fields work as usual.
 /// An `Option` field is absent when it is `None`, unless the field has a `#[serde(…)]` of its own.
 ///
+/// `#[event("order.placed", was = "order.created")]` reads what was stored under the old name as this type; several `was`
+/// may stand there. `#[event("OrderCreated", adopted)]` takes a name that others gave, which need not be `domain.name` and
+/// in the past tense: 1 to 128 printable ASCII characters, no space and no `/`.
+///
 /// On an enum whose variants each hold one such struct, without an attribute: reads and writes whichever type the
 /// message is of, and `From` each struct.
 #[proc_macro_derive(Event, attributes(event, serde, schemars))]

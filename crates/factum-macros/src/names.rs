@@ -183,6 +183,17 @@ pub fn check_command(name: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Says why `name` cannot be a type's name at all, whoever gave it.
+pub fn check_adopted(name: &str) -> Result<(), String> {
+    if !name.is_empty() && name.len() <= LONGEST && name.bytes().all(|b| b.is_ascii_graphic() && b != b'/') {
+        return Ok(());
+    }
+    Err(format!(
+        "`{name}` cannot be stored as a name: a type's name has 1 to {LONGEST} printable ASCII characters, no space and \
+         no `/`, also one that others gave."
+    ))
+}
+
 /// Says what is wrong with a version that is not `major.minor.patch`.
 pub fn check_version(version: &str) -> Result<(), String> {
     let number = |part: &str| {
@@ -234,7 +245,7 @@ fn split<'a>(name: &'a str, noun: &str, example: &str) -> Result<(&'a str, &'a s
     }
     Err(format!(
         "`{name}` is not a type name: write the {noun} as `domain.name` in lower snake case with one dot, such as \
-         `{example}`."
+         `{example}`, or put `adopted` behind a name that others gave."
     ))
 }
 

@@ -41,7 +41,10 @@ impl Kind {
             Self::Event => ("event", "order.created"),
             Self::Command => ("command", "order.create"),
         };
-        format!("`#[{word}(\"{name}\")]` or `#[{word}(\"{name}\", version = \"1.2.0\")]`")
+        format!(
+            "`#[{word}(\"{name}\")]`; behind the name may stand `version = \"1.2.0\"`, `was = \"…\"` for a name that it \
+             had before, and `adopted` for a name that others gave"
+        )
     }
 
     fn check(self, name: &str) -> Result<(), String> {
@@ -86,34 +89,51 @@ pub fn expand(kind: Kind, input: &DeriveInput) -> syn::Result<TokenStream> {
 struct Declared {
     name: LitStr,
     version: LitStr,
+    was: Vec<LitStr>,
+    adopted: bool,
 }
 
 impl Parse for Declared {
     fn parse(input: ParseStream) -> syn::Result<Self> {
         let name: LitStr = input.parse()?;
-        let mut version = LitStr::new("1.0.0", name.span());
-        if input.parse::<Option<Token![,]>>()?.is_some() && !input.is_empty() {
+        let version = LitStr::new("1.0.0", name.span());
+        let mut declared = Self { name, version, was: Vec::new(), adopted: false };
+        while input.parse::<Option<Token![,]>>()?.is_some() && !input.is_empty() {
             let key: Ident = input.parse()?;
-            if key != "version" {
-                return Err(syn::Error::new(key.span(), "unknown option"));
+            if key == "adopted" {
+                declared.adopted = true;
+                continue;
             }
             input.parse::<Token![=]>()?;
-            version = input.parse()?;
-            input.parse::<Option<Token![,]>>()?;
+            let value: LitStr = input.parse()?;
+            match key.to_string().as_str() {
+                "version" => declared.version = value,
+                "was" => declared.was.push(value),
+                _ => return Err(syn::Error::new(key.span(), "unknown option")),
+            }
         }
-        Ok(Self { name, version })
+        Ok(declared)
     }
 }
 
 fn declared(kind: Kind, input: &DeriveInput) -> syn::Result<Declared> {
     let Some(attribute) = attributes::single(&input.attrs, kind.word())? else {
-        let sentence = format!("{} needs a name: write {} above the struct.", kind.with_article(), kind.usage());
+        let sentence = format!("{} needs a name: above the struct, write {}.", kind.with_article(), kind.usage());
         return Err(syn::Error::new(input.ident.span(), sentence));
     };
     let declared = parse(kind, attribute)?;
-    kind.check(&declared.name.value()).map_err(|sentence| syn::Error::new(declared.name.span(), sentence))?;
-    names::check_version(&declared.version.value())
-        .map_err(|sentence| syn::Error::new(declared.version.span(), sentence))?;
+    let name = declared.name.value();
+    let check =
+        |text: &LitStr, checked: Result<(), String>| checked.map_err(|sentence| syn::Error::new(text.span(), sentence));
+    check(&declared.name, if declared.adopted { names::check_adopted(&name) } else { kind.check(&name) })?;
+    check(&declared.version, names::check_version(&declared.version.value()))?;
+    for (index, old) in declared.was.iter().enumerate() {
+        check(old, names::check_adopted(&old.value()))?;
+        if old.value() == name || declared.was[..index].iter().any(|other| other.value() == old.value()) {
+            let sentence = format!("`{}` stands here twice: a name that it had before is another one.", old.value());
+            return Err(syn::Error::new(old.span(), sentence));
+        }
+    }
     Ok(declared)
 }
 
@@ -128,7 +148,8 @@ fn one_type(
     fields: &[&Field],
     declared: &Declared,
 ) -> TokenStream {
-    let (ident, name, version) = (&input.ident, &declared.name, &declared.version);
+    let Declared { name, version, was, adopted } = declared;
+    let ident = &input.ident;
     let trait_name = kind.trait_name();
     let mirror = mirror::items(private, input, fields, true);
     quote! {
@@ -175,8 +196,13 @@ fn one_type(
             #[automatically_derived]
             impl __payload::#trait_name for #ident {}
 
-            const __INFO: __payload::TypeInfo =
-                __payload::TypeInfo { name: #name, version: #version, schema: __schema };
+            const __INFO: __payload::TypeInfo = __payload::TypeInfo {
+                name: #name,
+                version: #version,
+                was: &[#(#was),*],
+                adopted: #adopted,
+                schema: __schema,
+            };
 
             fn __schema() -> #private::schemars::Schema {
                 #private::schemars::SchemaGenerator::default().into_root_schema_for::<#ident>()

@@ -29,6 +29,7 @@ pub struct Committer {
     plain: Arc<dyn Reader>,
     /// The same, through upcasters.
     reader: Arc<dyn Reader>,
+    upcasters: Upcasters,
     durability: &'static str,
 }
 
@@ -51,14 +52,16 @@ impl Committer {
             tail,
             plain: reader.clone(),
             reader,
+            upcasters: Upcasters::default(),
             durability,
         }
     }
 
-    /// Everything that is read back goes through these upcasters.
+    /// Everything that is read back, and what the tail shows, goes through these upcasters.
     #[must_use]
     pub fn upcasting(mut self, upcasters: &Upcasters) -> Self {
         self.reader = Raised::over(self.reader, upcasters);
+        self.upcasters = upcasters.clone();
         self
     }
 
@@ -167,7 +170,12 @@ impl Committer {
         match backend.write(&plans) {
             Err(error) => answer(slots, &Err(error.into())),
             Ok(last) => {
-                self.tail.push(place(plans, last));
+                let mut placed = place(plans, last);
+                // Who writes an older minor is read at once as it would be after a restart.
+                if !self.upcasters.is_empty() {
+                    placed.iter_mut().for_each(|stored| self.upcasters.raise(&mut stored.message));
+                }
+                self.tail.push(placed);
                 answer(slots, &Ok(last));
             }
         }

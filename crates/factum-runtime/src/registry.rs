@@ -11,6 +11,7 @@ use factum_core::{
     id::{Name, check_name},
     saga::{SagaProblem, Versions},
     service::Service,
+    types::{TypeError, Types},
     upcast::{UpcastError, Upcasters},
 };
 
@@ -111,7 +112,10 @@ pub enum RegistryError {
     /// A name that the platform has for itself.
     #[error("`{PLATFORM}` is the platform's own service: name yours otherwise")]
     Reserved,
-    /// Upcasters that do not fit together.
+    /// Types that do not fit together.
+    #[error(transparent)]
+    Types(#[from] TypeError),
+    /// Upcasters that do not lead to what the types declare.
     #[error(transparent)]
     Upcast(#[from] UpcastError),
     /// A saga whose table is not complete.
@@ -127,6 +131,8 @@ pub struct Registry {
     pub consumers: Vec<Consumer>,
     /// Who owns which stream category.
     pub owners: Owners,
+    /// Types that the services declare, with their names and versions of today.
+    pub types: Types,
     /// How old data is read.
     pub upcasters: Upcasters,
     events: HashMap<String, Arc<[ConsumerId]>>,
@@ -150,9 +156,11 @@ impl Registry {
             build.service(index, service)?;
         }
         let events = build.events.into_iter().map(|(name, consumers)| (name, Arc::from(consumers))).collect();
-        let upcasters = Upcasters::new(services.iter().flat_map(|service| &service.upcasts))?;
+        let types = Types::of(&services)?;
+        let upcasters = Upcasters::new(&types, services.iter().flat_map(|service| &service.upcasts))?;
         Ok(Self {
             services,
+            types,
             upcasters,
             consumers: build.consumers,
             owners: build.owners,

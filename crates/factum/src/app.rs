@@ -18,6 +18,7 @@ use factum_core::{
     row::Row,
     service::Service,
     stream::{Lineage, Position},
+    upcast::UpcastError,
 };
 use factum_runtime::{
     clock::{DataClock, LiveClock},
@@ -41,6 +42,9 @@ pub enum OpenError {
     /// The rows.
     #[error(transparent)]
     Rows(#[from] RowError),
+    /// The services that are to read it do not fit together.
+    #[error(transparent)]
+    Services(#[from] UpcastError),
 }
 
 /// How the log is divided into files.

@@ -11,7 +11,7 @@ use factum_core::{
     ports::{Reader, Scan},
     service::Service,
     stream::{Position, StreamId, StreamVersion},
-    upcast::{Raised, UpcastError, Upcasters},
+    upcast::{Raised, Upcasters},
 };
 
 use crate::{app::OpenError, wiring};
@@ -26,26 +26,19 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Opens a directory for reading.
+    /// Opens a directory to read it as these services do: under the names and in the versions that they declare, whatever
+    /// it was stored under. Types that they do not declare are read as they are stored.
     ///
     /// # Errors
-    /// [`OpenError`] if there is no log, or it is damaged.
-    pub fn open(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Ok(Self { reader: wiring::read_only(dir.as_ref())? })
+    /// [`OpenError`] if there is no log, it is damaged, or the services do not fit together.
+    pub fn open(dir: impl AsRef<Path>, services: &[Service]) -> Result<Self, OpenError> {
+        let upcasters = Upcasters::of(services)?;
+        Ok(Self { reader: Raised::over(wiring::read_only(dir.as_ref())?, &upcasters) })
     }
 
-    /// Reads through a running app's log.
+    /// Reads through a running app's log, as its services do.
     pub fn of(reader: Arc<dyn Reader>) -> Self {
         Self { reader }
-    }
-
-    /// Reads old data as these services do.
-    ///
-    /// # Errors
-    /// [`UpcastError`] if their upcasters do not fit together.
-    pub fn upcasting(self, services: &[Service]) -> Result<Self, UpcastError> {
-        let upcasters = Upcasters::new(services.iter().flat_map(|service| &service.upcasts))?;
-        Ok(Self { reader: Raised::over(self.reader, &upcasters) })
     }
 
     /// The last position.

@@ -3,11 +3,11 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context, bail};
-use factum::Archive;
 use shop::{
     check,
     import::loader::{self, Settings},
     report,
+    services::archive,
 };
 
 use super::{progress::Bar, story, summary};
@@ -30,7 +30,7 @@ pub async fn demo(data: &Path, declines: f64) -> anyhow::Result<()> {
     let settings = Settings { declines, shuffle: None };
     let outcome = loader::import(&data.join(FILE), data, &settings, &|done, of| bar.set(done, of)).await?;
     bar.done();
-    let archive = Archive::open(data)?;
+    let archive = archive(data)?;
     let report = report::report(&archive)?;
     print!("{}", summary::outcome(&outcome, data));
     print!("{}", summary::report(&report));

@@ -9,7 +9,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use factum::{Archive, http::client::Remote, prelude::*};
+use factum::{http::client::Remote, prelude::*};
 use jiff::{civil, tz::TimeZone};
 use shop::{
     check,
@@ -19,6 +19,7 @@ use shop::{
     },
     report,
     serve::{Serve, serve},
+    services::archive,
 };
 
 const LEARN: &str = "\
@@ -154,7 +155,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Report { data, json } => {
-            let report = report::report(&Archive::open(&data)?)?;
+            let report = report::report(&archive(&data)?)?;
             if json {
                 println!("{}", serde_json::to_string_pretty(&report)?);
             } else {
@@ -163,7 +164,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Check { data, json } => {
-            let findings = check::check(&Archive::open(&data)?)?;
+            let findings = check::check(&archive(&data)?)?;
             if json {
                 println!("{}", serde_json::to_string_pretty(&findings)?);
             } else {
@@ -172,11 +173,11 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(if findings.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::History { order, data, json } => {
-            print!("{}", story::history(&Archive::open(&data)?, &order, json)?);
+            print!("{}", story::history(&archive(&data)?, &order, json)?);
             Ok(ExitCode::SUCCESS)
         }
         Command::At { order, time, data } => {
-            print!("{}", story::at(&Archive::open(&data)?, &order, time)?);
+            print!("{}", story::at(&archive(&data)?, &order, time)?);
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -213,7 +214,7 @@ fn refuse_unfinished(data: &std::path::Path) -> anyhow::Result<()> {
         return Ok(());
     }
     type Open = Option<(String, f64)>;
-    let unfinished = Archive::open(data)?.fold::<ImportEvent, Open>(None, |open, event| match &event.data {
+    let unfinished = archive(data)?.fold::<ImportEvent, Open>(None, |open, event| match &event.data {
         ImportEvent::Started(started) => *open = Some((started.file.clone(), started.declines)),
         ImportEvent::Imported(_) => {}
         ImportEvent::Finished(_) => *open = None,

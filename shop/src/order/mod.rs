@@ -5,6 +5,7 @@ pub mod http;
 pub mod pricing;
 pub mod reactions;
 pub mod saga;
+pub mod upcasters;
 pub mod views;
 
 use factum::prelude::*;
@@ -21,4 +22,5 @@ pub fn service() -> Service {
         .view(1, views::order_lines)
         .view(1, views::prices)
         .view(1, views::order_customers)
+        .upcast("order.created", "0.9.0", "1.0.0", upcasters::total)
 }

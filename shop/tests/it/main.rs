@@ -5,6 +5,7 @@ mod backup;
 mod gateways;
 mod http;
 mod imports;
+mod old;
 mod orders;
 mod shop;
 mod sim;

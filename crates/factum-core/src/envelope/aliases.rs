@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::{error::NameError, id::Name};
+use crate::{
+    error::NameError,
+    id::{Name, check_type_name},
+};
 
 /// Foreign spellings and ours. The caller fills it, from the contracts and the configuration.
 #[derive(Clone, Debug, Default)]
@@ -17,12 +20,13 @@ impl Aliases {
         Self::default()
     }
 
-    /// Reads `foreign` as our type `ours`, whatever `foreign` looks like.
+    /// Reads `foreign` as our type `ours`, whatever `foreign` looks like. An adopted name is an alias of itself.
     ///
     /// # Errors
     /// [`NameError`] if `ours` is not a type's name.
     pub fn with_type(mut self, foreign: &str, ours: &str) -> Result<Self, NameError> {
-        self.types.insert(foreign.to_owned(), Name::parse("type", ours)?);
+        check_type_name(ours)?;
+        self.types.insert(foreign.to_owned(), Name::Shared(ours.into()));
         Ok(self)
     }
 
@@ -116,7 +120,7 @@ mod tests {
 
     #[test]
     fn an_alias_leads_to_a_name_of_ours() {
-        assert!(Aliases::new().with_type("A", "Order.Created").is_err());
+        assert!(Aliases::new().with_type("A", "Order Created").is_err());
         assert!(Aliases::new().with_service("A", "").is_err());
     }
 }

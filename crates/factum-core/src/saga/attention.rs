@@ -33,11 +33,10 @@ const NAME: &str = "saga.attention_needed";
 
 impl Payload for AttentionNeeded {
     fn types() -> Vec<TypeInfo> {
-        let schema = || schemars::schema_for!(AttentionNeeded);
-        vec![TypeInfo { name: NAME, version: "1.0.0", schema }]
+        vec![TypeInfo::new(NAME, "1.0.0", || schemars::schema_for!(AttentionNeeded))]
     }
     fn type_info(&self) -> TypeInfo {
-        TypeInfo { name: NAME, version: "1.0.0", schema: || schemars::schema_for!(AttentionNeeded) }
+        TypeInfo::new(NAME, "1.0.0", || schemars::schema_for!(AttentionNeeded))
     }
     fn decode(name: &str, data: &[u8]) -> Result<Self, PayloadError> {
         if name != NAME {

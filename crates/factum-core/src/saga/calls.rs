@@ -12,7 +12,7 @@ use std::{marker::PhantomData, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use super::{FailureKind, Status, Step, StepState, transition::Run};
+use super::{FailureKind, Status, Step, StepState, step::Make, transition::Run};
 use crate::{
     call::{CallTo, Shape},
     envelope::{Draft, Stored},
@@ -28,7 +28,7 @@ type Says = Arc<dyn Fn(&RawValue) -> Result<String, HandlerError> + Send + Sync>
 pub(super) struct StepCall<F> {
     pub(super) name: &'static str,
     pub(super) shape: Shape,
-    pub(super) make: Arc<dyn Fn(&F) -> Result<Draft, HandlerError> + Send + Sync>,
+    pub(super) make: Make<F>,
     done: Option<Keep<F>>,
     refused: Option<Says>,
 }

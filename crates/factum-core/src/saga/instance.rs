@@ -72,6 +72,8 @@ pub trait AnySaga: Send + Sync {
     fn key(&self) -> &'static str;
     /// Event types that it reads: start, replies, aborts.
     fn types(&self) -> Vec<&'static str>;
+    /// The types of others that it reads and sends, as it declares them.
+    fn declared(&self) -> Vec<TypeInfo>;
     /// Event types that it makes itself.
     fn own_types(&self) -> Vec<String>;
     /// The command type by which a limit comes back.
@@ -173,6 +175,10 @@ where
         types.sort_unstable();
         types.dedup();
         types
+    }
+
+    fn declared(&self) -> Vec<TypeInfo> {
+        self.declares.clone()
     }
 
     fn own_types(&self) -> Vec<String> {

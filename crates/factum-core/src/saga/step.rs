@@ -6,7 +6,7 @@ use super::calls::StepCall;
 use crate::{
     envelope::{Draft, Stored},
     error::HandlerError,
-    payload::{Command, Event, Payload},
+    payload::{Command, Event, Payload, TypeInfo},
 };
 
 /// How long a step before the pivot may take if it does not say.
@@ -57,6 +57,8 @@ pub struct Step<F> {
     pub(super) undo_call: Option<StepCall<F>>,
     pub(super) within: Option<Duration>,
     pub(super) undo_attempts: u32,
+    /// Types that it reads and sends.
+    pub(super) declares: Vec<TypeInfo>,
 }
 
 impl<F: 'static> Step<F> {
@@ -75,6 +77,7 @@ impl<F: 'static> Step<F> {
             undo_call: None,
             within: None,
             undo_attempts: UNDO_ATTEMPTS,
+            declares: Vec::new(),
         }
     }
 
@@ -83,6 +86,7 @@ impl<F: 'static> Step<F> {
     #[must_use]
     pub fn own<C: Command>(mut self, command: impl Fn(&F) -> C + Send + Sync + 'static) -> Self {
         self.own.push(make(command));
+        self.declares.extend(C::types());
         self
     }
 
@@ -90,6 +94,7 @@ impl<F: 'static> Step<F> {
     #[must_use]
     pub fn send<C: Command>(mut self, command: impl Fn(&F) -> C + Send + Sync + 'static) -> Self {
         self.send = Some((first_type::<C>(), make(command)));
+        self.declares.extend(C::types());
         self
     }
 
@@ -136,6 +141,7 @@ impl<F: 'static> Step<F> {
         within: Duration,
     ) -> Self {
         self.hold = Some(Hold { own: make(own), within });
+        self.declares.extend(C::types());
         self.reply::<E>(Meaning::Held, false, move |_, event| test(event))
     }
 
@@ -148,6 +154,7 @@ impl<F: 'static> Step<F> {
     #[must_use]
     pub fn undo<C: Command, E: Event>(mut self, command: impl Fn(&F) -> C + Send + Sync + 'static) -> Self {
         self.undo = Some((first_type::<C>(), make(command)));
+        self.declares.extend(C::types());
         self.reply::<E>(Meaning::Undone, false, |_, _| Some(String::new()))
     }
 
@@ -184,6 +191,7 @@ impl<F: 'static> Step<F> {
         for info in E::types() {
             self.replies.push(Reply { type_name: info.name, meaning, keeps, matches: matches.clone() });
         }
+        self.declares.extend(E::types());
         self
     }
 

@@ -65,6 +65,8 @@ pub struct Saga<F> {
     pub(super) aborts: Vec<(&'static str, Match<F>)>,
     pub(super) failed: Option<Failed<F>>,
     pub(super) moves: Vec<Moves>,
+    /// Types that it reads and sends.
+    pub(super) declares: Vec<TypeInfo>,
 }
 
 impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F> {
@@ -83,6 +85,7 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
             aborts: Vec::new(),
             failed: None,
             moves: Vec::new(),
+            declares: Vec::new(),
         }
     }
 
@@ -98,13 +101,16 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
     pub fn start<E: Event>(mut self, facts: impl Fn(&E) -> F + Send + Sync + 'static) -> Self {
         let start: Start<F> = Arc::new(move |stored| Ok(facts(&stored.decode::<E>()?)));
         self.start = Some((E::types(), start));
+        self.declares.extend(E::types());
         self
     }
 
     /// The next step.
     #[must_use]
     pub fn step<S: Into<Step<F>>>(mut self, name: &'static str, build: impl FnOnce(Step<F>) -> S) -> Self {
-        self.steps.push(build(Step::new(name)).into());
+        let mut step: Step<F> = build(Step::new(name)).into();
+        self.declares.append(&mut step.declares);
+        self.steps.push(step);
         self
     }
 
@@ -134,6 +140,7 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
     pub fn abort<E: Event>(mut self, reason: impl Fn(&E) -> String + Send + Sync + 'static) -> Self {
         let matches: Match<F> = Arc::new(move |_, stored| Ok(Some(reason(&stored.decode::<E>()?))));
         self.aborts.extend(E::types().iter().map(|info| (info.name, matches.clone())));
+        self.declares.extend(E::types());
         self
     }
 
@@ -143,6 +150,7 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
         self.failed = Some(Arc::new(move |facts, failure| {
             Ok(command(facts, failure).map(|command| Draft::of(&command)).transpose()?)
         }));
+        self.declares.extend(C::types());
         self
     }
 

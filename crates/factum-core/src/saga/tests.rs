@@ -27,7 +27,7 @@ macro_rules! messages {
         impl Payload for $name {
             fn types() -> Vec<TypeInfo> {
                 let schema = || schemars::json_schema!({ "type": "object" });
-                vec![TypeInfo { name: $type_name, version: "1.0.0", schema }]
+                vec![TypeInfo::new($type_name, "1.0.0", schema)]
             }
             fn type_info(&self) -> TypeInfo {
                 Self::types()[0]

@@ -7,7 +7,7 @@ use super::{
     acts::{Act, What},
     record::{COMPENSATED, COMPLETED, MOVED, STARTED, read},
 };
-use crate::{envelope::Stored, error::HandlerError, id::MessageId, stream::StreamId};
+use crate::{envelope::Stored, error::HandlerError, id::MessageId, payload::TypeInfo, stream::StreamId};
 
 /// See the module. Newest first, at least one.
 pub struct Versions(Vec<Box<dyn AnySaga>>);
@@ -60,6 +60,11 @@ impl Versions {
         types.sort_unstable();
         types.dedup();
         types
+    }
+
+    /// The types of others that any version reads and sends, as it declares them.
+    pub fn declared(&self) -> Vec<TypeInfo> {
+        self.0.iter().flat_map(|saga| saga.declared()).collect()
     }
 
     /// The command type by which a limit comes back.

@@ -190,3 +190,21 @@ fn works_on_a_struct_inside_a_function() {
     }
     assert_eq!(written(&Opened { case_id: 4 }), json!({ "caseId": 4 }));
 }
+
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("OrderPlaced", adopted, version = "2.0.0", was = "order.created", was = "OrderMade")]
+struct Adopted {
+    order_id: String,
+}
+
+#[derive(Command)]
+#[command("PlaceOrder.v1", adopted)]
+struct AdoptedCommand {}
+
+#[test]
+fn a_type_may_have_old_names_and_a_name_that_others_gave() {
+    let info = Adopted { order_id: "o-1".into() }.type_info();
+    assert_eq!((info.name, info.version, info.was), ("OrderPlaced", "2.0.0", &["order.created", "OrderMade"][..]));
+    assert!(info.adopted && AdoptedCommand {}.type_info().adopted && !created().type_info().adopted);
+    assert_eq!(read::<Adopted>("OrderPlaced", &json!({ "orderId": "o-1" })).unwrap().order_id, "o-1");
+}

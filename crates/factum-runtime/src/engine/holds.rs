@@ -38,7 +38,10 @@ impl Holds {
     pub(super) fn load(registry: &Registry, cells: Vec<Cell>) -> Result<Self, StoreError> {
         let mut holds = Self::default();
         for cell in cells {
-            let held = Held::decode(&cell.value)?;
+            let mut held = Held::decode(&cell.value)?;
+            if let Why::NotYet { wait: NotYet { forerunner: Some((name, _)), .. }, .. } = &mut held.why {
+                *name = registry.upcasters.today(name).to_owned();
+            }
             if let Some(id) = registry.named(&held.consumer) {
                 holds.index(id, &held);
                 holds.by_consumer.entry(id).or_default().insert(held.key.clone(), held);

@@ -192,7 +192,8 @@ impl Run<'_> {
             }
             (Kind::Rejection, Handler::Saga(_)) => {
                 let rejected: Rejected = serde_json::from_slice(&stored.message.data).map_err(HandlerError::failed)?;
-                let input = SagaInput::Rejection { command: &rejected.command, refused: &rejected.refused };
+                // The name of the message is today's.
+                let input = SagaInput::Rejection { command: stored.type_name(), refused: &rejected.refused };
                 self.saga(id, StreamId::parse(&rejected.sender)?, input, &origin)
             }
             _ => Ok(()),
@@ -386,7 +387,8 @@ impl Run<'_> {
         self.work.answers_after = kept.last().map(|(name, _)| name.clone());
         self.work.answers_due = !kept.is_empty();
         for (name, call) in kept {
-            let Some(command) = call.answer.as_ref().map(Reply::draft) else { continue };
+            let Some(mut command) = call.answer.as_ref().map(Reply::draft) else { continue };
+            self.registry.upcasters.raise_draft(&mut command);
             let stored = crate::outward::message_of(&*self.work.reader, &name, &call)?;
             let call = CellKey::new(CellKind::Call, name);
             self.answered(&Answered { call, command, cause: Arc::new(stored) })?;

@@ -6,6 +6,7 @@ use factum_core::{
     decider::{Context, Decider},
     envelope::{Envelope, Recorded},
     reaction::Effects,
+    rejection::Never,
     service::Service,
 };
 use factum_macros::{Command, Event, Rejection};
@@ -20,7 +21,7 @@ pub static BROKEN: AtomicBool = AtomicBool::new(false);
 pub const MOST: i64 = 1_000;
 
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("account.paid")]
+#[event("account.paid", version = "1.1.0")]
 pub struct Paid {
     pub id: String,
     pub cents: i64,
@@ -179,4 +180,47 @@ pub fn books() -> Service {
 /// Accounts and their books.
 pub fn bank() -> Vec<Service> {
     vec![accounts(), books()]
+}
+
+/// A payment as an older program stored it.
+#[derive(Event)]
+#[event("account.paid", version = "1.0.0")]
+pub struct OldPaid {
+    pub id: String,
+    pub cents: i64,
+    pub note: String,
+}
+
+#[derive(Default)]
+pub struct OldAccount;
+
+impl Decider for OldAccount {
+    const CATEGORY: &'static str = "account";
+    type Id = String;
+    type Command = Pay;
+    type Event = OldPaid;
+    type Rejection = Never;
+
+    fn address(pay: &Pay, _: &Envelope) -> String {
+        pay.id.clone()
+    }
+
+    fn decide(&self, _: &String, pay: Pay, _: &Context) -> Result<Vec<OldPaid>, Never> {
+        Ok(vec![OldPaid { id: pay.id, cents: pay.cents, note: pay.note }])
+    }
+
+    fn evolve(&mut self, _: &OldPaid) {}
+}
+
+/// Accounts, by an older program.
+pub fn old_accounts() -> Service {
+    Service::new("accounts").decider::<OldAccount>()
+}
+
+/// The bank, by an older program.
+pub fn old_bank() -> Vec<Service> {
+    let note = |event: &Recorded<'_, OldPaid>, fx: &mut Effects| {
+        fx.send(Note { id: event.id.clone(), cents: event.cents });
+    };
+    vec![old_accounts(), Service::new("books").decider::<Book>().react("note", note)]
 }

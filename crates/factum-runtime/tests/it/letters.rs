@@ -295,7 +295,7 @@ fn a_stream_that_cannot_be_folded_is_one_letter_and_holds_what_is_sent_to_it() {
         }
         let upcast = |_| panic!("as asked");
         let mut services = services;
-        services.push(Service::new("old").upcast("account.paid", "1.0.0", "2.0.0", upcast));
+        services.push(Service::new("old").upcast("account.paid", "1.0.0", "1.1.0", upcast));
         services
     };
     let forward = |event: &Recorded<'_, Noted>, fx: &mut Effects| {
@@ -308,7 +308,7 @@ fn a_stream_that_cannot_be_folded_is_one_letter_and_holds_what_is_sent_to_it() {
         services.push(Service::new("forwards").react("forward", forward));
         services
     };
-    let mut bench = Bench::new(vec![accounts()]);
+    let mut bench = Bench::new(vec![old_accounts()]);
     bench.ask("old", pay("shared", 1)).unwrap();
     bench.engine.save_cursor().unwrap();
     let mut bench = bench.restart(with_forward(true));
@@ -319,7 +319,7 @@ fn a_stream_that_cannot_be_folded_is_one_letter_and_holds_what_is_sent_to_it() {
     let letters = bench.letters();
     let stream = letters.iter().find(|letter| letter.key == Key::Stream("account-shared".to_owned()));
     assert_eq!(letters.len(), 1, "{letters:?}");
-    assert!(stream.unwrap().reason().contains("the upcaster of account.paid from 1.0.0 to 2.0.0 panicked: as asked"));
+    assert!(stream.unwrap().reason().contains("the upcaster of account.paid from 1.0.0 to 1.1.0 panicked: as asked"));
     assert_eq!(bench.held()[0].waiting(), 1);
     let outside = bench.ask("outside", pay("shared", 1));
     assert!(outside.unwrap_err().to_string().contains("account-shared cannot be folded"));

@@ -26,7 +26,8 @@ fn cut() -> How {
     How::limits(|limits| (limits.staged_bytes, limits.snapshot_positions) = (1, 1))
 }
 
-/// Counts payments and tells the count, in front of the books; what it is told to, it cannot read.
+/// Counts payments and tells the count, in front of the books; of what an older program stored it cannot
+/// read what it is told to.
 fn counting(unreadable: i64) -> Vec<Service> {
     let folding = Folding::<i64>::new("count", 1)
         .fold(|count: &mut i64, _: &Recorded<'_, Paid>| *count += 1)
@@ -80,7 +81,7 @@ fn a_state_is_made_anew_amid_new_messages() {
     for (how, by_itself) in [(How::default(), false), (cut(), false), (How::default(), true), (cut(), true)] {
         for seed in [None, Some(1), Some(2)] {
             for steps in 0..16 {
-                let mut bench = Bench::new(vec![accounts(), books()]);
+                let mut bench = Bench::new(old_bank());
                 bench.ask("p1", pay("z", 1)).unwrap();
                 let mut bench = bench.restart_as(counting(1), how);
                 bench.ask("p2", pay("a", 2)).unwrap();

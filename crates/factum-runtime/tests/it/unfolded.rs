@@ -97,7 +97,7 @@ fn an_event_that_cannot_be_decoded_never_reaches_the_fold_and_comes_in_when_it_c
         }
         services
     };
-    let mut bench = Bench::new(vec![accounts()]);
+    let mut bench = Bench::new(vec![old_accounts()]);
     for number in 1..=3 {
         bench.ask(&format!("p{number}"), pay("a", number)).unwrap();
     }
@@ -130,7 +130,7 @@ fn an_unreadable_event_that_is_discarded_stays_left_out_and_is_no_letter() {
         services.push(Service::new("odd").upcast("account.paid", "1.0.0", "1.1.0", spoil));
         services
     };
-    let mut bench = Bench::new(vec![accounts()]);
+    let mut bench = Bench::new(vec![old_accounts()]);
     bench.ask("p1", pay("a", 1)).unwrap();
     let mut bench = bench.restart(odd());
     bench.run();

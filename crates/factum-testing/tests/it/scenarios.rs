@@ -17,7 +17,7 @@ macro_rules! payload {
     ($type:ident, $role:ident, $name:literal) => {
         impl Payload for $type {
             fn types() -> Vec<TypeInfo> {
-                vec![TypeInfo { name: $name, version: "1.0.0", schema: || schemars::json_schema!({ "type": "object" }) }]
+                vec![TypeInfo::new($name, "1.0.0", || schemars::json_schema!({ "type": "object" }))]
             }
             fn type_info(&self) -> TypeInfo {
                 Self::types()[0]

@@ -132,7 +132,7 @@ async fn one_process_writes_a_directory_and_others_may_read_it() {
     app.execute(fill("a", "tea", 1)).await.unwrap();
     let Err(second) = App::open(dir.path()) else { panic!("two apps on one directory") };
     assert!(second.to_string().contains("in another process"), "{second}");
-    let archive = Archive::open(dir.path()).unwrap();
+    let archive = Archive::open(dir.path(), &[service()]).unwrap();
     let pieces = archive.fold::<Filled, u32>(0, |sum, event| *sum += event.pieces).unwrap();
     assert_eq!(pieces, 1);
     app.stop().await;

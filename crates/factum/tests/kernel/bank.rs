@@ -153,7 +153,7 @@ fn books(rows: &mut Rows<BookRow>, event: &Recorded<Noted>) {
 }
 
 /// The services, with views of this version.
-fn services(version: u32) -> [Service; 2] {
+pub fn services(version: u32) -> [Service; 2] {
     [
         Service::new("bank").decider::<Account>().react("noting", noting).view(version, accounts),
         Service::new("books").decider::<Book>().view(version, books),
