@@ -22,6 +22,8 @@ pub struct Serve {
     pub provider: Option<Remote>,
     /// Where the carrier is; without it, it is simulated.
     pub carrier: Option<Remote>,
+    /// Start also if streams hold events that this program cannot read, and hold those streams.
+    pub hold_unknown: bool,
 }
 
 /// Serves until Ctrl-C or SIGTERM, then stops in order: no more requests, then the loops.
@@ -51,6 +53,7 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
         latency: Duration::ZERO,
     };
     let builder = services(&settings).into_iter().fold(App::open(&options.data)?, factum::AppBuilder::with);
+    let builder = if options.hold_unknown { builder.hold_unknown() } else { builder };
     let app = builder.start().await?;
     println!("{}", greeting(&options, address, app.health().durability));
     let served = http::serve(listener, crate::http::router(app.clone()), stop).await;

@@ -19,11 +19,22 @@ pub enum CellKind {
     Job,
     /// An open instance of a saga.
     Saga,
+    /// The names and versions under which events may be stored.
+    Shapes,
 }
 
 impl CellKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [Self::Cursor, Self::Timer, Self::Call, Self::Letter, Self::Held, Self::Job, Self::Saga];
+    pub const ALL: [Self; 8] = [
+        Self::Cursor,
+        Self::Timer,
+        Self::Call,
+        Self::Letter,
+        Self::Held,
+        Self::Job,
+        Self::Saga,
+        Self::Shapes,
+    ];
 
     /// The word in the store.
     pub fn as_str(self) -> &'static str {
@@ -35,6 +46,7 @@ impl CellKind {
             Self::Held => "held",
             Self::Job => "job",
             Self::Saga => "saga",
+            Self::Shapes => "shapes",
         }
     }
 }

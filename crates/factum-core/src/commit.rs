@@ -167,6 +167,11 @@ impl Owners {
         }
     }
 
+    /// Who owns a category; `None` if nobody does.
+    pub fn owner(&self, category: &str) -> Option<&Name> {
+        self.0.get(category)
+    }
+
     /// Categories and their owners.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Name)> {
         self.0.iter().map(|(category, owner)| (category.as_str(), owner))

@@ -22,6 +22,7 @@ pub mod process_end;
 pub mod registry;
 mod sabotage;
 pub mod sagas;
+pub mod shapes;
 pub mod signal;
 pub mod snapshots;
 pub mod supervisor;

@@ -1,7 +1,7 @@
 //! Who handles what: the services of a unit, checked against each other and turned into routes.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -9,11 +9,14 @@ use factum_core::{
     call::Shape,
     commit::Owners,
     id::{Name, check_name},
+    ports::Reader,
     saga::{SagaProblem, Versions},
     service::Service,
     types::{TypeError, Types},
     upcast::{UpcastError, Upcasters},
 };
+
+use crate::shapes::{Shapes, ShapesError};
 
 /// The name of the platform's own service, which writes what people do about letters and consumers.
 pub const PLATFORM: &str = "factum";
@@ -138,6 +141,8 @@ pub struct Registry {
     events: HashMap<String, Arc<[ConsumerId]>>,
     commands: HashMap<String, ConsumerId>,
     sagas: HashMap<&'static str, ConsumerId>,
+    /// Events that sagas make of themselves.
+    saga_types: BTreeSet<String>,
     reaction_categories: Vec<String>,
 }
 
@@ -167,8 +172,22 @@ impl Registry {
             events,
             commands: build.commands,
             sagas: build.sagas,
+            saga_types: build.saga_types,
             reaction_categories: build.reaction_categories,
         })
+    }
+
+    /// Compares a log with what the services can read; `reader` shows what is stored as it is stored. If something cannot
+    /// be read and is held, readers must not misread it from now on.
+    ///
+    /// # Errors
+    /// [`ShapesError`], unless what cannot be read is to be held.
+    pub fn meets(&mut self, reader: &dyn Reader, hold_unknown: bool) -> Result<Shapes, ShapesError> {
+        let shapes = Shapes::compare(self, reader, hold_unknown)?;
+        if shapes.holds_any() {
+            self.upcasters.refuse_other_majors(&self.types);
+        }
+        Ok(shapes)
     }
 
     /// Consumers of an event type.
@@ -193,6 +212,11 @@ impl Registry {
             Handler::Saga(at) => Some(&self.service(id).sagas[at]),
             _ => None,
         }
+    }
+
+    /// Whether events of a type are what a saga makes of itself.
+    pub fn is_saga_type(&self, type_name: &str) -> bool {
+        self.saga_types.contains(type_name)
     }
 
     /// Whether a consumer reads messages of a type: events, and commands. (A rejection bears its command's name.)
@@ -228,6 +252,7 @@ struct Build {
     events: BTreeMap<String, Vec<ConsumerId>>,
     commands: HashMap<String, ConsumerId>,
     sagas: HashMap<&'static str, ConsumerId>,
+    saga_types: BTreeSet<String>,
     reaction_categories: Vec<String>,
 }
 
@@ -282,6 +307,7 @@ impl Build {
                 }
             }
             self.sagas.insert(saga.name(), id);
+            self.saga_types.extend(saga.own_types());
         }
         for (at, reaction) in service.reactions.iter().enumerate() {
             let id = self.consumer(index, service, reaction.name, Handler::Reaction(at))?;

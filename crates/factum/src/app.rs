@@ -70,6 +70,7 @@ pub struct AppBuilder {
     arrange: Arrange,
     limits: Limits,
     program: String,
+    hold_unknown: bool,
 }
 
 impl AppBuilder {
@@ -81,6 +82,7 @@ impl AppBuilder {
             arrange: Arrange::AsTaken,
             limits: Limits::default(),
             program: build(),
+            hold_unknown: false,
         }
     }
 
@@ -128,10 +130,21 @@ impl AppBuilder {
         self
     }
 
+    /// Starts also if streams of these services hold events that they cannot read: of a type that no handler has, or of
+    /// another major version that no upcaster leads from. Each such stream is held: commands to it are refused, handlers
+    /// fail on those events instead of misreading them, and [`App::health`] is degraded. Without this such a log refuses
+    /// the start. For the hours until the version of the program that knows them is deployed.
+    #[must_use]
+    pub fn hold_unknown(mut self) -> Self {
+        self.hold_unknown = true;
+        self
+    }
+
     /// Starts the engine, the views and the outward loop.
     ///
     /// # Errors
-    /// [`StartError`] if the services do not fit together, or the stores cannot be read.
+    /// [`StartError`] if the services do not fit together, the log holds events that they cannot read, or the stores
+    /// cannot be read.
     #[expect(clippy::unused_async, reason = "it needs a tokio runtime around it, which an async fn makes plain")]
     pub async fn start(self) -> Result<App, StartError> {
         let clock: Arc<dyn Clock> = match &self.data_clock {
@@ -148,6 +161,7 @@ impl AppBuilder {
             program: self.program,
             clock: clock.clone(),
             ids: Box::new(UuidSource::random()),
+            hold_unknown: self.hold_unknown,
             arrange: self.arrange,
             limits: self.limits,
         })?;

@@ -59,3 +59,8 @@ pub mod __private {
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 pub struct Readme;
+
+/// So are those of the page about changes.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/changing.md")]
+pub struct Changing;

@@ -94,6 +94,9 @@ enum Command {
         /// Idempotency-Key, and tells its news to the shop's POST /carrier/news.
         #[arg(long, value_name = "URL")]
         carrier: Option<Remote>,
+        /// Start also if streams hold events that this program cannot read: those streams are held, the others go on.
+        #[arg(long)]
+        hold_unknown: bool,
     },
     /// Count what a shop did: orders, money, stock.
     Report {
@@ -149,9 +152,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import { file, data, declines, shuffle } => {
             interruptible(import(file, data, Settings { declines, shuffle }))
         }
-        Command::Serve { data, listen, day, provider, carrier } => {
+        Command::Serve { data, listen, day, provider, carrier, hold_unknown } => {
             refuse_unfinished(&data)?;
-            runtime()?.block_on(serve(Serve { data, listen, day, provider, carrier }))?;
+            runtime()?.block_on(serve(Serve { data, listen, day, provider, carrier, hold_unknown }))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Report { data, json } => {

@@ -49,7 +49,7 @@ async fn a_stop_finishes_what_was_begun_and_takes_nothing_more() {
 async fn a_second_process_on_a_directory_is_told_so() {
     let dir = tempfile::tempdir().unwrap();
     let (data, listen) = (dir.path().to_owned(), "127.0.0.1:0".parse().unwrap());
-    let serve = Serve { data, listen, day: DAY, provider: None, carrier: None };
+    let serve = Serve { data, listen, day: DAY, provider: None, carrier: None, hold_unknown: false };
     let held = App::open(dir.path()).unwrap();
     let refused = serve_until(serve.clone(), async {}).await.unwrap_err();
     assert!(refused.to_string().contains("is open in another process"), "{refused}");

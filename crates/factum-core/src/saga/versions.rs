@@ -67,6 +67,11 @@ impl Versions {
         self.0.iter().flat_map(|saga| saga.declared()).collect()
     }
 
+    /// Event types that it makes itself.
+    pub fn own_types(&self) -> Vec<String> {
+        self.newest().own_types()
+    }
+
     /// The command type by which a limit comes back.
     pub fn expire_type(&self) -> String {
         self.newest().expire_type()

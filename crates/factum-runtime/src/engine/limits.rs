@@ -2,8 +2,10 @@
 
 use factum_core::commit::MAX_COMMIT_BYTES;
 
-/// Room in a commit for the cells of cursors.
-const CURSOR_BYTES: usize = 256 << 10;
+use crate::shapes::MAX_SHAPES_BYTES;
+
+/// Room in a commit for the cells of cursors, and for the list of what may be stored.
+const BESIDE_BYTES: usize = (256 << 10) + MAX_SHAPES_BYTES;
 
 /// Bounds of one step, and of what is kept between steps.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +37,7 @@ pub struct Limits {
 impl Limits {
     /// Bytes that one delivery may add to a batch that is almost full, so that its commit is still allowed.
     pub(super) fn delivery_bytes(&self) -> usize {
-        (MAX_COMMIT_BYTES - CURSOR_BYTES).saturating_sub(self.staged_bytes)
+        (MAX_COMMIT_BYTES - BESIDE_BYTES).saturating_sub(self.staged_bytes)
     }
 }
 

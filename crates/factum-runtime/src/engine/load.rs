@@ -11,7 +11,10 @@ use super::{
     run::Run,
     states::{Entry, Model},
 };
-use crate::registry::{ConsumerId, Handler, Registry};
+use crate::{
+    registry::{ConsumerId, Handler, Registry},
+    shapes::unread,
+};
 
 impl Run<'_> {
     /// A stream's state with everything in it that the batch has staged. It is out of the cache: put it back.
@@ -29,6 +32,11 @@ impl Run<'_> {
         let mut entry = entry;
         let mut take = |stored: &Stored| guard(|| entry.take(model, stored));
         for message in &stored {
+            if self.work.holds_unknown
+                && let Some(problem) = unread(self.registry, message)
+            {
+                return Err(Fault::Stream(stream.clone(), HandlerError::Payload(problem)));
+            }
             take(message).map_err(|error| Fault::Stream(stream.clone(), error))?;
         }
         let mut version = stored.last().map_or(entry.version, |last| last.version);

@@ -87,6 +87,7 @@ use crate::{
     committer::Committer,
     inbox::{ExecuteError, Inbox, Input},
     registry::Registry,
+    shapes::Shapes,
     timers::Timers,
 };
 
@@ -117,6 +118,8 @@ pub struct Parts {
     pub ids: Box<dyn IdSource>,
     /// The version of the program, for letters.
     pub program: String,
+    /// What the log may hold that the program cannot read.
+    pub shapes: Shapes,
     /// The order within a batch.
     pub arrange: Arrange,
     /// Bounds.
@@ -148,7 +151,8 @@ impl Engine {
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
     pub fn new(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { registry, committer, inbox, snapshots, notes, clock, ids, program, arrange, limits } = parts;
+        let Parts { registry, committer, inbox, snapshots, notes, clock, ids, program, shapes, arrange, limits } =
+            parts;
         let (reader, tail) = (committer.reader(), committer.tail());
         let work = Work {
             states: States::new(limits.state_bytes, limits.snapshot_messages),
@@ -171,6 +175,7 @@ impl Engine {
             letters: Letters::default(),
             instances: Instances::default(),
             unfolded: Vec::new(),
+            holds_unknown: shapes.holds_any(),
         };
         let one_by_one = match work.noting.is_on() {
             true => OneByOne::until(tail.head(), work.clock.mark()),
@@ -183,10 +188,10 @@ impl Engine {
             once_as_taken: false,
             one_by_one,
             work,
-            submit: Submit { committer, saved: Position::START },
+            submit: Submit { committer, saved: Position::START, shapes: shapes.list.clone() },
             refusals: 0,
             stale: false,
-            health: Arc::default(),
+            health: report::begin(&shapes),
             steps: 0,
         };
         engine.reload()?;

@@ -1,13 +1,19 @@
 //! How the engine stands, for people: its cursor, its consumers, and each bound with its use.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use factum_core::{letter::Held, stream::Position};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Engine, Work, instances::SagaCount};
-use crate::registry::{ConsumerId, Registry};
+use crate::{
+    registry::{ConsumerId, Registry},
+    shapes::{Shapes, Unread},
+};
 
 /// How the engine stands, for people.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -39,6 +45,12 @@ pub struct EngineHealth {
     pub waiting_since: Option<Timestamp>,
     /// Why the engine itself does not run.
     pub failed: Option<String>,
+    /// Streams that hold events which the program cannot read: commands to them are refused.
+    #[serde(skip_serializing_if = "is_none")]
+    pub unread_streams: u64,
+    /// Those events, as `<type> <version>`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<String>,
     /// Bytes of cached states, about.
     pub state_bytes: usize,
     /// At most so many.
@@ -52,6 +64,11 @@ pub struct EngineHealth {
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
 fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+fn is_none(count: &u64) -> bool {
     *count == 0
 }
 
@@ -111,6 +128,18 @@ impl EngineHealth {
 
 /// The health, as others may look at it.
 pub(super) type Shared = Arc<Mutex<EngineHealth>>;
+
+/// The health at a start. What cannot be read does not change while the program runs.
+pub(super) fn begin(shapes: &Shapes) -> Shared {
+    let name = |unread: &Unread| format!("{} {}", unread.shape.type_name, unread.shape.version);
+    let unread: BTreeSet<String> = shapes.unread.iter().map(name).collect();
+    let health = EngineHealth {
+        unread_streams: shapes.streams(),
+        unread: unread.into_iter().collect(),
+        ..EngineHealth::default()
+    };
+    Arc::new(Mutex::new(health))
+}
 
 /// While there is work, what is counted over all letters and held keys is counted anew only every so many steps.
 const COUNT_EVERY: u32 = 16;

@@ -14,7 +14,7 @@ use crate::{
     committer::Committer,
     inbox::{ExecuteError, Input, Receipt, Reply, Request},
     registry::Registry,
-    sabotage,
+    sabotage, shapes,
 };
 
 /// What one input waits for.
@@ -42,6 +42,8 @@ pub(super) struct Submit {
     pub(super) committer: Arc<Committer>,
     /// The cursor as the store has it.
     pub(super) saved: Position,
+    /// The list of what may be stored, as long as the store has another: it goes with the first commit.
+    pub(super) shapes: Option<Vec<u8>>,
 }
 
 impl Submit {
@@ -67,8 +69,11 @@ impl Submit {
             work.holds.write(registry, &mut stage)?;
             work.instances.write(&mut stage)?;
             work.consumers.write(registry, &mut stage)?;
+            if let Some(list) = &self.shapes {
+                stage.cell(shapes::cell(), Some(list.clone()));
+            }
             match self.committer.commit(stage.into_commit()) {
-                Ok(_) => self.saved = work.consumers.cursor,
+                Ok(_) => (self.saved, self.shapes) = (work.consumers.cursor, None),
                 Err(error) => return failed(intake, pending, error),
             }
         }

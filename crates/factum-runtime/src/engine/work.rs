@@ -56,6 +56,8 @@ pub(super) struct Work {
     pub(super) jobs: BTreeMap<String, Plan>,
     /// Events that could not be folded while states were rebuilt, and have no letter yet.
     pub(super) unfolded: Vec<(ConsumerId, Stored, HandlerError)>,
+    /// Streams may hold what the program cannot read; such a stream is held.
+    pub(super) holds_unknown: bool,
 }
 
 impl Work {

@@ -95,6 +95,14 @@ impl UnitHealth {
             wrong.push(format!("{count} commits in a row were refused; they are tried again"));
         }
         let mut poor: Vec<String> = Vec::new();
+        if self.engine.unread_streams > 0 {
+            let streams = counted(self.engine.unread_streams, "stream holds", "streams hold");
+            let unread = self.engine.unread.join(", ");
+            poor.push(format!(
+                "{streams} events that this program cannot read ({unread}): commands to such a stream are refused; deploy \
+                 the version of the program that knows them"
+            ));
+        }
         if self.engine.letters > 0 {
             let letters = counted(self.engine.letters as u64, "letter waits", "letters wait");
             let held = counted(self.engine.held, "message waits", "messages wait");

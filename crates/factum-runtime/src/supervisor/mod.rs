@@ -34,6 +34,7 @@ use crate::{
     outward::{self, Outward},
     plans::{Making, Selection},
     registry::{Registry, RegistryError},
+    shapes::{Shapes, ShapesError},
     signal::Signal,
     snapshots::Background,
     survey::Survey,
@@ -66,6 +67,8 @@ pub struct UnitParts {
     pub ids: Box<dyn IdSource>,
     /// The version of the program, for letters.
     pub program: String,
+    /// Start also if services' streams hold events that they cannot read, and hold each such stream.
+    pub hold_unknown: bool,
     /// The order within a batch.
     pub arrange: Arrange,
     /// Bounds.
@@ -78,6 +81,9 @@ pub enum StartError {
     /// The services do not fit together.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The log holds what the services cannot read.
+    #[error(transparent)]
+    Shapes(#[from] ShapesError),
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -125,7 +131,10 @@ impl Unit {
     /// # Errors
     /// [`StartError`], as a sentence that says what to change.
     pub fn start(parts: UnitParts) -> Result<Self, StartError> {
-        let registry = Arc::new(Registry::new(parts.services)?);
+        let mut registry = Registry::new(parts.services)?;
+        let shapes = registry.meets(&*parts.backend.reader(), parts.hold_unknown)?;
+        let registry = Arc::new(registry);
+        tell(&registry, &shapes);
         let committer = Committer::new(parts.backend, registry.owners.clone()).upcasting(&registry.upcasters);
         let committer = Arc::new(committer);
         let tail = committer.tail();
@@ -162,6 +171,7 @@ impl Unit {
             program: parts.program,
             clock: parts.clock.clone(),
             ids: parts.ids,
+            shapes,
             arrange: parts.arrange,
             limits: parts.limits,
         })?;
@@ -426,6 +436,18 @@ impl Drop for Unit {
             // A thread that panicked has said so already.
             let _ = running.thread.join();
         }
+    }
+}
+
+/// What a person should know of names and versions at a start.
+fn tell(registry: &Registry, shapes: &Shapes) {
+    let adopted: Vec<&str> = registry.types.adopted().collect();
+    if !adopted.is_empty() {
+        tracing::info!(?adopted, "types under names that others gave");
+    }
+    if shapes.holds_any() {
+        let streams = shapes.streams();
+        tracing::error!(streams, "streams hold events that this program cannot read: commands to them are refused");
     }
 }
 

@@ -173,6 +173,7 @@ impl Reader for FaultyReader {
 pub struct How {
     pub seed: Option<u64>,
     pub limits: Limits,
+    pub hold_unknown: bool,
 }
 
 impl How {
@@ -225,7 +226,9 @@ impl Bench {
         clock: DataClock,
         (program, starts): (String, u64),
     ) -> Self {
-        let registry = Arc::new(Registry::new(services).unwrap());
+        let mut registry = Registry::new(services).unwrap();
+        let shapes = registry.meets(&store, how.hold_unknown).unwrap();
+        let registry = Arc::new(registry);
         let committer = Committer::new(faulty(&store, &faults), registry.owners.clone());
         let committer = Arc::new(committer.upcasting(&registry.upcasters));
         let (inbox, receiver) = Sender::new(Arc::new(Signal::default()));
@@ -238,6 +241,7 @@ impl Bench {
             program: program.clone(),
             clock: Arc::new(clock.clone()),
             ids: Box::new(UuidSource::seeded(starts)),
+            shapes,
             arrange: how.seed.map_or(Arrange::AsTaken, |seed| Arrange::shuffled(seed + starts)),
             limits: how.limits,
         })

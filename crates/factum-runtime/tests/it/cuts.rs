@@ -33,7 +33,7 @@ fn a_batch_cut_at_any_byte_limit_loses_nothing() {
     for staged_bytes in [1, 300, 1_000, 5_000, 20_000] {
         for seed in [None, Some(1), Some(2), Some(3)] {
             let limits = Limits { staged_bytes, ..Limits::default() };
-            let cut = run(How { seed, limits });
+            let cut = run(How { seed, limits, ..How::default() });
             assert_eq!(cut.contents(), whole.contents(), "cut at {staged_bytes}, seed {seed:?}");
             cut.check_versions();
             let writes = cut.faults.writes();
@@ -54,7 +54,7 @@ fn a_cache_of_one_byte_gives_the_same_results() {
     let whole = run(How::default());
     for seed in [None, Some(4)] {
         let limits = Limits { state_bytes: 1, staged_bytes: 2_000, ..Limits::default() };
-        let small = run(How { seed, limits });
+        let small = run(How { seed, limits, ..How::default() });
         assert_eq!(small.contents(), whole.contents());
     }
 }

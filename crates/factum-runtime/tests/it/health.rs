@@ -44,6 +44,7 @@ async fn a_unit_that_cannot_store_says_so_and_finds_out_by_itself_when_it_can() 
         program: "test".to_owned(),
         clock: Arc::new(LiveClock::default()),
         ids: Box::new(UuidSource::seeded(1)),
+        hold_unknown: false,
         arrange: Arrange::AsTaken,
         limits: Limits::default(),
     })
@@ -69,6 +70,7 @@ fn unit_over(memory: &Memory, faults: &Faults, services: Vec<Service>) -> Unit {
         program: "test".to_owned(),
         clock: Arc::new(LiveClock::default()),
         ids: Box::new(UuidSource::seeded(1)),
+        hold_unknown: false,
         arrange: Arrange::AsTaken,
         limits: Limits::default(),
     })

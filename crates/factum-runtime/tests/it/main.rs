@@ -5,6 +5,7 @@ mod bank;
 mod bench;
 
 mod catching_up;
+mod changes;
 mod commands;
 mod cuts;
 mod failures;

@@ -18,6 +18,7 @@ use factum_runtime::{
     inbox::Sender,
     outward::{self, Outward},
     registry::Registry,
+    shapes::ShapesError,
     signal::Signal,
     tail::Tail,
     views::{self, Progress, ViewError, Views},
@@ -99,12 +100,17 @@ impl Node {
         clock: &SimClock,
         how: &How,
     ) -> Result<Self, Trouble> {
-        let registry = Registry::new(services).map_err(|error| Trouble::Refused(error.to_string()))?;
-        let registry = Arc::new(registry);
+        let mut registry = Registry::new(services).map_err(|error| Trouble::Refused(error.to_string()))?;
         let How { segment_bytes, checkpoint_bytes, .. } = *how;
         let options = Options { segment_bytes, checkpoint_bytes, disk: Arc::new(disk.clone()), ..Options::default() };
         let (backend, _) = embedded::open_with(Path::new(LOG), options)?;
+        let refused = |error: ShapesError| match error {
+            ShapesError::Store(error) => Trouble::from(error),
+            other => Trouble::Refused(other.to_string()),
+        };
         let committer = Committer::new(Box::new(backend), registry.owners.clone());
+        let shapes = registry.meets(&*committer.plain_reader(), false).map_err(refused)?;
+        let registry = Arc::new(registry);
         let committer = Arc::new(committer.upcasting(&registry.upcasters).ring(how.ring_bytes));
         let (tail, reader) = (committer.tail(), committer.reader());
         let (inbox, receiver) = Sender::new(Arc::new(Signal::default()));
@@ -133,6 +139,7 @@ impl Node {
             inbox: receiver,
             clock: Arc::new(clock.clone()),
             ids: Box::new(UuidSource::seeded(how.ids)),
+            shapes,
             arrange: how.shuffled.map_or(Arrange::AsTaken, Arrange::shuffled),
             limits: how.limits,
             snapshots: Arc::new(rows.snapshots.clone()),

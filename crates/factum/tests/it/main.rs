@@ -196,3 +196,24 @@ async fn old_events_are_read_in_todays_shape_by_states_and_views() {
     assert!(full.to_string().contains("holds 4 pieces"), "{full}");
     app.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_cannot_be_read_refuses_the_start_or_is_held_and_seen_in_the_health() {
+    let log = Memory::new();
+    let old = App::over(log.clone()).with(Service::new("basket").decider::<OldBasket>()).start().await.unwrap();
+    old.execute(fill("a", "tea", 9)).await.unwrap();
+    old.stop().await;
+
+    let refused = App::over(log.clone()).with(service()).start().await.err().unwrap().to_string();
+    assert!(refused.contains("`basket.filled` 1.0.0 (first at position 1)"), "{refused}");
+    assert!(refused.contains(".upcast(\"basket.filled\", \"1.0.0\", \"2.0.0\", …)"), "{refused}");
+
+    let app = App::over(log).with(service()).hold_unknown().start().await.unwrap();
+    let health = app.health();
+    assert!(health.is_ready() && !health.is_well());
+    assert!(health.reasons[0].starts_with("1 stream holds events that this program cannot read (basket.filled 1.0.0)"));
+    let held = app.execute(fill("a", "cup", 1)).await.unwrap_err().to_string();
+    assert!(held.contains("basket-a cannot be folded: ") && held.contains("this program knows 2.0.0"), "{held}");
+    app.execute(fill("b", "cup", 1)).await.unwrap();
+    app.stop().await;
+}
