@@ -161,6 +161,7 @@ pub fn message(number: usize, text: &str) -> Message {
         metadata: None,
         depth: 1,
         digest: None,
+        repeat_key: None,
     };
     Message { envelope, data: Arc::from(data.into_bytes()) }
 }

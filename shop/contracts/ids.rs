@@ -3,6 +3,7 @@
 //! An id is shared, not copied: cloning one costs a counter. Reading never refuses an id, because what is stored must
 //! stay readable; the edges check with [`str::parse`], deciders with `valid()`.
 
+use factum::id::MessageId;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{borrow::Cow, fmt, marker::PhantomData, str::FromStr, sync::Arc};
@@ -157,6 +158,11 @@ text!(
 // Ids that follow from others: a pure decider makes none at random, and a repeated command meets the same stream.
 
 impl OrderId {
+    /// The order of a request under this key: one that is sent again is for the same order.
+    pub fn of_key(key: &str) -> Self {
+        Self::from(MessageId::derived(&["order", key]).to_string())
+    }
+
     /// The order that a cart becomes when it is checked out.
     pub fn of_cart(cart: &CartId) -> Self {
         Self::from(format!("cart-{cart}"))

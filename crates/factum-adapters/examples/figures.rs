@@ -99,6 +99,7 @@ fn message(number: usize) -> Message {
         metadata: None,
         depth: 1,
         digest: None,
+        repeat_key: None,
     };
     Message { envelope, data: Arc::from(data.into_bytes()) }
 }

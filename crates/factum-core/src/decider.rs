@@ -3,13 +3,13 @@
 //! The pattern is Jérémie Chassaing's *functional event sourcing decider*: state is a fold of the stream's events and
 //! nothing else, so a decision can be made again at any time with the same result.
 
-use std::{any::Any, fmt::Display, marker::PhantomData};
+use std::{any::Any, borrow::Cow, fmt::Display, marker::PhantomData};
 
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    envelope::{Draft, Envelope, Message, Stored},
+    envelope::{Draft, Envelope, Kind, Message, Stored, digest},
     error::HandlerError,
     id::{MessageId, Name},
     payload::{Command, Event, Payload, TypeInfo},
@@ -61,6 +61,17 @@ pub trait Decider: Default + Send + 'static {
     /// Takes an event in. It has happened; it cannot be refused.
     fn evolve(&mut self, event: &Self::Event);
 
+    /// What a command is about, where one aggregate serves many: for a warehouse, its article. A command from outside
+    /// that is sent again under its key gets the first answer as long as it is not older than 24 hours and among the last
+    /// 1,024 of its aggregate, *or among the last 64 with this key*; so that one busy client does not make the aggregate
+    /// forget what another has sent. By default a command has none.
+    ///
+    /// Only commands from outside that bear a key are asked. What it says is stored with what follows, so that it may
+    /// change from one version of the program to the next.
+    fn repeat_key(_command: &Self::Command) -> Option<Cow<'_, str>> {
+        None
+    }
+
     /// About how many bytes of memory the state takes, for the cache's bound. States that own collections should count
     /// them.
     fn bytes(&self) -> usize {
@@ -97,6 +108,8 @@ pub trait AnyDecider: Send + Sync {
     /// # Errors
     /// [`HandlerError`] if the data does not fit or the address is not a valid stream key.
     fn address(&self, message: &Message) -> Result<Addressed, HandlerError>;
+    /// A digest of what a command is about: [`Decider::repeat_key`].
+    fn repeat_key(&self, command: &Addressed) -> Option<u64>;
     /// The state of a stream without events.
     fn blank(&self) -> Box<dyn Any + Send>;
     /// Decides, and takes the events that follow into the state.
@@ -161,6 +174,11 @@ impl<D: Decider> AnyDecider for Typed<D> {
         Ok(Addressed { stream, request: Box::new(Request::<D> { id, command }) })
     }
 
+    fn repeat_key(&self, command: &Addressed) -> Option<u64> {
+        let request = command.request.downcast_ref::<Request<D>>()?;
+        D::repeat_key(&request.command).map(|key| digest("", key.as_bytes()))
+    }
+
     fn blank(&self) -> Box<dyn Any + Send> {
         Box::new(D::default())
     }
@@ -181,7 +199,7 @@ impl<D: Decider> AnyDecider for Typed<D> {
     }
 
     fn evolve(&self, state: &mut dyn Any, stored: &Stored) -> Result<(), HandlerError> {
-        if !self.events.contains(&stored.type_name()) {
+        if stored.envelope().kind != Kind::Event || !self.events.contains(&stored.type_name()) {
             return Ok(());
         }
         typed::<D>(state)?.evolve(&stored.decode()?);

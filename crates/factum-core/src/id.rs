@@ -54,7 +54,10 @@ impl MessageId {
         }
     }
 
-    /// An id that anybody derives again from the same parts: for effects that must be the same on every attempt.
+    /// An id that anybody derives again from the same parts: for effects that must be the same on every attempt, and for
+    /// what a request makes that may be sent again. Then its first part says what it is the id of, and the second is the
+    /// client's key: `MessageId::derived(&["order", key])`. The parts are told apart; the text is that of a UUID of version 8,
+    /// the same in every version of the program.
     pub fn derived(parts: &[&str]) -> Self {
         let mut hash = xxhash_rust::xxh3::Xxh3::new();
         for part in parts {
@@ -266,7 +269,8 @@ mod tests {
     }
 
     #[test]
-    fn derived_ids_tell_their_parts_apart() {
+    fn derived_ids_tell_their_parts_apart_and_stay_what_they_are() {
+        assert_eq!(MessageId::derived(&["order", "key-1"]).to_string(), "025378c7-d5b6-8014-aed6-0a5827c71e48");
         assert_eq!(MessageId::derived(&["a", "bc"]), MessageId::derived(&["a", "bc"]));
         assert_ne!(MessageId::derived(&["a", "bc"]), MessageId::derived(&["ab", "c"]));
     }

@@ -206,8 +206,8 @@ impl Upcasters {
             Kind::Event | Kind::Command => {
                 self.data(&mut envelope.type_name, &mut envelope.data_version, &mut message.data);
             }
-            // It bears the name of the command that it answers, and data of its own.
-            Kind::Rejection => self.name(&mut envelope.type_name),
+            // It bears the name of a command, and data of its own.
+            Kind::Rejection | Kind::Receipt => self.name(&mut envelope.type_name),
             // Its name is the call's.
             Kind::Call => {}
         }

@@ -31,7 +31,9 @@ const UNIT: usize = 256;
 pub struct Request {
     /// The command.
     pub draft: Draft,
-    /// Its id; the same id is decided once. Made if absent.
+    /// Its key: it is carried out once, and sent again it gets the first answer, within a window of 24 hours and 1,024
+    /// commands of its aggregate ([`Decider::repeat_key`](factum_core::decider::Decider::repeat_key) says more). Of
+    /// commands that are sent together each has its own. Without one an id is made, and nothing is remembered.
     pub id: Option<MessageId>,
     /// A digest of what the client really sent; of the command if absent.
     pub digest: Option<u64>,
@@ -57,7 +59,7 @@ impl Request {
 pub struct Receipt {
     /// The stream it was decided on.
     pub stream: StreamId,
-    /// The stream's version with the last event that followed.
+    /// The stream's version with the last message that followed.
     pub version: StreamVersion,
     /// Everything that followed at once is durable up to here: wait for it to read your own write.
     pub position: Position,
@@ -72,7 +74,9 @@ pub enum ExecuteError {
     #[error("{}", .0.message)]
     Rejected(Refused),
     /// The id was used before, for another request.
-    #[error("the id {0} was used before with another body: use a new one, or send the same body")]
+    #[error(
+        "the id {0} was used before with another body, or beside other commands: use a new one, or send the same again"
+    )]
     IdReused(MessageId),
     /// No service answers this command.
     #[error("no service answers the command `{0}`")]

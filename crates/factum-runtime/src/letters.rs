@@ -266,6 +266,7 @@ fn discarded(letter: &Letter, by: &By, at: Timestamp, id: MessageId) -> Result<A
         metadata: None,
         depth: 1,
         digest: None,
+        repeat_key: None,
     };
     let messages = vec![Message { envelope, data: draft.data }];
     Ok(Append { stream, expected: ExpectedVersion::Any, writer: Name::Static(PLATFORM), messages })

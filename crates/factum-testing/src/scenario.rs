@@ -289,6 +289,7 @@ pub(crate) fn message(draft: Draft, kind: Kind, at: Timestamp) -> Message {
         metadata: None,
         depth: 0,
         digest: None,
+        repeat_key: None,
     };
     Message { envelope, data: draft.data }
 }

@@ -237,7 +237,7 @@ impl App {
     /// Several commands in one commit, or none of them. Only for aggregates of one unit; meant for loaders, which must
     /// note what they did together with what they did.
     pub fn together(&self) -> Together<'_> {
-        Together { app: self, requests: Ok(Vec::new()) }
+        Together { app: self, requests: Ok(Vec::new()), key: None }
     }
 
     /// The rows of a view.
@@ -305,8 +305,15 @@ pub struct Execution<'a> {
 }
 
 impl<'a> Execution<'a> {
-    /// The command's id: a second command with the same id gets the first one's receipt. The last 1,024 commands of each
-    /// aggregate are remembered.
+    /// The client's key: sent again under the same key, the command is not carried out a second time and gets the first
+    /// receipt, also if it changed nothing. A rejection is not remembered: the same key is decided anew.
+    ///
+    /// The key is looked for **in the aggregate that the command addresses**, so that a request that is sent again must
+    /// address the same one: where it makes the aggregate, derive its id from the key ([`MessageId::derived`]). It is
+    /// remembered for 24 hours, as long as it is among the last 1,024 keys of that aggregate, or among the last 64 about
+    /// the same thing, where the decider names it ([`Decider::repeat_key`](factum_core::decider::Decider::repeat_key)).
+    /// Behind that window the command is carried out again: what must not happen twice for ever, the decider must see in
+    /// its state.
     pub fn id(self, id: &str) -> Self {
         self.with(|request| {
             request.id = Some(MessageId::parse(id)?);
@@ -314,7 +321,8 @@ impl<'a> Execution<'a> {
         })
     }
 
-    /// What the client really sent, so that the same id with another body is noticed.
+    /// What the client really sent, so that the same key with another body is noticed ([`ExecuteError::IdReused`]). By
+    /// default the command itself.
     pub fn body(self, body: &[u8]) -> Self {
         self.with(|request| {
             request.digest = Some(digest(&request.draft.type_name, body));
@@ -382,6 +390,7 @@ impl<'a> IntoFuture for Execution<'a> {
 pub struct Together<'a> {
     app: &'a App,
     requests: Result<Vec<Request>, ExecuteError>,
+    key: Option<MessageId>,
 }
 
 impl Together<'_> {
@@ -396,12 +405,33 @@ impl Together<'_> {
         self
     }
 
+    /// The client's key for all of them: sent again they get the first receipts, as one request. Other commands, or others
+    /// beside them, under the same key are [`ExecuteError::IdReused`]. What a key covers and for how long: [`Execution::id`].
+    pub fn id(mut self, id: &str) -> Self {
+        match MessageId::parse(id) {
+            Ok(key) => self.key = Some(key),
+            Err(error) => self.requests = self.requests.and(Err(HandlerError::from(error).into())),
+        }
+        self
+    }
+
     /// Carries them out.
     ///
     /// # Errors
     /// [`ExecuteError`]: then none was carried out.
     pub async fn execute(self) -> Result<Vec<Receipt>, ExecuteError> {
-        self.app.inner.unit.execute(self.requests?).await
+        let mut requests = self.requests?;
+        let unit = &self.app.inner.unit;
+        let Some(key) = self.key else { return unit.execute(requests).await };
+        let text = key.to_string();
+        for (index, request) in requests.iter_mut().enumerate() {
+            request.id = Some(MessageId::derived(&[&text, &index.to_string()]));
+            request.correlation_id = Some(key.clone());
+        }
+        unit.execute(requests).await.map_err(|error| match error {
+            ExecuteError::IdReused(_) => ExecuteError::IdReused(key),
+            error => error,
+        })
     }
 }
 

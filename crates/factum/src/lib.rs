@@ -35,6 +35,7 @@ pub mod prelude {
         decider::{Context, Decider},
         envelope::{Envelope, Recorded},
         error::{HandlerError, NotYet},
+        id::MessageId,
         money::Money,
         payload::{Command as _, Event as _},
         reaction::{Effects, Folding, OnDead, Reaction},

@@ -136,6 +136,7 @@ fn branch(
         Kind::Command => "▸",
         Kind::Call => "⇢ ",
         Kind::Rejection => "✗ ",
+        Kind::Receipt => "✓ ",
     };
     let what = format!("{lead}{mark}{}", stored.type_name());
     let _ = writeln!(text, "  {}  {what:<58} {}{}", time(stored), stored.stream, detail(stored));

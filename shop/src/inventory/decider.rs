@@ -7,7 +7,7 @@
 //!                └──► released (before it was reserved: the late reservation is refused)
 //! ```
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use factum::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -133,6 +133,15 @@ impl Decider for Warehouse {
                 }
             }
             E::LowStockDetected(_) | E::ReorderPlaced(_) => {}
+        }
+    }
+
+    /// One stream holds all articles: what is sent again for one is known however much came for the others.
+    fn repeat_key(command: &InventoryCommand) -> Option<Cow<'_, str>> {
+        match command {
+            InventoryCommand::Receive(c) => Some(c.sku.as_str().into()),
+            InventoryCommand::Adjust(c) => Some(c.sku.as_str().into()),
+            _ => None,
         }
     }
 

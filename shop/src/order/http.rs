@@ -12,7 +12,6 @@ use axum::{
 use factum::{
     ExecuteError,
     http::{After, Body, IdempotencyKey, Key, Problem, Query, encoded, position},
-    id::MessageId,
     money::MoneyError,
     prelude::*,
     stream::Position,
@@ -82,10 +81,9 @@ async fn place(
     let (lines, total) = pricing::lines(&items, price_of).map_err(|error| not_priced(&items, price_of, &error))?;
     // A request that is sent again is for the same order.
     let order_id = match &key {
-        Some(key) => MessageId::derived(&["order", key.as_str()]),
-        None => app.new_id(),
+        Some(key) => OrderId::of_key(key.as_str()),
+        None => OrderId::from(app.new_id().to_string()),
     };
-    let order_id = OrderId::from(order_id.to_string());
     let command = CreateOrder {
         order_id: order_id.clone(),
         customer_id: data.customer_id,

@@ -7,6 +7,7 @@ mod http;
 mod imports;
 mod old;
 mod orders;
+mod repeats;
 mod shop;
 mod sim;
 mod stop;

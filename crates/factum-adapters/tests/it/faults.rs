@@ -125,6 +125,7 @@ fn plan(version: u64) -> Plan {
         metadata: None,
         depth: 0,
         digest: None,
+        repeat_key: None,
     };
     let messages = vec![Message { envelope, data: Arc::from(&b"{}"[..]) }];
     let stream = StreamId::parse("order-1").unwrap();

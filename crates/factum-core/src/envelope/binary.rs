@@ -1,6 +1,8 @@
 //! The compact form of an envelope and its data in stores: a version byte, a length, the header (postcard), the data.
 //!
-//! Stream, version in the stream, position, type and source are the store's own columns and not repeated here.
+//! Stream, version in the stream, position, type and source are the store's own columns and not repeated here. What the
+//! header ends in may be missing: it did not exist when the message was written. A receipt is of version 2, so that
+//! a program that knows none says that it is too old.
 
 use std::sync::Arc;
 
@@ -11,7 +13,10 @@ use uuid::Uuid;
 use super::{Envelope, Kind, Message};
 use crate::id::{MessageId, Name};
 
+/// Of every kind but one.
 const VERSION: u8 = 1;
+/// Of receipts; also the newest that this program knows.
+const RECEIPTS: u8 = 2;
 
 /// Stored bytes that are not a message of a version that this program knows.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -81,11 +86,14 @@ pub fn encode(message: &Message, out: &mut Vec<u8>) -> Result<(), BinaryError> {
         depth: envelope.depth,
         digest: envelope.digest,
     };
-    out.push(VERSION);
+    out.push(if envelope.kind == Kind::Receipt { RECEIPTS } else { VERSION });
     let length_at = out.len();
     out.extend_from_slice(&[0; 4]);
     let taken = std::mem::take(out);
     *out = postcard::to_extend(&header, taken).map_err(|error| BinaryError(error.to_string()))?;
+    if let Some(key) = envelope.repeat_key {
+        out.extend_from_slice(&key.to_le_bytes());
+    }
     let length = (out.len() - length_at - 4) as u32;
     out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
     out.extend_from_slice(&message.data);
@@ -98,7 +106,8 @@ pub fn encode(message: &Message, out: &mut Vec<u8>) -> Result<(), BinaryError> {
 /// [`BinaryError`] if the bytes are of an unknown version or do not hold a message.
 pub fn decode(type_name: Name, source: Name, bytes: &[u8]) -> Result<Message, BinaryError> {
     let (header, data) = split(bytes)?;
-    let header: Header<'_> = postcard::from_bytes(header).map_err(|error| BinaryError(error.to_string()))?;
+    let (header, rest) =
+        postcard::take_from_bytes::<Header<'_>>(header).map_err(|error| BinaryError(error.to_string()))?;
     let timestamp = Timestamp::new(header.second, header.nanosecond).map_err(|error| BinaryError(error.to_string()))?;
     let id = header.id.read()?;
     let envelope = Envelope {
@@ -115,6 +124,7 @@ pub fn decode(type_name: Name, source: Name, bytes: &[u8]) -> Result<Message, Bi
         metadata: header.metadata.map(Arc::from),
         depth: header.depth,
         digest: header.digest,
+        repeat_key: rest.first_chunk::<8>().map(|key| u64::from_le_bytes(*key)),
         id,
     };
     Ok(Message { envelope, data: Arc::from(data) })
@@ -122,8 +132,8 @@ pub fn decode(type_name: Name, source: Name, bytes: &[u8]) -> Result<Message, Bi
 
 fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), BinaryError> {
     let (version, rest) = bytes.split_first().ok_or_else(|| BinaryError("it is empty".to_owned()))?;
-    if *version != VERSION {
-        let problem = format!("it has format {version}, this program knows {VERSION}: use the newer program");
+    if !(VERSION..=RECEIPTS).contains(version) {
+        let problem = format!("it has format {version}, this program knows {RECEIPTS}: use the newer program");
         return Err(BinaryError(problem));
     }
     let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(|| BinaryError("it is cut short".to_owned()))?;
@@ -156,6 +166,7 @@ mod tests {
                 metadata: Some(Arc::from(r#"{"shop":"uk"}"#)),
                 depth: 3,
                 digest: Some(u64::MAX),
+                repeat_key: Some(7),
             },
             data: Arc::from(br#"{"orderId":"536365"}"#.as_slice()),
         }
@@ -167,6 +178,30 @@ mod tests {
         encode(&message(), &mut bytes).unwrap();
         let read = decode(Name::Static("order.created"), Name::Static("order-service"), &bytes).unwrap();
         assert_eq!(read, message());
+    }
+
+    /// As version 1.0 wrote it: no key of what the command was about.
+    #[test]
+    fn a_message_without_the_newest_field_is_still_read() {
+        let mut old = message();
+        old.envelope.repeat_key = None;
+        let mut bytes = Vec::new();
+        encode(&old, &mut bytes).unwrap();
+        let hex = bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        assert_eq!(hex, include_str!("../../tests/fixtures/message-v1.hex").trim());
+        assert_eq!(decode(Name::Static("order.created"), Name::Static("order-service"), &bytes).unwrap(), old);
+    }
+
+    #[test]
+    fn a_receipt_is_of_a_version_that_older_programs_refuse() {
+        let mut receipt = message();
+        receipt.envelope.kind = Kind::Receipt;
+        let mut bytes = Vec::new();
+        encode(&receipt, &mut bytes).unwrap();
+        assert_eq!(bytes[0], 2);
+        assert_eq!(decode(Name::Static("order.created"), Name::Static("order-service"), &bytes).unwrap(), receipt);
+        let hex = bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        assert_eq!(hex, include_str!("../../tests/fixtures/receipt-v2.hex").trim());
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //!
 //! On the way in, `dataschema` ending in a version stands in for `dataversion`, and a `source` that is a URI needs an
 //! alias. A `sequence`, `kind`, `depth` or `metadata` that cannot be ours counts as none: others use these names too.
-//! All else is as in [`read`](mod@super::read). Position and digest belong to one log and do not travel.
+//! All else is as in [`read`](mod@super::read). Position and digests belong to one log and do not travel.
 
 use std::borrow::Cow;
 
@@ -142,7 +142,7 @@ pub fn read(bytes: &[u8], defaults: &Defaults<'_>) -> Result<Incoming, EnvelopeE
     }
     let schema = form.dataschema.text("dataschema")?;
     let of_schema = schema.as_deref().and_then(versioned).map(Cow::Borrowed);
-    let known = |text: &Cow<'_, str>| matches!(&**text, "event" | "command" | "call" | "rejection");
+    let known = |text: &Cow<'_, str>| matches!(&**text, "event" | "command" | "call" | "rejection" | "receipt");
     let counted = |text: &Cow<'_, str>| text.parse::<u64>().is_ok_and(|number| number > 0);
     let fields = Fields {
         id: form.id,

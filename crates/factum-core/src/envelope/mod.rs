@@ -38,6 +38,9 @@ pub enum Kind {
     Call,
     /// A service's no to a command from the log, in the stream that the command addressed.
     Rejection,
+    /// The trace of a command from outside that was accepted under its sender's key and changed nothing, in the stream
+    /// that it addressed: sent again it gets the first answer. Nobody is given it, and it changes no state.
+    Receipt,
 }
 
 /// Everything about a message but its data and its place.
@@ -69,12 +72,16 @@ pub struct Envelope {
     pub metadata: Option<Arc<str>>,
     /// Steps along `causationId` from the outside.
     pub depth: u16,
-    /// A digest of the request that caused it, so that the same id with another body is noticed.
+    /// A digest of the request that caused it, if that came from outside under its sender's key, so that the same key
+    /// with another body is noticed.
     pub digest: Option<u64>,
+    /// A digest of what that request was about, where the decider names it: see
+    /// [`Decider::repeat_key`](crate::decider::Decider::repeat_key).
+    pub repeat_key: Option<u64>,
 }
 
 /// What an envelope's numbers, lengths and the ids that are UUIDs take at most.
-const FIXED_BYTES: usize = 160;
+const FIXED_BYTES: usize = 168;
 
 impl Envelope {
     fn bytes(&self) -> usize {

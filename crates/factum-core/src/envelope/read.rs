@@ -272,6 +272,7 @@ impl Fields<'_> {
             metadata: self.metadata.map(|text| json_object(&text, "metadata").map(Arc::from)).transpose()?,
             depth: whole(self.depth, "depth")?.map_or(0, |depth| u16::try_from(depth).unwrap_or(u16::MAX)),
             digest: None,
+            repeat_key: None,
             correlation_id: correlation_id.clone().unwrap_or_else(|| id.clone()),
             id,
             type_name,
@@ -383,8 +384,10 @@ fn kind(raw: Raw<'_>, is_command: bool) -> Result<Kind, EnvelopeError> {
         Some("command") => Ok(Kind::Command),
         Some("call") => Ok(Kind::Call),
         Some("rejection") => Ok(Kind::Rejection),
+        Some("receipt") => Ok(Kind::Receipt),
         Some(_) => {
-            let problem = "must be event, command, call or rejection; without it, a message is an event".to_owned();
+            let problem =
+                "must be event, command, call, rejection or receipt; without it, a message is an event".to_owned();
             Err(EnvelopeError::Field { field: "kind", problem })
         }
     }

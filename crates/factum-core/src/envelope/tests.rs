@@ -287,7 +287,7 @@ fn message(seed: u64) -> Stored {
     let trace = format!("00-{:032x}-{:016x}-01", random.u128(..), random.u64(..));
     let envelope = Envelope {
         id: id(&mut random),
-        kind: random.choice([Kind::Event, Kind::Command, Kind::Call, Kind::Rejection]).unwrap(),
+        kind: random.choice([Kind::Event, Kind::Command, Kind::Call, Kind::Rejection, Kind::Receipt]).unwrap(),
         type_name: Name::Static("order.created"),
         source: Name::Static("order-service"),
         data_version: Name::Shared(Arc::from(format!("{}.{}.0", random.u16(..), random.u8(..)))),
@@ -300,6 +300,7 @@ fn message(seed: u64) -> Stored {
         metadata: random.bool().then(|| Arc::from(metadata)),
         depth: random.u16(..),
         digest: None,
+        repeat_key: None,
     };
     Stored {
         position: Position(random.u64(1..)),

@@ -283,6 +283,7 @@ fn stored(stream: &str, kind: Kind, draft: Draft) -> Stored {
         metadata: None,
         depth: 0,
         digest: None,
+        repeat_key: None,
     };
     let stream = StreamId::parse(stream).unwrap();
     Stored { position: Position(1), stream, version: StreamVersion(1), message: Message { envelope, data: draft.data } }

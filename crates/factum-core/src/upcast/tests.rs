@@ -83,6 +83,7 @@ fn message(version: &'static str, data: &[u8]) -> Message {
             metadata: None,
             depth: 0,
             digest: None,
+            repeat_key: None,
         },
         data: Arc::from(data),
     }
@@ -199,7 +200,7 @@ fn an_old_name_becomes_todays_before_its_data_is_raised() {
 
 #[test]
 fn a_rejection_bears_a_commands_name_and_is_no_command() {
-    for (kind, name) in [(Kind::Rejection, "order.created"), (Kind::Call, "order.made")] {
+    for (kind, name) in [(Kind::Rejection, "order.created"), (Kind::Receipt, "order.created"), (Kind::Call, "order.made")] {
         let mut no = message("1.0.0", br#"{"code":"too_late"}"#);
         (no.envelope.kind, no.envelope.type_name) = (kind, Name::Static("order.made"));
         chain().raise(&mut no);

@@ -385,6 +385,7 @@ impl Run<'_> {
             user_id: None,
             traceparent: None,
             digest: None,
+            repeat_key: None,
         };
         let source = Name::Static(PLATFORM);
         let message = origin.message(Kind::Event, draft, &source, stream.key(), id);
@@ -416,6 +417,7 @@ pub(super) fn shown(local: &Local) -> Vec<Shown> {
                     Kind::Command => "command",
                     Kind::Call => "call",
                     Kind::Rejection => "rejection",
+                    Kind::Receipt => "receipt",
                 },
                 type_name: message.envelope.type_name.to_string(),
                 place: append.stream.to_string(),

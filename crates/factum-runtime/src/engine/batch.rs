@@ -64,7 +64,7 @@ pub(super) fn route<'a>(registry: &'a Registry, stored: &Stored, one: &'a mut [C
     let single = match stored.envelope().kind {
         Kind::Event => return registry.readers(stored.type_name()),
         Kind::Command => registry.addressee(stored.type_name()),
-        Kind::Call => None,
+        Kind::Call | Kind::Receipt => None,
         Kind::Rejection => serde_json::from_slice::<Rejected>(&stored.message.data)
             .ok()
             .and_then(|rejected| registry.saga(rejected.sender.split('-').next().unwrap_or_default())),

@@ -22,12 +22,19 @@ use super::{
 use crate::{
     inbox::{ExecuteError, Receipt, Request},
     registry::{ConsumerId, Handler},
+    sabotage,
 };
 
 /// What a decider made of a command.
 pub(super) enum Decided {
     Accepted(Receipt),
-    Refused { stream: StreamId, version: StreamVersion, refused: Refused },
+    /// It is accepted, and no event follows.
+    Unchanged(Receipt),
+    Refused {
+        stream: StreamId,
+        version: StreamVersion,
+        refused: Refused,
+    },
 }
 
 /// Why commands from outside were not carried out: what their caller hears, or the store.
@@ -47,13 +54,40 @@ impl From<HandlerError> for Unmet {
     }
 }
 
+/// A command from outside, ready to be decided.
+struct Asked {
+    id: ConsumerId,
+    addressed: Addressed,
+    type_name: Name,
+    origin: Origin,
+}
+
 impl Run<'_> {
-    /// Carries out commands from outside, together.
+    /// Carries out commands from outside, together. Together they are one request: either all of them were carried out
+    /// before, or none, whatever is still remembered of each.
     pub(super) fn requests(&mut self, requests: &[Request]) -> Result<Vec<Receipt>, Unmet> {
-        requests.iter().map(|request| self.request(request)).collect()
+        if let [request] = requests {
+            let asked = self.asked(request, None)?;
+            let known = self.repeated(&asked)?;
+            return Ok(vec![known.map_or_else(|| self.request(asked), Ok)?]);
+        }
+        let group = digest_of_all(requests);
+        let asked: Vec<Asked> = requests.iter().map(|request| self.asked(request, group)).collect::<Result<_, _>>()?;
+        let known: Vec<Option<Receipt>> = asked.iter().map(|asked| self.repeated(asked)).collect::<Result<_, _>>()?;
+        let Some(first) = known.iter().flatten().max_by_key(|receipt| receipt.position) else {
+            return asked.into_iter().map(|asked| self.request(asked)).collect();
+        };
+        let forgotten = |asked: &Asked| {
+            let stream = asked.addressed.stream.clone();
+            let version = self.work.states.get(&stream).map_or(StreamVersion(0), |entry| entry.version);
+            Receipt { stream, version, ..first.clone() }
+        };
+        let receipts = known.iter().zip(&asked).map(|(known, asked)| known.clone().unwrap_or_else(|| forgotten(asked)));
+        Ok(receipts.collect())
     }
 
-    fn request(&mut self, request: &Request) -> Result<Receipt, Unmet> {
+    /// A request with its address; `group` is a digest of all that are carried out together with it.
+    fn asked(&mut self, request: &Request, group: Option<u64>) -> Result<Asked, Unmet> {
         let type_name = &request.draft.type_name;
         let no_handler = || Unmet::Told(ExecuteError::NoHandler(type_name.to_string()));
         let id = self.registry.addressee(type_name).ok_or_else(no_handler)?;
@@ -66,39 +100,63 @@ impl Run<'_> {
         }
         let work = &mut *self.work;
         let now = request.at.unwrap_or_else(|| work.clock.stamp(work.clock.mark()));
+        let is_keyed = request.id.is_some();
         let message_id = request.id.clone().unwrap_or_else(|| work.ids.next(now));
-        let origin = Origin {
+        let mut origin = Origin {
             correlation_id: request.correlation_id.clone().unwrap_or_else(|| message_id.clone()),
             id: message_id,
             at: now,
             depth: 0,
             user_id: request.user_id.clone(),
             traceparent: request.traceparent.clone(),
-            digest: Some(request.digest.unwrap_or_else(|| digest(type_name, &request.draft.data))),
+            // Nobody can send one again that has no key of its sender's.
+            digest: is_keyed.then(|| group.unwrap_or_else(|| digest_of(request))),
+            repeat_key: None,
         };
         let service = self.registry.service(id);
+        let decider = &service.deciders[at];
         let draft = request.draft.clone();
+        let type_name = draft.type_name.clone();
         let message = origin.message(Kind::Command, draft, &service.source, "", origin.id.clone());
-        let addressed = guard(|| service.deciders[at].address(&message))?;
-        if let Some(receipt) = self.repeated(id, &addressed.stream, &origin)? {
-            return Ok(receipt);
+        let addressed = guard(|| decider.address(&message))?;
+        if is_keyed {
+            origin.repeat_key = guard(|| Ok(decider.repeat_key(&addressed)))?;
         }
+        Ok(Asked { id, addressed, type_name, origin })
+    }
+
+    fn request(&mut self, asked: Asked) -> Result<Receipt, Unmet> {
+        let Asked { id, addressed, type_name, origin } = asked;
         match self.decide(id, addressed, &origin)? {
-            Decided::Accepted(receipt) => Ok(receipt),
+            Decided::Unchanged(receipt) if origin.digest.is_some() && !sabotage::is("no-trace-of-no-change") => {
+                // Nothing follows from it that could bear its key, so that this has to.
+                let data = b"{}".as_slice().into();
+                let draft = Draft { type_name, version: Name::Static("1.0.0"), data };
+                let at = (receipt.stream.clone(), ExpectedVersion::Exact(receipt.version));
+                let version = self.leave(id, at, (Kind::Receipt, draft), &origin);
+                Ok(Receipt { version, ..receipt })
+            }
+            Decided::Accepted(receipt) | Decided::Unchanged(receipt) => Ok(receipt),
             Decided::Refused { refused, .. } => Err(Unmet::Told(ExecuteError::Rejected(refused))),
         }
     }
 
     /// The first receipt of a command from outside that was accepted before.
-    fn repeated(&mut self, id: ConsumerId, stream: &StreamId, origin: &Origin) -> Result<Option<Receipt>, Unmet> {
+    fn repeated(&mut self, asked: &Asked) -> Result<Option<Receipt>, Unmet> {
+        let Asked { id, addressed: Addressed { stream, .. }, origin, .. } = asked;
+        if origin.digest.is_none() {
+            return Ok(None);
+        }
         if self.work.states.get(stream).is_none() {
-            let model = model(self.registry, id)?;
+            let model = model(self.registry, *id)?;
             let entry = self.load(stream, &model)?;
             self.work.states.put(stream.clone(), entry, &model);
         }
-        match self.work.states.get(stream).and_then(|entry| entry.cause(&origin.id)).cloned() {
+        match self.work.states.get(stream).and_then(|entry| entry.causes.find(&origin.id, origin.at)) {
             None => Ok(None),
-            Some(cause) if Some(cause.digest) != origin.digest => Err(Unmet::Told(ExecuteError::IdReused(cause.id))),
+            Some(cause) if Some(cause.digest) != origin.digest => {
+                Err(Unmet::Told(ExecuteError::IdReused(cause.id.clone())))
+            }
             Some(cause) => Ok(Some(Receipt {
                 stream: stream.clone(),
                 version: cause.version,
@@ -128,23 +186,49 @@ impl Run<'_> {
                 return Ok(Decided::Refused { stream, version, refused });
             }
         };
-        if !drafts.is_empty() {
+        let is_unchanged = drafts.is_empty();
+        if !is_unchanged {
             let expected = ExpectedVersion::Exact(entry.version);
             let messages: Vec<Message> = drafts
                 .into_iter()
                 .map(|draft| self.message(Kind::Event, draft, origin, &service.source, stream.key()))
                 .collect();
             entry.appended(&messages);
-            if let Some(digest) = origin.digest {
-                entry.remember(&origin.id, digest, Position::START);
-            }
+            entry.remember(origin);
             let append = Append { stream: stream.clone(), expected, writer: service.name.clone(), messages };
             self.local.appends.push(append);
             self.local.touched.push(stream.clone());
         }
         let version = entry.version;
         self.work.states.put(stream.clone(), entry, &model);
-        Ok(Decided::Accepted(Receipt { stream, version, position: Position::START, repeated: false }))
+        let receipt = Receipt { stream, version, position: Position::START, repeated: false };
+        Ok(if is_unchanged { Decided::Unchanged(receipt) } else { Decided::Accepted(receipt) })
+    }
+
+    /// A message in an aggregate's stream that changes nothing of its state. Answers the stream's version with it, as far
+    /// as the state is known.
+    fn leave(
+        &mut self,
+        id: ConsumerId,
+        (stream, expected): (StreamId, ExpectedVersion),
+        (kind, draft): (Kind, Draft),
+        origin: &Origin,
+    ) -> StreamVersion {
+        let service = self.registry.service(id);
+        let message = self.message(kind, draft, origin, &service.source, stream.key());
+        let mut version = StreamVersion::default();
+        if let Ok(model) = model(self.registry, id)
+            && let Some(mut entry) = self.work.states.remove(&stream)
+        {
+            entry.appended(std::slice::from_ref(&message));
+            entry.remember(origin);
+            version = entry.version;
+            self.work.states.put(stream.clone(), entry, &model);
+        }
+        self.local.touched.push(stream.clone());
+        let append = Append { stream, expected, writer: service.name.clone(), messages: vec![message] };
+        self.local.appends.push(append);
+        version
     }
 
     /// A no to a command from the log is a message in the addressed stream.
@@ -168,20 +252,10 @@ impl Run<'_> {
         rejected: Rejected,
         origin: &Origin,
     ) -> Result<(), Fault> {
-        let service = self.registry.service(id);
         let Rejected { command, sender, refused } = &rejected;
         tracing::info!(command, sender, code = refused.code, correlation = %origin.correlation_id, "command rejected");
         let draft = Draft::named(Name::Shared(command.as_str().into()), &rejected).map_err(HandlerError::from)?;
-        let message = self.message(Kind::Rejection, draft, origin, &service.source, stream.key());
-        if let Ok(model) = model(self.registry, id)
-            && let Some(mut entry) = self.work.states.remove(&stream)
-        {
-            entry.appended(std::slice::from_ref(&message));
-            self.work.states.put(stream.clone(), entry, &model);
-        }
-        self.local.touched.push(stream.clone());
-        let append = Append { stream, expected, writer: service.name.clone(), messages: vec![message] };
-        self.local.appends.push(append);
+        self.leave(id, (stream, expected), (Kind::Rejection, draft), origin);
         Ok(())
     }
 
@@ -210,4 +284,16 @@ impl Run<'_> {
             }
         }
     }
+}
+
+/// Of all commands that are carried out together, if any of them bears a key.
+fn digest_of_all(requests: &[Request]) -> Option<u64> {
+    requests.iter().any(|request| request.id.is_some()).then(|| {
+        let digests: Vec<u8> = requests.iter().flat_map(|request| digest_of(request).to_le_bytes()).collect();
+        digest("", &digests)
+    })
+}
+
+fn digest_of(Request { draft, digest: sent, .. }: &Request) -> u64 {
+    sent.unwrap_or_else(|| digest(&draft.type_name, &draft.data))
 }

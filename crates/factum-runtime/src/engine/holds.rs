@@ -4,7 +4,7 @@
 //! consumer's part of the log from a position on; that position is the consumer's cursor of a moment between two batches,
 //! so that nothing in front of it and everything behind it was passed over.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use factum_core::{
     Timestamp,
@@ -23,7 +23,7 @@ pub(super) type At = (ConsumerId, Key);
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Holds {
-    by_consumer: HashMap<ConsumerId, BTreeMap<Key, Held>>,
+    by_consumer: BTreeMap<ConsumerId, BTreeMap<Key, Held>>,
     /// Those whose cells must be written.
     changed: BTreeSet<At>,
     releasing: BTreeSet<At>,

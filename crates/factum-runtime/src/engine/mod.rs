@@ -24,6 +24,7 @@ mod arrange;
 mod batch;
 mod batch_loop;
 mod behind;
+mod causes;
 mod consumers;
 mod decide;
 mod deliver;

@@ -20,8 +20,10 @@ pub(super) struct Origin {
     pub(super) depth: u16,
     pub(super) user_id: Option<Arc<str>>,
     pub(super) traceparent: Option<Arc<str>>,
-    /// Of a command from outside.
+    /// Of a command from outside that bears its sender's key.
     pub(super) digest: Option<u64>,
+    /// What that command was about, where its decider says so.
+    pub(super) repeat_key: Option<u64>,
 }
 
 impl Origin {
@@ -34,6 +36,7 @@ impl Origin {
             user_id: envelope.user_id.clone(),
             traceparent: envelope.traceparent.clone(),
             digest: None,
+            repeat_key: None,
         }
     }
 
@@ -63,6 +66,7 @@ impl Origin {
             metadata: None,
             depth: self.depth.saturating_add(1),
             digest: self.digest,
+            repeat_key: self.repeat_key,
         };
         Message { envelope, data: draft.data }
     }

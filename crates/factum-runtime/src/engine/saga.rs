@@ -179,6 +179,7 @@ impl Run<'_> {
             user_id: Some(Arc::from(by.who.as_str())),
             traceparent: None,
             digest: None,
+            repeat_key: None,
         };
         let act = Act { what: wanted.clone(), by: by.who.clone(), why: short(&by.why, MAX_WHY_BYTES) };
         let done = self.saga(id, stream, Input::Act(&act), &origin);
@@ -238,7 +239,7 @@ impl Run<'_> {
         let message = self.message(Kind::Command, draft, origin, &service.source, stream.key());
         let addressed = guard(|| service.deciders[at].address(&message))?;
         match self.decide(owner, addressed, origin)? {
-            Decided::Accepted(_) => Ok(Ok(())),
+            Decided::Accepted(_) | Decided::Unchanged(_) => Ok(Ok(())),
             Decided::Refused { refused, .. } => Ok(Err(refused)),
         }
     }

@@ -2,9 +2,15 @@
 
 use std::{
     any::Any,
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap},
 };
 
+use super::{
+    causes::{Cause, Causes},
+    failure::guard,
+    origin::Origin,
+    snapshots::Kept,
+};
 use factum_core::{
     decider::AnyDecider,
     envelope::{Message, Stored},
@@ -14,16 +20,11 @@ use factum_core::{
     snapshot::Codec,
     stream::{Position, StreamId, StreamVersion},
 };
-use serde::{Deserialize, Serialize};
 
-use super::{failure::guard, snapshots::Kept};
-
-/// How many commands from outside a stream remembers, to answer a repeated one with the first receipt.
-pub const REMEMBERED_CAUSES: usize = 1024;
 /// A state of more than this part of the limit does not drive out others.
 const LARGE: usize = 4;
 /// Of what stands beside the state in a snapshot: raise it whenever that changes.
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 
 /// What folds a stream.
 #[derive(Clone, Copy)]
@@ -66,16 +67,6 @@ impl Model<'_> {
     }
 }
 
-/// A command from outside that led to events of a stream.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Cause {
-    pub(super) id: MessageId,
-    pub(super) digest: u64,
-    pub(super) version: StreamVersion,
-    /// [`Position::START`] while its commit is under way.
-    pub(super) position: Position,
-}
-
 /// A folded stream.
 pub(super) struct Entry {
     pub(super) state: Box<dyn Any + Send>,
@@ -84,20 +75,14 @@ pub(super) struct Entry {
     pub(super) last: Option<MessageId>,
     /// Of what caused the first message, if any was taken in: how deep the whole stream is. Not of one from a snapshot.
     pub(super) depth: Option<u16>,
-    pub(super) causes: VecDeque<Cause>,
+    pub(super) causes: Causes,
     /// How it is kept in snapshots, if it is.
     pub(super) codec: Option<Codec>,
     pub(super) kept: Kept,
 }
 
-/// What stands in front of the state in a snapshot.
-#[derive(Serialize, Deserialize)]
-struct Beside {
-    layout: u8,
-    version: StreamVersion,
-    last: Option<MessageId>,
-    causes: VecDeque<Cause>,
-}
+/// What stands in front of the state in a snapshot: the layout, version and id of the last message, and the causes.
+type Beside = (u8, StreamVersion, Option<MessageId>, Vec<Cause>);
 
 impl Entry {
     pub(super) fn blank(model: &Model<'_>) -> Self {
@@ -106,7 +91,7 @@ impl Entry {
             version: StreamVersion(0),
             last: None,
             depth: None,
-            causes: VecDeque::new(),
+            causes: Causes::default(),
             codec: model.codec(),
             kept: Kept::default(),
         }
@@ -120,7 +105,8 @@ impl Entry {
         self.last = Some(envelope.id.clone());
         self.depth.get_or_insert(envelope.depth.saturating_sub(1));
         if let (Some(id), Some(digest)) = (&envelope.causation_id, envelope.digest) {
-            self.remember(id, digest, stored.position);
+            let (key, at) = (envelope.repeat_key, envelope.timestamp);
+            self.causes.remember(Cause::new(id, (digest, key), at, (stored.version, stored.position)));
         }
         Ok(())
     }
@@ -135,8 +121,7 @@ impl Entry {
 
     /// For a snapshot.
     pub(super) fn encode(&self, codec: Codec) -> Result<Vec<u8>, HandlerError> {
-        let (version, last, causes) = (self.version, self.last.clone(), self.causes.clone());
-        let beside = Beside { layout: LAYOUT, version, last, causes };
+        let beside = (LAYOUT, self.version, &self.last, &self.causes);
         let mut bytes = postcard::to_allocvec(&beside).map_err(HandlerError::failed)?;
         bytes.append(&mut codec.encode(&*self.state)?);
         Ok(bytes)
@@ -144,32 +129,22 @@ impl Entry {
 
     /// From a snapshot.
     pub(super) fn decode(codec: Codec, bytes: &[u8]) -> Result<Self, HandlerError> {
-        let (beside, state) = postcard::take_from_bytes::<Beside>(bytes).map_err(HandlerError::failed)?;
-        if beside.layout != LAYOUT {
+        if bytes.first() != Some(&LAYOUT) {
             return Err(HandlerError::failed("it is of another layout"));
         }
-        let Beside { version, last, causes, .. } = beside;
+        let (beside, state) = postcard::take_from_bytes::<Beside>(bytes).map_err(HandlerError::failed)?;
+        let (_, version, last, causes) = beside;
+        let causes = causes.into_iter().collect();
         let kept = Kept { at: version.0, bytes: bytes.len() };
         Ok(Self { state: codec.decode(state)?, version, last, depth: None, causes, codec: Some(codec), kept })
     }
 
-    /// Remembers a command from outside; several events of one command count as one.
-    pub(super) fn remember(&mut self, id: &MessageId, digest: u64, position: Position) {
-        let version = self.version;
-        if let Some(last) = self.causes.back_mut()
-            && last.id == *id
-        {
-            (last.version, last.position) = (version, position);
-            return;
+    /// Remembers a command from outside whose messages have just been appended, if it may be sent again.
+    pub(super) fn remember(&mut self, origin: &Origin) {
+        if let Some(digest) = origin.digest {
+            let about = (digest, origin.repeat_key);
+            self.causes.remember(Cause::new(&origin.id, about, origin.at, (self.version, Position::START)));
         }
-        if self.causes.len() == REMEMBERED_CAUSES {
-            self.causes.pop_front();
-        }
-        self.causes.push_back(Cause { id: id.clone(), digest, version, position });
-    }
-
-    pub(super) fn cause(&self, id: &MessageId) -> Option<&Cause> {
-        self.causes.iter().rev().find(|cause| cause.id == *id)
     }
 }
 
@@ -212,7 +187,7 @@ impl States {
     pub(super) fn put(&mut self, stream: StreamId, entry: Entry, model: &Model<'_>) {
         // The user's own estimate; if it panics, the state counts as much as one may.
         let bytes = guard(|| Ok(model.bytes(&*entry.state))).unwrap_or(self.limit / LARGE + 1);
-        let bytes = bytes + stream.as_str().len() + 128 + entry.causes.len() * size_of::<Cause>();
+        let bytes = bytes + stream.as_str().len() + 128 + entry.causes.bytes();
         if entry.codec.is_some() && entry.kept.due(entry.version.0, self.snapshot_messages) {
             self.due.insert(stream.clone());
         }
@@ -224,10 +199,8 @@ impl States {
 
     /// Notes where the events of a command from outside have come to stand, so that its repetition gets the same receipt.
     pub(super) fn place(&mut self, stream: &StreamId, version: StreamVersion, position: Position) {
-        let Some(cached) = self.entries.get_mut(stream) else { return };
-        let cause = cached.entry.causes.iter_mut().rev().find(|cause| cause.version == version);
-        if let Some(cause) = cause {
-            cause.position = position;
+        if let Some(cached) = self.entries.get_mut(stream) {
+            cached.entry.causes.place(version, position);
         }
     }
 
@@ -241,11 +214,19 @@ impl States {
         }
     }
 
-    /// Streams of at least so many messages whose states have changed since their last snapshot.
+    /// Streams of at least so many messages whose states have changed since their last snapshot, the least recently used
+    /// first.
     pub(super) fn changed(&self) -> Vec<StreamId> {
         let changed = |entry: &Entry| entry.version.0 >= self.snapshot_messages && entry.version.0 > entry.kept.at;
-        let kept = self.entries.iter().filter(|(_, cached)| cached.entry.codec.is_some() && changed(&cached.entry));
-        kept.map(|(stream, _)| stream.clone()).collect()
+        self.which(|cached| cached.entry.codec.is_some() && changed(&cached.entry))
+    }
+
+    /// Such streams in the order of their use: that of the map is another in each process.
+    fn which(&self, such: impl Fn(&Cached) -> bool) -> Vec<StreamId> {
+        let such = self.entries.iter().filter(|(_, cached)| such(cached));
+        let mut such: Vec<(u64, StreamId)> = such.map(|(stream, cached)| (cached.used, stream.clone())).collect();
+        such.sort_unstable_by_key(|(used, _)| *used);
+        such.into_iter().map(|(_, stream)| stream).collect()
     }
 
     pub(super) fn get(&self, stream: &StreamId) -> Option<&Entry> {
@@ -262,9 +243,7 @@ impl States {
         if self.bytes <= self.limit {
             return;
         }
-        let large = |(_, cached): &(&StreamId, &Cached)| cached.bytes > self.limit / LARGE;
-        let large: Vec<StreamId> = self.entries.iter().filter(large).map(|(stream, _)| stream.clone()).collect();
-        for stream in large {
+        for stream in self.which(|cached| cached.bytes > self.limit / LARGE) {
             if self.bytes > self.limit {
                 self.remove(&stream);
             }

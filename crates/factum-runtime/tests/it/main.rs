@@ -21,6 +21,7 @@ mod outward;
 mod partners;
 mod plans;
 mod refused;
+mod repeats;
 mod sagas;
 mod shuffled;
 mod snapshots;

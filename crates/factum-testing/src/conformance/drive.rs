@@ -166,6 +166,7 @@ pub(super) fn event(type_name: &str, data: &str) -> Message {
         metadata: None,
         depth: 0,
         digest: None,
+        repeat_key: None,
     };
     Message { envelope, data: Arc::from(data.as_bytes()) }
 }

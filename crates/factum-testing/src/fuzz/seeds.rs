@@ -80,6 +80,7 @@ fn message() -> Result<Message, String> {
         metadata: Some(r#"{"shop": "uk"}"#.into()),
         depth: 3,
         digest: Some(9),
+        repeat_key: Some(11),
     };
     Ok(Message { envelope, data: br#"{"orderId": "536365", "lines": [{"n": 1.5e3}]}"#.as_slice().into() })
 }

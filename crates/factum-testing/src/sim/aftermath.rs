@@ -7,7 +7,7 @@ use factum_core::{
     envelope::Stored,
     error::StoreError,
     memory_rows::MemoryRows,
-    ports::{Backend, Query, Reader, RowReader},
+    ports::{Backend, Clock, Query, Reader, RowReader},
     stream::Position,
 };
 use factum_runtime::{
@@ -57,7 +57,7 @@ impl Run<'_> {
                 self.start(true)?;
             }
             let Some(node) = &mut self.node else { continue };
-            self.clients.send(node, 1.0);
+            self.clients.send(node, self.clock.mark(), 1.0);
             let engine = node.engine_steps(STEPS);
             let views = node.views.step();
             if let Some(problem) =

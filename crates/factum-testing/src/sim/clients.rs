@@ -1,6 +1,7 @@
 //! Clients: programs outside the node that send commands, lose answers, and send again by the same id.
 
 use factum_core::{
+    Timestamp,
     envelope::{Draft, Stored},
     id::MessageId,
 };
@@ -21,9 +22,9 @@ pub(super) struct Ask {
     pub ids: Vec<MessageId>,
     drafts: Vec<Draft>,
     waiting: Option<Answer>,
-    pub sent: u32,
-    /// Which of the commands were seen to have led to an event, at the position of their receipt.
-    pub caused: Vec<bool>,
+    sent: u32,
+    /// When it was sent first. Sent again it says so, and is within the window however the clock jumps.
+    since: Option<Timestamp>,
     pub end: End,
 }
 
@@ -53,22 +54,24 @@ impl Clients {
     /// Somebody wants something.
     pub fn want(&mut self, drafts: Vec<Draft>) {
         let ids = drafts.iter().map(|_| MessageId::derived(&[&self.random.u128(..).to_string()])).collect();
-        self.asks.push(Ask { ids, drafts, waiting: None, sent: 0, caused: Vec::new(), end: End::Open });
+        self.asks.push(Ask { ids, drafts, waiting: None, sent: 0, since: None, end: End::Open });
     }
 
     /// Sends what waits to be sent, each with this chance.
-    pub fn send(&mut self, node: &Node, chance: f64) {
+    pub fn send(&mut self, node: &Node, now: Timestamp, chance: f64) {
         for (number, ask) in self.asks.iter_mut().enumerate() {
             if ask.end != End::Open || ask.waiting.is_some() || self.random.f64() >= chance {
                 continue;
             }
             let (reply, answer) = oneshot::channel();
+            let at = ask.since;
             let of =
-                |(id, draft): (&MessageId, &Draft)| Request { id: Some(id.clone()), ..Request::new(draft.clone()) };
+                |(id, draft): (&MessageId, &Draft)| Request { id: Some(id.clone()), at, ..Request::new(draft.clone()) };
             let requests = ask.ids.iter().zip(&ask.drafts).map(of).collect();
             if node.inbox.try_send(Input::Commands(requests, reply)).is_ok() {
                 ask.waiting = Some(answer);
                 ask.sent += 1;
+                ask.since = ask.since.or(Some(now));
                 if ask.sent > 1 {
                     self.tally.one(Kind::SentAgain);
                 }
@@ -141,8 +144,6 @@ impl Ask {
                         let problem = format!("command {id} was acknowledged at {}, behind the log", receipt.position);
                         return Violation::found("I1", problem);
                     }
-                    let there = receipt.position.0.checked_sub(1).and_then(|index| seen.get(index as usize));
-                    self.caused.push(there.is_some_and(|stored| stored.envelope().causation_id.as_ref() == Some(id)));
                 }
                 self.end = End::Accepted(receipts);
             }

@@ -5,7 +5,13 @@ use std::{
     time::Duration,
 };
 
-use factum_core::{Timestamp, envelope::Draft, error::StoreError, service::Service};
+use factum_core::{
+    Timestamp,
+    envelope::{Draft, digest},
+    error::StoreError,
+    ports::Clock,
+    service::Service,
+};
 use factum_runtime::engine::Engine;
 use fastrand::Rng;
 use tokio::runtime::{Builder, Runtime};
@@ -47,7 +53,7 @@ pub struct Report {
     pub seed: u64,
     /// What really happened, counted.
     pub tally: Tally,
-    /// Everything that happened, in order; the same for the same seed.
+    /// Everything that happened, in order, and a digest of each file that is left; the same for the same seed.
     pub trace: Vec<String>,
     /// The promise that was not kept, if any.
     pub violation: Option<Violation>,
@@ -113,7 +119,11 @@ impl Simulation {
         let violation = run.through().err();
         run.note_peers();
         run.end_life();
-        let Run { mut tally, clients, peers, trace, .. } = run;
+        let Run { mut tally, clients, peers, mut trace, disk, .. } = run;
+        trace.extend(disk.paths().into_iter().map(|path| {
+            let bytes = disk.bytes(&path).unwrap_or_default();
+            format!("{}: {} bytes, {:016x}", path.display(), bytes.len(), digest("", &bytes))
+        }));
         tally += &clients.tally;
         tally += &peers.tally();
         Report { seed: self.seed, tally, trace, violation }
@@ -226,7 +236,7 @@ impl<'s> Run<'s> {
             return self.start(false);
         };
         match self.random.u8(..118) {
-            0..=16 => self.clients.send(node, 0.8),
+            0..=16 => self.clients.send(node, self.clock.mark(), 0.8),
             17..=51 => {
                 let steps = self.random.usize(1..=6);
                 if let Err(error) = node.engine_steps(steps) {

@@ -81,21 +81,16 @@ fn acknowledged(Evidence { log, asks, .. }: &Evidence<'_>) -> Result<(), Violati
             let events = by_cause.get(id).map_or(&[][..], |events| events);
             let problem = match &ask.end {
                 End::Open => Some("it never had an answer".to_owned()),
-                // A command that changed nothing is not remembered. Beside others and sent again it is decided anew, and
-                // its no is that of all, though the first attempt may have done the others.
-                End::Rejected(_) if ask.ids.len() > 1 && ask.sent > 1 => scattered(events),
                 End::Rejected(code) if !events.is_empty() => Some(format!("it was rejected as {code}")),
                 End::Rejected(_) => None,
                 End::Abandoned => scattered(events),
                 End::Accepted(receipts) => {
-                    let (receipt, caused) = (&receipts[index], ask.caused[index]);
-                    let last = events.last();
-                    let placed = last.is_some_and(|last| {
+                    let receipt = &receipts[index];
+                    let placed = events.last().is_some_and(|last| {
                         (&last.stream, last.version, last.position)
                             == (&receipt.stream, receipt.version, receipt.position)
                     });
-                    let wrong = if events.is_empty() { caused } else { !placed };
-                    wrong.then(|| format!("its receipt is {receipt:?}")).or_else(|| scattered(events))
+                    (!placed).then(|| format!("its receipt is {receipt:?}")).or_else(|| scattered(events))
                 }
             };
             if let Some(problem) = problem {

@@ -150,6 +150,26 @@ async fn two_commands_together_are_carried_out_both_or_not_at_all() {
     app.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_together_under_a_key_are_one_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = "2026-01-01T00:00:00Z".parse().unwrap();
+    let mut first = Vec::new();
+    for start in 0..2 {
+        let app = App::open(dir.path()).unwrap().with(service()).start().await.unwrap();
+        let both = |cups| app.together().add(&fill("a", "tea", 6), at).add(&fill("b", "cup", cups), at).id("k1");
+        let receipts = both(6).execute().await.unwrap();
+        assert!(receipts.iter().all(|receipt| receipt.repeated == (start == 1)));
+        let receipts: Vec<_> = receipts.into_iter().map(|receipt| (receipt.version, receipt.position)).collect();
+        first = if start == 0 { receipts.clone() } else { first };
+        assert_eq!(receipts, first);
+        let other = both(5).execute().await;
+        assert!(matches!(other, Err(ExecuteError::IdReused(key)) if key.to_string() == "k1"));
+        assert_eq!(all(&app).await.len(), 2);
+        app.stop().await;
+    }
+}
+
 #[derive(Event)]
 #[event("basket.filled", version = "1.0.0")]
 struct OldFilled {

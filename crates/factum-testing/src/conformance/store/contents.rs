@@ -58,7 +58,7 @@ pub(super) fn allowed(subject: &mut dyn Subject) {
         envelope.user_id = Some(Arc::from(long("u", 128)));
         envelope.traceparent = Some(Arc::from(long("p", 128)));
         envelope.metadata = Some(Arc::from(format!(r#"{{"m":"{}"}}"#, long("m", text.min(60_000)))));
-        (envelope.depth, envelope.digest) = (u16::MAX, Some(u64::MAX));
+        (envelope.depth, envelope.digest, envelope.repeat_key) = (u16::MAX, Some(u64::MAX), Some(u64::MAX));
         message
     };
     for (text, round) in [(0, 0), (900_000, 1), (5_000, 2)] {
@@ -151,7 +151,7 @@ pub(super) fn many_types(subject: &mut dyn Subject) {
 pub(super) fn every_field(subject: &mut dyn Subject) {
     let mut store = Driven::fresh(subject);
     let mut messages = vec![event("t.plain", "{}")];
-    for kind in [Kind::Event, Kind::Command, Kind::Call, Kind::Rejection] {
+    for kind in [Kind::Event, Kind::Command, Kind::Call, Kind::Rejection, Kind::Receipt] {
         let mut message = event("t.full", r#"{"price":1.50,"big":12345678901234567890,"text":"\u00e9"}"#);
         let envelope = &mut message.envelope;
         envelope.kind = kind;
@@ -167,6 +167,7 @@ pub(super) fn every_field(subject: &mut dyn Subject) {
         envelope.metadata = Some(Arc::from(r#"{"shop":"uk"}"#));
         envelope.depth = u16::MAX;
         envelope.digest = Some(u64::MAX);
+        envelope.repeat_key = Some(u64::MAX - 1);
         messages.push(message);
     }
     let mut before_1970 = event("t.early", "{}");
