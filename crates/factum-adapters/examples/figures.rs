@@ -2,7 +2,9 @@
 //!
 //! The directory decides what disk is measured; a temporary one is made in it (or in the system's place for such).
 
-use std::{error::Error, fs, io::Write, os::unix::fs::FileExt, path::Path, sync::Arc, time::Instant};
+use std::{
+    error::Error, fs, io::Write, os::unix::fs::FileExt, path::Path, process::ExitCode, sync::Arc, time::Instant,
+};
 
 use factum_adapters::{
     embedded::{self, Durability, Options},
@@ -35,7 +37,17 @@ const TYPES: [&str; 8] = [
     "mail.failed",
 ];
 
-fn main() -> Outcome {
+fn main() -> ExitCode {
+    match measure() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure() -> Outcome {
     let parent = std::env::args().nth(1);
     let dir = match &parent {
         Some(parent) => tempfile::tempdir_in(parent)?,

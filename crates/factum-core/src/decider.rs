@@ -32,6 +32,11 @@ pub struct Context {
 }
 
 /// An aggregate. Pure: no clock, no database, no async.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no decider",
+    label = "an aggregate with its rules is expected here",
+    note = "implement `Decider` for it: `address`, `decide` and `evolve`; its state must be `Default` and `Send`"
+)]
 pub trait Decider: Default + Send + 'static {
     /// The category of its streams; lower case, no hyphen.
     const CATEGORY: &'static str;

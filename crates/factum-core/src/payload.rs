@@ -49,6 +49,11 @@ impl Version {
 }
 
 /// Typed data that can be stored in a message and read back.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no type of message",
+    label = "neither an event nor a command",
+    note = "derive it: `#[derive(Event)] #[event(\"order.created\")]` for a fact, `#[derive(Command)] #[command(\"order.create\")]` for a request; above an enum of such structs the derive stands alone"
+)]
 pub trait Payload: Sized + Send + Sync + 'static {
     /// Every type that a value of this Rust type can hold.
     fn types() -> Vec<TypeInfo>;
@@ -98,9 +103,19 @@ pub fn field(data: &[u8], name: &str) -> Result<Option<String>, serde_json::Erro
 }
 
 /// A fact in the past tense. Derive it: `#[derive(Event)] #[event("order.created")]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no event",
+    label = "an event is expected here",
+    note = "derive it: `#[derive(Event)] #[event(\"order.created\")]`, in the past tense; above an enum of events `#[derive(Event)]` alone"
+)]
 pub trait Event: Payload {}
 
 /// A request to one service, which may be rejected. Derive it: `#[derive(Command)] #[command("order.create")]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no command",
+    label = "a command is expected here",
+    note = "derive it: `#[derive(Command)] #[command(\"order.create\")]`; above an enum of commands `#[derive(Command)]` alone"
+)]
 pub trait Command: Payload {}
 
 /// Data that is not what its type declares.

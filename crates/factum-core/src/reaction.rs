@@ -115,6 +115,11 @@ impl Effects {
 }
 
 /// What a handler may return: nothing, or that it failed.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot return `{Self}`",
+    label = "neither `()` nor `Result<(), HandlerError>`",
+    note = "end the handler without a value, or with `Ok(())` if it may fail: `HandlerError::failed` makes an error of any text"
+)]
 pub trait Outcome {
     /// As a result.
     ///

@@ -4,6 +4,11 @@ use serde::{Deserialize, Serialize};
 
 /// Why a command was not accepted. Derive it:
 /// `#[rejection("too_late", "the order is {status}: ask for a return instead")]` on each variant.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no reason to say no",
+    label = "a rejection is expected here",
+    note = "derive it: `#[derive(Debug, Rejection)]` above the enum and `#[rejection(\"too_late\", \"the order is shipped: ask for a return\")]` above each variant; a decider that never says no has `Never`"
+)]
 pub trait Rejection: std::fmt::Debug + Send + Sync + 'static {
     /// A stable word that programs compare, lower snake case.
     fn code(&self) -> &'static str;

@@ -4,6 +4,11 @@ use serde::{Serialize, de::DeserializeOwned};
 
 /// A row of a view. Derive it: `#[derive(Row)] #[row("orders")]` with `#[key]` on one field and `#[index]` on those
 /// that queries filter or sort by.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no row of a view",
+    label = "a row is expected here",
+    note = "derive it: `#[derive(Clone, Row)] #[row(\"orders\")]` above the struct, `#[key]` above the field that identifies it"
+)]
 pub trait Row: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     /// The table, lower snake case.
     const TABLE: &'static str;

@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use factum_log::{Batch, Log, Options};
@@ -19,7 +20,17 @@ const BARE: usize = 768 << 20;
 const SINGLES: usize = 4000;
 const KINDS: [&str; 4] = ["order.created", "order.paid", "order.sent", "order.closed"];
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match measure() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure() -> Result<(), Box<dyn Error>> {
     let temporary = tempfile::tempdir()?;
     let root = std::env::args().nth(1).map_or(temporary.path().to_owned(), Into::into);
     let dir = root.join("figures-log");

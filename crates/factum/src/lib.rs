@@ -7,6 +7,7 @@ mod archive;
 pub mod letters;
 pub mod operate;
 pub mod plans;
+mod report;
 mod rows;
 mod wiring;
 
@@ -25,6 +26,7 @@ pub use factum_runtime::{
 };
 #[cfg(feature = "http")]
 pub use factum_server as http;
+pub use report::Report;
 pub use rows::{ReadError, RowsOf};
 
 /// The names that nearly every service uses.
