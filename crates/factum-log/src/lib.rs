@@ -75,6 +75,7 @@ mod frame;
 mod heads;
 mod info;
 mod lock;
+mod newest;
 mod observer;
 mod options;
 mod reader;

@@ -12,6 +12,7 @@ use crate::error::{During, LogError};
 use crate::files::Files;
 use crate::frame::{self, Item, Kind};
 use crate::heads::{self, Cell, Head, Key, View};
+use crate::newest;
 use crate::options::{Cut, Lineage};
 use crate::sabotage;
 use crate::segment::{self, Found, Frames, Rest, Segment};
@@ -55,7 +56,9 @@ pub(crate) fn read_from(files: &Arc<Files>, loaded: checkpoint::Loaded) -> Resul
 
 /// What is known of a log before anything of it is read but the headers of its segments.
 pub(crate) fn begin(files: Arc<Files>) -> Result<(Recovery, Vec<Place>), LogError> {
+    let noted = newest::noted(&*files.disk, &files.dir).during("list", &files.dir)?;
     let headers = headers(&files, "")?;
+    newest::check(&files.dir, &noted, &headers)?;
     let Some((last, _)) = headers.last() else { return Err(LogError::NotALog { dir: files.dir.clone() }) };
     let lineage = Lineage { log_id: last.log_id, epoch: last.epoch };
     let log = Recovery {

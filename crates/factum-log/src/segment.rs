@@ -22,7 +22,7 @@ pub(crate) const NEXT: &str = "next.tmp";
 pub(crate) const SPARE: &str = "spare.tmp";
 
 const MAGIC: [u8; 8] = *b"FACTLOG\n";
-const SUFFIX: &str = ".segment";
+pub(crate) const SUFFIX: &str = ".segment";
 /// Bytes between two remembered places of a segment, from which a read may start.
 const POINT_EVERY: u64 = 256 << 10;
 /// How much is read at once.

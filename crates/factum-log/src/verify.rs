@@ -60,7 +60,7 @@ const STEP: u64 = 8 << 20;
 /// of it is found. `progress` hears bytes read and bytes in all.
 ///
 /// # Errors [`LogError::NotALog`], [`LogError::UnknownFormat`], [`LogError::Io`]; and [`LogError::Damaged`] if the
-/// headers of the segments do not even give an order to read them in.
+/// headers of the segments do not even give an order to read them in, or the newest segment is missing.
 pub fn verify(dir: &Path, disk: Arc<dyn Disk>, progress: &mut dyn FnMut(u64, u64)) -> Result<Report, LogError> {
     // Before anything else is read: whatever they speak of is then there, also beside a running writer.
     let checkpoints = checkpoint::list(&*disk, dir)?;

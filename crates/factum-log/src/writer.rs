@@ -16,6 +16,7 @@ use crate::files::Files;
 use crate::frame::{self, Kind};
 use crate::heads::{self, Cell, Cells, Shared, View};
 use crate::lock::{self, Held};
+use crate::newest;
 use crate::options::{Appended, Durability, Lineage, Opened, Options};
 use crate::reader::Reader;
 use crate::recovery;
@@ -82,6 +83,7 @@ impl Log {
         let cut = found.cut(&view)?;
         let unclean = cut.is_some() || !matches!(view.last, None | Some(Kind::Closing));
         let Some(last) = view.segments.last() else { return Err(LogError::NotALog { dir: dir.to_owned() }) };
+        newest::secure(&*disk, dir, last.first)?;
         let opened = Opened {
             created,
             entries: view.head,
@@ -436,6 +438,8 @@ impl Log {
                 return Err(self.fail("making the segment after", &error));
             }
         };
+        // What cannot be noted is only not told apart from a loss; the next segment and the next open are other chances.
+        drop(newest::note(&*disk, &self.dir, header.first));
         let at = segment::HEADER as u64;
         self.synced = base + at;
         {

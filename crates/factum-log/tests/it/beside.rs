@@ -171,7 +171,7 @@ fn a_reader_without_the_lock_stops_before_an_unfinished_frame_and_changes_nothin
     let reader = open_read_only(dir.path(), Arc::new(RealDisk)).unwrap();
     assert_eq!(bodies(&reader), ["1"]);
     assert_eq!(fs::read(path).unwrap(), bytes);
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
 }
 
 #[test]

@@ -122,6 +122,7 @@ fn a_log_that_has_lost_its_end_is_refused_because_the_checkpoint_knows() {
     let last = segments(dir.path()).pop().unwrap();
     let kept = fs::read(&last).unwrap();
     fs::remove_file(&last).unwrap();
+    fs::remove_file(last.with_extension("newest")).unwrap();
     let refused = Log::open(dir.path(), small()).unwrap_err().to_string();
     assert!(refused.contains(".checkpoint") && refused.contains("not there"), "{refused}");
     // If only its frames are gone, that is found by reading.

@@ -167,6 +167,7 @@ fn a_new_segment_is_synced_before_it_has_its_name_and_the_name_before_its_first_
         "sync next.tmp",
         "rename 00000000000000000002.segment",
         "sync directory",
+        "rename 00000000000000000002.newest",
         // The handle keeps the name it was opened with.
         "write next.tmp",
         "sync next.tmp",

@@ -10,5 +10,6 @@ mod damage;
 mod disk;
 mod fixture;
 mod model;
+mod newest;
 mod support;
 mod torn;
