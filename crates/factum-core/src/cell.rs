@@ -25,16 +25,8 @@ pub enum CellKind {
 
 impl CellKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
-        Self::Cursor,
-        Self::Timer,
-        Self::Call,
-        Self::Letter,
-        Self::Held,
-        Self::Job,
-        Self::Saga,
-        Self::Shapes,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Cursor, Self::Timer, Self::Call, Self::Letter, Self::Held, Self::Job, Self::Saga, Self::Shapes];
 
     /// The word in the store.
     pub fn as_str(self) -> &'static str {

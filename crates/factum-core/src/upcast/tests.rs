@@ -200,7 +200,9 @@ fn an_old_name_becomes_todays_before_its_data_is_raised() {
 
 #[test]
 fn a_rejection_bears_a_commands_name_and_is_no_command() {
-    for (kind, name) in [(Kind::Rejection, "order.created"), (Kind::Receipt, "order.created"), (Kind::Call, "order.made")] {
+    for (kind, name) in
+        [(Kind::Rejection, "order.created"), (Kind::Receipt, "order.created"), (Kind::Call, "order.made")]
+    {
         let mut no = message("1.0.0", br#"{"code":"too_late"}"#);
         (no.envelope.kind, no.envelope.type_name) = (kind, Name::Static("order.made"));
         chain().raise(&mut no);
