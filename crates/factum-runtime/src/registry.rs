@@ -6,7 +6,7 @@ use std::{
 };
 
 use factum_core::{
-    call::Shape,
+    call::{AnyCall, Shape},
     commit::Owners,
     id::{Name, check_name},
     ports::Reader,
@@ -217,6 +217,14 @@ impl Registry {
     /// Whether events of a type are what a saga makes of itself.
     pub fn is_saga_type(&self, type_name: &str) -> bool {
         self.saga_types.contains(type_name)
+    }
+
+    /// The call of that full name.
+    pub fn call(&self, name: &str) -> Option<&AnyCall> {
+        self.services.iter().find_map(|service| {
+            let short = name.strip_prefix(service.name.as_str())?.strip_prefix('.')?;
+            service.calls.iter().find(|call| call.name == short)
+        })
     }
 
     /// Whether a consumer reads messages of a type: events, and commands. (A rejection bears its command's name.)

@@ -83,6 +83,9 @@ impl Run<'_> {
     }
 
     pub(super) fn try_dry(&mut self, letter: &Letter) -> Result<Result<Outcome, ActError>, StoreError> {
+        if let Some(call) = self.given_up_call(letter) {
+            return self.try_call(letter, call);
+        }
         let (id, stored) = match self.addressed(letter)? {
             Ok(found) => found,
             Err(error) => return Ok(Err(error)),
@@ -106,6 +109,9 @@ impl Run<'_> {
     }
 
     fn redrive(&mut self, letter: Letter, by: &By) -> Result<Result<Outcome, ActError>, StoreError> {
+        if let Some(call) = self.given_up_call(&letter) {
+            return self.redrive_call(&letter, call, by);
+        }
         let (id, stored) = match self.addressed(&letter)? {
             Ok(found) => found,
             Err(error) => return Ok(Err(error)),
@@ -294,7 +300,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn remove(&mut self, id: &LetterId) {
+    pub(super) fn remove(&mut self, id: &LetterId) {
         self.work.letters.remove(id);
         self.stage.cell(id.cell(), None);
     }
@@ -355,7 +361,7 @@ impl Run<'_> {
     }
 
     /// Every act is an event with who and why.
-    fn note(&mut self, letter: &Letter, what: &str, by: &By, more: Value) -> Result<(), StoreError> {
+    pub(super) fn note(&mut self, letter: &Letter, what: &str, by: &By, more: Value) -> Result<(), StoreError> {
         let mut data = json!({
             "letter": letter.id.to_string(),
             "consumer": letter.id.consumer,

@@ -11,6 +11,7 @@
 //! | run | `run.rs`, `decide.rs`, `saga.rs`, `effects.rs`, `act.rs` | the states and what lives between batches (`work.rs`), the stage |
 //! | a handler that fails | `failure.rs` | letters, held keys, stops |
 //! | held keys | `holds.rs`, released in `release.rs` | the log, the stage |
+//! | calls that were given up | `calls.rs` | letters, the stage |
 //! | open instances of sagas | `instances.rs` | the log, the stage |
 //! | acts and plans | `act.rs`, `plans.rs` | letters, held keys, the log, the stage |
 //! | who is behind | `behind.rs`, `consumers.rs` | the log, the stage |
@@ -24,6 +25,7 @@ mod arrange;
 mod batch;
 mod batch_loop;
 mod behind;
+mod calls;
 mod causes;
 mod consumers;
 mod decide;

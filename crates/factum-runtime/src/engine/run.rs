@@ -396,7 +396,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn cell(&self, key: &CellKey) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(super) fn cell(&self, key: &CellKey) -> Result<Option<Vec<u8>>, StoreError> {
         match self.stage.staged_cell(key) {
             Some(value) => Ok(value.clone()),
             None => Ok(self.work.reader.cell(key)?.map(|cell| cell.value)),

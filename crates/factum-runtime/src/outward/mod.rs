@@ -32,6 +32,7 @@ use factum_core::{
     cell::{CellKey, CellKind},
     envelope::{Kind, Stored},
     error::StoreError,
+    letter::{LetterId, Subject},
     ports::{Clock, Reader, Scan},
     saga::How,
     stream::Position,
@@ -54,6 +55,8 @@ const SCAN_BYTES: usize = 4 << 20;
 /// An attempt whose task has ended without a word is made again after this long.
 const AFTER_A_PANIC: Duration = Duration::from_secs(1);
 
+/// The event that a letter was redriven.
+const REDRIVEN: &str = "letter.redriven";
 /// The ends of the events by which instances of sagas withdraw calls.
 const WITHDRAWING: [&str; 4] = [".step_failed", ".step_retried", ".step_resolved", ".undo_ordered"];
 
@@ -182,7 +185,7 @@ impl Outward {
                 Ok(Some(frame)) => {
                     let position = self.position;
                     for stored in frame.messages.iter().filter(|stored| stored.position > position) {
-                        self.take(stored)?;
+                        self.take(stored).await?;
                     }
                     self.position = frame.through;
                 }
@@ -191,7 +194,7 @@ impl Outward {
                     let scan = move || reader.scan(&Scan { after, until, bytes: SCAN_BYTES, types: None });
                     let scanned = blocking(scan).await?;
                     for stored in &scanned.messages {
-                        self.take(stored)?;
+                        self.take(stored).await?;
                     }
                     self.position = scanned.through;
                 }
@@ -207,18 +210,45 @@ impl Outward {
     }
 
     /// Takes a message, if it is an open call; if this fails, the message is read again.
-    fn take(&mut self, stored: &Stored) -> Result<(), StoreError> {
+    async fn take(&mut self, stored: &Stored) -> Result<(), StoreError> {
         if stored.envelope().kind == Kind::Call
             && let Some(work) = open_call(&*self.parts.reader, stored.clone())?
         {
             self.push(work);
         }
         let envelope = stored.envelope();
+        if envelope.kind == Kind::Event && stored.type_name() == REDRIVEN {
+            self.take_again(stored).await?;
+        }
         if envelope.kind == Kind::Event && WITHDRAWING.iter().any(|end| stored.type_name().ends_with(end)) {
             let is_open = |cell: &CellKey| is_open(&*self.parts.reader, cell);
             self.queues.values_mut().for_each(|queue| queue.withdraw(&envelope.partition_key, is_open));
         }
         self.position = stored.position;
+        Ok(())
+    }
+
+    /// Takes a call that was given up, and that somebody wants made once more.
+    async fn take_again(&mut self, stored: &Stored) -> Result<(), StoreError> {
+        #[derive(serde::Deserialize)]
+        struct Redriven {
+            letter: LetterId,
+        }
+        let Ok(Redriven { letter }) = serde_json::from_slice(&stored.message.data) else { return Ok(()) };
+        let Subject::Answer(id) = letter.subject else { return Ok(()) };
+        if self.parts.registry.call(&letter.consumer).is_none() {
+            return Ok(());
+        }
+        let reader = self.parts.reader.clone();
+        let found = blocking(move || {
+            let cell = CellKey::new(CellKind::Call, id);
+            let Some(open) = reader.cell(&cell)?.map(|found| OpenCall::decode(&found)).transpose()? else {
+                return Ok(None);
+            };
+            let stored = message_of(&*reader, &cell.name, &open)?;
+            Ok(open.is_open().then(|| Work { stored: Arc::new(stored), cell, open }))
+        });
+        found.await?.into_iter().for_each(|work| self.push(work));
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use factum_core::{
     ports::Reader,
     stream::{StreamId, StreamVersion},
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -34,6 +35,9 @@ pub struct OpenCall {
     /// It is asked for until its answer comes, or for a week.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub patient: bool,
+    /// From when on its patience counts, if not from its message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     /// It has no answer and never will: a letter waits for a person.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub given_up: bool,
@@ -77,6 +81,7 @@ impl OpenCall {
             answer: None,
             key: None,
             patient: false,
+            since: None,
             given_up: false,
         }
     }

@@ -38,7 +38,7 @@ impl Work {
     /// Whether no attempt is left.
     pub(super) fn is_used_up(&self, retry: &Retry, mark: Timestamp) -> bool {
         match self.open.patient {
-            true => mark.duration_since(self.stored.envelope().timestamp) >= PATIENCE,
+            true => mark.duration_since(self.open.since.unwrap_or(self.stored.envelope().timestamp)) >= PATIENCE,
             false => self.open.attempts >= retry.attempts,
         }
     }

@@ -319,7 +319,7 @@ async fn behind_the_pivot_nothing_is_given_up_by_time_and_a_person_is_called() {
 
 #[tokio::test(start_paused = true)]
 async fn an_undo_is_asked_for_until_it_is_done_and_after_a_week_it_is_a_letter() {
-    for days in [1, 8] {
+    for days in [1, 8, 9] {
         let provider = Provider::default();
         provider.is("refund", Does::Away);
         let mut all = start(provider);
@@ -333,7 +333,13 @@ async fn an_undo_is_asked_for_until_it_is_done_and_after_a_week_it_is_a_letter()
             let letter = all.bench.letters().remove(0);
             assert!(letter.reason().contains("it was asked for a week"), "{}", letter.reason());
             assert_eq!(all.shown("a").status, "needs_attention");
-            all.act("a", Wanted::Retry(None)).unwrap();
+            match days {
+                8 => {
+                    all.bench.act(What::Redrive(letter.id)).unwrap();
+                    assert_eq!((all.bench.letters().len(), all.bench.health().calls), (0, 1));
+                }
+                _ => _ = all.act("a", Wanted::Retry(None)).unwrap(),
+            }
         }
         all.pass(2.minutes()).await;
         assert_eq!((all.shown("a").status, all.open()), ("compensated", 0), "after {days} days");

@@ -9,6 +9,7 @@ use factum_core::{
     memory_rows::MemoryRows,
     ports::{Backend, Clock, Query, Reader, RowReader},
     stream::Position,
+    upcast::Raised,
 };
 use factum_runtime::{
     committer::Committer,
@@ -124,7 +125,7 @@ impl Run<'_> {
         }
         self.clean_stop()?;
         let (log, reader) = read(&self.disk)?;
-        let services = (self.sim.services)(&self.peers);
+        let services = (self.sim.services)(&self.peers, self.sim.newest);
         let Ok(registry) = Registry::new(services) else { return Violation::found("setup", "services do not fit") };
         let registry = Arc::new(registry);
         let effects = self.peers.effects();
@@ -147,7 +148,12 @@ impl Run<'_> {
                 format!("building the rows anew changed the world: {after:?}, {rebuilt:?}"),
             );
         }
-        let world = World { log: &log, reader: &reader, effects: &effects, rows: &*rows };
+        let reader = Raised::over(reader, &registry.upcasters);
+        let raised = read_all(&*reader, Position::START).map_err(|error| Violation {
+            invariant: "I15".to_owned(),
+            found: format!("nothing is wrong with the disk, and it says: {error}"),
+        })?;
+        let world = World { log: &raised, reader: &reader, effects: &effects, rows: &*rows };
         self.sim.checks.iter().try_for_each(|check| check(&world))?;
         (0..3).try_for_each(|_| self.damage(&log))
     }

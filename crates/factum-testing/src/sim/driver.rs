@@ -33,7 +33,7 @@ use super::{
 /// When every run begins: 2026-01-02T03:04:05Z.
 const START: Timestamp = Timestamp::constant(1_767_323_045, 0);
 
-type Services = Box<dyn Fn(&Peers) -> Vec<Service>>;
+type Services = Box<dyn Fn(&Peers, u32) -> Vec<Service>>;
 type Commands = Box<dyn Fn(&mut Rng, usize) -> Draft>;
 type Check = Box<dyn Fn(&World<'_>) -> Result<(), Violation>>;
 
@@ -41,6 +41,7 @@ type Check = Box<dyn Fn(&World<'_>) -> Result<(), Violation>>;
 pub struct Simulation {
     pub(super) seed: u64,
     pub(super) services: Services,
+    pub(super) newest: u32,
     count: usize,
     commands: Commands,
     pub(super) checks: Vec<Check>,
@@ -67,13 +68,20 @@ impl Simulation {
             version: factum_core::id::Name::Static("1.0.0"),
             data: Arc::from(&b"{}"[..]),
         });
-        Self { seed, services: Box::new(|_| Vec::new()), count: 0, commands, checks: Vec::new() }
+        Self { seed, services: Box::new(|_, _| Vec::new()), newest: 1, count: 0, commands, checks: Vec::new() }
     }
 
     /// The services of the node. They are made anew at each start; the peers outlive them.
     #[must_use]
-    pub fn services(mut self, services: impl Fn(&Peers) -> Vec<Service> + 'static) -> Self {
-        self.services = Box::new(services);
+    pub fn services(self, services: impl Fn(&Peers) -> Vec<Service> + 'static) -> Self {
+        self.versions(1, move |peers, _| services(peers))
+    }
+
+    /// The services of the node in versions 1 to `newest` of the program: a start may be one of the next version, or, after
+    /// a roll-out that failed, of the one before. At the end the newest runs.
+    #[must_use]
+    pub fn versions(mut self, newest: u32, services: impl Fn(&Peers, u32) -> Vec<Service> + 'static) -> Self {
+        (self.newest, self.services) = (newest, Box::new(services));
         self
     }
 
@@ -166,6 +174,8 @@ pub(super) struct Run<'s> {
     pub seen: Seen,
     pub node: Option<Node>,
     pub how: How,
+    /// Of the program that runs.
+    version: u32,
     pub tally: Tally,
     pub trace: Vec<String>,
     /// Whether the disk has less space than the log may want.
@@ -194,6 +204,7 @@ impl<'s> Run<'s> {
             seen: Seen::default(),
             node: None,
             how,
+            version: 1,
             tally: Tally::default(),
             trace: Vec::new(),
             is_short: false,
@@ -450,13 +461,14 @@ impl<'s> Run<'s> {
         if !healthy && self.random.u8(..10) == 0 {
             self.arm();
         }
-        let services = (self.sim.services)(&self.peers);
+        self.roll(healthy);
+        let services = (self.sim.services)(&self.peers, self.version);
         let started = Node::start(&self.runtime, services, &self.disk, &self.rows, &self.clock, &self.how);
         self.disk.heal();
         match started {
             Ok(node) => {
                 self.node = Some(node);
-                self.trace.push(format!("-- start: {:?}", self.how));
+                self.trace.push(format!("-- start of version {}: {:?}", self.version, self.how));
                 if self.how.shuffled.is_some() {
                     self.tally.one(Kind::Shuffled);
                 }
@@ -475,6 +487,22 @@ impl<'s> Run<'s> {
                 "I15",
                 format!("nothing is wrong with the disk, and the node does not start: {problem}"),
             ),
+        }
+    }
+
+    /// Which version of the program is started.
+    fn roll(&mut self, healthy: bool) {
+        let (before, newest) = (self.version, self.sim.newest);
+        self.version = match self.random.u8(..8) {
+            _ if healthy => newest,
+            0..=1 => before.saturating_add(1).min(newest),
+            2 => before.saturating_sub(1).max(1),
+            _ => before,
+        };
+        match self.version.cmp(&before) {
+            std::cmp::Ordering::Greater => self.tally.one(Kind::RolledOut),
+            std::cmp::Ordering::Less => self.tally.one(Kind::RolledBack),
+            std::cmp::Ordering::Equal => {}
         }
     }
 

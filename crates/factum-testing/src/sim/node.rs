@@ -81,6 +81,7 @@ pub(super) enum Trouble {
 pub(super) struct Node {
     pub committer: Arc<Committer>,
     pub tail: Arc<Tail>,
+    /// What is stored, as it is stored.
     pub reader: Arc<dyn Reader>,
     pub inbox: Sender,
     pub engine: Engine,
@@ -113,6 +114,7 @@ impl Node {
         let registry = Arc::new(registry);
         let committer = Arc::new(committer.upcasting(&registry.upcasters).ring(how.ring_bytes));
         let (tail, reader) = (committer.tail(), committer.reader());
+        let plain = committer.plain_reader();
         let (inbox, receiver) = Sender::new(Arc::new(Signal::default()));
         let program = "sim".to_owned();
         let views = Views::open(views::Parts {
@@ -149,7 +151,7 @@ impl Node {
         let (stop_outward, stopped) = watch::channel(false);
         let outward = runtime.spawn(outward.run(stopped, |_| {}));
         let progress = views.progress();
-        Ok(Self { committer, tail, reader, inbox, engine, views, progress, registry, outward, stop_outward })
+        Ok(Self { committer, tail, reader: plain, inbox, engine, views, progress, registry, outward, stop_outward })
     }
 
     /// Lets the engine work until it rests or fails, at most so many steps; answers whether it rests.

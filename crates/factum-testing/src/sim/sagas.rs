@@ -20,6 +20,8 @@ struct Step {
     pivot: bool,
     send: Option<String>,
     undo: Option<String>,
+    call: Option<String>,
+    undo_call: Option<String>,
 }
 
 /// The event that starts an instance.
@@ -78,6 +80,8 @@ impl Table {
                 ("pivot", Some(step)) => step.pivot = true,
                 ("send", Some(step)) => step.send = Some(value.to_owned()),
                 ("undo", Some(step)) => step.undo = Some(value.to_owned()),
+                ("call", Some(step)) => step.call = Some(value.to_owned()),
+                ("undoCall", Some(step)) => step.undo_call = Some(value.to_owned()),
                 _ => {}
             }
         }
@@ -95,6 +99,14 @@ impl Table {
         let (mut undone, mut sends, mut undos) = (Vec::new(), Vec::new(), BTreeSet::new());
         let mut compensated = false;
         for stored in messages {
+            if stored.envelope().kind == Kind::Call {
+                let name = stored.type_name().rsplit('.').next();
+                sends.extend(self.steps.iter().position(|step| step.call.is_some() && step.call.as_deref() == name));
+                undos.extend(
+                    self.steps.iter().position(|step| step.undo_call.is_some() && step.undo_call.as_deref() == name),
+                );
+                continue;
+            }
             if stored.envelope().kind == Kind::Command {
                 let is = |name: &Option<String>| name.as_deref() == Some(stored.type_name());
                 sends.extend(self.steps.iter().position(|step| is(&step.send)));
@@ -132,7 +144,11 @@ impl Table {
         }
         let wanted: Vec<usize> = (0..self.steps.len())
             .rev()
-            .filter(|at| sent.contains(at) && !refused.contains(at) && self.steps[*at].undo.is_some())
+            .filter(|at| {
+                sent.contains(at)
+                    && !refused.contains(at)
+                    && (self.steps[*at].undo.is_some() || self.steps[*at].undo_call.is_some())
+            })
             .collect();
         if undone != wanted || !undos.iter().eq(wanted.iter().rev()) {
             return Some(("I8", format!("should have undone {wanted:?}, and has undone {undone:?}")));

@@ -43,6 +43,8 @@ pub enum Kind {
     PlanApproved,
     TriedAgain,
     Accounted,
+    RolledOut,
+    RolledBack,
     Commands,
     Messages,
     Calls,
@@ -50,7 +52,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, each of which a sweep of some size must have seen.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 42] = [
         Self::PowerCut,
         Self::PowerCutInIo,
         Self::Kill,
@@ -88,6 +90,8 @@ impl Kind {
         Self::PlanApproved,
         Self::TriedAgain,
         Self::Accounted,
+        Self::RolledOut,
+        Self::RolledBack,
         Self::Commands,
         Self::Messages,
         Self::Calls,
@@ -133,6 +137,8 @@ impl Kind {
             Self::PlanApproved => "plans approved",
             Self::TriedAgain => "stopped consumers that tried again",
             Self::Accounted => "accounts of every delivery",
+            Self::RolledOut => "starts of the next version",
+            Self::RolledBack => "starts of the version before",
             Self::Commands => "commands accepted",
             Self::Messages => "messages",
             Self::Calls => "calls carried out",

@@ -37,7 +37,7 @@ impl fmt::Display for Violation {
 
 /// Everything at rest: for checks of your own.
 pub struct World<'a> {
-    /// The log, read from the disk by a plain reader.
+    /// The log, read from the disk as the newest version of the program reads it.
     pub log: &'a [Stored],
     /// The reader itself.
     pub reader: &'a Arc<dyn Reader>,

@@ -23,13 +23,13 @@ use contracts::*;
 const SEEDS: u64 = 2_000;
 
 /// The sample, over these peers.
-fn services(peers: &Peers) -> Vec<Service> {
+fn services(peers: &Peers, version: u32) -> Vec<Service> {
     vec![
-        orders::service(),
-        stock::service(),
+        orders::service(version, peers.peer("insurer")),
+        stock::service(version),
         payments::service(peers.peer("provider")),
         parcels::service(peers.peer("carrier")),
-        customers::service(),
+        customers::service(version),
         audit::service(),
     ]
 }
@@ -54,11 +54,12 @@ fn command(random: &mut Rng, number: usize) -> Draft {
 
 fn simulation(seed: u64) -> Simulation {
     Simulation::new(seed)
-        .services(services)
+        .versions(2, services)
         .commands(30, command)
         .check(stock_balances)
         .check(money_follows)
         .check(rewards)
+        .check(insurance_follows)
         .check(audit::written_in_order)
 }
 
@@ -108,6 +109,25 @@ fn money_follows(world: &World<'_>) -> Result<(), Violation> {
     Ok(())
 }
 
+/// What was insured is insured still, if its order went through, and not otherwise.
+fn insurance_follows(world: &World<'_>) -> Result<(), Violation> {
+    let confirmed: Vec<OrderConfirmed> = world.events();
+    for order in world.events::<OrderPlaced>() {
+        let id = &order.order_id;
+        let (insured, dropped) = (world.done(&format!("insure {id}")), world.done(&format!("drop insurance {id}")));
+        let right = match confirmed.iter().any(|event| event.order_id == *id) {
+            // The first version insures nothing.
+            true => insured <= 1 && dropped == 0,
+            // What may have been insured is dropped.
+            false => insured <= 1 && dropped >= insured && dropped <= 1,
+        };
+        if !right {
+            return Violation::found("I9", format!("{id}: insured, dropped {:?} times", (insured, dropped)));
+        }
+    }
+    Ok(())
+}
+
 /// Every second order that is closed is rewarded, once.
 fn rewards(world: &World<'_>) -> Result<(), Violation> {
     let (closed, rewarded): (Vec<OrderClosed>, Vec<CustomerRewarded>) = (world.events(), world.events());
@@ -116,6 +136,15 @@ fn rewards(world: &World<'_>) -> Result<(), Violation> {
         let rewarded = rewarded.iter().filter(|event| event.customer == customer).count();
         if rewarded != closed / 2 {
             return Violation::found("I5", format!("{customer} has {closed} orders and {rewarded} rewards"));
+        }
+    }
+    // Read as the newest version reads them, whichever has written them.
+    for stored in world.log.iter().filter(|stored| stored.type_name() == "customer.rewarded") {
+        let Ok(worth) = stored.decode::<customers::CustomerRewardedWorth>() else {
+            return Violation::found("I15", format!("{} cannot be read as today's", stored.position));
+        };
+        if worth.points != customers::worth(worth.number) {
+            return Violation::found("I15", format!("{worth:?} is worth something else"));
         }
     }
     Ok(())

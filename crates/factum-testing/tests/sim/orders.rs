@@ -1,6 +1,7 @@
 //! Orders: placed, amended and cancelled by customers, and fulfilled by a saga whose pivot is the confirmation.
 
 use factum_core::{
+    call::{Answer, Call, CallSpec, CallTo, exp},
     decider::{Context, Decider},
     envelope::{Envelope, Recorded},
     error::HandlerError,
@@ -10,7 +11,7 @@ use factum_core::{
     view::Rows,
 };
 use factum_macros::{Command, Event, Rejection, Row};
-use factum_testing::sim::poison;
+use factum_testing::sim::{Peer, Told, poison};
 use serde::{Deserialize, Serialize};
 
 use super::contracts::*;
@@ -125,9 +126,58 @@ struct Facts {
     quantity: i64,
 }
 
-fn fulfilment() -> Saga<Facts> {
+/// What the insurer is asked.
+#[derive(Clone, Serialize, Deserialize)]
+struct Insure {
+    order_id: String,
+}
+
+/// What it answers.
+#[derive(Serialize, Deserialize)]
+struct Insured {
+    order_id: String,
+}
+
+const INSURE: CallTo<Insure, Insured> = CallTo::new("insure");
+const DROP_INSURANCE: CallTo<Insure, Insured> = CallTo::new("drop-insurance");
+
+/// It does twice what it is asked twice, so that an attempt in the dark is looked up.
+fn insure(peer: Peer) -> CallSpec<Insure, Insured> {
+    let (asked, known) = (peer.clone().not_idempotent(), peer);
+    let ask = move |call: Call<Insure>| {
+        let peer = asked.clone();
+        async move {
+            let told = peer.ask(&format!("insure {}", call.request.order_id), &call.idempotency_key).await;
+            answer(told, call.request)
+        }
+    };
+    let look_up = move |call: Call<Insure>| {
+        let peer = known.clone();
+        async move { answer(peer.look_up(&call.idempotency_key).await, call.request) }
+    };
+    CallSpec::of_steps(INSURE, ask).query(look_up).retry(exp(200.ms(), 2.0).max(4)).timeout(5.secs()).window(4)
+}
+
+fn drop_insurance(peer: Peer) -> CallSpec<Insure, Insured> {
+    let ask = move |call: Call<Insure>| {
+        let peer = peer.clone();
+        async move {
+            let told = peer.must(&format!("drop insurance {}", call.request.order_id), &call.idempotency_key).await;
+            answer(told, call.request)
+        }
+    };
+    CallSpec::of_steps(DROP_INSURANCE, ask).retry(exp(200.ms(), 2.0)).timeout(5.secs())
+}
+
+fn answer(told: Told, request: Insure) -> Answer<Insured> {
+    let insured = || Insured { order_id: request.order_id.clone() };
+    told.answer(insured, insured)
+}
+
+/// The second version insures what it has reserved.
+fn fulfilment(version: u32) -> Saga<Facts> {
     let id = |facts: &Facts| facts.order_id.clone();
-    Saga::new("fulfilment", 1)
+    let saga = Saga::new("fulfilment", version)
         .key("orderId")
         .start(|placed: &OrderPlaced| {
             poison::strike("fulfilment.start", &placed.order_id);
@@ -145,29 +195,34 @@ fn fulfilment() -> Saga<Facts> {
                 sku: facts.sku.clone(),
             })
             .within(30.secs())
-        })
-        .step("pay", |step| {
-            step.send(move |facts: &Facts| AuthorizePayment { order_id: id(facts) })
-                .done::<PaymentAuthorized>()
-                .refused::<PaymentFailed>(|_| "declined".to_owned())
-                .undo::<VoidPayment, PaymentVoided>(move |facts| VoidPayment { order_id: id(facts) })
-                .within(60.secs())
-        })
-        .pivot("confirm", |step| {
-            step.own(move |facts: &Facts| ConfirmOrder { order_id: id(facts) })
-                .send(move |facts: &Facts| CapturePayment { order_id: id(facts) })
-                .done::<PaymentCaptured>()
-                .within(60.secs())
-        })
-        .step("ship", |step| {
-            step.send(move |facts: &Facts| DispatchParcel { order_id: id(facts) })
-                .done::<ParcelDispatched>()
-                .within(60.secs())
-        })
-        .abort::<OrderCancelled>(|_| "cancelled".to_owned())
-        .failed(move |facts, failure| {
-            Some(FailOrder { order_id: facts.order_id.clone(), reason: failure.reason.clone() })
-        })
+        });
+    let of = |facts: &Facts| Insure { order_id: facts.order_id.clone() };
+    let saga = match version {
+        1 => saga,
+        _ => saga.step("insure", |step| {
+            step.call(INSURE, of).refused(|_| "uninsurable".to_owned()).undo_call(DROP_INSURANCE, of).within(60.secs())
+        }),
+    };
+    saga.step("pay", |step| {
+        step.send(move |facts: &Facts| AuthorizePayment { order_id: id(facts) })
+            .done::<PaymentAuthorized>()
+            .refused::<PaymentFailed>(|_| "declined".to_owned())
+            .undo::<VoidPayment, PaymentVoided>(move |facts| VoidPayment { order_id: id(facts) })
+            .within(60.secs())
+    })
+    .pivot("confirm", |step| {
+        step.own(move |facts: &Facts| ConfirmOrder { order_id: id(facts) })
+            .send(move |facts: &Facts| CapturePayment { order_id: id(facts) })
+            .done::<PaymentCaptured>()
+            .within(60.secs())
+    })
+    .step("ship", |step| {
+        step.send(move |facts: &Facts| DispatchParcel { order_id: id(facts) })
+            .done::<ParcelDispatched>()
+            .within(60.secs())
+    })
+    .abort::<OrderCancelled>(|_| "cancelled".to_owned())
+    .failed(move |facts, failure| Some(FailOrder { order_id: facts.order_id.clone(), reason: failure.reason.clone() }))
 }
 
 /// A customer who waits long is told so; each change begins the wait anew, each end ends it.
@@ -257,11 +312,14 @@ fn orders(rows: &mut Rows<'_, OrderRow>, event: &Recorded<'_, OfOrders>) {
     }
 }
 
-pub fn service() -> Service {
-    Service::new("orders")
+pub fn service(version: u32, peer: Peer) -> Service {
+    let sagas = (1..=version).map(fulfilment);
+    sagas
+        .fold(Service::new("orders"), Service::saga)
+        .call(insure(peer.clone()))
+        .call(drop_insurance(peer))
         .decider::<Order>()
-        .saga(fulfilment())
         .react("remind", remind)
         .react("close", close)
-        .view(1, orders)
+        .view(version, orders)
 }

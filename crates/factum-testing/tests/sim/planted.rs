@@ -26,7 +26,7 @@ fn found(extra: impl Fn(&Peers) -> Service + Clone + 'static) -> String {
     let run = |seed| {
         let extra = extra.clone();
         let all = move |peers: &Peers| {
-            let mut all = services(peers);
+            let mut all = services(peers, 1);
             all.push(extra(peers));
             all
         };

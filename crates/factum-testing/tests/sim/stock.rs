@@ -86,6 +86,6 @@ impl Decider for Stock {
     }
 }
 
-pub fn service() -> Service {
-    Service::new("stock").decider_with_snapshots::<Stock>(1)
+pub fn service(version: u32) -> Service {
+    Service::new("stock").decider_with_snapshots::<Stock>(version)
 }
