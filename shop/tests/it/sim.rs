@@ -26,7 +26,7 @@ const SEEDS: u64 = 150;
 const PRICE: i64 = 255;
 
 /// A catalogue and a stock, then orders, of which customers cancel some.
-fn command(random: &mut fastrand::Rng, number: usize) -> Draft {
+pub fn command(random: &mut fastrand::Rng, number: usize) -> Draft {
     let sku = |number: usize| Sku::from(format!("S-{}", number % 2));
     let price = || UnitPrice::new("2.55", Currency::GBP).unwrap();
     let draft = match (number, random.u8(..10)) {
