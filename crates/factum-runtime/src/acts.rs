@@ -138,6 +138,9 @@ pub enum ActError {
     /// Who or why do not follow the rules.
     #[error(transparent)]
     Name(#[from] factum_core::error::NameError),
+    /// It is not done without a reason.
+    #[error("this is not done without a reason: say why, for those who ask later")]
+    NoReason,
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -19,7 +19,9 @@ use crate::{
 /// Instances on a page if the question does not say.
 const PAGE: usize = 100;
 /// The longest page.
-const MAX_PAGE: usize = 1_000;
+pub const MAX_PAGE: usize = 1_000;
+/// The states of an open instance.
+pub const STATES: [&str; 3] = ["started", "undoing", "needs_attention"];
 
 /// Which open instances.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +57,7 @@ pub struct Query {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Page {
-    /// In the order of their names.
+    /// In the order of their names, without their facts.
     pub sagas: Vec<Shown>,
     /// Where the next page begins, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,61 +70,87 @@ pub struct Page {
 /// [`ActError`] if the store cannot be read, or the question makes no sense.
 pub fn list(reader: &dyn Reader, query: &Query, now: Timestamp) -> Result<Page, ActError> {
     if let Some(status) = &query.status
-        && !["started", "undoing", "needs_attention"].contains(&status.as_str())
+        && !STATES.contains(&status.as_str())
     {
-        let problem = format!("`{status}` is no state of an open process: `started`, `undoing` or `needs_attention`");
-        return Err(ActError::NotNow(problem));
+        let states = STATES.join("`, `");
+        return Err(ActError::NotNow(format!("`{status}` is no state of an open process: it is one of `{states}`")));
     }
     let limit = query.limit.unwrap_or(PAGE).clamp(1, MAX_PAGE);
-    let mut cells: Vec<Cell> = reader.cells(CellKind::Saga)?;
-    cells.retain(|cell| cell.key.name.contains('-') && query.after.as_ref().is_none_or(|after| cell.key.name > *after));
-    cells.sort_by(|one, other| one.key.name.cmp(&other.key.name));
     let mut page = Page::default();
-    for cell in cells {
+    for cell in cells(reader)? {
+        if query.after.as_ref().is_some_and(|after| cell.key.name <= *after) {
+            continue;
+        }
         if !may_be(query, &cell, now)? {
             continue;
         }
-        let Some(shown) = show(reader, &cell.key.name)? else { continue };
-        if !is(query, &shown, now) {
+        let Some(shown) = show(reader, &cell.key.name, now)? else { continue };
+        if !is(query, &shown) {
             continue;
         }
         if page.sagas.len() == limit {
             page.next = page.sagas.last().map(|last| last.saga_id.clone());
             break;
         }
-        page.sagas.push(shown);
+        page.sagas.push(Shown { facts: None, ..shown });
     }
     Ok(page)
+}
+
+/// The names of a definition's open instances that a version runs, in order.
+///
+/// # Errors
+/// [`StoreError`] if the store cannot be read.
+pub fn open(reader: &dyn Reader, saga: &str, version: u32) -> Result<Vec<String>, StoreError> {
+    let mut names = Vec::new();
+    for cell in cells(reader)? {
+        if category(&cell) == Some(saga) && Open::decode(&cell.value)?.standing.version == version {
+            names.push(cell.key.name);
+        }
+    }
+    Ok(names)
+}
+
+/// The cells of open instances, in the order of their names.
+fn cells(reader: &dyn Reader) -> Result<Vec<Cell>, StoreError> {
+    let mut cells: Vec<Cell> = reader.cells(CellKind::Saga)?;
+    cells.retain(|cell| category(cell).is_some());
+    cells.sort_by(|one, other| one.key.name.cmp(&other.key.name));
+    Ok(cells)
+}
+
+/// The definition of a cell's instance; the cell that says that all are there has none.
+fn category(cell: &Cell) -> Option<&str> {
+    cell.key.name.split_once('-').map(|(category, _)| category)
 }
 
 /// Whether the cell alone rules an instance out.
 fn may_be(query: &Query, cell: &Cell, now: Timestamp) -> Result<bool, StoreError> {
     let Open { standing, since } = Open::decode(&cell.value)?;
-    let saga = cell.key.name.split('-').next();
     let status = match (standing.needs_person, standing.status) {
         (true, _) => "needs_attention",
         (false, Status::Undoing) => "undoing",
         (false, _) => "started",
     };
     let age = now.duration_since(since).as_secs();
-    Ok(query.saga.as_deref().is_none_or(|wanted| saga == Some(wanted))
+    Ok(query.saga.as_deref().is_none_or(|wanted| category(cell) == Some(wanted))
         && query.version.is_none_or(|wanted| wanted == standing.version)
         && query.status.as_deref().is_none_or(|wanted| wanted == status)
         && query.older_than_secs.is_none_or(|wanted| age >= i64::try_from(wanted).unwrap_or(i64::MAX)))
 }
 
 /// Whether an instance is asked for by what stands in its stream.
-fn is(query: &Query, shown: &Shown, now: Timestamp) -> bool {
+fn is(query: &Query, shown: &Shown) -> bool {
     let waits = |wanted: &String| shown.steps.iter().any(|step| step.name == *wanted && is_under_way(step.status));
-    query.step.as_ref().is_none_or(waits) && (!query.stuck || is_stuck(shown, now))
+    query.step.as_ref().is_none_or(waits) && (!query.stuck || shown.stuck)
 }
 
 fn is_under_way(status: &str) -> bool {
     matches!(status, "started" | "undoing")
 }
 
-/// Whether an open instance goes on by itself: it needs nobody, and something of it still has time.
-pub fn is_stuck(shown: &Shown, now: Timestamp) -> bool {
+/// Whether an instance is open and does not go on by itself.
+fn is_stuck(shown: &Shown, now: Timestamp) -> bool {
     let has_time = shown.steps.iter().any(|step| step.limit.is_some_and(|limit| limit >= now));
     shown.ended_at.is_none() && (shown.attention.is_some() || !has_time)
 }
@@ -131,7 +159,7 @@ pub fn is_stuck(shown: &Shown, now: Timestamp) -> bool {
 ///
 /// # Errors
 /// [`StoreError`] if the store cannot be read.
-pub fn show(reader: &dyn Reader, instance: &str) -> Result<Option<Shown>, StoreError> {
+pub fn show(reader: &dyn Reader, instance: &str, now: Timestamp) -> Result<Option<Shown>, StoreError> {
     let Ok(stream) = StreamId::parse(instance) else { return Ok(None) };
     let shown = Shown::of(&reader.stream(&stream, StreamVersion(0))?);
     let Some(mut shown) = shown.map_err(|error| StoreError::Corrupt(error.to_string()))? else { return Ok(None) };
@@ -140,5 +168,6 @@ pub fn show(reader: &dyn Reader, instance: &str) -> Result<Option<Shown>, StoreE
         let timer = reader.cell(&cell)?.map(|cell| Timer::decode(&cell.value)).transpose()?;
         step.limit = timer.map(|timer| timer.due);
     }
+    shown.stuck = is_stuck(&shown, now);
     Ok(Some(shown))
 }

@@ -10,6 +10,7 @@ mod foreign;
 pub mod health;
 pub mod platform;
 pub mod problem;
+pub mod sagas;
 pub mod server;
 
 pub use extract::{After, Body, IdempotencyKey, Key, Query, encoded, position};

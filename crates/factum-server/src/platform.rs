@@ -1,4 +1,4 @@
-//! The platform's own routes: letters, consumers, health.
+//! The platform's own routes: letters, plans, sagas, consumers, health.
 //!
 //! | route | answers |
 //! |---|---|
@@ -11,12 +11,15 @@
 //! | `GET /factum/v1/plans` | those that wait to be approved, or are being carried out |
 //! | `GET /factum/v1/plans/{id}` | one as it stands, also when it has ended: what was done, failed and was left out |
 //! | `POST /factum/v1/plans/{id}/approve`, `cancel` | `{}`, once it is durable; an approval names the plan's `hash` |
+//! | `GET /factum/v1/sagas?saga=&version=&status=&step=&olderThanSecs=&stuck=&after=&limit=` | a page of open instances |
+//! | `GET /factum/v1/sagas/{id}` | one whole, open or ended |
+//! | `POST /factum/v1/sagas/{id}/retry`, `resolve`, `undo`, `move` | see [`crate::sagas`] |
 //! | `GET /factum/v1/consumers` | every reader of the log, and where it stands |
 //! | `POST /factum/v1/consumers/{name}/try-again` | the same as of a letter |
 //! | `GET /live`, `/ready`, `/health` | see [`crate::health`] |
 //!
 //! What changes something has a body `{"by": "…", "why": "…"}`, which stands in the event of the act. A letter's id is one
-//! segment of the path, percent-encoded: it may hold `/`.
+//! segment of the path, percent-encoded: it may hold `/`. So is an instance's.
 
 use std::{fmt::Display, sync::Arc, time::Duration};
 
@@ -45,6 +48,7 @@ use crate::{
     extract::{Body, Query},
     health,
     problem::Problem,
+    sagas,
 };
 
 /// Letters on a page at most.
@@ -76,7 +80,8 @@ pub fn routes(unit: Arc<Unit>) -> Router {
         .route("/factum/v1/plans/{id}/cancel", post(cancel))
         .route("/factum/v1/consumers", get(consumers))
         .route("/factum/v1/consumers/{name}/try-again", post(try_again))
-        .with_state(unit)
+        .with_state(unit.clone())
+        .merge(sagas::routes(unit))
 }
 
 /// `/live`, `/ready` and `/health`.
@@ -88,7 +93,7 @@ pub fn health_routes(unit: Arc<Unit>) -> Router {
         .with_state(unit)
 }
 
-/// Which letters are asked for. An empty parameter is none: a form sends all its fields.
+/// Which letters are asked for.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
@@ -105,12 +110,6 @@ struct Asked {
 impl Asked {
     fn query(self) -> Result<letters::Query, Problem> {
         let bad = |detail: String| Problem::bad("bad_query", detail);
-        let given = |name: &str, text: Option<String>| match text.filter(|text| !text.is_empty()) {
-            Some(text) if text.len() > MAX_FILTER_BYTES => {
-                Err(bad(format!("{name} has {} bytes; {MAX_FILTER_BYTES} are allowed", text.len())))
-            }
-            text => Ok(text),
-        };
         let after = given("after", self.after)?.map(|after| LetterId::parse(&after)).transpose();
         let limit = given("limit", self.limit)?.map_or(Ok(LETTERS), |limit| limit.parse());
         let limit = limit.ok().filter(|limit| (1..=MAX_LETTERS).contains(limit));
@@ -123,6 +122,17 @@ impl Asked {
             after: after.map_err(|error| bad(format!("after does not fit: {error}")))?,
             limit: Some(limit.ok_or_else(|| bad(format!("limit is a whole number from 1 to {MAX_LETTERS}")))?),
         })
+    }
+}
+
+/// A parameter, if it says something: a form sends all its fields.
+pub(crate) fn given(name: &str, text: Option<String>) -> Result<Option<String>, Problem> {
+    match text.filter(|text| !text.is_empty()) {
+        Some(text) if text.len() > MAX_FILTER_BYTES => {
+            let detail = format!("{name} has {} bytes; {MAX_FILTER_BYTES} are allowed", text.len());
+            Err(Problem::bad("bad_query", detail))
+        }
+        text => Ok(text),
     }
 }
 
@@ -140,14 +150,14 @@ async fn show(State(unit): State<Arc<Unit>>, Named(id): Named) -> Result<Respons
 /// Who does something, and why.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Signed {
-    by: String,
+pub(crate) struct Signed {
+    pub(crate) by: String,
     #[serde(default)]
-    why: String,
+    pub(crate) why: String,
 }
 
 impl Signed {
-    fn by(self) -> Result<By, Problem> {
+    pub(crate) fn by(self) -> Result<By, Problem> {
         check_id("by", &self.by).map_err(|error| Problem::bad("bad_by", format!("{error}: say who does it")))?;
         if self.why.len() > MAX_WHY_BYTES {
             let detail = format!("why has {} bytes; {MAX_WHY_BYTES} are allowed", self.why.len());
@@ -169,7 +179,8 @@ struct Planned {
     when_program_changes: bool,
 }
 
-type Acted = Result<Json<Outcome>, Problem>;
+/// What became of an act.
+pub(crate) type Acted = Result<Json<Outcome>, Problem>;
 
 async fn try_dry(State(unit): State<Arc<Unit>>, Named(id): Named, body: Body<Signed>) -> Acted {
     act(unit, What::Try(id), body.data.by()?).await
@@ -289,7 +300,7 @@ async fn try_again(State(unit): State<Arc<Unit>>, Segment(name): Segment, body: 
 }
 
 /// In a task of its own: what was begun is finished, also if nobody waits for the answer any more.
-async fn act(unit: Arc<Unit>, what: What, by: By) -> Acted {
+pub(crate) async fn act(unit: Arc<Unit>, what: What, by: By) -> Acted {
     in_time(async move { unit.act(what, by).await }).await
 }
 
@@ -308,7 +319,7 @@ async fn in_time(acting: impl Future<Output = Result<Outcome, ActError>> + Send 
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Problem> {
     let ended = |error: tokio::task::JoinError| StoreError::Transient(error.to_string());
@@ -316,12 +327,12 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Nobody keeps it: it is about now.
-fn fresh(body: impl Serialize) -> Response {
+pub(crate) fn fresh(body: impl Serialize) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
 /// A segment of the path, decoded.
-struct Segment(String);
+pub(crate) struct Segment(pub(crate) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Segment {
     type Rejection = Problem;

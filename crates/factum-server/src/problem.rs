@@ -168,6 +168,7 @@ impl From<ActError> for Problem {
             ActError::NoConsumer(_) => Self::new(StatusCode::CONFLICT, "no_consumer", detail),
             ActError::NotNow(_) => Self::new(StatusCode::CONFLICT, "not_now", detail),
             ActError::Name(_) => Self::bad("bad_by", detail),
+            ActError::NoReason => Self::bad("bad_why", detail),
             // There is no key to send it again under, and none is needed: an act on what has ended does nothing.
             ActError::Store(StoreError::OutcomeUnknown(_)) => Self::internal(
                 "outcome_unknown",
@@ -246,6 +247,7 @@ mod tests {
             (ActError::NoConsumer("a.b".to_owned()), 409, "no_consumer"),
             (ActError::NotNow("it has stopped".to_owned()), 409, "not_now"),
             (ActError::Name(NameError { what: "by", problem: "is empty".to_owned() }), 400, "bad_by"),
+            (ActError::NoReason, 400, "bad_why"),
             (ActError::Store(StoreError::Full("no room".to_owned())), 507, "store_full"),
             (unknown, 500, "outcome_unknown"),
             (ActError::Stopped("told to".to_owned()), 503, "stopped"),

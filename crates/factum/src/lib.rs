@@ -9,6 +9,7 @@ pub mod operate;
 pub mod plans;
 mod report;
 mod rows;
+pub mod sagas;
 mod wiring;
 
 pub use app::{App, AppBuilder, Execution, LogSizes, OpenError, Together};

@@ -16,6 +16,7 @@ use factum_runtime::{
     clock::LiveClock,
     ids::UuidSource,
     letters::{self, Page, Query, Shown},
+    sagas,
 };
 
 use crate::wiring;
@@ -104,6 +105,22 @@ pub fn letters(dir: impl AsRef<Path>, query: &Query) -> Result<Page, StoreError>
 /// As [`about`].
 pub fn letter(dir: impl AsRef<Path>, id: &LetterId) -> Result<Option<Shown>, StoreError> {
     letters::show(&*wiring::follow(dir.as_ref())?.reader(), id)
+}
+
+/// The open instances of sagas in a directory's log that fit.
+///
+/// # Errors
+/// As [`about`]; [`ActError::NotNow`] if the question makes no sense.
+pub fn sagas(dir: impl AsRef<Path>, query: &sagas::Query) -> Result<sagas::Page, ActError> {
+    sagas::list(&*wiring::follow(dir.as_ref())?.reader(), query, LiveClock::default().mark())
+}
+
+/// One instance of a saga in a directory's log, open or ended; `None` if there never was one of that name.
+///
+/// # Errors
+/// As [`about`].
+pub fn saga(dir: impl AsRef<Path>, id: &str) -> Result<Option<factum_core::saga::Shown>, StoreError> {
+    sagas::show(&*wiring::follow(dir.as_ref())?.reader(), id, LiveClock::default().mark())
 }
 
 /// Ends a letter of an app that is stopped, without running anything; what waits behind it follows when the app starts.

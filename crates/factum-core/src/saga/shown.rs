@@ -40,6 +40,9 @@ pub struct Shown {
     /// Why it does not go on without a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attention: Option<String>,
+    /// It is open and does not go on by itself: it needs a person, or nothing of it has time left. Told, as the steps'
+    /// limits are, by who can see its timers.
+    pub stuck: bool,
     /// What its steps need to know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub facts: Option<Value>,
@@ -116,6 +119,7 @@ impl Shown {
                 ended_at: None,
                 correlation_id: stored.envelope().correlation_id.to_string(),
                 attention: None,
+                stuck: false,
                 facts: None,
                 acts: Vec::new(),
             });

@@ -163,6 +163,13 @@ impl Run<'_> {
         let unknown = || Ok(Err(ActError::NoInstance(instance.to_owned())));
         let Ok(stream) = StreamId::parse(instance) else { return unknown() };
         let Some(id) = self.registry.saga(stream.category()) else { return unknown() };
+        let Some(correlation_id) = self.correlation_of(&stream)? else { return unknown() };
+        if let Wanted::Resolve(_) | Wanted::Undo = wanted
+            && !dry
+            && by.why.trim().is_empty()
+        {
+            return Ok(Err(ActError::NoReason));
+        }
         let key = Key::Ordered(stream.key().to_owned());
         let held = self.work.holds.get(id, &key).map(|held| held.why.clone());
         if let Some(Why::Letter(letter)) = held {
@@ -170,10 +177,9 @@ impl Run<'_> {
             return Ok(Err(ActError::NotNow(problem)));
         }
         let mark = self.work.clock.stamp(self.work.clock.mark());
-        let message_id = self.work.ids.next(mark);
         let origin = Origin {
-            correlation_id: self.correlation_of(&stream)?.unwrap_or_else(|| message_id.clone()),
-            id: message_id,
+            correlation_id,
+            id: self.work.ids.next(mark),
             at: mark,
             depth: 0,
             user_id: Some(Arc::from(by.who.as_str())),

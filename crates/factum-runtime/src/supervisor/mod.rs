@@ -23,6 +23,7 @@ use factum_core::{
     stream::Position,
 };
 pub use health::{Status, UnitHealth};
+use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 use views_loop::ViewsLoop;
 
@@ -301,6 +302,11 @@ impl Unit {
     /// The version of the program that runs.
     pub fn program(&self) -> &str {
         &self.program
+    }
+
+    /// Now, as timers have it.
+    pub fn now(&self) -> Timestamp {
+        self.clock.mark()
     }
 
     /// The last durable position.

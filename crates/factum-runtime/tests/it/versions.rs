@@ -151,7 +151,7 @@ fn say(bench: &mut Bench, id: &str, what: &str) {
 }
 
 fn shown(bench: &Bench, id: &str) -> Shown {
-    show(&*bench.committer.reader(), &format!("transfer-{id}")).unwrap().unwrap()
+    show(&*bench.committer.reader(), &format!("transfer-{id}"), NOW).unwrap().unwrap()
 }
 
 fn steps(bench: &Bench, id: &str) -> Vec<String> {

@@ -4,6 +4,8 @@
 mod aborts;
 #[cfg(feature = "http")]
 mod platform;
+#[cfg(feature = "http")]
+mod sagas;
 mod snapshots;
 
 use factum::{Archive, ExecuteError, memory::Memory, prelude::*};

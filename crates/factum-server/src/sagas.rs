@@ -1,0 +1,166 @@
+//! The routes of sagas: instances by what is asked for, one whole, and what a person does about it.
+//!
+//! | route | answers |
+//! |---|---|
+//! | `GET /factum/v1/sagas?saga=&version=&status=&step=&olderThanSecs=&stuck=&after=&limit=` | a page of open instances |
+//! | `GET /factum/v1/sagas/{id}` | one whole, open or ended |
+//! | `POST /factum/v1/sagas/{id}/retry` | the step that waits is sent again; `step` names it if several wait |
+//! | `POST /factum/v1/sagas/{id}/resolve` | the step that waits counts as done; needs a `why` |
+//! | `POST /factum/v1/sagas/{id}/undo` | everything that was sent is undone; needs a `why` |
+//! | `POST /factum/v1/sagas/{id}/move` | the table of `version` runs it from now on |
+//!
+//! A `POST` has a body `{"by": "…", "why": "…"}`, and answers what followed, once it is durable. With `?dryRun=true` it
+//! answers what would follow, and nothing is stored.
+
+use std::{str::FromStr, sync::Arc};
+
+use axum::{
+    Router,
+    extract::State,
+    response::Response,
+    routing::{get, post},
+};
+use factum_core::saga::Wanted;
+use factum_runtime::{
+    acts::{ActError, What},
+    sagas::{self, MAX_PAGE, STATES},
+    supervisor::Unit,
+};
+use serde::Deserialize;
+
+use crate::{
+    extract::{Body, Query},
+    platform::{Acted, Segment, Signed, act, blocking, fresh, given},
+    problem::Problem,
+};
+
+/// What stands below `/factum/v1/sagas`.
+pub fn routes(unit: Arc<Unit>) -> Router {
+    Router::new()
+        .route("/factum/v1/sagas", get(list))
+        .route("/factum/v1/sagas/{id}", get(show))
+        .route("/factum/v1/sagas/{id}/retry", post(retry))
+        .route("/factum/v1/sagas/{id}/resolve", post(resolve))
+        .route("/factum/v1/sagas/{id}/undo", post(undo))
+        .route("/factum/v1/sagas/{id}/move", post(move_to))
+        .with_state(unit)
+}
+
+/// Which instances are asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Asked {
+    saga: Option<String>,
+    version: Option<String>,
+    status: Option<String>,
+    step: Option<String>,
+    older_than_secs: Option<String>,
+    stuck: Option<String>,
+    after: Option<String>,
+    limit: Option<String>,
+}
+
+impl Asked {
+    fn query(self) -> Result<sagas::Query, Problem> {
+        let status = given("status", self.status)?;
+        if let Some(status) = status.as_deref().filter(|status| !STATES.contains(status)) {
+            let states = STATES.join("`, `");
+            let detail = format!("`{status}` is no state of an open process: it is one of `{states}`");
+            return Err(Problem::bad("bad_query", detail));
+        }
+        let limit = read("limit", self.limit, &format!("a whole number from 1 to {MAX_PAGE}"), |limit| {
+            (1..=MAX_PAGE).contains(limit)
+        })?;
+        Ok(sagas::Query {
+            saga: given("saga", self.saga)?,
+            version: read("version", self.version, "a whole number, such as 2", |_| true)?,
+            status,
+            step: given("step", self.step)?,
+            older_than_secs: read("olderThanSecs", self.older_than_secs, "a whole number of seconds", |_| true)?,
+            stuck: truth("stuck", self.stuck)?,
+            after: given("after", self.after)?,
+            limit,
+        })
+    }
+}
+
+/// Reads a parameter that is no text.
+fn read<T: FromStr>(
+    name: &str,
+    text: Option<String>,
+    what: &str,
+    fits: impl FnOnce(&T) -> bool,
+) -> Result<Option<T>, Problem> {
+    let Some(text) = given(name, text)? else { return Ok(None) };
+    let value = text.parse().ok().filter(fits);
+    value.map(Some).ok_or_else(|| Problem::bad("bad_query", format!("{name} is {what}")))
+}
+
+fn truth(name: &str, text: Option<String>) -> Result<bool, Problem> {
+    Ok(read(name, text, "`true` or `false`", |_| true)?.unwrap_or(false))
+}
+
+async fn list(State(unit): State<Arc<Unit>>, Query(asked): Query<Asked>) -> Result<Response, Problem> {
+    let (query, now) = (asked.query()?, unit.now());
+    Ok(fresh(blocking(move || Ok(sagas::list(&*unit.plain_reader(), &query, now))).await??))
+}
+
+async fn show(State(unit): State<Arc<Unit>>, Segment(id): Segment) -> Result<Response, Problem> {
+    let (wanted, now) = (id.clone(), unit.now());
+    let found = blocking(move || sagas::show(&*unit.plain_reader(), &wanted, now)).await?;
+    found.map(fresh).ok_or_else(|| ActError::NoInstance(id).into())
+}
+
+/// An act on a step.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OnStep {
+    by: String,
+    #[serde(default)]
+    why: String,
+    step: Option<String>,
+}
+
+/// A move.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Moving {
+    by: String,
+    #[serde(default)]
+    why: String,
+    version: u32,
+}
+
+/// Whether it is only tried. Another parameter is refused: a slip in writing must not do what was to be tried.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Dry {
+    dry_run: Option<String>,
+}
+
+/// The unit, the instance, and whether it is only tried.
+type On = (State<Arc<Unit>>, Segment, Query<Dry>);
+
+async fn retry(on: On, body: Body<OnStep>) -> Acted {
+    let OnStep { by, why, step } = body.data;
+    help(on, Wanted::Retry(step), Signed { by, why }).await
+}
+
+async fn resolve(on: On, body: Body<OnStep>) -> Acted {
+    let OnStep { by, why, step } = body.data;
+    help(on, Wanted::Resolve(step), Signed { by, why }).await
+}
+
+async fn undo(on: On, body: Body<Signed>) -> Acted {
+    help(on, Wanted::Undo, body.data).await
+}
+
+async fn move_to(on: On, body: Body<Moving>) -> Acted {
+    let Moving { by, why, version } = body.data;
+    help(on, Wanted::Move(version), Signed { by, why }).await
+}
+
+async fn help((State(unit), Segment(id), Query(dry)): On, wanted: Wanted, signed: Signed) -> Acted {
+    let what = if truth("dryRun", dry.dry_run)? { What::TrySaga } else { What::Saga };
+    act(unit, what(id, wanted), signed.by()?).await
+}
