@@ -267,7 +267,10 @@ pub struct Served {
 }
 
 pub async fn serve(dir: &Path, broken: &Arc<AtomicBool>) -> Served {
-    let app = start(dir, broken).await;
+    serve_app(start(dir, broken).await).await
+}
+
+pub async fn serve_app(app: App) -> Served {
     let listener = http::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();

@@ -6,6 +6,7 @@ mod letters;
 mod log;
 mod messages;
 mod plans;
+mod sagas;
 
 use std::{
     fs,

@@ -34,7 +34,7 @@ type Acted = Result<Result<Value, Refused>, Problem>;
 /// What became of an act.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "outcome")]
-enum Outcome {
+pub enum Outcome {
     Tried {
         effects: Vec<Effect>,
         #[serde(default)]
@@ -172,11 +172,12 @@ fn discard_in(dir: &Path, id: &str, by: &By) -> Acted {
 }
 
 /// The app's no ends the command.
-fn done(outcome: Result<Value, Refused>) -> Result<Value, Problem> {
+pub fn done(outcome: Result<Value, Refused>) -> Result<Value, Problem> {
     outcome.map_err(|refused| Problem::Refused(refused.detail))
 }
 
-fn goes_well(outcome: &Value) -> bool {
+/// Whether it was done, or would be.
+pub fn goes_well(outcome: &Value) -> bool {
     outcome["outcome"] != "failedAgain" && outcome["failure"].is_null()
 }
 
@@ -222,7 +223,8 @@ fn redriven(id: &str, outcome: &Value) -> Result<String, Problem> {
     })
 }
 
-fn listed(effects: &[Effect]) -> String {
+/// What follows, a line each.
+pub fn listed(effects: &[Effect]) -> String {
     let mut text = String::new();
     for Effect { kind, type_name, place, due, data } in effects {
         let due = due.as_ref().map_or(String::new(), |due| format!(" due {due}"));

@@ -5,21 +5,22 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use factum::{By, letters::Query, prelude::Timestamp, stream::Position};
 
-use crate::target::Target;
+use crate::{saga_args::SagasCommand, target::Target};
 
 const LEARN: &str = "\
 DIR is an app's data directory, its log's own, or a backup. Every command works beside the
 process that runs the app.
 
 TARGET is the address of a running app, such as http://127.0.0.1:8080, or a data directory.
-In a directory letters can be looked at, and discarded if the app is stopped; all else runs
-the app's handlers, and needs its address.
+In a directory letters and processes can be looked at, and letters discarded if the app is
+stopped; all else runs the app's handlers, and needs its address.
 
 Exit codes:
   0  done; what was looked at is sound
   1  something is damaged, and was named with file and offset
   2  it could not be done; of letters also: it failed again, or would; of a plan that is
-     followed to its end also: something failed, or was left out though it is still there";
+     followed to its end also: something failed, or was left out though it is still there;
+     of processes also: it would be refused, or some of those to be moved were left out";
 
 const PLANS: &str = "\
 Examples:
@@ -85,6 +86,11 @@ pub enum Command {
     Plans {
         #[command(subcommand)]
         command: PlansCommand,
+    },
+    /// Processes (sagas): those under way, what they are stuck by; help them on, move them to another version.
+    Sagas {
+        #[command(subcommand)]
+        command: SagasCommand,
     },
     /// Every reader of the log, and where it stands; let one that has stopped try again.
     #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -346,7 +352,7 @@ pub struct Signed {
     /// Who does it; the name of your account if you do not say.
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
-    /// Why; required to discard.
+    /// Why; required to discard letters, and to resolve and undo processes.
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     why: String,
 }

@@ -9,6 +9,9 @@ mod log;
 mod messages;
 mod plans;
 mod remote;
+mod saga_acts;
+mod saga_args;
+mod sagas;
 mod screen;
 mod target;
 
@@ -23,6 +26,7 @@ use factum::{
     error::{NameError, StoreError},
     letters::ActError,
 };
+use saga_args::SagasCommand;
 
 /// Something is damaged, and was named.
 const DAMAGED: u8 = 1;
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Letters { command } => in_letters(command, cli.json),
         Command::Plans { command } => in_plans(command, cli.json),
+        Command::Sagas { command } => in_sagas(command, cli.json),
         Command::Consumers { target, command } => match (command, target) {
             (Some(ConsumersCommand::TryAgain { target, name, signed }), _) => {
                 consumers::try_again(&target, &name, &signed.by(), cli.json)
@@ -110,5 +115,20 @@ fn in_plans(command: PlansCommand, json: bool) -> Result<ExitCode, Problem> {
             plans::approve(&target, &id, &hash, watch, &signed.by(), json)
         }
         PlansCommand::Cancel { target, id, signed } => plans::cancel(&target, &id, &signed.by(), json),
+    }
+}
+
+fn in_sagas(command: SagasCommand, json: bool) -> Result<ExitCode, Problem> {
+    match command {
+        SagasCommand::List { target, which } => sagas::list(&target, &which, json),
+        SagasCommand::Show { target, id } => sagas::show(&target, &id, json),
+        SagasCommand::Retry { one, on } => saga_acts::on_step(&one, "retry", on.step.as_deref(), json),
+        SagasCommand::Resolve { one, on } => saga_acts::on_step(&one, "resolve", on.step.as_deref(), json),
+        SagasCommand::Undo { one } => saga_acts::undo(&one, json),
+        SagasCommand::Move { target, id, saga, from, to, how } => match (id, saga, from) {
+            (Some(id), ..) => saga_acts::move_one(&target, &id, to, &how, json),
+            (None, Some(saga), Some(from)) => saga_acts::move_all(&target, &saga, [from, to], &how, json),
+            _ => Err(Problem::Refused("name one process, or say --saga and --from".to_owned())),
+        },
     }
 }

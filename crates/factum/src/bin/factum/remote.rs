@@ -2,9 +2,9 @@
 
 use std::{error::Error, time::Duration};
 
-use factum::{By, letters::Query, plans::Making};
+use factum::{By, letters::Query, plans::Making, sagas};
 use reqwest::{Client, Method, Response, StatusCode, Url, header::CONTENT_TYPE, redirect, retry};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -52,13 +52,7 @@ impl Remote {
 
     /// A page of letters.
     pub fn letters(&self, query: &Query) -> Result<Value, Problem> {
-        let mut url = self.url(&["letters"]);
-        // Its fields are those of the address.
-        if let Value::Object(fields) = serde_json::to_value(query)? {
-            let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
-            url.query_pairs_mut().extend_pairs(fields.into_iter().map(|(name, value)| (name, text(value))));
-        }
-        self.done(Method::GET, url, None)
+        self.page("letters", query)
     }
 
     /// One letter.
@@ -69,6 +63,25 @@ impl Remote {
     /// Does something about a letter. The inner error is the app's no: then nothing was done.
     pub fn act(&self, id: &str, what: &str, by: &By) -> Result<Result<Value, Refused>, Problem> {
         self.ask(Method::POST, self.url(&["letters", id, what]), Some(signed(by)))
+    }
+
+    /// A page of open instances of sagas.
+    pub fn sagas(&self, query: &sagas::Query) -> Result<Value, Problem> {
+        self.page("sagas", query)
+    }
+
+    /// One instance, open or ended.
+    pub fn saga(&self, id: &str) -> Result<Value, Problem> {
+        self.done(Method::GET, self.url(&["sagas", id]), None)
+    }
+
+    /// Does something about an instance, or tries it. The inner error is the app's no: then nothing was done.
+    pub fn help(&self, id: &str, act: &str, dry: bool, body: Value) -> Result<Result<Value, Refused>, Problem> {
+        let mut url = self.url(&["sagas", id, act]);
+        if dry {
+            url.query_pairs_mut().append_pair("dryRun", "true");
+        }
+        self.ask(Method::POST, url, Some(body))
     }
 
     /// All consumers.
@@ -116,6 +129,16 @@ impl Remote {
             segments.pop_if_empty().extend(["factum", "v1"]).extend(path);
         }
         url
+    }
+
+    fn page(&self, of: &str, query: &impl Serialize) -> Result<Value, Problem> {
+        let mut url = self.url(&[of]);
+        // Its fields are those of the address.
+        if let Value::Object(fields) = serde_json::to_value(query)? {
+            let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+            url.query_pairs_mut().extend_pairs(fields.into_iter().map(|(name, value)| (name, text(value))));
+        }
+        self.done(Method::GET, url, None)
     }
 
     fn done(&self, method: Method, url: Url, body: Option<Value>) -> Result<Value, Problem> {
@@ -174,7 +197,8 @@ impl Remote {
     }
 }
 
-fn signed(by: &By) -> Value {
+/// The body of an act.
+pub fn signed(by: &By) -> Value {
     json!({ "by": by.who, "why": by.why })
 }
 

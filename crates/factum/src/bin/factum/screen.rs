@@ -103,6 +103,7 @@ pub enum Unit {
     Segments,
     Letters,
     Messages,
+    Processes,
 }
 
 /// Does something and shows how far it is.
@@ -115,6 +116,7 @@ pub fn watched<T>(what: &str, unit: Unit, work: impl FnOnce(&mut dyn FnMut(u64, 
         Unit::Bytes => "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  (left: {eta})",
         Unit::Segments => "{msg} {wide_bar} {pos}/{len} segments  (left: {eta})",
         Unit::Letters => "{msg} {wide_bar} {pos}/{len} letters  {per_sec}  (left: {eta})",
+        Unit::Processes => "{msg} {wide_bar} {pos}/{len} processes  {per_sec}  (left: {eta})",
         Unit::Messages => "{msg} {wide_bar} {pos}/{len} messages  {per_sec}  (left: {eta})",
     };
     if let Ok(style) = ProgressStyle::with_template(template) {
