@@ -206,7 +206,7 @@ impl Registry {
     }
 
     /// All versions of the saga whose instances' streams are of this category.
-    pub fn saga_at(&self, category: &str) -> Option<&Versions> {
+    pub fn versions(&self, category: &str) -> Option<&Versions> {
         let id = self.saga(category)?;
         match self.consumer(id).handler {
             Handler::Saga(at) => Some(&self.service(id).sagas[at]),

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     acts::ActError,
     engine::Open,
+    registry::Registry,
     timers::{Timer, Timers, full_name},
 };
 
@@ -42,7 +43,7 @@ pub struct Query {
     /// That have been open for at least so many seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub older_than_secs: Option<u64>,
-    /// That are stuck: they need a person, or nothing of theirs has time left.
+    /// That are stuck: they need a person, the program lacks their version, or nothing of theirs has time left.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stuck: bool,
     /// Behind this one, in the order of names: for the next page.
@@ -64,11 +65,11 @@ pub struct Page {
     pub next: Option<String>,
 }
 
-/// Lists open instances.
+/// Lists open instances, as they stand for a program with these services; of a program that does not run nothing is known.
 ///
 /// # Errors
 /// [`ActError`] if the store cannot be read, or the question makes no sense.
-pub fn list(reader: &dyn Reader, query: &Query, now: Timestamp) -> Result<Page, ActError> {
+pub fn list(reader: &dyn Reader, query: &Query, now: Timestamp, registry: Option<&Registry>) -> Result<Page, ActError> {
     if let Some(status) = &query.status
         && !STATES.contains(&status.as_str())
     {
@@ -84,7 +85,7 @@ pub fn list(reader: &dyn Reader, query: &Query, now: Timestamp) -> Result<Page, 
         if !may_be(query, &cell, now)? {
             continue;
         }
-        let Some(shown) = show(reader, &cell.key.name, now)? else { continue };
+        let Some(shown) = show(reader, &cell.key.name, now, registry)? else { continue };
         if !is(query, &shown) {
             continue;
         }
@@ -142,24 +143,40 @@ fn may_be(query: &Query, cell: &Cell, now: Timestamp) -> Result<bool, StoreError
 /// Whether an instance is asked for by what stands in its stream.
 fn is(query: &Query, shown: &Shown) -> bool {
     let waits = |wanted: &String| shown.steps.iter().any(|step| step.name == *wanted && is_under_way(step.status));
-    query.step.as_ref().is_none_or(waits) && (!query.stuck || shown.stuck)
+    query.step.as_ref().is_none_or(waits) && (!query.stuck || shown.stuck.is_some())
 }
 
 fn is_under_way(status: &str) -> bool {
     matches!(status, "started" | "undoing")
 }
 
-/// Whether an instance is open and does not go on by itself.
-fn is_stuck(shown: &Shown, now: Timestamp) -> bool {
-    let has_time = shown.steps.iter().any(|step| step.limit.is_some_and(|limit| limit >= now));
-    shown.ended_at.is_none() && (shown.attention.is_some() || !has_time)
+/// Why an instance is open and does not go on by itself.
+fn stuck(shown: &Shown, now: Timestamp, registry: Option<&Registry>) -> Option<String> {
+    let Shown { saga, version, .. } = shown;
+    let known = |registry: &Registry| registry.versions(saga).is_some_and(|it| it.version(*version).is_some());
+    let has_time = || shown.steps.iter().any(|step| step.limit.is_some_and(|limit| limit >= now));
+    if shown.ended_at.is_some() {
+        None
+    } else if registry.is_some_and(|registry| !known(registry)) {
+        Some(format!("this program has no version {version} of {saga}: start one that has it beside the newer one"))
+    } else if shown.attention.is_some() {
+        shown.attention.clone()
+    } else {
+        (!has_time()).then(|| "nothing of it has time left".to_owned())
+    }
 }
 
-/// One instance whole, open or ended, by its stream; `None` if there is none.
+/// One instance whole, open or ended, by its stream, as it stands for a program with these services; `None` if there is
+/// none.
 ///
 /// # Errors
 /// [`StoreError`] if the store cannot be read.
-pub fn show(reader: &dyn Reader, instance: &str, now: Timestamp) -> Result<Option<Shown>, StoreError> {
+pub fn show(
+    reader: &dyn Reader,
+    instance: &str,
+    now: Timestamp,
+    registry: Option<&Registry>,
+) -> Result<Option<Shown>, StoreError> {
     let Ok(stream) = StreamId::parse(instance) else { return Ok(None) };
     let shown = Shown::of(&reader.stream(&stream, StreamVersion(0))?);
     let Some(mut shown) = shown.map_err(|error| StoreError::Corrupt(error.to_string()))? else { return Ok(None) };
@@ -168,6 +185,6 @@ pub fn show(reader: &dyn Reader, instance: &str, now: Timestamp) -> Result<Optio
         let timer = reader.cell(&cell)?.map(|cell| Timer::decode(&cell.value)).transpose()?;
         step.limit = timer.map(|timer| timer.due);
     }
-    shown.stuck = is_stuck(&shown, now);
+    shown.stuck = stuck(&shown, now, registry);
     Ok(Some(shown))
 }

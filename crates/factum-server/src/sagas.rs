@@ -101,13 +101,13 @@ fn truth(name: &str, text: Option<String>) -> Result<bool, Problem> {
 }
 
 async fn list(State(unit): State<Arc<Unit>>, Query(asked): Query<Asked>) -> Result<Response, Problem> {
-    let (query, now) = (asked.query()?, unit.now());
-    Ok(fresh(blocking(move || Ok(sagas::list(&*unit.plain_reader(), &query, now))).await??))
+    let query = asked.query()?;
+    Ok(fresh(blocking(move || Ok(unit.sagas(&query))).await??))
 }
 
 async fn show(State(unit): State<Arc<Unit>>, Segment(id): Segment) -> Result<Response, Problem> {
-    let (wanted, now) = (id.clone(), unit.now());
-    let found = blocking(move || sagas::show(&*unit.plain_reader(), &wanted, now)).await?;
+    let wanted = id.clone();
+    let found = blocking(move || unit.saga(&wanted)).await?;
     found.map(fresh).ok_or_else(|| ActError::NoInstance(id).into())
 }
 

@@ -112,7 +112,7 @@ pub fn letter(dir: impl AsRef<Path>, id: &LetterId) -> Result<Option<Shown>, Sto
 /// # Errors
 /// As [`about`]; [`ActError::NotNow`] if the question makes no sense.
 pub fn sagas(dir: impl AsRef<Path>, query: &sagas::Query) -> Result<sagas::Page, ActError> {
-    sagas::list(&*wiring::follow(dir.as_ref())?.reader(), query, LiveClock::default().mark())
+    sagas::list(&*wiring::follow(dir.as_ref())?.reader(), query, LiveClock::default().mark(), None)
 }
 
 /// One instance of a saga in a directory's log, open or ended; `None` if there never was one of that name.
@@ -120,7 +120,7 @@ pub fn sagas(dir: impl AsRef<Path>, query: &sagas::Query) -> Result<sagas::Page,
 /// # Errors
 /// As [`about`].
 pub fn saga(dir: impl AsRef<Path>, id: &str) -> Result<Option<factum_core::saga::Shown>, StoreError> {
-    sagas::show(&*wiring::follow(dir.as_ref())?.reader(), id, LiveClock::default().mark())
+    sagas::show(&*wiring::follow(dir.as_ref())?.reader(), id, LiveClock::default().mark(), None)
 }
 
 /// Ends a letter of an app that is stopped, without running anything; what waits behind it follows when the app starts.

@@ -1,14 +1,12 @@
 //! Working with sagas: look at instances, help on those that need a person, move them to another version.
 
-use factum_core::{error::StoreError, ports::Reader};
-pub use factum_core::{
-    saga::{Shown, ShownAct, ShownStep, Wanted},
-    upkeep::Progress,
-};
+use factum_core::error::StoreError;
+pub use factum_core::saga::{Shown, ShownAct, ShownStep, Wanted};
 pub use factum_runtime::sagas::{Page, Query, STATES};
 use factum_runtime::{
     acts::{ActError, By, Outcome, Preview, What},
     sagas,
+    supervisor::Unit,
 };
 use serde::Serialize;
 
@@ -45,8 +43,7 @@ impl Sagas<'_> {
     /// # Errors
     /// [`ActError`] if the log cannot be read, or the question makes no sense.
     pub async fn list(self, query: Query) -> Result<Page, ActError> {
-        let now = self.0.unit().now();
-        self.read(move |reader| sagas::list(reader, &query, now)).await
+        self.read(move |unit| unit.sagas(&query)).await
     }
 
     /// One whole, open or ended, by its stream, such as `fulfilment-1042`; `None` if there never was one of that name.
@@ -54,8 +51,8 @@ impl Sagas<'_> {
     /// # Errors
     /// [`StoreError`] if the log cannot be read.
     pub async fn show(self, id: &str) -> Result<Option<Shown>, StoreError> {
-        let (id, now) = (id.to_owned(), self.0.unit().now());
-        self.read(move |reader| sagas::show(reader, &id, now)).await
+        let id = id.to_owned();
+        self.read(move |unit| unit.saga(&id)).await
     }
 
     /// Shows what would follow from an act, or what stands against it. Nothing is stored.
@@ -135,7 +132,7 @@ impl Sagas<'_> {
             return Err(ActError::NotNow(format!("this program has no saga `{saga}`")));
         }
         let name = saga.to_owned();
-        let ids = self.read(move |reader| sagas::open(reader, &name, from)).await?;
+        let ids = self.read(move |unit| sagas::open(&*unit.plain_reader(), &name, from)).await?;
         let (mut tally, of) = (Tally::default(), ids.len() as u64);
         for (at, id) in ids.iter().enumerate() {
             progress(at as u64, of);
@@ -160,11 +157,11 @@ impl Sagas<'_> {
 
     async fn read<T: Send + 'static, E: From<StoreError> + Send + 'static>(
         self,
-        read: impl FnOnce(&dyn Reader) -> Result<T, E> + Send + 'static,
+        read: impl FnOnce(&Unit) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
-        let reader = self.0.unit().plain_reader();
+        let unit = self.0.unit().clone();
         let ended = |error: tokio::task::JoinError| StoreError::Transient(error.to_string());
-        tokio::task::spawn_blocking(move || read(&*reader)).await.map_err(ended)?
+        tokio::task::spawn_blocking(move || read(&unit)).await.map_err(ended)?
     }
 }
 

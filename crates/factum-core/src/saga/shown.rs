@@ -40,9 +40,10 @@ pub struct Shown {
     /// Why it does not go on without a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attention: Option<String>,
-    /// It is open and does not go on by itself: it needs a person, or nothing of it has time left. Told, as the steps'
-    /// limits are, by who can see its timers.
-    pub stuck: bool,
+    /// Why it is open and does not go on by itself: it needs a person, the program lacks its version, or nothing of it has
+    /// time left. Told, as the steps' limits are, by who can see its timers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<String>,
     /// What its steps need to know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub facts: Option<Value>,
@@ -119,7 +120,7 @@ impl Shown {
                 ended_at: None,
                 correlation_id: stored.envelope().correlation_id.to_string(),
                 attention: None,
-                stuck: false,
+                stuck: None,
                 facts: None,
                 acts: Vec::new(),
             });

@@ -194,7 +194,7 @@ impl Instances {
 
     fn count(&mut self, registry: &Registry, saga: &str, version: u32) -> &mut SagaCount {
         self.counts.entry((saga.to_owned(), version)).or_insert_with(|| {
-            let versions = registry.saga_at(saga);
+            let versions = registry.versions(saga);
             let known = versions.is_some_and(|versions| versions.version(version).is_some());
             let may_go = versions.is_some_and(|versions| known && versions.newest().version() != version);
             SagaCount { saga: saga.to_owned(), version, known, may_go, ..SagaCount::default() }

@@ -399,7 +399,7 @@ impl Outward {
 
 /// The command by which the instance of a saga hears what became of its call.
 fn saga_of(registry: &Registry, work: &Work) -> Option<String> {
-    registry.saga_at(work.stored.stream.category()).map(|saga| saga.answer_type())
+    registry.versions(work.stored.stream.category()).map(|saga| saga.answer_type())
 }
 
 /// Whether a call's cell stands: nobody waits for an answer of one that was withdrawn. If the store cannot be read it does.

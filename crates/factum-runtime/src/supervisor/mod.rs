@@ -19,11 +19,11 @@ use engine_loop::EngineLoop;
 use factum_core::{
     error::StoreError,
     ports::{Backend, Clock, IdSource, Notes, Reader, RowReader, RowStore, Snapshots},
+    saga::Shown,
     service::Service,
     stream::Position,
 };
 pub use health::{Status, UnitHealth};
-use jiff::Timestamp;
 use tokio::sync::{oneshot, watch};
 use views_loop::ViewsLoop;
 
@@ -35,6 +35,7 @@ use crate::{
     outward::{self, Outward},
     plans::{Making, Selection},
     registry::{Registry, RegistryError},
+    sagas,
     shapes::{Shapes, ShapesError},
     signal::Signal,
     snapshots::Background,
@@ -304,9 +305,20 @@ impl Unit {
         &self.program
     }
 
-    /// Now, as timers have it.
-    pub fn now(&self) -> Timestamp {
-        self.clock.mark()
+    /// Open instances of sagas. May wait for the store.
+    ///
+    /// # Errors
+    /// As [`sagas::list`].
+    pub fn sagas(&self, query: &sagas::Query) -> Result<sagas::Page, ActError> {
+        sagas::list(&*self.plain_reader(), query, self.clock.mark(), Some(&self.registry))
+    }
+
+    /// One instance of a saga, open or ended. May wait for the store.
+    ///
+    /// # Errors
+    /// As [`sagas::show`].
+    pub fn saga(&self, instance: &str) -> Result<Option<Shown>, StoreError> {
+        sagas::show(&*self.plain_reader(), instance, self.clock.mark(), Some(&self.registry))
     }
 
     /// The last durable position.

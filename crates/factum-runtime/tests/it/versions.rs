@@ -151,7 +151,7 @@ fn say(bench: &mut Bench, id: &str, what: &str) {
 }
 
 fn shown(bench: &Bench, id: &str) -> Shown {
-    show(&*bench.committer.reader(), &format!("transfer-{id}"), NOW).unwrap().unwrap()
+    show(&*bench.committer.reader(), &format!("transfer-{id}"), NOW, None).unwrap().unwrap()
 }
 
 fn steps(bench: &Bench, id: &str) -> Vec<String> {
@@ -342,7 +342,7 @@ fn who_is_needed_is_called_by_event_by_health_and_in_the_list() {
     let bench = bench.restart(paged(&told));
     assert_eq!(count(&bench, 1).needs_person, 1);
     let query = Query { status: Some("needs_attention".to_owned()), ..Query::default() };
-    let page = list(&*bench.committer.reader(), &query, NOW).unwrap();
+    let page = list(&*bench.committer.reader(), &query, NOW, None).unwrap();
     assert_eq!(page.sagas.len(), 1);
     assert_eq!(page.sagas[0].attention.as_deref(), Some("step `thank` was refused: no"));
 }
@@ -410,7 +410,7 @@ fn open_instances_are_listed_by_what_is_asked_for() {
     say(&mut bench, "n3", "first");
     let reader = bench.committer.reader();
     let found = |query: Query, now| -> Vec<String> {
-        list(&*reader, &query, now).unwrap().sagas.into_iter().map(|saga| saga.saga_id).collect()
+        list(&*reader, &query, now, None).unwrap().sagas.into_iter().map(|saga| saga.saga_id).collect()
     };
     let any = Query::default;
     assert_eq!(found(any(), NOW).len(), 5);
@@ -420,11 +420,11 @@ fn open_instances_are_listed_by_what_is_asked_for() {
     assert_eq!(found(Query { older_than_secs: Some(60), ..any() }, NOW + 60.secs()).len(), 5);
     assert_eq!(found(Query { stuck: true, ..any() }, NOW + 29.secs()).len(), 0, "each has time left");
     assert_eq!(found(Query { stuck: true, ..any() }, NOW + 31.secs()).len(), 5);
-    let page = list(&*reader, &Query { limit: Some(2), ..any() }, NOW).unwrap();
+    let page = list(&*reader, &Query { limit: Some(2), ..any() }, NOW, None).unwrap();
     assert_eq!((page.sagas.len(), page.next.as_deref()), (2, Some("transfer-n1")));
-    let rest = list(&*reader, &Query { after: page.next, ..any() }, NOW).unwrap();
+    let rest = list(&*reader, &Query { after: page.next, ..any() }, NOW, None).unwrap();
     assert_eq!((rest.sagas.len(), rest.next), (3, None));
-    let wrong = list(&*reader, &Query { status: Some("gone".to_owned()), ..any() }, NOW).unwrap_err().to_string();
+    let wrong = list(&*reader, &Query { status: Some("gone".to_owned()), ..any() }, NOW, None).unwrap_err().to_string();
     assert!(wrong.contains("`gone` is no state of an open process"), "{wrong}");
 }
 

@@ -33,8 +33,7 @@ pub struct Instance {
     changed_at: Timestamp,
     pub ended_at: Option<Timestamp>,
     correlation_id: String,
-    attention: Option<String>,
-    stuck: bool,
+    stuck: Option<String>,
     facts: Option<Value>,
     #[serde(default)]
     acts: Vec<Act>,
@@ -63,12 +62,6 @@ struct Act {
 }
 
 impl Instance {
-    /// Why it does not go on by itself; nothing if it does.
-    fn stuck_by(&self) -> Option<String> {
-        let late = || "nothing of it has time left".to_owned();
-        self.stuck.then(|| self.attention.clone().unwrap_or_else(late))
-    }
-
     /// The steps whose answers it waits for.
     fn under_way(&self) -> Vec<&str> {
         let waits = |step: &&Step| matches!(step.status.as_str(), "started" | "undoing");
@@ -142,7 +135,7 @@ fn table(instances: &[Instance]) -> String {
             state(&instance.status).to_owned(),
             line(&instance.under_way().join(", "), 32),
             since(instance.started_at, now),
-            line(&instance.stuck_by().unwrap_or_default(), screen::width() / 3),
+            line(instance.stuck.as_deref().unwrap_or_default(), screen::width() / 3),
         ]);
     }
     table.to_string()
@@ -185,8 +178,8 @@ fn described(target: &Target, instance: &Instance) -> Result<String, Problem> {
     row("process", &instance.saga_id);
     row("definition", &format!("{}, version {}", instance.saga, instance.version));
     row("state", state(&instance.status));
-    if let Some(reason) = instance.stuck_by() {
-        row("stuck", &reason);
+    if let Some(reason) = &instance.stuck {
+        row("stuck", reason);
     }
     row("transaction", &instance.correlation_id);
     row("began", &format!("{} ago", since(instance.started_at, now)));
@@ -245,7 +238,7 @@ fn advice(target: &Target, instance: &Instance) -> String {
         return "\nWhat to do\n  Start the app, and name its address instead of the directory: then it can be helped on.\n"
             .to_owned();
     }
-    let head = match instance.stuck {
+    let head = match instance.stuck.is_some() {
         true => "What to do",
         false => "It goes on by itself. If that is not wanted",
     };
