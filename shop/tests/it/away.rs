@@ -91,7 +91,9 @@ impl Provider {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 match provider.is_away(after) {
                     true => Answer::Again("connection refused".to_owned(), None),
-                    false => Answer::Done(record(call.request.clone(), provider.act(&call.request, &call.idempotency_key))),
+                    false => {
+                        Answer::Done(record(call.request.clone(), provider.act(&call.request, &call.idempotency_key)))
+                    }
                 }
             }
         };
@@ -108,7 +110,8 @@ impl Provider {
         let gave_up = move |request: ProviderRequest, reason: &str| {
             record(request, PaymentOutcome::Unknown { reason: reason.to_owned() })
         };
-        let call = CallSpec::new(PROVIDER, ask, gave_up).query(look_up).retry(exp(200.ms(), 2.0).max(8)).timeout(10.secs());
+        let call =
+            CallSpec::new(PROVIDER, ask, gave_up).query(look_up).retry(exp(200.ms(), 2.0).max(8)).timeout(10.secs());
         let mut services = services(&Options::default());
         let payment = services.iter_mut().find(|service| service.name == "payment").unwrap();
         payment.calls = vec![call.erase()];

@@ -220,7 +220,7 @@ impl Running {
         self.bench.ask_all(vec![request]).unwrap();
     }
     fn shown(&self, id: &str) -> Shown {
-        show(&*self.bench.committer.reader(), &format!("sale-{id}")).unwrap().unwrap()
+        show(&*self.bench.committer.reader(), &format!("sale-{id}"), NOW, None).unwrap().unwrap()
     }
     fn steps(&self, id: &str) -> Vec<String> {
         self.shown(id).steps.iter().map(|step| format!("{} {}", step.name, step.status)).collect()
