@@ -133,7 +133,7 @@ impl Default for Budget {
 /// When the other side of a call is left alone (Michael Nygard, *Release It!*, 2007).
 ///
 /// ```text
-///            so many of the last attempts failed
+///            so many of the last attempts failed, or so many in a row
 ///   closed ─────────────────────────────────────► open ◄──────────────┐
 ///     ▲  every attempt is made                     │ none is made,    │
 ///     │                                            │ none is used up  │
@@ -143,7 +143,8 @@ impl Default for Budget {
 ///                                               one is made
 /// ```
 ///
-/// A failed attempt is one without an answer: cut off, timed out, or not possible now without a time named. A partner
+/// A probe that fails is not one of its call's attempts, so that also a lone call outlasts an outage. A failed attempt is one
+/// without an answer: cut off, timed out, or not possible now without a time named. A partner
 /// that refuses, or that says when to come again, is there.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Breaker {
@@ -153,6 +154,8 @@ pub struct Breaker {
     pub least: u32,
     /// The part of them that must have failed.
     pub failing: f64,
+    /// So many failures in a row open it, however few there are in the window.
+    pub in_a_row: u32,
     /// It stays open so long, then one attempt is made.
     pub open_for: Duration,
 }
@@ -160,13 +163,13 @@ pub struct Breaker {
 impl Breaker {
     /// It never opens.
     pub fn never() -> Self {
-        Self { least: u32::MAX, ..Self::default() }
+        Self { least: u32::MAX, in_a_row: u32::MAX, ..Self::default() }
     }
 }
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { window: Duration::from_secs(10), least: 10, failing: 0.5, open_for: Duration::from_secs(5) }
+        Self { window: Duration::from_secs(10), least: 10, failing: 0.5, in_a_row: 5, open_for: Duration::from_secs(5) }
     }
 }
 

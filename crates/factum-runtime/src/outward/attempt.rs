@@ -15,7 +15,11 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 
-use super::{breaker::Went, open::OpenCall, queue::Work};
+use super::{
+    breaker::{Turn, Went},
+    open::OpenCall,
+    queue::Work,
+};
 use crate::{
     engine::guard,
     inbox::{Answered, GivenUp, Input, Sender},
@@ -116,8 +120,8 @@ impl Teller {
 }
 
 /// Makes one attempt; the answer, or that there was none, is with the engine when this ends. A patient call is given the
-/// time.
-pub(super) async fn make(teller: Teller, mut work: Work, patience: Option<Timestamp>) -> Ended {
+/// time; a probe that fails is not counted.
+pub(super) async fn make(teller: Teller, mut work: Work, patience: Option<Timestamp>, turn: Turn) -> Ended {
     let call = &teller.call;
     let (reason, unknown, asked) = match once(call, &work).await {
         Answer::Done(answer) => {
@@ -132,7 +136,7 @@ pub(super) async fn make(teller: Teller, mut work: Work, patience: Option<Timest
         Answer::Again(reason, wait) => (reason, false, wait),
     };
     let went = if asked.is_some() { Went::Later } else { Went::Badly };
-    work.open.attempts += 1;
+    work.open.attempts += u32::from(turn == Turn::Usual || went != Went::Badly);
     work.open.unknown = unknown;
     work.open.reason = Some(short(&reason, MAX_REASON_BYTES));
     tracing::warn!(

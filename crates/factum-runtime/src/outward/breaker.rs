@@ -67,6 +67,8 @@ pub(super) struct Breaker {
     state: State,
     /// How the last attempts ended, and when.
     lately: VecDeque<(Instant, bool)>,
+    /// Failures in a row.
+    row: u32,
     /// When it may be asked again.
     reopens: Option<Instant>,
     /// A probe is under way.
@@ -86,7 +88,7 @@ impl Breaker {
             reason: None,
             waiting: 0,
         };
-        Self { policy, state: State::Closed, lately: VecDeque::new(), reopens: None, probing: false, shown }
+        Self { policy, state: State::Closed, lately: VecDeque::new(), row: 0, reopens: None, probing: false, shown }
     }
 
     /// When something changes by itself.
@@ -132,9 +134,11 @@ impl Breaker {
             (_, Went::Later) => {}
             (State::Closed, _) => {
                 self.lately.push_back((now, went == Went::Badly));
+                self.row = if went == Went::Badly { self.row + 1 } else { 0 };
                 self.forget(now);
                 let (all, failed) = self.counts();
-                if all >= self.policy.least && f64::from(failed) >= self.policy.failing * f64::from(all) {
+                let many = all >= self.policy.least && f64::from(failed) >= self.policy.failing * f64::from(all);
+                if many || self.row >= self.policy.in_a_row {
                     self.open(now, mark);
                 }
             }
@@ -145,8 +149,12 @@ impl Breaker {
 
     fn open(&mut self, now: Instant, mark: Timestamp) {
         self.reopens = Some(now + self.policy.open_for);
-        (self.shown.attempts, self.shown.failed) = self.counts();
+        // Open and half open are one outage: what opened it is told.
+        if self.state == State::Closed {
+            (self.shown.attempts, self.shown.failed) = self.counts();
+        }
         self.lately.clear();
+        self.row = 0;
         self.become_(State::Open, mark);
     }
 

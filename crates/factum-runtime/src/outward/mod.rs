@@ -337,7 +337,7 @@ impl Outward {
                 queue.begins(&key);
                 let patience = work.open.patient.then_some(mark);
                 attempts.spawn(async move {
-                    let made = AssertUnwindSafe(attempt::make(teller, work, patience)).catch_unwind().await;
+                    let made = AssertUnwindSafe(attempt::make(teller, work, patience, turn)).catch_unwind().await;
                     Task { lane, turn, ended: made.ok() }
                 });
             }
