@@ -180,7 +180,8 @@ type Ask = Arc<dyn Fn(&Stored, String, u32) -> Result<Attempt, HandlerError> + S
 type GaveUp = Arc<dyn Fn(&Stored, &str) -> Result<Draft, HandlerError> + Send + Sync>;
 type Fallback = Arc<dyn Fn(&Stored) -> Result<Option<Draft>, HandlerError> + Send + Sync>;
 
-/// A call's name, with what it is asked and what it answers. Declare it once, where both sides see it:
+/// A call's name, with what it is asked and what it answers: a command where reactions make it, anything where steps of
+/// sagas do. Declare it once, where both sides see it:
 ///
 /// ```
 /// use factum_core::call::CallTo;
@@ -262,14 +263,15 @@ where
     C: Command,
 {
     /// A call that reactions make (`fx.call`): `ask` makes one attempt and answers with a command, `gave_up` is the command
-    /// that the decider gets when all attempts are used up (with what stood in the way at the last one).
-    pub fn new<F, Fut>(name: &'static str, ask: F, gave_up: impl Fn(R, &str) -> C + Send + Sync + 'static) -> Self
+    /// that the decider gets when all attempts are used up (with what stood in the way at the last one). Some service of
+    /// the program answers each of these commands.
+    pub fn new<F, Fut>(to: CallTo<R, C>, ask: F, gave_up: impl Fn(R, &str) -> C + Send + Sync + 'static) -> Self
     where
         F: Fn(Call<R>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Answer<C>> + Send + 'static,
     {
         let gave_up: GaveUp = Arc::new(move |stored, reason| Ok(Draft::of(&gave_up(request(stored)?, reason))?));
-        let mut spec = Self::over(CallTo::new(name), ask, Draft::of);
+        let mut spec = Self::over(to, ask, Draft::of);
         (spec.any.gave_up, spec.any.answers) = (Some(gave_up), C::types());
         spec
     }

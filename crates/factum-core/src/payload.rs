@@ -27,6 +27,40 @@ impl TypeInfo {
     }
 }
 
+/// Whether data of a type carries a text, as far as its schema tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CarriesText {
+    /// It does, or the schema cannot tell.
+    Perhaps,
+    /// It has no such field.
+    Missing,
+    /// The field is something else.
+    Other,
+}
+
+impl TypeInfo {
+    /// Whether a top-level field of the data can be a text.
+    pub fn carries_text(&self, field: &str) -> CarriesText {
+        let schema = (self.schema)();
+        let open = ["$ref", "allOf", "anyOf", "oneOf", "if", "patternProperties"];
+        let Some(properties) = schema.get("properties").and_then(serde_json::Value::as_object) else {
+            return CarriesText::Perhaps;
+        };
+        match properties.get(field).map(|property| property.get("type")) {
+            None => {
+                let adds = schema.get("additionalProperties").is_some_and(|adds| *adds != false);
+                let unsure = adds || open.iter().any(|word| schema.get(*word).is_some());
+                if unsure { CarriesText::Perhaps } else { CarriesText::Missing }
+            }
+            Some(Some(serde_json::Value::String(one))) if one != "string" => CarriesText::Other,
+            Some(Some(serde_json::Value::Array(several))) if several.iter().all(|one| one != "string") => {
+                CarriesText::Other
+            }
+            Some(_) => CarriesText::Perhaps,
+        }
+    }
+}
+
 /// The semantic version of a shape. Readers of a major read all its minors: a minor only adds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
@@ -157,6 +191,32 @@ impl PayloadError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_schema_tells_whether_a_field_can_be_a_text() {
+        fn told(schema: fn() -> Schema, field: &str) -> CarriesText {
+            TypeInfo::new("a.b", "1.0.0", schema).carries_text(field)
+        }
+        use CarriesText as C;
+        let plain = || {
+            schemars::json_schema!({"type": "object", "properties": {
+                "id": {"type": "string"}, "note": {"type": ["string", "null"]}, "pieces": {"type": "integer"},
+                "sizes": {"type": ["array", "null"]}, "newtype": {"$ref": "#/$defs/Id"}, "any": true,
+            }})
+        };
+        assert_eq!(["id", "note", "newtype", "any"].map(|field| told(plain, field)), [C::Perhaps; 4]);
+        assert_eq!(["pieces", "sizes"].map(|field| told(plain, field)), [C::Other; 2]);
+        assert_eq!(told(plain, "orderId"), C::Missing);
+        let others: [fn() -> Schema; 4] = [
+            || schemars::json_schema!(true),
+            || schemars::json_schema!({"type": "object"}),
+            || schemars::json_schema!({"properties": {"a": true}, "additionalProperties": true}),
+            || schemars::json_schema!({"properties": {"a": true}, "oneOf": [{"properties": {"id": true}}]}),
+        ];
+        assert_eq!(others.map(|schema| told(schema, "id")), [C::Perhaps; 4]);
+        let closed = || schemars::json_schema!({"properties": {"a": true}, "additionalProperties": false});
+        assert_eq!(told(closed, "id"), C::Missing);
+    }
 
     #[test]
     fn a_version_is_three_plain_numbers_and_ordered_by_them() {

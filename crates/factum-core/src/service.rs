@@ -81,7 +81,8 @@ impl Service {
         self
     }
 
-    /// Adds a reaction without state. A new one starts now.
+    /// Adds a reaction without state that sends commands. A new one starts now. One that makes calls, emits events or sets
+    /// timers declares them: [`Service::reaction`].
     #[must_use]
     pub fn react<E: Event, O: Outcome>(
         mut self,
@@ -103,7 +104,8 @@ impl Service {
         self
     }
 
-    /// Adds a reaction that was put together by hand: one that orders by a field of its own.
+    /// Adds a reaction with what it declares: `Reaction::new("ask", ask).calls(CHARGE)`. It may also order by a field of its
+    /// own, or start at the beginning of the log.
     #[must_use]
     pub fn reaction(mut self, reaction: Reaction) -> Self {
         self.reactions.push(reaction);
@@ -179,7 +181,7 @@ impl Service {
         self
     }
 
-    /// Claims a stream category that reactions of this service emit to.
+    /// Claims a stream category that reactions of this service emit to ([`Reaction::emits`]).
     #[must_use]
     pub fn owns(mut self, category: &'static str) -> Self {
         self.owned.push(category);

@@ -6,6 +6,7 @@ use crate::{
     error::NameError,
     id::check_type_name,
     payload::{TypeInfo, Version},
+    reaction::Makes,
     service::Service,
 };
 
@@ -93,7 +94,7 @@ pub enum TypeError {
 pub struct Declared {
     /// Name and version.
     pub info: TypeInfo,
-    /// The handler whose declaration counts: the decider or folding whose type it is, else the reader that knows most.
+    /// The handler whose declaration counts: the decider or folding whose type it is, else who knows most.
     pub by: String,
     version: Version,
     owned: bool,
@@ -155,12 +156,15 @@ impl Types {
             let by = format!("{name}.{}", folding.name());
             self.add(folding.answered(), &by, true)?;
             self.add(folding.folded().into_iter().chain(folding.reacted()), &by, false)?;
+            self.add(emitted(folding.makes()), &by, false)?;
         }
         for saga in &service.sagas {
             self.add(saga.declared(), &format!("{name}.{}", saga.name()), false)?;
         }
         for reaction in &service.reactions {
-            self.add(reaction.types.clone(), &format!("{name}.{}", reaction.name), false)?;
+            let by = format!("{name}.{}", reaction.name);
+            self.add(reaction.types.clone(), &by, false)?;
+            self.add(emitted(&reaction.makes), &by, false)?;
         }
         for view in &service.views {
             self.add(view.types(), &format!("the view of `{}`", view.table().name), false)?;
@@ -195,6 +199,11 @@ impl Types {
         }
         Ok(())
     }
+}
+
+/// The events that a reaction emits: perhaps of a type that a decider owns.
+fn emitted(makes: &Makes) -> impl Iterator<Item = TypeInfo> {
+    makes.events.iter().map(|(_, info)| *info)
 }
 
 /// Whether a declaration counts more than the one that is known.

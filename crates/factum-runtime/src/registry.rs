@@ -6,7 +6,7 @@ use std::{
 };
 
 use factum_core::{
-    call::{AnyCall, Shape},
+    call::AnyCall,
     commit::Owners,
     id::{Name, check_name},
     ports::Reader,
@@ -16,7 +16,10 @@ use factum_core::{
     upcast::{UpcastError, Upcasters},
 };
 
-use crate::shapes::{Shapes, ShapesError};
+use crate::{
+    references::{self, ReferenceError},
+    shapes::{Shapes, ShapesError},
+};
 
 /// The name of the platform's own service, which writes what people do about letters and consumers.
 pub const PLATFORM: &str = "factum";
@@ -91,27 +94,6 @@ pub enum RegistryError {
         /// The other.
         other: String,
     },
-    /// A call that nobody makes.
-    #[error("{who}, and service {service} has none: add `.call(…)` to it")]
-    NoCall {
-        /// Who makes it.
-        who: String,
-        /// The service.
-        service: Name,
-    },
-    /// A call that is made in another way than it is declared.
-    #[error(
-        "{who} and asks {}, answered by {}; it is declared for {}, answered by {}: use one `CallTo` on both sides",
-        wanted.request, wanted.answer, declared.request, declared.answer
-    )]
-    OtherCall {
-        /// Who makes it.
-        who: String,
-        /// How.
-        wanted: Shape,
-        /// How it is declared.
-        declared: Shape,
-    },
     /// A name that the platform has for itself.
     #[error("`{PLATFORM}` is the platform's own service: name yours otherwise")]
     Reserved,
@@ -124,6 +106,9 @@ pub enum RegistryError {
     /// A saga whose table is not complete.
     #[error("{0}")]
     Saga(#[from] SagaProblem),
+    /// Something that a handler refers to is not there.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
 }
 
 /// See the module.
@@ -163,7 +148,7 @@ impl Registry {
         let events = build.events.into_iter().map(|(name, consumers)| (name, Arc::from(consumers))).collect();
         let types = Types::of(&services)?;
         let upcasters = Upcasters::new(&types, services.iter().flat_map(|service| &service.upcasts))?;
-        Ok(Self {
+        let registry = Self {
             services,
             types,
             upcasters,
@@ -174,7 +159,9 @@ impl Registry {
             sagas: build.sagas,
             saga_types: build.saga_types,
             reaction_categories: build.reaction_categories,
-        })
+        };
+        references::check(&registry)?;
+        Ok(registry)
     }
 
     /// Compares a log with what the services can read; `reader` shows what is stored as it is stored. If something cannot
@@ -300,20 +287,6 @@ impl Build {
             }
             self.command(&saga.expire_type(), id)?;
             self.command(&saga.answer_type(), id)?;
-            for (version, name, shape) in saga
-                .all()
-                .iter()
-                .flat_map(|table| table.calls().into_iter().map(|(name, shape)| (table.version(), name, shape)))
-            {
-                let step = || format!("a step of saga {} version {version} makes the call `{name}`", saga.name());
-                match service.calls.iter().find(|call| call.name == name) {
-                    None => return Err(RegistryError::NoCall { who: step(), service: service.name.clone() }),
-                    Some(call) if call.shape != shape => {
-                        return Err(RegistryError::OtherCall { who: step(), wanted: shape, declared: call.shape });
-                    }
-                    Some(_) => {}
-                }
-            }
             self.sagas.insert(saga.name(), id);
             self.saga_types.extend(saga.own_types());
         }

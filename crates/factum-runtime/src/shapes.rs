@@ -28,7 +28,7 @@ pub const MAX_SHAPES_BYTES: usize = 256 << 10;
 const SCAN_BYTES: usize = 8 << 20;
 /// Of so many a person is told by name.
 const NAMED: usize = 5;
-/// In place of a category: wherever a service of the program may emit it.
+/// In place of a category, in lists of programs that did not declare where their reactions emit: in any.
 const ANYWHERE: &str = "";
 
 /// Under which name and version an event stands in a category of streams.
@@ -137,7 +137,7 @@ impl Shapes {
     /// # Errors
     /// [`ShapesError::Unread`] if something cannot be read, unless such streams are to be held.
     pub(crate) fn compare(registry: &Registry, reader: &dyn Reader, hold_unknown: bool) -> Result<Self, ShapesError> {
-        let own = Own::of(registry);
+        let own = Own { registry };
         let stored = reader.cell(&cell())?;
         let mut known: BTreeSet<Shape> = match &stored {
             Some(cell) => serde_json::from_slice(&cell.value).map_err(|error| {
@@ -198,18 +198,9 @@ pub(crate) fn unread(registry: &Registry, stored: &Stored) -> Option<String> {
 /// What the services of a program own.
 struct Own<'a> {
     registry: &'a Registry,
-    /// Categories whose streams are folded: an unknown type in them would be left out of a state.
-    folded: BTreeSet<&'a str>,
 }
 
-impl<'a> Own<'a> {
-    fn of(registry: &'a Registry) -> Self {
-        let services = registry.services.iter();
-        let deciders = services.clone().flat_map(|service| service.deciders.iter().map(|decider| decider.category()));
-        let sagas = services.flat_map(|service| service.sagas.iter().map(|saga| saga.name()));
-        Self { registry, folded: deciders.chain(sagas).collect() }
-    }
-
+impl Own<'_> {
     fn owns(&self, category: &str) -> bool {
         self.registry.owners.owner(category).is_some_and(|owner| *owner != PLATFORM)
     }
@@ -225,9 +216,7 @@ impl<'a> Own<'a> {
             return None;
         }
         let Some(declared) = self.registry.types.get(today).map(|declared| declared.info.version) else {
-            // Where it may stand anywhere, the log must say where it does.
-            let folded = category == ANYWHERE || self.folded.contains(&**category);
-            return folded.then_some(Why::Unknown);
+            return Some(Why::Unknown);
         };
         let at = upcasters.raised(today, version);
         let older = Version::parse(at) < Version::parse(declared);
@@ -239,8 +228,7 @@ impl<'a> Own<'a> {
     }
 }
 
-/// What the program may write: of deciders and sagas into their own streams. Where reactions emit their events is not
-/// declared; those that any handler reads may stand anywhere.
+/// What the program may write: deciders and sagas into their own streams, reactions where they declare to emit.
 fn declared(registry: &Registry) -> BTreeSet<Shape> {
     let shape = |category: &str, type_name: &str, version: &str| Shape {
         category: category.to_owned(),
@@ -248,21 +236,19 @@ fn declared(registry: &Registry) -> BTreeSet<Shape> {
         version: version.to_owned(),
     };
     let mut shapes = BTreeSet::new();
-    let mut decided = BTreeSet::new();
     for service in &registry.services {
         for decider in &service.deciders {
-            for info in decider.events() {
-                decided.insert(info.name);
-                shapes.insert(shape(decider.category(), info.name, info.version));
-            }
+            let events = decider.events();
+            shapes.extend(events.iter().map(|info| shape(decider.category(), info.name, info.version)));
+        }
+        let reactions = service.reactions.iter().map(|reaction| &reaction.makes);
+        for makes in reactions.chain(service.foldings.iter().map(|folding| folding.makes())) {
+            shapes.extend(makes.events.iter().map(|(category, info)| shape(category, info.name, info.version)));
         }
         for saga in &service.sagas {
             shapes.extend(saga.own_types().iter().map(|name| shape(saga.name(), name, "1.0.0")));
         }
     }
-    let others = registry.types.all().map(|declared| declared.info).filter(|info| !decided.contains(info.name));
-    let events = others.filter(|info| registry.addressee(info.name).is_none());
-    shapes.extend(events.map(|info| shape(ANYWHERE, info.name, info.version)));
     shapes
 }
 

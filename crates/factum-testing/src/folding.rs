@@ -9,7 +9,7 @@ use factum_core::{
     envelope::Kind,
     id::Name,
     payload::Command,
-    reaction::{AnyFolding, Effects, Folding, unplaced},
+    reaction::{AnyFolding, Folding, unplaced},
     rejection::Refused,
     stream::StreamId,
 };
@@ -66,15 +66,14 @@ impl Folded {
     /// This happens live: it is folded first, then reacted to.
     ///
     /// # Panics
-    /// If the reaction fails.
+    /// If the reaction fails, or makes what it does not declare.
     #[track_caller]
     pub fn happens(&mut self, happened: Happened) -> Reacted {
         self.through_a_snapshot();
         let stored = happened.into_stored();
-        let mut fx = Effects::default();
         let folded = self.folding.fold(&mut *self.state, &stored, &mut false);
-        let reacted = folded.and_then(|()| self.folding.react(&*self.state, &stored, &mut fx));
-        match reacted.and_then(|()| fx.finish()) {
+        let reacted = folded.and_then(|()| self.folding.react(&*self.state, &stored));
+        match reacted {
             Ok(effects) => Reacted { effects },
             Err(error) => panic!("the reaction failed: {error}"),
         }
@@ -86,7 +85,7 @@ impl Folded {
     /// The rejection.
     ///
     /// # Panics
-    /// If the reaction does not answer this type, or fails.
+    /// If the reaction does not answer this type, fails, or makes what it does not declare.
     #[track_caller]
     pub fn when<C: Command>(&self, command: C) -> Result<Reacted, Refused> {
         let draft = draft(&again(&command));
@@ -96,9 +95,8 @@ impl Folded {
         let (message_id, correlation_id) = (message.envelope.id.clone(), message.envelope.correlation_id.clone());
         let context = Context { now: self.now, message_id, correlation_id, service: Name::Static("scenario") };
         let stream = StreamId::new("scenario", "1").unwrap_or_else(|error| panic!("{error}"));
-        let mut fx = Effects::default();
-        match self.folding.answer(&*self.state, &unplaced(stream, message), &context, &mut fx) {
-            Ok(Ok(())) => Ok(Reacted { effects: fx.finish().unwrap_or_else(|error| panic!("{error}")) }),
+        match self.folding.answer(&*self.state, &unplaced(stream, message), &context) {
+            Ok(Ok(effects)) => Ok(Reacted { effects }),
             Ok(Err(refused)) => Err(refused),
             Err(error) => panic!("{name} could not be answered: {error}"),
         }

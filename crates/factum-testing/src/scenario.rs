@@ -6,12 +6,13 @@
 
 use factum_core::{
     Timestamp,
+    call::CallTo,
     decider::{Context, Decider},
     envelope::{Draft, Envelope, Kind, Message, Recorded, Stored},
     error::HandlerError,
     id::{MessageId, Name},
     payload::{Event, Payload},
-    reaction::{Effect, Effects, Outcome},
+    reaction::{Effect, Effects, Outcome, Reaction},
     rejection::{Refused, Rejection},
     snapshot::Codec,
     stream::{Position, StreamId, StreamVersion},
@@ -344,7 +345,20 @@ impl Happened {
         self
     }
 
-    /// Runs a reaction on it: the function that the service registers.
+    /// Gives it to a reaction, with all that the service declares of it: what it makes is compared with that.
+    ///
+    /// # Panics
+    /// If the reaction does not read this type, fails, or makes what it does not declare.
+    #[track_caller]
+    pub fn given_to(self, reaction: &Reaction) -> Reacted {
+        match reaction.run(&self.stored) {
+            Ok(effects) => Reacted { effects },
+            Err(error) => panic!("the reaction failed: {error}"),
+        }
+    }
+
+    /// Runs the function of a reaction that only sends commands; one that makes calls, emits events or sets timers
+    /// declares them, and [`Happened::given_to`] sees that.
     ///
     /// # Panics
     /// If the reaction does not read this type, or fails.
@@ -425,18 +439,18 @@ impl Reacted {
         cancelled.collect()
     }
 
-    /// The requests that it makes of the call of that name.
+    /// The requests that it makes of a call.
     ///
     /// # Panics
     /// If a request is not an `R`.
-    pub fn called<R: DeserializeOwned>(&self, call: &str) -> Vec<R> {
+    pub fn called<R: DeserializeOwned, A>(&self, call: CallTo<R, A>) -> Vec<R> {
         let requests = self.effects.iter().filter_map(|effect| match effect {
-            Effect::Call { name, request } if *name == call => Some(request),
+            Effect::Call { name, request, .. } if *name == call.name() => Some(request),
             _ => None,
         });
         let read = |request: &Draft| match serde_json::from_slice(&request.data) {
             Ok(read) => read,
-            Err(error) => panic!("the request of `{call}` is of another type: {error}"),
+            Err(error) => panic!("the request of `{}` is of another type: {error}", call.name()),
         };
         requests.map(read).collect()
     }

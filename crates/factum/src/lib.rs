@@ -16,7 +16,7 @@ pub use app::{App, AppBuilder, Execution, LogSizes, OpenError, Together};
 pub use archive::{Archive, UnderWay};
 pub use factum_core::{
     call, commit, decider, envelope, error, id, letter, memory, money, payload, ports, reaction, rejection, row, saga,
-    service, snapshot, stream, view,
+    service, snapshot, stream, timer, view,
 };
 pub use factum_runtime::{
     acts::By,
@@ -34,7 +34,7 @@ pub use rows::{ReadError, RowsOf};
 pub mod prelude {
     pub use factum_core::{
         Timestamp,
-        call::{Answer, Call, CallSpec, exp},
+        call::{Answer, Call, CallSpec, CallTo, exp},
         decider::{Context, Decider},
         envelope::{Envelope, Recorded},
         error::{HandlerError, NotYet},
@@ -45,6 +45,7 @@ pub mod prelude {
         rejection::Never,
         saga::{Failure, Saga},
         service::{Durations, Service},
+        timer::TimerTo,
         view::Rows,
     };
     pub use factum_macros::{Command, Event, Rejection, Row};

@@ -19,7 +19,7 @@ pub struct Products {
 
 /// Answers `product.validate` from the folded products.
 pub fn validation() -> Folding<Products> {
-    Folding::new("products", 1).fold(follow).answer(validate).snapshots()
+    Folding::new("products", 1).fold(follow).answer(validate).emits::<ValidationCompleted>("validation").snapshots()
 }
 
 fn follow(products: &mut Products, event: &Recorded<ProductEvent>) {

@@ -43,6 +43,7 @@ pub fn velocity(policy: Policy) -> Folding<Velocity> {
         .answer(move |velocity: &Velocity, check: &CheckTransaction, context, fx| {
             score(policy, velocity, check, context, fx)
         })
+        .emits::<TransactionChecked>("check")
         .snapshots()
 }
 

@@ -13,7 +13,7 @@ pub fn service() -> Service {
         .source("inventory-service")
         .decider_with_snapshots::<decider::Warehouse>(1)
         .react("follow-orders", reactions::follow_orders)
-        .react("reorder", reactions::reorder)
+        .reaction(reactions::reordering())
         .owns("reorder")
         .view(1, views::stock)
 }

@@ -29,7 +29,11 @@ pub fn follow_orders(event: &Recorded<Moved>, fx: &mut Effects) {
 }
 
 /// What runs short is ordered again.
-pub fn reorder(event: &Recorded<LowStockDetected>, fx: &mut Effects) {
+pub fn reordering() -> Reaction {
+    Reaction::new("reorder", reorder).emits::<ReorderPlaced>("reorder")
+}
+
+fn reorder(event: &Recorded<LowStockDetected>, fx: &mut Effects) {
     let reorder = ReorderPlaced { sku: event.sku.clone(), quantity: REORDER_UNITS, supplier: None };
     fx.emit("reorder", &event.sku, reorder);
 }

@@ -13,8 +13,8 @@ use crate::contracts::{
     payment::{PaymentAct, PaymentOutcome, RecordPayment},
 };
 
-/// The call's name.
-pub const PROVIDER: &str = "provider";
+/// The call.
+pub const PROVIDER: CallTo<ProviderRequest, RecordPayment> = CallTo::new("provider");
 
 /// What the provider is asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ pub fn service(provider: gateway::Provider) -> Service {
     Service::new("payment")
         .source("payment-service")
         .decider::<decider::Payment>()
-        .react("ask-provider", reactions::ask_provider)
+        .reaction(reactions::asking())
         .react("give-back", reactions::give_back)
         .call(gateway::call(provider))
         .view(1, views::payments)

@@ -19,7 +19,11 @@ pub enum Opened {
 }
 
 /// Asks the provider.
-pub fn ask_provider(event: &Recorded<Opened>, fx: &mut Effects) {
+pub fn asking() -> Reaction {
+    Reaction::new("ask-provider", ask_provider).calls(gateway::PROVIDER)
+}
+
+fn ask_provider(event: &Recorded<Opened>, fx: &mut Effects) {
     let (act, payment, amount, refund) = match &event.data {
         Opened::Payment(e) => (PaymentAct::Authorize, &e.payment_id, e.amount, None),
         Opened::Capture(e) => (PaymentAct::Capture, &e.payment_id, e.amount, None),

@@ -11,8 +11,8 @@ use crate::contracts::{
     shipping::{RecordShipment, ShipmentState},
 };
 
-/// The call's name.
-pub const CARRIER: &str = "carrier";
+/// The call.
+pub const CARRIER: CallTo<CarrierRequest, RecordShipment> = CallTo::new("carrier");
 /// The simulated carrier needs at most so many days.
 pub const LONGEST_DAYS: u32 = 5;
 

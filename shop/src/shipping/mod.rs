@@ -13,9 +13,9 @@ pub fn service(carrier: gateway::Carrier) -> Service {
     let service = Service::new("shipping")
         .source("shipping-service")
         .decider::<decider::Shipment>()
-        .react("ask-carrier", reactions::ask_carrier);
+        .reaction(reactions::asking());
     let service = match &carrier {
-        gateway::Carrier::Simulated { day, .. } => service.react("await-news", reactions::await_news(*day)),
+        gateway::Carrier::Simulated { day, .. } => service.reaction(reactions::awaiting(*day)),
         gateway::Carrier::Http { .. } => service,
     };
     service.call(gateway::call(carrier)).view(1, views::shipments)

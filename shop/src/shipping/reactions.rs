@@ -5,10 +5,17 @@ use std::time::Duration;
 use factum::prelude::*;
 
 use super::gateway::{self, CarrierRequest};
-use crate::contracts::shipping::{ShipmentState, ShippingDispatched, ShippingOpened};
+use crate::contracts::shipping::{RecordShipment, ShipmentState, ShippingDispatched, ShippingOpened};
+
+/// When the simulated carrier's news is there.
+const DELIVERED: TimerTo<RecordShipment> = TimerTo::new("delivered");
 
 /// Asks the carrier for a label.
-pub fn ask_carrier(event: &Recorded<ShippingOpened>, fx: &mut Effects) {
+pub fn asking() -> Reaction {
+    Reaction::new("ask-carrier", ask_carrier).calls(gateway::CARRIER)
+}
+
+fn ask_carrier(event: &Recorded<ShippingOpened>, fx: &mut Effects) {
     let request = CarrierRequest {
         shipment_id: event.shipment_id.clone(),
         pieces: event.items.iter().map(|item| item.quantity).sum(),
@@ -18,12 +25,13 @@ pub fn ask_carrier(event: &Recorded<ShippingOpened>, fx: &mut Effects) {
 }
 
 /// The simulated carrier's news is a timer: the parcel is there after so many of its days as it takes.
-pub fn await_news(day: Duration) -> impl Fn(&Recorded<ShippingDispatched>, &mut Effects) + Send + Sync {
-    move |event, fx| {
+pub fn awaiting(day: Duration) -> Reaction {
+    let await_news = move |event: &Recorded<ShippingDispatched>, fx: &mut Effects| {
         let takes = gateway::days(&event.shipment_id) * day;
         let Ok(at) = event.dispatched_at.checked_add(takes) else { return };
-        fx.after("delivered", takes, gateway::record(&event.shipment_id, at, ShipmentState::Delivered));
-    }
+        fx.after(DELIVERED, takes, gateway::record(&event.shipment_id, at, ShipmentState::Delivered));
+    };
+    Reaction::new("await-news", await_news).sets(DELIVERED)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{any::Any, collections::BTreeMap};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Act, Asks, AttentionNeeded, Carried, FailureKind, Saga, Standing, Status, StepState,
+    Act, Asks, AttentionNeeded, Carried, FailureKind, Saga, Standing, Status, StepState, Use,
     calls::{self, Asked},
     record::{
         ATTENTION_NEEDED, COMPENSATED, COMPLETED, EVENTS, MOVED, Record, STARTED, STEP_DONE, STEP_FAILED,
@@ -72,8 +72,8 @@ pub trait AnySaga: Send + Sync {
     fn key(&self) -> &'static str;
     /// Event types that it reads: start, replies, aborts.
     fn types(&self) -> Vec<&'static str>;
-    /// The types of others that it reads and sends, as it declares them.
-    fn declared(&self) -> Vec<TypeInfo>;
+    /// The types of others that it names, and what for.
+    fn uses(&self) -> &[Use];
     /// Event types that it makes itself.
     fn own_types(&self) -> Vec<String>;
     /// The command type by which a limit comes back.
@@ -177,8 +177,8 @@ where
         types
     }
 
-    fn declared(&self) -> Vec<TypeInfo> {
-        self.declares.clone()
+    fn uses(&self) -> &[Use] {
+        &self.uses
     }
 
     fn own_types(&self) -> Vec<String> {

@@ -28,6 +28,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod transition;
+mod uses;
 mod versions;
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,7 @@ pub use moves::{Carried, Moves};
 pub use shown::{Shown, ShownAct, ShownStep};
 pub use step::Step;
 pub use table::{Failure, FailureKind, Saga, SagaProblem};
+pub use uses::{Role, Use};
 pub use versions::Versions;
 
 /// The status of an instance.

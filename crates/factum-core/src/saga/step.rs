@@ -2,11 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::calls::StepCall;
+use super::{
+    calls::StepCall,
+    uses::{Role, Use, uses},
+};
 use crate::{
     envelope::{Draft, Stored},
     error::HandlerError,
-    payload::{Command, Event, Payload, TypeInfo},
+    payload::{Command, Event, Payload},
 };
 
 /// How long a step before the pivot may take if it does not say.
@@ -57,8 +60,8 @@ pub struct Step<F> {
     pub(super) undo_call: Option<StepCall<F>>,
     pub(super) within: Option<Duration>,
     pub(super) undo_attempts: u32,
-    /// Types that it reads and sends.
-    pub(super) declares: Vec<TypeInfo>,
+    /// Types of others that it names.
+    pub(super) uses: Vec<Use>,
 }
 
 impl<F: 'static> Step<F> {
@@ -77,7 +80,7 @@ impl<F: 'static> Step<F> {
             undo_call: None,
             within: None,
             undo_attempts: UNDO_ATTEMPTS,
-            declares: Vec::new(),
+            uses: Vec::new(),
         }
     }
 
@@ -86,7 +89,7 @@ impl<F: 'static> Step<F> {
     #[must_use]
     pub fn own<C: Command>(mut self, command: impl Fn(&F) -> C + Send + Sync + 'static) -> Self {
         self.own.push(make(command));
-        self.declares.extend(C::types());
+        self.uses.extend(uses::<C>(Some(self.name), Role::Own));
         self
     }
 
@@ -94,7 +97,7 @@ impl<F: 'static> Step<F> {
     #[must_use]
     pub fn send<C: Command>(mut self, command: impl Fn(&F) -> C + Send + Sync + 'static) -> Self {
         self.send = Some((first_type::<C>(), make(command)));
-        self.declares.extend(C::types());
+        self.uses.extend(uses::<C>(Some(self.name), Role::Sent));
         self
     }
 
@@ -141,7 +144,7 @@ impl<F: 'static> Step<F> {
         within: Duration,
     ) -> Self {
         self.hold = Some(Hold { own: make(own), within });
-        self.declares.extend(C::types());
+        self.uses.extend(uses::<C>(Some(self.name), Role::Own));
         self.reply::<E>(Meaning::Held, false, move |_, event| test(event))
     }
 
@@ -154,7 +157,7 @@ impl<F: 'static> Step<F> {
     #[must_use]
     pub fn undo<C: Command, E: Event>(mut self, command: impl Fn(&F) -> C + Send + Sync + 'static) -> Self {
         self.undo = Some((first_type::<C>(), make(command)));
-        self.declares.extend(C::types());
+        self.uses.extend(uses::<C>(Some(self.name), Role::Sent));
         self.reply::<E>(Meaning::Undone, false, |_, _| Some(String::new()))
     }
 
@@ -191,7 +194,7 @@ impl<F: 'static> Step<F> {
         for info in E::types() {
             self.replies.push(Reply { type_name: info.name, meaning, keeps, matches: matches.clone() });
         }
-        self.declares.extend(E::types());
+        self.uses.extend(uses::<E>(Some(self.name), Role::Read));
         self
     }
 

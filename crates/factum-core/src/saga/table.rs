@@ -7,6 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     moves::Moves,
     step::{Match, Meaning, Step},
+    uses::{Role, Use, uses},
 };
 use crate::{
     envelope::{Draft, Stored},
@@ -65,8 +66,8 @@ pub struct Saga<F> {
     pub(super) aborts: Vec<(&'static str, Match<F>)>,
     pub(super) failed: Option<Failed<F>>,
     pub(super) moves: Vec<Moves>,
-    /// Types that it reads and sends.
-    pub(super) declares: Vec<TypeInfo>,
+    /// Types of others that it names.
+    pub(super) uses: Vec<Use>,
 }
 
 impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F> {
@@ -85,7 +86,7 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
             aborts: Vec::new(),
             failed: None,
             moves: Vec::new(),
-            declares: Vec::new(),
+            uses: Vec::new(),
         }
     }
 
@@ -101,7 +102,7 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
     pub fn start<E: Event>(mut self, facts: impl Fn(&E) -> F + Send + Sync + 'static) -> Self {
         let start: Start<F> = Arc::new(move |stored| Ok(facts(&stored.decode::<E>()?)));
         self.start = Some((E::types(), start));
-        self.declares.extend(E::types());
+        self.uses.extend(uses::<E>(None, Role::Read));
         self
     }
 
@@ -109,7 +110,7 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
     #[must_use]
     pub fn step<S: Into<Step<F>>>(mut self, name: &'static str, build: impl FnOnce(Step<F>) -> S) -> Self {
         let mut step: Step<F> = build(Step::new(name)).into();
-        self.declares.append(&mut step.declares);
+        self.uses.append(&mut step.uses);
         self.steps.push(step);
         self
     }
@@ -140,7 +141,7 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
     pub fn abort<E: Event>(mut self, reason: impl Fn(&E) -> String + Send + Sync + 'static) -> Self {
         let matches: Match<F> = Arc::new(move |_, stored| Ok(Some(reason(&stored.decode::<E>()?))));
         self.aborts.extend(E::types().iter().map(|info| (info.name, matches.clone())));
-        self.declares.extend(E::types());
+        self.uses.extend(uses::<E>(None, Role::Read));
         self
     }
 
@@ -150,7 +151,7 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
         self.failed = Some(Arc::new(move |facts, failure| {
             Ok(command(facts, failure).map(|command| Draft::of(&command)).transpose()?)
         }));
-        self.declares.extend(C::types());
+        self.uses.extend(uses::<C>(None, Role::Own));
         self
     }
 

@@ -64,7 +64,7 @@ impl Versions {
 
     /// The types of others that any version reads and sends, as it declares them.
     pub fn declared(&self) -> Vec<TypeInfo> {
-        self.0.iter().flat_map(|saga| saga.declared()).collect()
+        self.0.iter().flat_map(|saga| saga.uses()).map(|of_others| of_others.info).collect()
     }
 
     /// Event types that it makes itself.

@@ -6,7 +6,6 @@ use factum_core::{
     envelope::{Draft, Kind, Message, Stored, digest},
     error::HandlerError,
     id::{Name, check_id},
-    reaction::Effects,
     rejection::Refused,
     stream::{ExpectedVersion, Position, StreamId, StreamVersion},
 };
@@ -272,10 +271,9 @@ impl Run<'_> {
         let Some(state) = self.work.folds.states.get(&id) else {
             return Err(HandlerError::failed("its state is being made anew").into());
         };
-        let mut fx = Effects::default();
         let context = origin.context(&service.name);
-        match guard(|| service.foldings[at].answer(&**state, command, &context, &mut fx))? {
-            Ok(()) => self.effects(id, key, fx.finish()?, origin),
+        match guard(|| service.foldings[at].answer(&**state, command, &context))? {
+            Ok(effects) => self.effects(id, key, effects, origin),
             Err(refused) => {
                 let stream = StreamId::new(self.registry.category(id), key)?;
                 let command = command.type_name().to_owned();

@@ -54,15 +54,10 @@ impl Run<'_> {
                     self.local.appends.push(append(target, message));
                 }
                 Effect::After { name, delay, command } => {
-                    addressable(self.registry, &command)?;
                     self.after(&stream, &service.source, (&name, delay, command), origin)?;
                 }
                 Effect::Cancel(name) => self.local.timers.push((full_name(&stream, &name), None)),
-                Effect::Call { name, mut request } => {
-                    if !service.calls.iter().any(|call| call.name == name) {
-                        let problem = format!("service {} has no call `{name}`: add `.call(…)`", service.name);
-                        return Err(HandlerError::Failed(problem).into());
-                    }
+                Effect::Call { name, mut request, .. } => {
                     request.type_name = Name::Shared(format!("{}.{name}", service.name).into());
                     let message = self.message(Kind::Call, request, origin, &service.source, key);
                     let cell = CellKey::new(CellKind::Call, message.envelope.id.to_string());
@@ -106,7 +101,7 @@ impl Run<'_> {
     }
 }
 
-pub(super) fn addressable(registry: &Registry, draft: &Draft) -> Result<(), HandlerError> {
+fn addressable(registry: &Registry, draft: &Draft) -> Result<(), HandlerError> {
     match registry.addressee(&draft.type_name) {
         Some(_) => Ok(()),
         None => Err(HandlerError::Failed(format!(

@@ -7,7 +7,7 @@ use factum_core::{
     envelope::{Kind, Message, Stored},
     error::{HandlerError, StoreError},
     letter::{Key, Subject},
-    reaction::{Effects, unplaced},
+    reaction::unplaced,
     saga::Input as SagaInput,
     stream::{Position, StreamId},
 };
@@ -175,16 +175,14 @@ impl Run<'_> {
                 let Some(state) = self.work.folds.states.get(&id) else {
                     return Err(HandlerError::failed("its state is being made anew").into());
                 };
-                let mut fx = Effects::default();
-                guard(|| folding.react(&**state, stored, &mut fx))?;
+                let effects = guard(|| folding.react(&**state, stored))?;
                 let key = super::key::key_of(registry, id, stored)?;
-                self.effects(id, &key, fx.finish()?, &origin)
+                self.effects(id, &key, effects, &origin)
             }
             (Kind::Event, Handler::Reaction(at)) => {
-                let mut fx = Effects::default();
-                guard(|| service.reactions[at].run(stored, &mut fx))?;
+                let effects = guard(|| service.reactions[at].run(stored))?;
                 let key = super::key::key_of(registry, id, stored)?;
-                self.effects(id, &key, fx.finish()?, &origin)
+                self.effects(id, &key, effects, &origin)
             }
             (Kind::Event, Handler::Saga(at)) => {
                 let stream = guard(|| service.sagas[at].instance_of(stored))?;

@@ -19,7 +19,6 @@ use factum_core::{
 use super::{
     act::{MAX_WHY_BYTES, said, shown},
     decide::Decided,
-    effects::addressable,
     failure::{Fault, guard},
     instances::Open,
     origin::Origin,
@@ -81,7 +80,6 @@ impl Run<'_> {
         for effect in effects {
             match effect {
                 Effect::Send(draft) => {
-                    addressable(self.registry, &draft)?;
                     messages.push(self.message(Kind::Command, draft, origin, &service.source, stream.key()));
                 }
                 Effect::After { name, delay, command } => {

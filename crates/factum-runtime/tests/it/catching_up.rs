@@ -4,25 +4,29 @@ use std::time::Duration;
 
 use factum_core::{
     envelope::Recorded,
-    reaction::{Effects, Folding},
+    reaction::{Effects, Folding, Reaction},
     service::Service,
+    timer::TimerTo,
 };
 
 use super::bank::*;
 use super::bench::*;
 
+fn copying(name: &'static str) -> Reaction {
+    let copy = move |event: &Recorded<'_, Paid>, fx: &mut Effects| {
+        fx.emit(name, &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: 0 });
+    };
+    Reaction::new("copy", copy).emits::<Noted>(name)
+}
+
 /// A reaction that writes down every payment.
 fn mirror(name: &'static str) -> Service {
-    Service::new(name).owns(name).react("copy", move |event: &Recorded<'_, Paid>, fx: &mut Effects| {
-        fx.emit(name, &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: 0 });
-    })
+    Service::new(name).owns(name).reaction(copying(name))
 }
 
 /// The same, from the beginning of the log.
 fn from_start(name: &'static str) -> Service {
-    Service::new(name).owns(name).react_from_start("copy", move |event: &Recorded<'_, Paid>, fx: &mut Effects| {
-        fx.emit(name, &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: 0 });
-    })
+    Service::new(name).owns(name).reaction(copying(name).from_start())
 }
 
 /// Consumers with a cursor of their own.
@@ -60,9 +64,11 @@ fn while_one_consumer_is_behind_commands_timers_and_others_go_on() {
         bench.ask(&format!("p{number}"), pay("a", 1)).unwrap();
     }
     let remind = |event: &Recorded<'_, Paid>, fx: &mut Effects| {
-        fx.after("soon", Duration::from_secs(1), Note { id: event.id.clone(), cents: 1_000 });
+        fx.after(SOON, Duration::from_secs(1), Note { id: event.id.clone(), cents: 1_000 });
     };
-    let all = || vec![accounts(), books(), from_start("late"), Service::new("timers").react("remind", remind)];
+    const SOON: TimerTo<Note> = TimerTo::new("soon");
+    let timers = || Service::new("timers").reaction(Reaction::new("remind", remind).sets(SOON));
+    let all = || vec![accounts(), books(), from_start("late"), timers()];
     let mut bench = bench.restart_as(all(), How::limits(|limits| limits.share = 3));
     bench.engine.step().unwrap();
     assert_eq!(behind(&bench), 1);
@@ -115,7 +121,8 @@ fn a_state_that_cannot_be_rebuilt_stops_its_consumer_without_repeating_effects()
             })
             .react(|count: &i64, event: &Recorded<'_, Paid>, fx: &mut Effects| {
                 fx.emit("tally", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: *count });
-            });
+            })
+            .emits::<Noted>("tally");
         vec![accounts(), Service::new("tallies").owns("tally").folding(folding)]
     };
     let mut bench = Bench::new(counting(false));

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use factum_core::{
-    call::{Answer, Call, CallSpec},
+    call::{Answer, Call, CallSpec, CallTo},
     cell::{CellChange, CellKind, ExpectedRevision},
     commit::Commit,
     decider::{Context, Decider},
@@ -12,9 +12,10 @@ use factum_core::{
     letter::Key,
     payload::Payload,
     ports::Reader,
-    reaction::{Effects, Folding},
+    reaction::{Effects, Folding, Reaction},
     rejection::Never,
     service::{Durations, Service},
+    timer::TimerTo,
 };
 use factum_macros::{Command, Event};
 use factum_runtime::{
@@ -86,26 +87,30 @@ macro_rules! shelf {
                     .react(|count: &i64, event: &Recorded<'_, Filled>, fx: &mut Effects| {
                         let id = event.envelope().data_version.to_string();
                         fx.emit("tally", &event.shelf, Noted { id, cents: *count, sum: 0 });
-                    });
+                    })
+                    .emits::<Noted>("tally");
                 Service::new("counts").owns("tally").folding(told)
             }
+
+            const LATE: TimerTo<Fill> = TimerTo::new("late");
+            const ASK: CallTo<Paid, Fill> = CallTo::new("ask");
 
             /// Fills another shelf a minute after `a`.
             pub fn late() -> Service {
                 let later = |event: &Recorded<'_, Filled>, fx: &mut Effects| {
                     if event.shelf == "a" {
-                        fx.after("late", 1.minutes(), fill("late"));
+                        fx.after(LATE, 1.minutes(), fill("late"));
                     }
                 };
-                Service::new("timing").react("late", later)
+                Service::new("timing").reaction(Reaction::new("late", later).sets(LATE))
             }
 
             /// Asks the outside about each payment; the answer fills a shelf.
             pub fn asking() -> Service {
                 let ask = |_: Call<Paid>| async { Answer::<Fill>::Unknown(String::new()) };
-                let ask = CallSpec::new("ask", ask, |paid: Paid, _: &str| fill(&paid.id));
-                let react = |event: &Recorded<'_, Paid>, fx: &mut Effects| fx.call("ask", event.data.clone());
-                Service::new("asking").react("react", react).call(ask)
+                let ask = CallSpec::new(ASK, ask, |paid: Paid, _: &str| fill(&paid.id));
+                let react = |event: &Recorded<'_, Paid>, fx: &mut Effects| fx.call(ASK, event.data.clone());
+                Service::new("asking").reaction(Reaction::new("react", react).calls(ASK)).call(ask)
             }
 
             /// Fills the shelf that a payment names.
@@ -134,7 +139,8 @@ macro_rules! shelf {
                         }
                         fx.emit("tally", &paid.id, Noted { id: paid.id.clone(), cents: 1, sum: 0 });
                         Ok(())
-                    });
+                    })
+                    .emits::<Noted>("tally");
                 Service::new("patient").owns("tally").folding(wait)
             }
 
@@ -247,13 +253,19 @@ fn a_renamed_type_is_read_by_states_foldings_and_reactions_under_its_new_name() 
 /// Nobody answered its command when it came: it was kept, and the program that answers it calls it otherwise.
 #[test]
 fn an_answer_that_was_kept_is_taken_under_its_new_name() {
-    let mut bench = Bench::new(vec![accounts(), first::asking()]);
+    // A letter holds the key, so that the answer has to wait.
+    let stuck = Folding::<()>::new("fill", 1)
+        .answer(|(): &(), _: &first::Fill, _: &Context, _: &mut Effects| -> Result<(), Never> { panic!("as asked") });
+    let stuck = Service::new("stuck").folding(stuck);
+    let mut bench = Bench::new(vec![accounts(), first::asking(), first::forwards(), stuck]);
     bench.ask("p1", pay("a", 1)).unwrap();
+    assert_eq!(bench.letters().len(), 1);
     let call = bench.store.cells(CellKind::Call).unwrap()[0].key.clone();
     let cause = bench.log().into_iter().find(|stored| stored.envelope().kind == Kind::Call).unwrap();
     let command = Draft::of(&first::fill("kept")).unwrap();
     bench.inbox.try_send(Input::Answer(Answered { call, command, cause: Arc::new(cause) })).unwrap();
     bench.run();
+    assert_eq!((bench.letters().len(), bench.cells(CellKind::Call)), (1, 1), "it is kept");
     let mut bench = bench.restart(vec![accounts(), renamed::asking(), renamed::service()]);
     bench.run();
     assert_eq!((bench.stream("shelf-kept").len(), bench.cells(CellKind::Call)), (1, 0));
@@ -374,18 +386,42 @@ fn a_log_without_a_list_is_read_once() {
 }
 
 #[test]
-fn events_that_reactions_emit_are_compared_by_their_majors_only() {
-    let copies = |noted| Service::new("copies").owns("copy").react("copy", noted);
-    let copy = |event: &Recorded<'_, Paid>, fx: &mut Effects| {
-        fx.emit("copy", &event.id, first::Filled { shelf: event.id.clone() });
+fn events_that_reactions_emit_are_compared_like_those_of_deciders() {
+    let copies = |copy| Service::new("copies").owns("copy").reaction(copy);
+    let copy = || {
+        let copy = |event: &Recorded<'_, Paid>, fx: &mut Effects| {
+            fx.emit("copy", &event.id, first::Filled { shelf: event.id.clone() });
+        };
+        copies(Reaction::new("copy", copy).emits::<first::Filled>("copy"))
     };
-    let mut bench = Bench::new(vec![accounts(), copies(copy), first::counts()]);
+    // Nobody reads what is emitted: that it is declared is enough, also for a log that has no list yet.
+    let mut bench = Bench::new(vec![accounts(), copy()]);
     bench.ask("p1", pay("a", 1)).unwrap();
-    assert_eq!(refused(&bench, vec![accounts(), copies(copy), major::counts()])[0].shape.category, "copy");
+    assert_eq!(listed(&bench), ["account account.paid 1.1.0", "copy shelf.filled 1.0.0"]);
+    let key = bench.store.cells(CellKind::Shapes).unwrap()[0].key.clone();
+    let gone = CellChange { key, expected: ExpectedRevision::Any, value: None };
+    bench.committer.commit(Commit { appends: vec![], cells: vec![gone] }).unwrap();
+    let bench = bench.restart(vec![accounts(), copy()]);
+    assert!(bench.health().unread.is_empty());
     let only = |services| Registry::new(services).unwrap().meets(&bench.store, false).is_ok();
     assert!(only(vec![accounts()]), "whose category it is now nobody's business");
-    // Nobody reads it any more: it stands where it stands.
-    assert!(bench.restart(vec![accounts(), copies(copy)]).health().unread.is_empty());
+    let nothing = || copies(Reaction::new("copy", |_: &Recorded<'_, Paid>, _: &mut Effects| {}));
+    let unread = refused(&bench, vec![accounts(), nothing()]);
+    assert_eq!((&*unread[0].shape.category, &unread[0].why), ("copy", &Why::Unknown));
+    let unread = refused(&bench, vec![accounts(), nothing(), major::counts()]);
+    assert!(matches!(unread[0].why, Why::NotRaised { .. }), "{unread:?}");
+}
+
+#[test]
+fn what_an_older_list_says_to_be_anywhere_is_looked_for_in_the_log() {
+    let bench = first_log();
+    let anywhere = Shape { category: String::new(), type_name: "shelf.filled".into(), version: "1.0.0".into() };
+    let key = bench.store.cells(CellKind::Shapes).unwrap()[0].key.clone();
+    let value = Some(serde_json::to_vec(&[anywhere]).unwrap());
+    let old = CellChange { key, expected: ExpectedRevision::Any, value };
+    bench.committer.commit(Commit { appends: vec![], cells: vec![old] }).unwrap();
+    let unread = refused(&bench, vec![other::service()]);
+    assert_eq!((unread.len(), &*unread[0].shape.category, &unread[0].why), (1, "shelf", &Why::Unknown));
 }
 
 #[test]
@@ -395,7 +431,8 @@ fn an_older_minor_is_read_raised_at_once_as_it_is_after_a_restart() {
     };
     let services = || {
         let shelves = minor::service().upcast("shelf.filled", first::VERSION, minor::VERSION, |data| data);
-        vec![accounts(), Service::new("copies").owns("copy").react("copy", copy), shelves, minor::counts()]
+        let copy = Reaction::new("copy", copy).emits::<first::Filled>("copy");
+        vec![accounts(), Service::new("copies").owns("copy").reaction(copy), shelves, minor::counts()]
     };
     let mut bench = Bench::new(services());
     bench.ask("p1", pay("a", 1)).unwrap();

@@ -1,6 +1,10 @@
 //! Batches that are cut at their limits, and states that do not fit into the cache: the same results.
 
-use factum_core::{envelope::Recorded, reaction::Effects, service::Service};
+use factum_core::{
+    envelope::Recorded,
+    reaction::{Effects, Reaction},
+    service::Service,
+};
 use factum_runtime::engine::Limits;
 
 use super::bank::*;
@@ -12,7 +16,7 @@ fn wide() -> Vec<Service> {
         fx.emit("copy", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: 0 });
     };
     let mut services = bank();
-    services.push(Service::new("copies").owns("copy").react("copy", copy));
+    services.push(Service::new("copies").owns("copy").reaction(Reaction::new("copy", copy).emits::<Noted>("copy")));
     services
 }
 
@@ -67,7 +71,8 @@ fn a_delivery_that_makes_too_much_becomes_a_letter_and_nobody_else_waits() {
             fx.emit("flood", &event.id, Paid { id: event.id.clone(), cents: 0, note });
         }
     };
-    let mut bench = Bench::new(vec![accounts(), Service::new("floods").owns("flood").react("flood", flood), books()]);
+    let flood = Reaction::new("flood", flood).emits::<Paid>("flood");
+    let mut bench = Bench::new(vec![accounts(), Service::new("floods").owns("flood").reaction(flood), books()]);
     bench.ask("p1", pay("a", 1)).unwrap();
     assert!(bench.letters()[0].reason().contains("are allowed"), "{}", bench.letters()[0].reason());
     assert_eq!(bench.events::<Noted>().len(), 1);
@@ -77,12 +82,13 @@ fn a_delivery_that_makes_too_much_becomes_a_letter_and_nobody_else_waits() {
 #[test]
 fn three_consumers_of_one_event_with_three_megabytes_each_are_cut_between_them() {
     let flood = |name: &'static str| {
-        Service::new(name).owns(name).react("flood", move |event: &Recorded<'_, Paid>, fx: &mut Effects| {
+        let flood = move |event: &Recorded<'_, Paid>, fx: &mut Effects| {
             // Not on what it emits itself.
             for _ in 0..if event.note.is_empty() { 3 } else { 0 } {
                 fx.emit(name, &event.id, Paid { id: event.id.clone(), cents: 0, note: "x".repeat(1_000_000) });
             }
-        })
+        };
+        Service::new(name).owns(name).reaction(Reaction::new("flood", flood).emits::<Paid>(name))
     };
     let services = || vec![accounts(), flood("one"), flood("two"), flood("three"), books()];
     let mut bench = Bench::new(services());

@@ -6,21 +6,24 @@ use factum_core::{
     cell::CellKind,
     envelope::Recorded,
     error::StoreError,
-    reaction::Effects,
+    reaction::{Effects, Reaction},
     service::{Durations, Service},
+    timer::TimerTo,
 };
 use factum_runtime::engine::Step;
 
 use super::bank::*;
 use super::bench::*;
 
+const REMIND: TimerTo<Note> = TimerTo::new("remind");
+
 /// Payments lead to a note at once, and to one a minute later.
 fn services() -> Vec<Service> {
     let remind = |event: &Recorded<'_, Paid>, fx: &mut Effects| {
-        fx.after(format!("remind/{}", event.cents), 1.minutes(), Note { id: event.id.clone(), cents: 1_000 });
+        fx.after(REMIND.of(event.cents), 1.minutes(), Note { id: event.id.clone(), cents: 1_000 });
     };
     let mut services = bank();
-    services.push(Service::new("reminders").react("remind", remind));
+    services.push(Service::new("reminders").reaction(Reaction::new("remind", remind).sets(REMIND)));
     services
 }
 

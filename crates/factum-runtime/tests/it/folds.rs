@@ -3,7 +3,7 @@
 use factum_core::{
     decider::Context,
     envelope::Recorded,
-    reaction::{Effects, Folding},
+    reaction::{Effects, Folding, Reaction},
     rejection::{Refused, Rejection, RejectionKind},
     service::Service,
 };
@@ -55,7 +55,9 @@ fn audits() -> Vec<Service> {
             }
             fx.emit("audit", &ask.id, Answered { id: ask.id.clone(), seen: *seen });
             Ok(())
-        });
+        })
+        .emits::<Answered>("seen")
+        .emits::<Answered>("audit");
     vec![
         Service::new("askers").react("ask", ask),
         accounts(),
@@ -118,7 +120,8 @@ fn an_event_emitted_to_an_aggregates_stream_is_known_to_its_next_decision() {
             fx.emit("account", &event.id, Paid { id: event.id.clone(), cents: 400, note: "gift".to_owned() });
         }
     };
-    let mut bench = Bench::new(vec![Service::new("accounts").decider::<Account>().react("gift", gift)]);
+    let gift = Reaction::new("gift", gift).emits::<Paid>("account");
+    let mut bench = Bench::new(vec![Service::new("accounts").decider::<Account>().reaction(gift)]);
     bench.ask("p1", pay("a", 300)).unwrap();
     let refused = bench.ask("p2", pay("a", 301));
     assert!(matches!(refused, Err(ExecuteError::Rejected(_))), "300, 400 and 301 are too much");

@@ -16,10 +16,11 @@ use factum_core::{
     memory_rows::MemoryRows,
     memory_snapshots::MemorySnapshots,
     ports::{Backend, Reader},
-    reaction::{Effects, Folding},
+    reaction::{Effects, Folding, Reaction},
     rejection::Never,
     service::Service,
     stream::Position,
+    timer::TimerTo,
     view::Rows,
 };
 use factum_macros::{Command, Event, Row};
@@ -286,10 +287,12 @@ fn a_stopped_consumer_costs_nothing_with_each_commit() {
 fn a_long_line_of_timers_and_steps_is_no_loop() {
     let again = |event: &Recorded<'_, Noted>, fx: &mut Effects| {
         if event.sum < 200 {
-            fx.after("again", std::time::Duration::from_secs(1), Note { id: event.id.clone(), cents: 1 });
+            fx.after(AGAIN, std::time::Duration::from_secs(1), Note { id: event.id.clone(), cents: 1 });
         }
     };
-    let services = vec![accounts(), Service::new("books").decider::<Book>().react("note", note).react("again", again)];
+    const AGAIN: TimerTo<Note> = TimerTo::new("again");
+    let again = Reaction::new("again", again).sets(AGAIN);
+    let services = vec![accounts(), Service::new("books").decider::<Book>().react("note", note).reaction(again)];
     let mut bench = Bench::with(services, How::limits(|limits| limits.depth = 6));
     bench.ask("p1", pay("a", 1)).unwrap();
     for second in 1..250 {
@@ -361,14 +364,15 @@ async fn health_lineage_positions_and_readers_do_not_wait_for_a_write() {
 /// Open calls of one stream are found by one reading of it.
 #[test]
 fn a_start_reads_each_stream_of_open_calls_once() {
-    let ask = |event: &Recorded<'_, Paid>, fx: &mut Effects| fx.call("ask", event.cents);
+    let ask = |event: &Recorded<'_, Paid>, fx: &mut Effects| fx.call(ASK, event.cents);
     let never =
         |_: factum_core::call::Call<i64>| async { factum_core::call::Answer::<Note>::Again(String::new(), None) };
     let call = || {
         let last = |_: i64, _: &str| Note { id: "a".to_owned(), cents: 1 };
-        factum_core::call::CallSpec::new("ask", never, last)
+        factum_core::call::CallSpec::new(ASK, never, last)
     };
-    let asks = Service::new("asks").react("ask", ask).call(call());
+    const ASK: factum_core::call::CallTo<i64, Note> = factum_core::call::CallTo::new("ask");
+    let asks = Service::new("asks").reaction(Reaction::new("ask", ask).calls(ASK)).call(call());
     let mut bench = Bench::new(vec![accounts(), Service::new("books").decider::<Book>(), asks]);
     for number in 0..50 {
         bench.ask(&format!("p{number}"), pay("a", 1)).unwrap();

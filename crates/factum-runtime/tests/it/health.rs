@@ -179,12 +179,16 @@ async fn a_loop_that_ends_by_itself_is_seen() {
 
 #[tokio::test]
 async fn a_partner_that_is_left_alone_is_named_with_what_it_said() {
-    use factum_core::call::{Answer, Breaker, Call, CallSpec};
+    use factum_core::{
+        call::{Answer, Breaker, Call, CallSpec, CallTo},
+        reaction::Reaction,
+    };
+    const ASK: CallTo<i64, Note> = CallTo::new("ask");
     let ask = |_: Call<i64>| async { Answer::Again("connection refused".to_owned(), None) };
     let once = Breaker { least: 1, open_for: Duration::from_secs(3_600), ..Breaker::default() };
-    let call = CallSpec::new("ask", ask, |_, _| Note { id: "a".to_owned(), cents: 1 }).to("psp").breaker(once);
-    let react = |event: &Recorded<'_, Paid>, fx: &mut Effects| fx.call("ask", event.cents);
-    let asks = Service::new("asks").react("ask", react).call(call);
+    let call = CallSpec::new(ASK, ask, |_, _| Note { id: "a".to_owned(), cents: 1 }).to("psp").breaker(once);
+    let react = |event: &Recorded<'_, Paid>, fx: &mut Effects| fx.call(ASK, event.cents);
+    let asks = Service::new("asks").reaction(Reaction::new("ask", react).calls(ASK)).call(call);
     let services = bank().into_iter().chain([asks]).collect();
     let unit = unit_over(&Memory::new(), &Faults::default(), services);
     assert!(unit.health().is_well());

@@ -39,7 +39,7 @@ fn services(poison: &Poison) -> Vec<Service> {
     let copy = |event: &Recorded<'_, Paid>, fx: &mut Effects| {
         fx.emit("mirror", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: 0 });
     };
-    let mirror = Service::new("mirror").owns("mirror").react("copy", copy);
+    let mirror = Service::new("mirror").owns("mirror").reaction(Reaction::new("copy", copy).emits::<Noted>("mirror"));
     vec![accounts(), Service::new("books").decider::<Book>().react("note", note), mirror]
 }
 

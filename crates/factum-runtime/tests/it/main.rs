@@ -20,6 +20,7 @@ mod one_by_one;
 mod outward;
 mod partners;
 mod plans;
+mod references;
 mod refused;
 mod repeats;
 mod sagas;

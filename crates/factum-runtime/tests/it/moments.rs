@@ -12,7 +12,7 @@ use std::{
 use factum_core::{
     envelope::Recorded,
     letter::Retry,
-    reaction::{Effects, Folding},
+    reaction::{Effects, Folding, Reaction},
     service::Service,
     stream::Position,
 };
@@ -34,6 +34,7 @@ fn counting(unreadable: i64) -> Vec<Service> {
         .react(|count: &i64, event: &Recorded<'_, Paid>, fx: &mut Effects| {
             fx.emit("tally", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: *count });
         })
+        .emits::<Noted>("tally")
         .snapshots();
     let spoil = move |mut data: serde_json::Value| {
         if data["cents"] == unreadable {
@@ -130,7 +131,7 @@ fn poisoned(poison: &Arc<AtomicI64>) -> Vec<Service> {
     let copy = |event: &Recorded<'_, Paid>, fx: &mut Effects| {
         fx.emit("mirror", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: 0 });
     };
-    let mirror = Service::new("mirror").owns("mirror").react("copy", copy);
+    let mirror = Service::new("mirror").owns("mirror").reaction(Reaction::new("copy", copy).emits::<Noted>("mirror"));
     vec![accounts(), Service::new("books").decider::<Book>().react("note", note), mirror]
 }
 

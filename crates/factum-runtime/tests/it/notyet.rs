@@ -24,7 +24,8 @@ fn services() -> Vec<Service> {
             }
             fx.emit("told", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: 0 });
             Ok(())
-        });
+        })
+        .emits::<Noted>("told");
     vec![accounts(), Service::new("waits").owns("told").folding(folding)]
 }
 
@@ -85,7 +86,8 @@ fn a_forerunner_of_the_same_key_passes_through_the_hold_that_waits_for_it() {
             }
             fx.emit("told", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: 0 });
             Ok(())
-        });
+        })
+        .emits::<Noted>("told");
     let mut bench = Bench::new(vec![accounts(), Service::new("waits").owns("told").folding(folding)]);
     bench.ask("p1", pay("a", 1)).unwrap();
     assert!(told(&bench, "a").is_empty());

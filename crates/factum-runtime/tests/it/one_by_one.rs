@@ -84,7 +84,8 @@ fn counting() -> Vec<Service> {
         .fold(|count: &mut i64, event: &Recorded<'_, Paid>| *count += event.cents)
         .react(|count: &i64, event: &Recorded<'_, Paid>, fx: &mut Effects| {
             fx.emit("tally", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: *count });
-        });
+        })
+        .emits::<Noted>("tally");
     vec![accounts(), Service::new("tallies").owns("tally").folding(folding)]
 }
 

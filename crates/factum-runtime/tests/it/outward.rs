@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use factum_core::{
-    call::{Answer, Call, CallSpec, exp},
+    call::{Answer, Call, CallSpec, CallTo, exp},
     cell::{CellKey, CellKind},
     envelope::{Kind, Recorded},
-    reaction::Effects,
+    reaction::{Effects, Reaction},
     service::{Durations, Service},
 };
 use factum_macros::Event;
@@ -50,6 +50,8 @@ impl Outside {
     }
 }
 
+const ASK: CallTo<Ask, Note> = CallTo::new("ask");
+
 #[derive(Event)]
 enum Anything {
     Paid(Paid),
@@ -59,11 +61,11 @@ enum Anything {
 fn services(outside: &Outside, window: usize) -> Vec<Service> {
     let ask = |event: &Recorded<'_, Anything>, fx: &mut Effects| {
         let Anything::Paid(paid) = &event.data;
-        fx.call("ask", Ask { id: paid.id.clone(), cents: paid.cents });
+        fx.call(ASK, Ask { id: paid.id.clone(), cents: paid.cents });
     };
     let (first, second) = (outside.clone(), outside.clone());
     let call = CallSpec::new(
-        "ask",
+        ASK,
         move |call: Call<Ask>| {
             let outside = first.clone();
             assert!(call.request.cents != 7 || call.attempt > 1, "before the future is there");
@@ -105,7 +107,11 @@ fn services(outside: &Outside, window: usize) -> Vec<Service> {
     .retry(exp(200.ms(), 2.0).max(3))
     .timeout(10.secs())
     .window(window);
-    vec![accounts(), Service::new("books").decider::<Book>(), Service::new("asks").react("ask", ask).call(call)]
+    vec![
+        accounts(),
+        Service::new("books").decider::<Book>(),
+        Service::new("asks").reaction(Reaction::new("ask", ask).calls(ASK)).call(call),
+    ]
 }
 
 fn spawn(bench: &Bench) -> (watch::Sender<bool>, JoinHandle<()>) {
@@ -374,12 +380,12 @@ async fn a_handler_that_fails_on_an_answer_leaves_a_letter_and_the_call_is_close
 async fn a_call_without_a_last_word_becomes_a_letter() {
     let never = |_: Call<Ask>| async { Answer::<Note>::Again("never".to_owned(), None) };
     let speechless = |_: Ask, _: &str| -> Note { panic!("as asked") };
-    let call = || CallSpec::new("ask", never, speechless).retry(exp(1.ms(), 1.0).max(2));
+    let call = || CallSpec::new(ASK, never, speechless).retry(exp(1.ms(), 1.0).max(2));
     let ask = |event: &Recorded<'_, Paid>, fx: &mut Effects| {
-        fx.call("ask", Ask { id: event.id.clone(), cents: event.cents });
+        fx.call(ASK, Ask { id: event.id.clone(), cents: event.cents });
     };
     let services = || {
-        let asks = Service::new("asks").react("ask", ask).call(call());
+        let asks = Service::new("asks").reaction(Reaction::new("ask", ask).calls(ASK)).call(call());
         vec![accounts(), Service::new("books").decider::<Book>(), asks]
     };
     let mut bench = Bench::new(services());

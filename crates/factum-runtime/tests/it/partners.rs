@@ -7,10 +7,10 @@ use std::{
 };
 
 use factum_core::{
-    call::{Answer, Breaker, Budget, Call, CallSpec, Retry, exp},
+    call::{Answer, Breaker, Budget, Call, CallSpec, CallTo, Retry, exp},
     cell::CellKind,
     envelope::Recorded,
-    reaction::Effects,
+    reaction::{Effects, Reaction},
     service::{Durations, Service},
 };
 use factum_runtime::outward::{Dependency, Outward, Shown, State};
@@ -76,7 +76,7 @@ impl Partners {
                 }
             }
         };
-        CallSpec::new(name, ask, |ask: Ask, _| Note { id: ask.id, cents: 400 })
+        CallSpec::new(CallTo::new(name), ask, |ask: Ask, _| Note { id: ask.id, cents: 400 })
     }
 }
 
@@ -84,9 +84,15 @@ impl Partners {
 fn services(calls: Vec<CallSpec<Ask, Note>>) -> Vec<Service> {
     let ask = |event: &Recorded<'_, Paid>, fx: &mut Effects| {
         let name = ["well", "other", "poor"].into_iter().find(|name| *name == event.note).unwrap();
-        fx.call(name, Ask { id: event.id.clone(), cents: event.cents });
+        fx.call(CallTo::<Ask, Note>::new(name), Ask { id: event.id.clone(), cents: event.cents });
     };
-    let service = calls.into_iter().fold(Service::new("asks").react("ask", ask), Service::call);
+    let (mut ask, mut service) = (Reaction::new("ask", ask), Service::new("asks"));
+    for call in calls {
+        let call = call.erase();
+        ask = ask.calls(CallTo::<Ask, Note>::new(call.name));
+        service.calls.push(call);
+    }
+    let service = service.reaction(ask);
     vec![accounts(), Service::new("books").decider::<Book>(), service]
 }
 

@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use factum_core::{envelope::Recorded, error::HandlerError, reaction::Effects, service::Service};
+use factum_core::{
+    envelope::Recorded,
+    error::HandlerError,
+    reaction::{Effects, Reaction},
+    service::Service,
+};
 use factum_runtime::{engine::Step, inbox::ExecuteError};
 
 use super::bank::*;
@@ -30,7 +35,8 @@ fn a_commit_that_the_store_refuses_is_found_to_the_delivery_that_made_it() {
             fx.emit("odd", &event.id, Paid { id: event.id.clone(), cents: 0, note: UNFIT.to_owned() });
         }
     };
-    let services = || vec![accounts(), Service::new("books").decider::<Book>().owns("odd").react("note", spoil)];
+    let spoil = || Reaction::new("note", spoil).emits::<Paid>("odd");
+    let services = || vec![accounts(), Service::new("books").decider::<Book>().owns("odd").reaction(spoil())];
     for together in [true, false] {
         let mut bench = Bench::new(services());
         let mut answers = Vec::new();

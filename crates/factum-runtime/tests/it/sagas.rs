@@ -47,6 +47,7 @@ fn services(answers: bool) -> Vec<Service> {
             Ok::<(), factum_core::rejection::Never>(())
         },
     );
+    let undo = undo.emits::<TakenBack>("undone");
     vec![
         Service::new("accounts").decider::<Account>().saga(saga),
         Service::new("books").decider::<Book>().owns("undone").folding(undo),

@@ -45,13 +45,15 @@ pub fn bank_with(snapshots: bool) -> Vec<Service> {
             }
         })
         .fold(|_: &mut Sums, event: &Recorded<'_, Paid>| assert!(event.note != "poison", "as asked"))
-        .react(tally);
+        .react(tally)
+        .emits::<Noted>("tally");
     // Its snapshots come and go apart from the other's, so that each is folded on from a place of its own.
     let counting = Folding::<Sums>::new("payments", 1)
         .fold(|count: &mut Sums, _: &Recorded<'_, Paid>| count.notes += 1)
         .react(|count: &Sums, event: &Recorded<'_, Paid>, fx: &mut Effects| {
             fx.emit("count", &event.id, Noted { id: event.id.clone(), cents: 0, sum: count.notes.into() });
-        });
+        })
+        .emits::<Noted>("count");
     let tallies = Service::new("tallies").owns("tally").owns("count");
     let (accounts, tallies) = if snapshots {
         let tallies = tallies.folding(folding.snapshots()).folding(counting.snapshots());
@@ -286,6 +288,7 @@ fn the_state_of_a_folding_that_stopped_is_that_in_front_of_its_stop() {
         let folding = folding.snapshots().react(|sums: &Sums, event: &Recorded<'_, Paid>, fx: &mut Effects| {
             fx.emit("tally", &event.id, Noted { id: event.id.clone(), cents: 0, sum: sums.sum });
         });
+        let folding = folding.emits::<Noted>("tally");
         services[2] = Service::new("tallies").owns("tally").folding(folding);
         services
     };
@@ -323,6 +326,7 @@ fn a_panic_while_a_state_is_written_or_read_costs_time_only() {
             .react(|seen: &Touchy, event: &Recorded<'_, Paid>, fx: &mut Effects| {
                 fx.emit("tally", &event.id, Noted { id: event.id.clone(), cents: 0, sum: seen.0 });
             })
+            .emits::<Noted>("tally")
             .snapshots();
         vec![accounts(), Service::new("tallies").owns("tally").folding(folding)]
     };

@@ -7,11 +7,21 @@ use factum_core::{
     envelope::Recorded,
     reaction::{Effects, Reaction},
     service::Service,
+    timer::{TimerOf, TimerTo},
 };
 use factum_runtime::acts::{Outcome, What};
 
 use super::bank::*;
 use super::bench::*;
+
+const T: TimerTo<Note> = TimerTo::new("t");
+/// Timers of the tests; what stands behind a slash is the variable part.
+const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "t"];
+
+fn timer(name: &str) -> TimerOf<Note> {
+    let known = |name: &str| TimerTo::<Note>::new(NAMES.iter().find(|known| **known == name).unwrap());
+    name.split_once('/').map_or_else(|| known(name).into(), |(name, part)| known(name).of(part))
+}
 
 /// `set <name> <seconds>` in a payment's note sets a timer that notes the payment, `cancel <name>` cancels it.
 fn timed() -> Vec<Service> {
@@ -20,21 +30,22 @@ fn timed() -> Vec<Service> {
         match words[..] {
             ["set", name, seconds] => {
                 let delay = Duration::from_secs(seconds.parse().unwrap());
-                fx.after(name, delay, Note { id: event.id.clone(), cents: event.cents });
+                fx.after(timer(name), delay, Note { id: event.id.clone(), cents: event.cents });
             }
-            ["cancel", name] => fx.cancel(name),
+            ["cancel", name] => fx.cancel(timer(name)),
             ["set-and-cancel", name] => {
-                fx.after(name, Duration::from_secs(1), Note { id: event.id.clone(), cents: event.cents });
-                fx.cancel(name);
+                fx.after(timer(name), Duration::from_secs(1), Note { id: event.id.clone(), cents: event.cents });
+                fx.cancel(timer(name));
             }
             ["cancel-and-set", name] => {
-                fx.cancel(name);
-                fx.after(name, Duration::from_secs(1), Note { id: event.id.clone(), cents: event.cents });
+                fx.cancel(timer(name));
+                fx.after(timer(name), Duration::from_secs(1), Note { id: event.id.clone(), cents: event.cents });
             }
             _ => {}
         }
     };
-    vec![accounts(), Service::new("books").decider::<Book>(), Service::new("timers").react("follow", follow)]
+    let follow = NAMES.iter().fold(Reaction::new("follow", follow), |it, name| it.sets(TimerTo::<Note>::new(name)));
+    vec![accounts(), Service::new("books").decider::<Book>(), Service::new("timers").reaction(follow)]
 }
 
 fn noted(bench: &Bench) -> Vec<i64> {
@@ -131,12 +142,16 @@ fn a_key_with_a_slash_keeps_its_sender() {
     assert_eq!(rejection["sender"], "timers.follow-x/y-z/1");
 }
 
+const BOMB: TimerTo<Pay> = TimerTo::new("bomb");
+const BOMB2: TimerTo<Pay> = TimerTo::new("bomb2");
+
 /// The accounts' decider panics on the command of the timer `bomb`, while it is armed.
 fn bombs(panics: bool) -> Vec<Service> {
     let bomb = move |event: &Recorded<'_, Paid>, fx: &mut Effects| {
         if event.note.starts_with("bomb") {
             let note = if panics { "panic in the decider" } else { "fine" };
-            fx.after(&*event.note, Duration::from_secs(1), pay_with("z", event.cents, note));
+            let timer = if event.note == "bomb" { BOMB } else { BOMB2 };
+            fx.after(timer, Duration::from_secs(1), pay_with("z", event.cents, note));
         }
     };
     let disarmed = move |event: &Recorded<'_, Noted>, fx: &mut Effects| {
@@ -145,7 +160,7 @@ fn bombs(panics: bool) -> Vec<Service> {
     vec![
         accounts(),
         Service::new("books").decider::<Book>().react("forward", disarmed),
-        Service::new("bombs").react("bomb", bomb),
+        Service::new("bombs").reaction(Reaction::new("bomb", bomb).sets(BOMB).sets(BOMB2)),
     ]
 }
 
@@ -188,12 +203,13 @@ fn names_with_slashes_do_not_mix_up_two_timers() {
 }
 
 #[test]
-fn a_timers_name_that_is_too_long_or_empty_is_its_handlers_failure() {
-    for name in ["x".repeat(70_000), String::new()] {
+fn a_timers_name_that_is_too_long_or_not_printable_is_its_handlers_failure() {
+    for part in ["x".repeat(70_000), "\n".to_owned()] {
         let long = move |event: &Recorded<'_, Paid>, fx: &mut Effects| {
-            fx.after(name.clone(), Duration::from_secs(1), Note { id: event.id.clone(), cents: 1 });
+            fx.after(T.of(&part), Duration::from_secs(1), Note { id: event.id.clone(), cents: 1 });
         };
-        let services = vec![accounts(), Service::new("books").decider::<Book>().react("long", long)];
+        let long = Reaction::new("long", long).sets(T);
+        let services = vec![accounts(), Service::new("books").decider::<Book>().reaction(long)];
         let mut bench = Bench::new(services);
         bench.ask("p1", pay("x", 1)).unwrap();
         assert!(bench.letters()[0].reason().contains("name of a timer"), "{}", bench.letters()[0].reason());
@@ -205,10 +221,10 @@ fn a_timers_name_that_is_too_long_or_empty_is_its_handlers_failure() {
 #[test]
 fn a_timer_is_cancelled_from_another_stream_of_the_same_key() {
     let follow = |event: &Recorded<'_, Paid>, fx: &mut Effects| match event.cents {
-        1 => fx.after("t", Duration::from_secs(10), Note { id: event.id.clone(), cents: 7 }),
-        _ => fx.cancel("t"),
+        1 => fx.after(T, Duration::from_secs(10), Note { id: event.id.clone(), cents: 7 }),
+        _ => fx.cancel(T),
     };
-    let reaction = || Reaction::new("follow", follow).by("note");
+    let reaction = || Reaction::new("follow", follow).by("note").sets(T);
     let services =
         || vec![accounts(), Service::new("books").decider::<Book>(), Service::new("timers").reaction(reaction())];
     for (last, fired) in [("same", 0), ("other", 1)] {

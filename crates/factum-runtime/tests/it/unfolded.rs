@@ -26,7 +26,8 @@ fn counting(react_fails: i64, fold_fails: i64) -> Vec<Service> {
         .react(move |count: &i64, event: &Recorded<'_, Paid>, fx: &mut Effects| {
             assert!(event.cents != react_fails, "the reaction, as asked");
             fx.emit("tally", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: *count });
-        });
+        })
+        .emits::<Noted>("tally");
     vec![accounts(), Service::new("tallies").owns("tally").folding(folding)]
 }
 
@@ -58,7 +59,8 @@ fn a_fold_that_fails_stops_its_consumer_alone_and_tries_again_without_a_restart(
         })
         .react(|count: &i64, event: &Recorded<'_, Paid>, fx: &mut Effects| {
             fx.emit("tally", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: *count });
-        });
+        })
+        .emits::<Noted>("tally");
     let mut bench = Bench::new(vec![accounts(), books(), Service::new("tallies").owns("tally").folding(folding)]);
     for number in 1..=4 {
         bench.ask(&format!("p{number}"), pay("a", number)).unwrap();

@@ -8,7 +8,7 @@ use factum_core::{
     envelope::{Kind, Stored},
     id::MessageId,
     letter::{Held, Key, Letter},
-    reaction::{Effect, Effects},
+    reaction::Effect,
 };
 use factum_runtime::registry::{ConsumerId, Handler, Registry};
 
@@ -62,12 +62,9 @@ pub(super) fn accounted(
             if !registry.readers(event.type_name()).contains(&id) {
                 continue;
             }
-            let mut fx = Effects::default();
-            let ran = poison::mended(|| registry.service(id).reactions[at].run(event, &mut fx));
-            let wanted: Vec<Made> = match (ran, fx.finish()) {
-                (Ok(()), Ok(effects)) => effects.into_iter().filter_map(|effect| made(registry, id, effect)).collect(),
-                _ => continue,
-            };
+            let ran = poison::mended(|| registry.service(id).reactions[at].run(event));
+            let Ok(effects) = ran else { continue };
+            let wanted: Vec<Made> = effects.into_iter().filter_map(|effect| made(registry, id, effect)).collect();
             if wanted.is_empty() {
                 continue;
             }
@@ -109,12 +106,8 @@ pub(super) fn check(Evidence { log, registry, .. }: &Evidence<'_>) -> Result<(),
         let gone = |name: &str| discarded.contains(&(name.to_owned(), event.envelope().id.to_string()));
         for id in registry.readers(event.type_name()) {
             let Handler::Reaction(at) = registry.consumer(*id).handler else { continue };
-            let mut fx = Effects::default();
-            if registry.service(*id).reactions[at].run(event, &mut fx).is_err() {
-                continue;
-            }
-            let wanted: Vec<Made> =
-                fx.finish().unwrap_or_default().into_iter().filter_map(|fx| made(registry, *id, fx)).collect();
+            let Ok(effects) = registry.service(*id).reactions[at].run(event) else { continue };
+            let wanted: Vec<Made> = effects.into_iter().filter_map(|effect| made(registry, *id, effect)).collect();
             let here = |stored: &&&Stored| stored.stream.category() == registry.category(*id);
             let here: Vec<&Stored> = caused.iter().filter(here).copied().collect();
             let found: Vec<Made> = here.iter().map(|stored| seen(stored)).collect();
@@ -131,7 +124,7 @@ pub(super) fn check(Evidence { log, registry, .. }: &Evidence<'_>) -> Result<(),
 fn made(registry: &factum_runtime::registry::Registry, id: ConsumerId, effect: Effect) -> Option<Made> {
     match effect {
         Effect::Send(draft) => Some((Kind::Command, draft.type_name.to_string(), draft.data.to_vec())),
-        Effect::Call { name, request } => {
+        Effect::Call { name, request, .. } => {
             let name = format!("{}.{name}", registry.service(id).name);
             Some((Kind::Call, name, request.data.to_vec()))
         }

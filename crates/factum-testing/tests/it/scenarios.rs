@@ -3,14 +3,19 @@
 use std::{fmt::Display, panic::catch_unwind, time::Duration};
 
 use factum_core::{
+    call::CallTo,
     decider::{Context, Decider},
     envelope::{Envelope, Recorded},
     error::HandlerError,
     payload::{Command, Event, Payload, PayloadError, TypeInfo},
-    reaction::Effects,
-    rejection::{Rejection, RejectionKind},
+    reaction::{Effects, Folding, Reaction},
+    rejection::{Never, Rejection, RejectionKind},
+    timer::TimerTo,
 };
-use factum_testing::scenario::{NOW, given, given_nothing, happened, react};
+use factum_testing::{
+    folding::folding,
+    scenario::{NOW, given, given_nothing, happened, react},
+};
 use serde::{Deserialize, Serialize};
 
 macro_rules! payload {
@@ -230,33 +235,81 @@ fn a_command_that_addresses_no_stream_is_shown() {
     has(&text, &[&"account.fill addresses `account-`", &"is empty"]);
 }
 
+const LATER: TimerTo<Fill> = TimerTo::new("later");
+const EARLIER: TimerTo<Fill> = TimerTo::new("earlier");
+const BANK: CallTo<i64, Fill> = CallTo::new("bank");
+
 fn remind(event: &Recorded<'_, Paid>, fx: &mut Effects) -> Result<(), HandlerError> {
     if event.cents < 0 {
         return Err(HandlerError::failed("negative"));
     }
     fx.send(Fill { account: event.stored.stream.key().to_owned(), cents: event.cents + 1 });
-    fx.after("later", Duration::from_secs(60), fill(9));
-    fx.cancel("earlier");
+    fx.after(LATER, Duration::from_secs(60), fill(9));
+    fx.cancel(EARLIER.of(7));
     fx.emit("account", "2", paid(3));
-    fx.call("bank", event.cents);
+    fx.call(BANK, event.cents);
     Ok(())
 }
 
 #[test]
 fn what_a_reaction_brings_is_read_by_kind_and_type() {
-    let reacted = happened(paid(4)).on("account-7").at(NOW).by("user").react(remind);
+    let reacted = happened(paid(4)).on("account-7").at(NOW).by("user").given_to(&reminding());
     let sent: Vec<Fill> = reacted.sent();
     assert_eq!(sent.iter().map(|fill| (fill.account.as_str(), fill.cents)).collect::<Vec<_>>(), [("7", 5)]);
     let timers = reacted.timers::<Fill>();
     assert_eq!((timers[0].0.as_str(), timers[0].1.as_secs(), timers[0].2.cents), ("later", 60, 9));
-    assert_eq!(reacted.cancelled(), ["earlier"]);
+    assert_eq!(reacted.cancelled(), ["earlier/7"]);
     assert_eq!(reacted.emitted::<AccountEvent>().len(), 1);
     assert!(reacted.emitted::<Opened>().is_empty());
-    assert_eq!(reacted.called::<i64>("bank"), [4]);
+    assert_eq!(reacted.called(BANK), [4]);
     assert_eq!(reacted.effects.len(), 5);
     let error = happened(paid(-1)).try_react(remind).unwrap_err();
     assert_eq!(error, HandlerError::failed("negative"));
     assert!(happened(opened()).try_react(remind).is_err(), "a reaction reads its own types only");
     react(|_| {}).nothing();
     assert_eq!(react(|fx| fx.send(fill(1))).sent::<Fill>().len(), 1);
+}
+
+/// All that [`remind`] makes.
+fn reminding() -> Reaction {
+    Reaction::new("remind", remind).emits::<AccountEvent>("account").sets(LATER).sets(EARLIER).calls(BANK)
+}
+
+#[test]
+fn what_a_reaction_makes_and_does_not_declare_is_its_failure() {
+    const OTHER: CallTo<i32, Fill> = CallTo::new("bank");
+    type Declared = fn(Reaction) -> Reaction;
+    let cases: [(Declared, &str); 5] = [
+        (
+            |it| it.sets(LATER).sets(EARLIER).calls(BANK).emits::<AccountEvent>("other"),
+            "`remind` emits `account.paid` to `account`, which it does not declare: add `.emits::<…>(\"account\")`",
+        ),
+        (|it| it.emits::<Paid>("account").sets(EARLIER).calls(BANK), "sets the timer `later` to `account.fill`"),
+        (|it| it.emits::<Paid>("account").sets(LATER).calls(BANK), "cancels the timer `earlier`, which it does not"),
+        (
+            |it| it.emits::<Paid>("account").sets(LATER).sets(EARLIER),
+            "makes the call `bank`, which it does not declare",
+        ),
+        (|it| it.emits::<Paid>("account").sets(LATER).sets(EARLIER).calls(OTHER), "add `.calls(…)` with its `CallTo`"),
+    ];
+    for (declared, sentence) in cases {
+        let reaction = move || declared(Reaction::new("remind", remind));
+        let text = said(move || drop(happened(paid(4)).on("account-7").given_to(&reaction())));
+        assert!(text.contains(sentence), "{text}");
+    }
+    let telling = || {
+        Folding::<()>::new("tell", 1)
+            .react(|(): &(), event: &Recorded<'_, Paid>, fx: &mut Effects| fx.call(BANK, event.cents))
+            .answer(|(): &(), fill: &Fill, _: &Context, fx: &mut Effects| {
+                fx.emit("account", &fill.account, paid(fill.cents));
+                Ok::<(), Never>(())
+            })
+            .fold(|(): &mut (), _: &Recorded<'_, Paid>| {})
+    };
+    let text = said(|| drop(folding(telling()).happens(happened(paid(4)))));
+    assert!(text.contains("`tell` makes the call `bank`"), "{text}");
+    let text = said(|| drop(folding(telling()).when(fill(4))));
+    assert!(text.contains("`tell` emits `account.paid` to `account`"), "{text}");
+    let whole = telling().calls(BANK).emits::<Paid>("account");
+    assert_eq!(folding(whole).happens(happened(paid(4))).called(BANK), [4]);
 }

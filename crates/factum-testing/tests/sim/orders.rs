@@ -5,9 +5,10 @@ use factum_core::{
     decider::{Context, Decider},
     envelope::{Envelope, Recorded},
     error::HandlerError,
-    reaction::Effects,
+    reaction::{Effects, Reaction},
     saga::Saga,
     service::{Durations, Service},
+    timer::TimerTo,
     view::Rows,
 };
 use factum_macros::{Command, Event, Rejection, Row};
@@ -225,14 +226,16 @@ fn fulfilment(version: u32) -> Saga<Facts> {
     .failed(move |facts, failure| Some(FailOrder { order_id: facts.order_id.clone(), reason: failure.reason.clone() }))
 }
 
+const NUDGE: TimerTo<NudgeOrder> = TimerTo::new("nudge");
+
 /// A customer who waits long is told so; each change begins the wait anew, each end ends it.
 fn remind(event: &Recorded<'_, OrderEvent>, fx: &mut Effects) {
     let nudge = |order_id: &String| NudgeOrder { order_id: order_id.clone() };
     poison::strike("orders.remind", &event.envelope().id);
     match &event.data {
-        OrderEvent::Placed(e) => fx.after("nudge", 1.hours(), nudge(&e.order_id)),
-        OrderEvent::Amended(e) => fx.after("nudge", 2.hours(), nudge(&e.order_id)),
-        OrderEvent::Cancelled(_) | OrderEvent::Confirmed(_) | OrderEvent::Failed(_) => fx.cancel("nudge"),
+        OrderEvent::Placed(e) => fx.after(NUDGE, 1.hours(), nudge(&e.order_id)),
+        OrderEvent::Amended(e) => fx.after(NUDGE, 2.hours(), nudge(&e.order_id)),
+        OrderEvent::Cancelled(_) | OrderEvent::Confirmed(_) | OrderEvent::Failed(_) => fx.cancel(NUDGE),
         OrderEvent::Nudged(_) | OrderEvent::Closed(_) => {}
     }
 }
@@ -319,7 +322,7 @@ pub fn service(version: u32, peer: Peer) -> Service {
         .call(insure(peer.clone()))
         .call(drop_insurance(peer))
         .decider::<Order>()
-        .react("remind", remind)
+        .reaction(Reaction::new("remind", remind).sets(NUDGE))
         .react("close", close)
         .view(version, orders)
 }

@@ -1,12 +1,13 @@
 //! Parcels: handed to the carrier, delivered when their time has come; a delay moves that time, a return ends it.
 
 use factum_core::{
-    call::{Call, CallSpec, exp},
+    call::{Call, CallSpec, CallTo, exp},
     decider::{Context, Decider},
     envelope::{Envelope, Recorded},
     error::HandlerError,
-    reaction::Effects,
+    reaction::{Effects, Reaction},
     service::{Durations, Service},
+    timer::TimerTo,
 };
 use factum_macros::{Command, Event, Rejection};
 use factum_testing::sim::{Peer, poison};
@@ -96,6 +97,9 @@ impl Decider for Parcel {
     }
 }
 
+const CARRIER: CallTo<Request, RecordParcel> = CallTo::new("carrier");
+const DELIVER: TimerTo<DeliverParcel> = TimerTo::new("deliver");
+
 #[derive(Serialize, Deserialize)]
 struct Request {
     order_id: String,
@@ -104,7 +108,7 @@ struct Request {
 fn ask_carrier(event: &Recorded<'_, Opened>, fx: &mut Effects) -> Result<(), HandlerError> {
     let Opened::Parcel(opened) = &event.data;
     poison::fails("parcels.ask", &opened.order_id)?;
-    fx.call("carrier", Request { order_id: opened.order_id.clone() });
+    fx.call(CARRIER, Request { order_id: opened.order_id.clone() });
     Ok(())
 }
 
@@ -116,9 +120,9 @@ enum Opened {
 fn track(event: &Recorded<'_, ParcelEvent>, fx: &mut Effects) {
     let deliver = |order_id: &String| DeliverParcel { order_id: order_id.clone() };
     match &event.data {
-        ParcelEvent::Dispatched(e) => fx.after("deliver", 2.days(), deliver(&e.order_id)),
-        ParcelEvent::Delayed(e) => fx.after("deliver", 3.days(), deliver(&e.order_id)),
-        ParcelEvent::Returned(_) => fx.cancel("deliver"),
+        ParcelEvent::Dispatched(e) => fx.after(DELIVER, 2.days(), deliver(&e.order_id)),
+        ParcelEvent::Delayed(e) => fx.after(DELIVER, 3.days(), deliver(&e.order_id)),
+        ParcelEvent::Returned(_) => fx.cancel(DELIVER),
         ParcelEvent::Opened(_) | ParcelEvent::Delivered(_) => {}
     }
 }
@@ -132,7 +136,7 @@ fn carrier(peer: Peer) -> CallSpec<Request, RecordParcel> {
             told.answer(done, done)
         }
     };
-    CallSpec::new("carrier", ask, |request: Request, _| RecordParcel { order_id: request.order_id })
+    CallSpec::new(CARRIER, ask, |request: Request, _| RecordParcel { order_id: request.order_id })
         .retry(exp(500.ms(), 2.0).max(100_000))
         .timeout(8.secs())
 }
@@ -140,7 +144,7 @@ fn carrier(peer: Peer) -> CallSpec<Request, RecordParcel> {
 pub fn service(peer: Peer) -> Service {
     Service::new("parcels")
         .decider::<Parcel>()
-        .react("ask-carrier", ask_carrier)
-        .react("track", track)
+        .reaction(Reaction::new("ask-carrier", ask_carrier).calls(CARRIER))
+        .reaction(Reaction::new("track", track).sets(DELIVER))
         .call(carrier(peer))
 }

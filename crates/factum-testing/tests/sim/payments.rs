@@ -1,10 +1,10 @@
 //! Payments: the provider is asked for each step, and a void covers an authorisation that is still on its way.
 
 use factum_core::{
-    call::{Answer, Call, CallSpec, exp},
+    call::{Answer, Call, CallSpec, CallTo, exp},
     decider::{Context, Decider},
     envelope::{Envelope, Recorded},
-    reaction::Effects,
+    reaction::{Effects, Reaction},
     service::{Durations, Service},
 };
 use factum_macros::{Command, Event, Rejection};
@@ -127,6 +127,9 @@ enum Asked {
     Void(VoidOpened),
 }
 
+const AUTHORIZE: CallTo<Request, RecordPayment> = CallTo::new("authorize");
+const SETTLE: CallTo<Request, RecordPayment> = CallTo::new("settle");
+
 #[derive(Clone, Serialize, Deserialize)]
 struct Request {
     order_id: String,
@@ -134,12 +137,12 @@ struct Request {
 }
 
 fn ask_provider(event: &Recorded<'_, Asked>, fx: &mut Effects) {
-    let (name, act, order_id) = match &event.data {
-        Asked::Authorization(e) => ("authorize", Act::Authorize, &e.order_id),
-        Asked::Capture(e) => ("settle", Act::Capture, &e.order_id),
-        Asked::Void(e) => ("settle", Act::Void, &e.order_id),
+    let (call, act, order_id) = match &event.data {
+        Asked::Authorization(e) => (AUTHORIZE, Act::Authorize, &e.order_id),
+        Asked::Capture(e) => (SETTLE, Act::Capture, &e.order_id),
+        Asked::Void(e) => (SETTLE, Act::Void, &e.order_id),
     };
-    fx.call(name, Request { order_id: order_id.clone(), act });
+    fx.call(call, Request { order_id: order_id.clone(), act });
 }
 
 fn record(request: Request, outcome: Outcome) -> RecordPayment {
@@ -164,7 +167,7 @@ fn authorize(peer: Peer) -> CallSpec<Request, RecordPayment> {
         let peer = peer.clone();
         async move { answer(peer.look_up(&call.idempotency_key).await, call.request) }
     };
-    CallSpec::new("authorize", ask, |request, _| record(request, Outcome::Unknown))
+    CallSpec::new(AUTHORIZE, ask, |request, _| record(request, Outcome::Unknown))
         .query(look_up)
         .retry(exp(200.ms(), 2.0).max(4))
         .timeout(5.secs())
@@ -181,7 +184,7 @@ fn settle(peer: Peer) -> CallSpec<Request, RecordPayment> {
             answer(peer.must(&operation, &call.idempotency_key).await, call.request)
         }
     };
-    CallSpec::new("settle", ask, |request, _| record(request, Outcome::Unknown))
+    CallSpec::new(SETTLE, ask, |request, _| record(request, Outcome::Unknown))
         .retry(exp(200.ms(), 2.0).max(100_000))
         .timeout(5.secs())
         .window(2)
@@ -190,7 +193,7 @@ fn settle(peer: Peer) -> CallSpec<Request, RecordPayment> {
 pub fn service(peer: Peer) -> Service {
     Service::new("payments")
         .decider::<Payment>()
-        .react("ask-provider", ask_provider)
+        .reaction(Reaction::new("ask-provider", ask_provider).calls(AUTHORIZE).calls(SETTLE))
         .call(authorize(peer.clone().not_idempotent()))
         .call(settle(peer))
 }

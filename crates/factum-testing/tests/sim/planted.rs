@@ -6,9 +6,9 @@ use std::sync::{
 };
 
 use factum_core::{
-    call::{Call, CallSpec, exp},
+    call::{Call, CallSpec, CallTo, exp},
     envelope::Recorded,
-    reaction::Effects,
+    reaction::{Effects, Reaction},
     service::{Durations, Service},
     view::Rows,
 };
@@ -46,6 +46,8 @@ struct Request {
     order_id: String,
 }
 
+const POST: CallTo<Request, NudgeOrder> = CallTo::new("post");
+
 #[test]
 fn a_call_that_does_not_use_its_key_is_found() {
     let invariant = found(|peers| {
@@ -59,12 +61,14 @@ fn a_call_that_does_not_use_its_key_is_found() {
                 told.answer(command, command)
             }
         };
-        let call = CallSpec::new("post", ask, |request: Request, _| NudgeOrder { order_id: request.order_id });
+        let call = CallSpec::new(POST, ask, |request: Request, _| NudgeOrder { order_id: request.order_id });
         let write = |event: &Recorded<'_, Placed>, fx: &mut Effects| {
             let Placed::Order(placed) = &event.data;
-            fx.call("post", Request { order_id: placed.order_id.clone() });
+            fx.call(POST, Request { order_id: placed.order_id.clone() });
         };
-        Service::new("letters").react("write", write).call(call.retry(exp(100.ms(), 2.0).max(1_000)))
+        Service::new("letters")
+            .reaction(Reaction::new("write", write).calls(POST))
+            .call(call.retry(exp(100.ms(), 2.0).max(1_000)))
     });
     assert_eq!(invariant, "I5");
 }

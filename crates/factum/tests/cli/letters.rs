@@ -22,6 +22,8 @@ struct Made {
     text: String,
 }
 
+const ODD: TimerTo<crate::Write> = TimerTo::new("a");
+
 /// An app whose copying fails on `poison` while it is broken.
 async fn start(dir: &Path, broken: &Arc<AtomicBool>) -> App {
     let broken = broken.clone();
@@ -32,12 +34,13 @@ async fn start(dir: &Path, broken: &Arc<AtomicBool>) -> App {
         fx.emit("copy", &event.note, Made { text: event.text.clone() });
         if event.text == "later" {
             let command = crate::Write { note: event.note.clone(), text: "unwritable".to_owned() };
-            fx.after("a/b @c's 50%?#", Duration::ZERO, command);
+            fx.after(ODD.of("b @c's 50%?#"), Duration::ZERO, command);
         }
         Ok(())
     };
     let notes = Service::new("note").decider::<Note>();
-    let copies = Service::new("copy").owns("copy").react("make", make);
+    let copies =
+        Service::new("copy").owns("copy").reaction(Reaction::new("make", make).emits::<Made>("copy").sets(ODD));
     App::open(dir).unwrap().with(notes).with(copies).start().await.unwrap()
 }
 
@@ -207,7 +210,8 @@ async fn what_a_state_could_not_take_is_left_out_for_good_once_it_is_discarded()
             })
             .react(|count: &usize, _: &Recorded<'_, Strict>, fx: &mut Effects| {
                 fx.emit("copy", "a", Made { text: format!("note {count}") });
-            });
+            })
+            .emits::<Made>("copy");
         let notes = Service::new("note").decider::<Note>();
         let strict = Service::new("copy").owns("copy").folding(strict);
         App::open(dir.path()).unwrap().with(notes).with(strict).start().await.unwrap()

@@ -70,11 +70,12 @@ fn late(place: &str) -> Option<Service> {
             aborts("fold", event);
             *pieces += u64::from(event.pieces);
         })
-        .react(move |pieces: &u64, event: &Recorded<Filled>, fx: &mut Effects| tell(event, *pieces, fx));
+        .react(move |pieces: &u64, event: &Recorded<Filled>, fx: &mut Effects| tell(event, *pieces, fx))
+        .emits::<Told>("told");
     let late = Service::new("late").owns("told");
     match place {
-        "behind" => Some(late.react_from_start("read", read)),
-        "release" => Some(late.react_from_start("read", hold)),
+        "behind" => Some(late.reaction(Reaction::new("read", read).emits::<Told>("told").from_start())),
+        "release" => Some(late.reaction(Reaction::new("read", hold).emits::<Told>("told").from_start())),
         "fold" => Some(late.folding(sum)),
         _ => None,
     }

@@ -100,7 +100,8 @@ struct OrderRow {
 }
 
 /// A timer's name with all in it that an address has to encode.
-const TIMER: &str = "wait/for a@b ü?#%2F&+..";
+const PART: &str = "for a@b ü?#%2F&+..";
+const WAIT: TimerTo<Remind> = TimerTo::new("wait");
 
 struct Shop {
     app: App,
@@ -134,7 +135,7 @@ impl Shop {
             }
             fx.emit("parcel", &event.order, Packed { order: event.order.clone(), pieces: event.pieces });
             if event.order == "late" {
-                fx.after(TIMER, Duration::ZERO, Remind { order: event.order.clone() });
+                fx.after(WAIT.of(PART), Duration::ZERO, Remind { order: event.order.clone() });
             }
             Ok(())
         };
@@ -143,7 +144,8 @@ impl Shop {
             assert!(event.pieces != 99 || !fails.load(Ordering::Relaxed), "99 have no place in a row");
             rows.put(OrderRow { order: event.order.clone(), pieces: event.pieces });
         };
-        let packing = Service::new("parcel").owns("parcel").decider::<Parcel>().react("pack", pack);
+        let packing = Service::new("parcel").owns("parcel").decider::<Parcel>();
+        let packing = packing.reaction(Reaction::new("pack", pack).emits::<Packed>("parcel").sets(WAIT));
         let builder = App::in_memory().with(Service::new("order").decider::<Order>().view(1, orders)).with(packing);
         let app = builder.program("shop 1.4.0").start().await.unwrap();
         let router = guarded(app.platform_routes());
@@ -291,7 +293,7 @@ async fn a_name_with_slashes_and_signs_reaches_its_letter() {
     shop.place("late", 1).await;
     let list = shop.get("/factum/v1/letters").await.body;
     let id = list["letters"][0]["id"].as_str().unwrap().to_owned();
-    assert!(id.contains("@timer/") && id.contains(TIMER), "{id}");
+    assert!(id.contains("@timer/") && id.contains(&format!("/wait/{PART}")), "{id}");
     let shown = shop.get(&format!("/factum/v1/letters/{}", encoded(&id))).await;
     assert_eq!((shown.status, &shown.body["id"]), (200, &json!(id)), "{}", shown.body);
     assert_eq!(shown.body["originalEvent"]["data"], json!({ "order": "late" }));

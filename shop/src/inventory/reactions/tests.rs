@@ -38,6 +38,6 @@ fn shipped_goods_leave_the_books_and_returned_ones_come_back() {
 #[test]
 fn what_runs_short_is_ordered_again() {
     let low = happened(LowStockDetected { sku: Sku::from("A"), current_quantity: 10, threshold: 10 });
-    let [(stream, placed)] = &low.react(reorder).emitted::<ReorderPlaced>()[..] else { panic!("one reorder") };
+    let [(stream, placed)] = &low.given_to(&reordering()).emitted::<ReorderPlaced>()[..] else { panic!("one reorder") };
     assert_eq!((stream.as_str(), placed.quantity), ("reorder-A", REORDER_UNITS));
 }

@@ -34,8 +34,8 @@ fn the_provider_is_asked_once_for_each_act() {
         ),
     ];
     for (act, refund, event) in acts {
-        let asked = event.react(ask_provider);
-        let [request] = &asked.called::<ProviderRequest>(gateway::PROVIDER)[..] else { panic!("one call: {asked:?}") };
+        let asked = event.given_to(&asking());
+        let [request] = &asked.called(gateway::PROVIDER)[..] else { panic!("one call: {asked:?}") };
         assert_eq!((request.act, &request.refund_id, request.amount), (act, &refund, amount));
         assert_eq!((request.payment_id.as_str(), asked.effects.len()), ("pay-1", 1));
     }

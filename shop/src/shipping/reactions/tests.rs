@@ -6,7 +6,6 @@ use super::*;
 use crate::contracts::{
     ids::{OrderId, ShipmentId, Sku, WarehouseId},
     shapes::Quantity,
-    shipping::RecordShipment,
 };
 
 #[test]
@@ -19,8 +18,8 @@ fn the_carrier_is_asked_for_all_pieces() {
         shipping_address: None,
         warehouse_id: WarehouseId::from("main"),
     })
-    .react(ask_carrier);
-    let requests = asked.called::<CarrierRequest>(gateway::CARRIER);
+    .given_to(&asking());
+    let requests = asked.called(gateway::CARRIER);
     assert_eq!((requests.len(), requests[0].pieces, requests[0].shipment_id.as_str()), (1, 5, "ship-1"));
 }
 
@@ -31,7 +30,7 @@ fn the_parcel_arrives_after_the_days_that_it_takes() {
         let shipment_id = ShipmentId::from(format!("ship-{number}"));
         let order_id = OrderId::from("1");
         let sent = happened(ShippingDispatched { shipment_id: shipment_id.clone(), order_id, dispatched_at: NOW });
-        let timers = sent.react(await_news(day)).timers::<RecordShipment>();
+        let timers = sent.given_to(&awaiting(day)).timers::<RecordShipment>();
         let [(name, delay, news)] = &timers[..] else { panic!("one timer: {timers:?}") };
         assert_eq!((name.as_str(), *delay), ("delivered", gateway::days(&shipment_id) * day));
         assert!((1..=gateway::LONGEST_DAYS).contains(&gateway::days(&shipment_id)));

@@ -1,0 +1,271 @@
+//! A reaction with a state of its own.
+
+use std::any::Any;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Effect, Effects, Makes, OnDead, Outcome};
+use crate::{
+    call::CallTo,
+    decider::Context,
+    envelope::{Recorded, Stored},
+    error::HandlerError,
+    payload::{Command, Event, TypeInfo},
+    rejection::Refused,
+    snapshot::Codec,
+    timer::TimerTo,
+};
+
+type Fold<S> = Box<dyn Fn(&mut S, &Stored, &mut bool) -> Result<(), HandlerError> + Send + Sync>;
+type FoldReact<S> = Box<dyn Fn(&S, &Stored, &mut Effects) -> Result<(), HandlerError> + Send + Sync>;
+type FoldAnswer<S> =
+    Box<dyn Fn(&S, &Stored, &Context, &mut Effects) -> Result<Result<(), Refused>, HandlerError> + Send + Sync>;
+
+/// A reaction with a state of its own: the fold runs first, also on replay; reacting and answering run only live, on the
+/// state with the event in it.
+///
+/// The state is derived: it is rebuilt from the log when the program starts or the version changes. With
+/// [`Folding::snapshots`] a start folds only what came since the last snapshot.
+///
+/// The calls, events and timers that reacting and answering make are declared: [`Folding::calls`], [`Folding::emits`],
+/// [`Folding::sets`].
+pub struct Folding<S> {
+    name: &'static str,
+    version: u32,
+    folds: Vec<(Vec<TypeInfo>, Fold<S>)>,
+    reacts: Vec<(Vec<TypeInfo>, FoldReact<S>)>,
+    answers: Vec<(Vec<TypeInfo>, FoldAnswer<S>)>,
+    by: Option<&'static str>,
+    on_dead: OnDead,
+    makes: Makes,
+    codec: Option<fn(u32, &[TypeInfo]) -> Codec>,
+}
+
+impl<S: Default + Send + 'static> Folding<S> {
+    /// A folding reaction; raise the version when the folds change their meaning.
+    pub fn new(name: &'static str, version: u32) -> Self {
+        Self {
+            name,
+            version,
+            folds: Vec::new(),
+            reacts: Vec::new(),
+            answers: Vec::new(),
+            by: None,
+            on_dead: OnDead::Hold,
+            makes: Makes::default(),
+            codec: None,
+        }
+    }
+
+    /// Reacts in the order of a text field that all events carry that it reacts to, instead of by the partition key.
+    #[must_use]
+    pub fn by(self, field: &'static str) -> Self {
+        Self { by: Some(field), ..self }
+    }
+
+    /// What becomes of a key whose message has failed; by default it is held.
+    #[must_use]
+    pub fn on_dead(self, on_dead: OnDead) -> Self {
+        Self { on_dead, ..self }
+    }
+
+    /// Declares a call that it makes (`fx.call`): its service has it, and answers it with a command that is answered.
+    #[must_use]
+    pub fn calls<R, C: Command>(mut self, to: CallTo<R, C>) -> Self {
+        self.makes.calls(to);
+        self
+    }
+
+    /// Declares the events that it emits (`fx.emit`) to streams of a category: one that its service owns, by a decider or by
+    /// [`Service::owns`](crate::service::Service::owns).
+    #[must_use]
+    pub fn emits<E: Event>(mut self, category: &'static str) -> Self {
+        self.makes.emits::<E>(category);
+        self
+    }
+
+    /// Declares a timer that it sets (`fx.after`) and cancels: its command is answered.
+    #[must_use]
+    pub fn sets<C: Command>(mut self, timer: TimerTo<C>) -> Self {
+        self.makes.sets(timer);
+        self
+    }
+
+    /// Takes events into the state.
+    #[must_use]
+    pub fn fold<E: Event>(mut self, fold: impl Fn(&mut S, &Recorded<'_, E>) + Send + Sync + 'static) -> Self {
+        let run: Fold<S> = Box::new(move |state, stored, touched| {
+            let event = Recorded::<E>::read(stored)?;
+            *touched = true;
+            fold(state, &event);
+            Ok(())
+        });
+        self.folds.push((E::types(), run));
+        self
+    }
+
+    /// Reacts to events, knowing the state.
+    #[must_use]
+    pub fn react<E: Event, O: Outcome>(
+        mut self,
+        handler: impl Fn(&S, &Recorded<'_, E>, &mut Effects) -> O + Send + Sync + 'static,
+    ) -> Self {
+        let run: FoldReact<S> =
+            Box::new(move |state, stored, fx| handler(state, &Recorded::<E>::read(stored)?, fx).outcome());
+        self.reacts.push((E::types(), run));
+        self
+    }
+
+    /// Answers commands, knowing the state: by events it emits, or by a rejection.
+    #[must_use]
+    pub fn answer<C: Command, R: crate::rejection::Rejection>(
+        mut self,
+        handler: impl Fn(&S, &C, &Context, &mut Effects) -> Result<(), R> + Send + Sync + 'static,
+    ) -> Self {
+        let run: FoldAnswer<S> = Box::new(move |state, stored, context, fx| {
+            Ok(handler(state, &stored.decode::<C>()?, context, fx).map_err(Refused::from))
+        });
+        self.answers.push((C::types(), run));
+        self
+    }
+}
+
+impl<S: Serialize + DeserializeOwned + Send + 'static> Folding<S> {
+    /// Keeps the state in snapshots, for states that take long to fold from all events. Raise the version of the folding
+    /// whenever the folds change their meaning; what is noticed without it says [`Codec`].
+    #[must_use]
+    pub fn snapshots(self) -> Self {
+        Self { codec: Some(Codec::of::<S>), ..self }
+    }
+}
+
+/// A folding reaction without its types, as the engine holds it.
+pub trait AnyFolding: Send + Sync {
+    /// Its name within the service.
+    fn name(&self) -> &'static str;
+    /// Of the folds' meaning.
+    fn version(&self) -> u32;
+    /// Events that it takes into its state.
+    fn folded(&self) -> Vec<TypeInfo>;
+    /// Events that it reacts to.
+    fn reacted(&self) -> Vec<TypeInfo>;
+    /// Commands that it answers.
+    fn answered(&self) -> Vec<TypeInfo>;
+    /// The field that it orders by; the partition key if it names none.
+    fn by(&self) -> Option<&'static str>;
+    /// What becomes of a key whose message has failed.
+    fn on_dead(&self) -> OnDead;
+    /// What it declares to make.
+    fn makes(&self) -> &Makes;
+    /// Whether it reacts to a type.
+    fn reacts_to(&self, type_name: &str) -> bool;
+    /// How its state is kept in snapshots, if it is.
+    fn snapshots(&self) -> Option<Codec>;
+    /// The state before all events.
+    fn blank(&self) -> Box<dyn Any + Send>;
+    /// Takes an event in. As soon as the state may have changed, `touched` is set: if it is not, an error has left the
+    /// state as it was.
+    ///
+    /// # Errors
+    /// [`HandlerError`] if the data does not fit.
+    fn fold(&self, state: &mut dyn Any, stored: &Stored, touched: &mut bool) -> Result<(), HandlerError>;
+    /// Reacts to an event that is already in the state: what follows, if all of it is declared that must be.
+    ///
+    /// # Errors
+    /// [`HandlerError`] if the data does not fit, the handler failed, or made what it does not declare.
+    fn react(&self, state: &dyn Any, stored: &Stored) -> Result<Vec<Effect>, HandlerError>;
+    /// Answers a command, by what follows or by a rejection.
+    ///
+    /// # Errors
+    /// [`HandlerError`] if the data does not fit, or the handler made what it does not declare.
+    fn answer(
+        &self,
+        state: &dyn Any,
+        command: &Stored,
+        context: &Context,
+    ) -> Result<Result<Vec<Effect>, Refused>, HandlerError>;
+}
+
+impl<S: Default + Send + 'static> AnyFolding for Folding<S> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+    fn version(&self) -> u32 {
+        self.version
+    }
+    fn folded(&self) -> Vec<TypeInfo> {
+        self.folds.iter().flat_map(|(types, _)| types.clone()).collect()
+    }
+    fn reacted(&self) -> Vec<TypeInfo> {
+        self.reacts.iter().flat_map(|(types, _)| types.clone()).collect()
+    }
+    fn answered(&self) -> Vec<TypeInfo> {
+        self.answers.iter().flat_map(|(types, _)| types.clone()).collect()
+    }
+    fn snapshots(&self) -> Option<Codec> {
+        self.codec.map(|codec| codec(self.version, &self.folded()))
+    }
+    fn blank(&self) -> Box<dyn Any + Send> {
+        Box::new(S::default())
+    }
+
+    fn by(&self) -> Option<&'static str> {
+        self.by
+    }
+    fn on_dead(&self) -> OnDead {
+        self.on_dead
+    }
+    fn makes(&self) -> &Makes {
+        &self.makes
+    }
+    fn reacts_to(&self, type_name: &str) -> bool {
+        self.reacts.iter().any(|(types, _)| types.iter().any(|info| info.name == type_name))
+    }
+
+    fn fold(&self, state: &mut dyn Any, stored: &Stored, touched: &mut bool) -> Result<(), HandlerError> {
+        let state = state.downcast_mut::<S>().ok_or_else(mixed_up)?;
+        for (types, fold) in &self.folds {
+            if has(types, stored) {
+                fold(state, stored, touched)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn react(&self, state: &dyn Any, stored: &Stored) -> Result<Vec<Effect>, HandlerError> {
+        let state = state.downcast_ref::<S>().ok_or_else(mixed_up)?;
+        let mut fx = Effects::default();
+        for (types, react) in &self.reacts {
+            if has(types, stored) {
+                react(state, stored, &mut fx)?;
+            }
+        }
+        self.makes.allow(self.name, fx.finish()?)
+    }
+
+    fn answer(
+        &self,
+        state: &dyn Any,
+        command: &Stored,
+        context: &Context,
+    ) -> Result<Result<Vec<Effect>, Refused>, HandlerError> {
+        let state = state.downcast_ref::<S>().ok_or_else(mixed_up)?;
+        let mut fx = Effects::default();
+        let answered = match self.answers.iter().find(|(types, _)| has(types, command)) {
+            Some((_, answer)) => answer(state, command, context, &mut fx)?,
+            None => Ok(()),
+        };
+        match answered {
+            Ok(()) => self.makes.allow(self.name, fx.finish()?).map(Ok),
+            Err(refused) => Ok(Err(refused)),
+        }
+    }
+}
+
+fn has(types: &[TypeInfo], stored: &Stored) -> bool {
+    types.iter().any(|info| info.name == stored.type_name())
+}
+
+fn mixed_up() -> HandlerError {
+    HandlerError::failed("a folding reaction was given the state of another one")
+}
