@@ -34,15 +34,16 @@ pub mod poison;
 mod rows;
 mod sagas;
 mod seen;
+mod simulation;
 mod sweep;
 mod tally;
 mod world;
 
 pub use clock::SimClock;
-pub use driver::{Report, Simulation};
 pub use operator::DISCARDABLE;
 pub use peers::{Effect, Peer, Peers, Told};
 pub use rows::SimRows;
+pub use simulation::{Report, Simulation};
 pub use sweep::{replay, sweep};
 pub use tally::{Kind, Tally};
 pub use world::{Violation, World};
