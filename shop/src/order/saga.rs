@@ -205,3 +205,6 @@ fn tell_the_order(f: &Fulfilment, failure: &Failure) -> Option<OrderCommand> {
     };
     Some(OrderCommand::Cancel(CancelOrder { order_id, reason: reason.to_owned() }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test subjects and helpers are tests too")]
 
 mod participants;
+mod sagas;
 mod scenarios;
 
 use std::sync::Arc;

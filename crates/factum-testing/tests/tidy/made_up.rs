@@ -95,7 +95,7 @@ fn a_vendor_named_outside_its_folder_is_found() {
         assert_eq!(findings(sources::vendors_stay_in_their_folder, path, text), expected, "{path}");
     }
     for (path, expected) in
-        [("crates/factum-testing/src/sim/disk/io.rs", 0), ("crates/factum-testing/src/scenario.rs", 1)]
+        [("crates/factum-testing/src/sim/disk/io.rs", 0), ("crates/factum-testing/src/scenario/mod.rs", 1)]
     {
         let text = "use factum_log::Disk;";
         assert_eq!(findings(sources::vendors_stay_in_their_folder, path, text), expected, "{path}");
