@@ -18,6 +18,7 @@ use factum_core::{
 
 use crate::{
     references::{self, ReferenceError},
+    sabotage,
     shapes::{Shapes, ShapesError},
 };
 
@@ -137,6 +138,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError`], as a sentence that says what to change.
     pub fn new(services: Vec<Service>) -> Result<Self, RegistryError> {
+        let services = sabotage::upcasters(services);
         let mut build = Build::default();
         for category in PLATFORM_CATEGORIES {
             // Nothing else has claimed anything yet.

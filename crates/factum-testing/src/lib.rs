@@ -1,7 +1,8 @@
 //! Tests in the words of the field, and the conformance suites of the ports.
 //!
-//! - [`scenario`]: given past events, when a command, then new events; and the same for reactions.
+//! - [`scenario`]: given past events, when a command, then new events; and the same for reactions and sagas.
 //! - [`folding`]: folded events, then a command or an event, then effects.
+//! - [`fixture`]: what was stored once, raised by a service's upcasters, equals the value of today.
 //! - [`conformance`]: what every implementation of a port must do, as one list of cases per port. An adapter, ours or
 //!   yours, runs all of it.
 //! - `sim`, with the feature of that name: a disk in memory that loses power, fails and lies, by a seed.
@@ -16,6 +17,7 @@
 
 pub mod conformance;
 mod difference;
+pub mod fixture;
 pub mod folding;
 #[cfg(feature = "sim")]
 pub mod fuzz;

@@ -15,6 +15,7 @@ use factum_core::{
     reaction::{Effects, Folding, Reaction},
     rejection::Never,
     service::{Durations, Service},
+    stream::{StreamId, StreamVersion},
     timer::TimerTo,
 };
 use factum_macros::{Command, Event};
@@ -422,6 +423,21 @@ fn what_an_older_list_says_to_be_anywhere_is_looked_for_in_the_log() {
     bench.committer.commit(Commit { appends: vec![], cells: vec![old] }).unwrap();
     let unread = refused(&bench, vec![other::service()]);
     assert_eq!((unread.len(), &*unread[0].shape.category, &unread[0].why), (1, "shelf", &Why::Unknown));
+}
+
+#[test]
+fn an_upcaster_is_applied_once_to_what_is_stored_and_never_to_what_is_new() {
+    let one_more = |mut data: serde_json::Value| {
+        data["count"] = (data["count"].as_i64().unwrap_or_default() + 1).into();
+        data
+    };
+    let with = || vec![major::service().upcast("shelf.filled", "1.0.0", "2.0.0", one_more)];
+    let mut bench = first_log().restart(with());
+    bench.ask("f3", major::fill("a")).unwrap();
+    let bench = bench.restart(with());
+    let read = bench.committer.reader().stream(&StreamId::parse("shelf-a").unwrap(), StreamVersion(0)).unwrap();
+    let counts: Vec<i64> = read.iter().map(|stored| stored.decode::<major::Filled>().unwrap().count).collect();
+    assert_eq!(counts, [1, 2], "I1: an upcaster is applied more than once, or to what was written today");
 }
 
 #[test]
