@@ -71,7 +71,7 @@ async fn measure(app: &App, dir: &Path, supply: &Supply, settings: Settings) -> 
     ensure!(counted.shipped == orders, "{} of {orders} orders were shipped", counted.shipped);
 
     let later = Instant::now();
-    while let Some(due) = app.rest().await?.next_timer {
+    while let Some(due) = app.rest().await?.next {
         app.advance(due + 1.days());
     }
     let delivered = shipped + later.elapsed().as_secs_f64();

@@ -1,7 +1,7 @@
 //! What comes to the engine from outside the log: commands, answers of calls, and questions of the program itself.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -120,7 +120,8 @@ pub enum Input {
     Rebuilt(String, oneshot::Sender<()>),
     /// What a person, or a plan, wants of a letter or a consumer.
     Act(Act),
-    /// Tell when there is nothing more to do: nothing unread, no call open, no timer due.
+    /// Tell when there is nothing more to do: nothing unread, no call open, no timer due. On data time a call that waits for
+    /// its next attempt is no hindrance: its time comes when the mark is moved.
     Rest(oneshot::Sender<Rested>),
 }
 
@@ -165,8 +166,9 @@ impl Input {
 pub struct Rested {
     /// The last durable position.
     pub position: Position,
-    /// When the next timer is due, a letter is tried again, or a key that waits is called once more.
-    pub next_timer: Option<Timestamp>,
+    /// When the next timer is due, a letter is tried again, or a key that waits is called once more; on data time also when
+    /// a call that failed is made again, or a breaker lets one through.
+    pub next: Option<Timestamp>,
 }
 
 /// An input that waits, with its share of the room.
@@ -182,9 +184,29 @@ struct Room {
     used: AtomicUsize,
     senders: AtomicUsize,
     freed: Notify,
+    /// What the outward loop is about.
+    outlook: Mutex<Outlook>,
+    /// Time was moved by hand.
+    moved: Notify,
+}
+
+/// What the outward loop is about, where time moves only by hand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outlook {
+    /// It has taken all calls up to here.
+    pub(crate) seen: Position,
+    /// Attempts are under way.
+    pub(crate) under_way: bool,
+    /// When it goes on by itself.
+    pub(crate) next: Option<Timestamp>,
 }
 
 impl Room {
+    fn outlook(&self) -> MutexGuard<'_, Outlook> {
+        // It is replaced whole.
+        self.outlook.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes so many bytes, if there are so many.
     fn take(&self, bytes: usize) -> bool {
         let fits = |used: usize| (used == 0 || used + bytes <= INBOX_BYTES).then_some(used + bytes);
@@ -225,6 +247,16 @@ impl Inbox {
         Some((bytes, input))
     }
 
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// What the outward loop is about.
+    pub(crate) fn outlook(&self) -> Outlook {
+        *self.room.outlook()
+    }
+
     /// Makes room for as many bytes as were taken: once for many inputs, since all senders share the count.
     pub fn give_back(&mut self) {
         let (inputs, bytes) = std::mem::take(&mut self.taken);
@@ -252,6 +284,26 @@ impl Sender {
         let (queue, receiver) = mpsc::channel(INBOX);
         let room = Arc::new(Room::default());
         (Self { queue, room: room.clone(), signal }, Inbox { queue: receiver, room, taken: (0, 0) })
+    }
+
+    /// Time was moved by hand: the engine and the outward loop look at it again.
+    pub fn time_moved(&self) {
+        self.signal.ring();
+        self.room.moved.notify_one();
+    }
+
+    /// Waits until time was moved by hand.
+    pub(crate) async fn moved(&self) {
+        self.room.moved.notified().await;
+    }
+
+    /// Tells the engine what the outward loop is about.
+    pub(crate) fn looks(&self, outlook: Outlook) {
+        let before = std::mem::replace(&mut *self.room.outlook(), outlook);
+        // Whoever waits for a rest may have waited for this alone.
+        if before != outlook {
+            self.signal.ring();
+        }
     }
 
     /// How many inputs wait.

@@ -245,12 +245,30 @@ impl App {
         RowsOf::new(self.inner.unit.rows(), self.inner.unit.progress().clone())
     }
 
-    /// Waits until nothing is unread, no call is open and no timer is due.
+    /// Waits until nothing is unread, no call is open and no timer is due. In an app [`AppBuilder::on_data_time`] it does not
+    /// wait for calls that wait themselves, for their next attempt or behind a breaker: [`Rested::next`] says when the first
+    /// of them goes on, and [`App::rest_at`] lets the time pass. An attempt that is under way is waited for, in real time.
     ///
     /// # Errors
     /// [`ExecuteError::Stopped`] if the engine stops before.
     pub async fn rest(&self) -> Result<Rested, ExecuteError> {
         self.inner.unit.rest().await
+    }
+
+    /// Lets the time of an app [`AppBuilder::on_data_time`] pass until `to`, without waiting for it: the mark moves from one
+    /// due time to the next, each time when everything is at rest. Timers fire and calls are made again as they would in
+    /// that time. On a live clock this is [`App::rest`].
+    ///
+    /// # Errors
+    /// [`ExecuteError::Stopped`] if the engine stops before.
+    pub async fn rest_at(&self, to: Timestamp) -> Result<Rested, ExecuteError> {
+        loop {
+            let rested = self.rest().await?;
+            if self.inner.data_clock.is_none() || self.inner.clock.mark() >= to {
+                return Ok(rested);
+            }
+            self.advance(rested.next.map_or(to, |next| next.min(to)));
+        }
     }
 
     /// Moves the mark of an app [`AppBuilder::on_data_time`]: timers due by then fire. Without effect on a live clock.

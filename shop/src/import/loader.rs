@@ -214,7 +214,7 @@ impl Loader<'_> {
         loop {
             let rested = self.app.rest().await?;
             let back = returns.first_key_value().map(|((due, ..), _)| *due).filter(|due| *due < end);
-            let timer = rested.next_timer.filter(|due| *due < end);
+            let timer = rested.next.filter(|due| *due < end);
             let Some(next) = back.into_iter().chain(timer).min() else { break };
             let day = end_of_day(next).min(end);
             self.app.advance(day);

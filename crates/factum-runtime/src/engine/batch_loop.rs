@@ -96,13 +96,26 @@ impl Engine {
 
     /// Nothing is left to do but what waits for a time or a person.
     fn rest(&mut self, registry: &Registry) -> Step {
-        if self.work.calls.is_empty() {
-            self.intake.rested(self.work.next_time());
+        if self.intake.is_awaited() {
+            self.tell_rest();
         }
         self.report(true);
         match self.work.take_snapshot(registry, self.submit.saved) {
             true => Step::Worked,
             false => Step::Rest,
+        }
+    }
+
+    /// Tells that there is nothing left to do, unless a call hinders it: on a live clock any that is open, where the mark moves
+    /// by hand one that is being made or could be.
+    fn tell_rest(&mut self) {
+        let (mark, next) = (self.work.clock.mark(), self.work.next_time());
+        if self.work.calls.is_empty() {
+            self.intake.rested(next);
+        } else if self.work.clock.until(mark).is_none()
+            && let Some(outlook) = self.intake.outward_rests(mark)
+        {
+            self.intake.rested(next.into_iter().chain(outlook.next).min());
         }
     }
 

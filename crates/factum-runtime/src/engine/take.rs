@@ -17,7 +17,7 @@ use super::{
     limits::Limits,
 };
 use crate::{
-    inbox::{Inbox, Input, Rested},
+    inbox::{Inbox, Input, Outlook, Rested},
     registry::{ConsumerId, Registry},
     tail::{Behind, Frame, Tail},
     timers::Timers,
@@ -128,9 +128,26 @@ impl Intake {
         rest
     }
 
+    /// When the outward loop goes on, if it has taken all calls, makes none and has left nothing here; nothing if it is not
+    /// at rest.
+    pub(super) fn outward_rests(&self, mark: Timestamp) -> Option<Outlook> {
+        // Looked at first: an attempt that has ended since has left its answer in the inbox.
+        let outlook = self.inbox.outlook();
+        let rests = !outlook.under_way
+            && outlook.seen == self.tail.head()
+            && outlook.next.is_none_or(|next| next > mark)
+            && self.inbox.is_empty();
+        rests.then_some(outlook)
+    }
+
+    /// Whether somebody waits for a rest.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.resting.is_empty()
+    }
+
     /// Tells those who wait that there is nothing more to do.
-    pub(super) fn rested(&mut self, next_timer: Option<Timestamp>) {
-        let rested = Rested { position: self.tail.head(), next_timer };
+    pub(super) fn rested(&mut self, next: Option<Timestamp>) {
+        let rested = Rested { position: self.tail.head(), next };
         for reply in self.resting.drain(..) {
             // Whoever waited may have gone.
             let _ = reply.send(rested);

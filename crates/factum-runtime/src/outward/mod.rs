@@ -17,6 +17,7 @@ mod attempt;
 mod breaker;
 mod open;
 mod queue;
+mod time;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,11 +41,12 @@ use factum_core::{
 use futures_util::FutureExt;
 pub use open::{OpenCall, Reply, message_of, messages_of};
 use queue::{Queue, Work, find, open_call};
+use time::Time;
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use crate::{
     engine::guard,
-    inbox::Sender,
+    inbox::{Outlook, Sender},
     registry::Registry,
     signal::backoff,
     tail::{Behind, Tail},
@@ -76,13 +78,14 @@ pub struct Parts {
     pub tail: Arc<Tail>,
     /// The way to the engine, for answers.
     pub inbox: Sender,
-    /// Time, for people. Waits are real time.
+    /// Time. Waits are real time, or where the mark moves only by hand they pass with it.
     pub clock: Arc<dyn Clock>,
 }
 
 /// See the module.
 pub struct Outward {
     parts: Parts,
+    time: Time,
     position: Position,
     queues: BTreeMap<String, Queue>,
     breakers: BTreeMap<String, Breaker>,
@@ -105,17 +108,19 @@ impl Outward {
     /// [`StoreError`] if the store cannot be read.
     pub fn open(parts: Parts) -> Result<Self, StoreError> {
         let (mut queues, mut breakers) = (BTreeMap::new(), BTreeMap::new());
+        let time = Time::new(parts.clock.clone());
         for service in &parts.registry.services {
             for call in &service.calls {
                 let name = format!("{}.{}", service.name, call.name);
-                let queue = Queue::new(&name, call.clone());
+                let queue = Queue::new(&name, call.clone(), time.now());
                 let dependency = queue.dependency.clone();
                 breakers.entry(dependency.clone()).or_insert_with(|| Breaker::new(&dependency, call.policy.breaker));
                 queues.insert(name, queue);
             }
         }
         let position = parts.tail.head();
-        let mut outward = Self { parts, position, queues, breakers, waiting: BTreeSet::new(), shown: Shown::default() };
+        let waiting = BTreeSet::new();
+        let mut outward = Self { parts, time, position, queues, breakers, waiting, shown: Shown::default() };
         let mut calls = Vec::new();
         for cell in outward.parts.reader.cells(CellKind::Call)? {
             let open = OpenCall::decode(&cell)?;
@@ -161,6 +166,11 @@ impl Outward {
             self.begin(&mut attempts);
             self.show();
             let next = self.next();
+            if self.time.is_by_hand() && pulled.is_ok() {
+                let next = next.and_then(|next| self.time.by_the_mark(next));
+                self.parts.inbox.looks(Outlook { seen: self.position, under_way: !attempts.is_empty(), next });
+            }
+            let next = next.and_then(|next| self.time.sleep(next));
             let due = tokio::time::sleep_until(next.unwrap_or_else(Instant::now));
             let again = tokio::time::sleep(backoff(failures));
             tokio::select! {
@@ -171,6 +181,7 @@ impl Outward {
                     Err(error) => tracing::error!(%error, "an outward task ended early; its call is made again at the next start"),
                 },
                 changed = head.changed(), if pulled.is_ok() => if changed.is_err() { return },
+                () = self.parts.inbox.moved(), if self.time.is_by_hand() => {}
                 () = due, if next.is_some() => {}
                 () = again, if pulled.is_err() => {}
             }
@@ -262,7 +273,7 @@ impl Outward {
 
     /// Starts as many attempts as windows and breakers allow.
     fn begin(&mut self, attempts: &mut JoinSet<Task>) {
-        let (now, mark) = (Instant::now(), self.parts.clock.mark());
+        let (now, mark) = (self.time.now(), self.time.mark());
         while let Some((at, (name, key))) = self.waiting.first().cloned()
             && at <= now
         {
@@ -345,7 +356,7 @@ impl Outward {
     }
 
     fn ended(&mut self, Task { lane, turn, ended }: Task) {
-        let (now, mark) = (Instant::now(), self.parts.clock.mark());
+        let (now, mark) = (self.time.now(), self.time.mark());
         let Some(queue) = self.queues.get_mut(&lane.0) else { return };
         queue.ends();
         let Some(Ended { went, reason, then }) = ended else {

@@ -77,10 +77,10 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(name: &str, call: AnyCall) -> Self {
+    pub(super) fn new(name: &str, call: AnyCall, now: Instant) -> Self {
         Self {
             dependency: call.dependency.unwrap_or(name).to_owned(),
-            purse: Purse::new(call.policy.budget, Instant::now()),
+            purse: Purse::new(call.policy.budget, now),
             call,
             running: 0,
             ready: VecDeque::new(),

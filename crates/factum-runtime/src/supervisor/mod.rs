@@ -258,7 +258,8 @@ impl Unit {
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// Waits until nothing is unread, no call is open and no timer is due.
+    /// Waits until nothing is unread, no call is open and no timer is due. On data time calls that wait for a time are no
+    /// hindrance: [`Rested::next`] says when the first of them goes on.
     ///
     /// # Errors
     /// [`ExecuteError::Stopped`] if the engine stops before.
@@ -270,6 +271,7 @@ impl Unit {
 
     /// Lets the engine look at its clock again, after the mark was moved by hand.
     pub fn wake(&self) {
+        self.inbox.time_moved();
         for signal in &self.signals {
             signal.ring();
         }
