@@ -5,6 +5,7 @@
 //! - [`fixture`]: what was stored once, raised by a service's upcasters, equals the value of today.
 //! - [`conformance`]: what every implementation of a port must do, as one list of cases per port. An adapter, ours or
 //!   yours, runs all of it.
+//! - `deliveries`, with the feature `sim`: a whole service with each message twice, and in every order that is allowed.
 //! - `sim`, with the feature of that name: a disk in memory that loses power, fails and lies, by a seed.
 //! - `fuzz`, with the same feature: what must hold of any bytes in a log's files, a message or a snapshot.
 //!
@@ -16,6 +17,8 @@
 //! ```
 
 pub mod conformance;
+#[cfg(feature = "sim")]
+pub mod deliveries;
 mod difference;
 pub mod fixture;
 pub mod folding;

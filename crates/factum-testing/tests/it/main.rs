@@ -1,6 +1,7 @@
 //! The suites against the models in memory, so that the suites themselves are tested; and the scenarios.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test subjects and helpers are tests too")]
 
+mod deliveries;
 mod fixtures;
 mod participants;
 mod sagas;
