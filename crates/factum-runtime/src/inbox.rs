@@ -301,7 +301,7 @@ impl Sender {
     pub(crate) fn looks(&self, outlook: Outlook) {
         let before = std::mem::replace(&mut *self.room.outlook(), outlook);
         // Whoever waits for a rest may have waited for this alone.
-        if before != outlook {
+        if before != outlook && !outlook.under_way {
             self.signal.ring();
         }
     }
