@@ -12,3 +12,38 @@ pub fn total(mut data: Value) -> Value {
     }
     data
 }
+
+#[cfg(test)]
+mod tests {
+    use factum_testing::fixture::fixture;
+
+    use crate::{
+        contracts::{
+            ids::OrderId,
+            order::{OrderCreated, OrderStatus},
+        },
+        money::pence,
+    };
+
+    #[test]
+    fn an_order_of_the_draft_is_read_as_todays_under_both_names() {
+        let expected = OrderCreated {
+            order_id: OrderId::from("7"),
+            customer_id: None,
+            cart_id: None,
+            items: Vec::new(),
+            subtotal: None,
+            discount: None,
+            tax: None,
+            shipping_charge: None,
+            total: pence(510),
+            shipping_address: None,
+            payment_method: None,
+            status: OrderStatus::PendingValidation,
+        };
+        for name in ["order.created", "OrderPlaced"] {
+            let stored = include_str!("upcasters/order.created-0.9.0.json");
+            fixture(name, "0.9.0", stored).raised_by([crate::order::service()]).is(&expected);
+        }
+    }
+}
