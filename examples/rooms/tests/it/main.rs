@@ -1,0 +1,7 @@
+//! The rooms from outside: in memory, in simulation, killed; and the page that tells of them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests are tests too")]
+
+mod kill;
+mod page;
+mod running;
+mod simulation;
