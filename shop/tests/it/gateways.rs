@@ -155,7 +155,7 @@ async fn ordered(shop: &Shop) -> String {
     let items = json!([{ "sku": "TEA", "quantity": 2 }]);
     let order = json!({ "customerId": "c-1", "items": items, "shippingAddress": address });
     let order = shop.post("/orders", &order).await.order();
-    shop.app.rest().await.unwrap();
+    shop.a_minute().await;
     order
 }
 
@@ -186,7 +186,7 @@ async fn an_order_is_paid_and_brought_by_others_and_its_delivery_is_their_news()
     let told = shop.post("/carrier/news", &news(&id, "delivered")).await;
     assert_eq!((told.status, &told.body["shipmentId"]), (202, &json!(id)), "{told:?}");
     assert!(told.header("factum-position").starts_with("main:"));
-    shop.app.rest().await.unwrap();
+    shop.a_minute().await;
     assert_eq!(status(&shop, &order).await, "delivered");
 
     let parcel = shop.get(&format!("/shipments/{id}")).await.body;
@@ -200,7 +200,7 @@ async fn an_order_is_paid_and_brought_by_others_and_its_delivery_is_their_news()
 
     let back = json!({ "items": [{ "sku": "TEA", "quantity": 1 }] });
     assert_eq!(shop.post(&format!("/orders/{order}/return"), &back).await.status, 202);
-    shop.app.rest().await.unwrap();
+    shop.a_minute().await;
     let refund = &outside.seen("refund")[0];
     assert_eq!((&refund.body["amount"]["amount"], outside.done("refund")), (&json!(255), 1));
     let payment = shop.get(&format!("/payments?order={order}")).await.body["items"][0].clone();
@@ -296,7 +296,7 @@ async fn news_are_refused_if_they_fit_nothing_and_change_nothing_if_they_are_old
     for state in ["delivered", "delivered", "dispatched", "failed"] {
         assert_eq!(shop.post("/carrier/news", &news(&id, state)).await.status, 202);
     }
-    shop.app.rest().await.unwrap();
+    shop.a_minute().await;
     assert_eq!(status(&shop, &order).await, "delivered");
     let life = ["opened", "created", "dispatched", "delivered"].map(|event| format!("shipping.{event}"));
     assert_eq!(shop.events(Position::START, &format!("shipment-{id}")), life);

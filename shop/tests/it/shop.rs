@@ -130,11 +130,14 @@ impl Shop {
         self.send(Method::POST, path, Headers(&[("idempotency-key", key)]), body.to_string()).await
     }
 
-    /// Lets everything happen that follows at once, and then so many of the carrier's days pass.
+    /// Lets everything happen that follows within a minute, such as the next attempts of calls.
+    pub async fn a_minute(&self) {
+        self.app.rest_at(start() + Duration::from_secs(60)).await.unwrap();
+    }
+
+    /// Lets everything happen that follows, while so many of the carrier's days pass.
     pub async fn days(&self, days: u32) {
-        self.app.rest().await.unwrap();
-        self.app.advance(start() + days * DAY);
-        self.app.rest().await.unwrap();
+        self.app.rest_at(start() + days * DAY).await.unwrap();
     }
 
     /// Types of the events after a position, those of one stream.
