@@ -113,6 +113,7 @@ impl Decider for Room {
                 None if self.given_up.contains(&booking_id) => Err(No::GivenUp),
                 None => Ok(vec![RoomReserved { room, night, booking_id }.into()]),
             },
+            RoomCommand::Release(c) if self.given_up.contains(&c.booking_id) => Ok(Vec::new()),
             RoomCommand::Release(ReleaseRoom { room, night, booking_id }) => {
                 Ok(vec![RoomReleased { room, night, booking_id }.into()])
             }
@@ -157,5 +158,12 @@ mod tests {
         let released = RoomReleased { room: "7".into(), night: "2026-05-01".into(), booking_id: "a".into() };
         given::<Room>((reserved("a"), released.clone())).when(reserve("b")).then([reserved("b")]);
         given::<Room>([released]).when(reserve("a")).then_rejected("given_up");
+    }
+
+    #[test]
+    fn what_is_given_back_twice_is_given_back_once() {
+        let release = ReleaseRoom { room: "7".into(), night: "2026-05-01".into(), booking_id: "a".into() };
+        let released = RoomReleased { room: "7".into(), night: "2026-05-01".into(), booking_id: "a".into() };
+        given::<Room>([reserved("a")]).when(release).then([released]).again_changes_nothing();
     }
 }
