@@ -373,6 +373,10 @@ impl Outward {
         }
         match then {
             Then::Over => queue.over(lane.1),
+            // It was withdrawn while it was being made.
+            Then::Again(..) if !queue.first(&lane.1).is_some_and(|cell| is_open(&*self.parts.reader, cell)) => {
+                queue.over(lane.1);
+            }
             Then::Again(open, wait) => {
                 queue.tried(&lane.1, *open);
                 queue.waits(&lane.1, now + wait);

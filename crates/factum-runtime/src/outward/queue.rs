@@ -179,6 +179,11 @@ impl Queue {
         }
     }
 
+    /// The cell of the first call of a key.
+    pub(super) fn first(&self, key: &str) -> Option<&CellKey> {
+        Some(&self.lanes.get(key)?.calls.front()?.cell)
+    }
+
     /// The first call of a key has been tried in vain.
     pub(super) fn tried(&mut self, key: &str, open: OpenCall) {
         if let Some(work) = self.lanes.get_mut(key).and_then(|lane| lane.calls.front_mut()) {

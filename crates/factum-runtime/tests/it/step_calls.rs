@@ -49,6 +49,8 @@ enum Does {
     Slow(Duration),
     /// Not before this long.
     Busy(Duration),
+    /// The same, but it takes four seconds to say so.
+    LateBusy(Duration),
 }
 
 /// The provider: it knows keys again, and keeps what it was asked.
@@ -90,6 +92,10 @@ impl Provider {
                     Does::Well => does_it(),
                     Does::Refuses => Answer::Refused(Told { word: "no money".to_owned() }),
                     Does::Away => Answer::Again("away".to_owned(), None),
+                    Does::LateBusy(time) => {
+                        tokio::time::sleep(Duration::from_secs(4)).await;
+                        Answer::Again("busy".to_owned(), Some(time))
+                    }
                     Does::Busy(time) => Answer::Again("busy".to_owned(), Some(time)),
                     Does::Slow(time) => {
                         let answer = does_it();
@@ -384,6 +390,21 @@ async fn a_step_that_is_tried_again_keeps_its_key_unless_it_was_refused() {
     keys.dedup();
     assert_eq!(keys.len(), 2, "{keys:?}");
     assert_eq!(all.provider.done("a"), ["charge", "ship"]);
+}
+
+/// One that is withdrawn while it is being made ends by itself, and the next of its key does not wait for its next attempt.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_withdrawn_under_way_holds_up_nobody_when_it_ends_in_vain() {
+    let provider = Provider::default();
+    provider.is("ship", Does::LateBusy(1.hours()));
+    let mut all = start(provider);
+    all.pay("a");
+    all.pass(1.secs()).await;
+    assert_eq!(all.provider.asked("ship"), 1);
+    all.provider.is("ship", Does::Well);
+    all.act("a", Wanted::Retry(None)).unwrap();
+    all.pass(10.secs()).await;
+    assert_eq!((all.shown("a").status, all.provider.asked("ship"), all.open()), ("completed", 2, 0));
 }
 
 #[tokio::test(start_paused = true)]
