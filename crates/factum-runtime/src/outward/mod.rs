@@ -80,6 +80,9 @@ pub struct Parts {
     pub inbox: Sender,
     /// Time. Waits are real time, or where the mark moves only by hand they pass with it.
     pub clock: Arc<dyn Clock>,
+    /// Whether long reads of the log have a thread of their own, so that they hold up no attempt. A simulation has none:
+    /// nothing happens beside it.
+    pub reads_aside: bool,
 }
 
 /// See the module.
@@ -203,7 +206,7 @@ impl Outward {
                 Err(Behind) => {
                     let (reader, after, until) = (self.parts.reader.clone(), self.position, self.parts.tail.head());
                     let scan = move || reader.scan(&Scan { after, until, bytes: SCAN_BYTES, types: None });
-                    let scanned = blocking(scan).await?;
+                    let scanned = read(self.parts.reads_aside, scan).await?;
                     for stored in &scanned.messages {
                         self.take(stored).await?;
                     }
@@ -214,7 +217,7 @@ impl Outward {
         for (name, queue) in &mut self.queues {
             while let Some(from) = queue.wants() {
                 let (reader, name) = (self.parts.reader.clone(), name.clone());
-                queue.read(blocking(move || find(&*reader, &name, from)).await?);
+                queue.read(read(self.parts.reads_aside, move || find(&*reader, &name, from)).await?);
             }
         }
         Ok(())
@@ -251,7 +254,7 @@ impl Outward {
             return Ok(());
         }
         let reader = self.parts.reader.clone();
-        let found = blocking(move || {
+        let found = read(self.parts.reads_aside, move || {
             let cell = CellKey::new(CellKind::Call, id);
             let Some(open) = reader.cell(&cell)?.map(|found| OpenCall::decode(&found)).transpose()? else {
                 return Ok(None);
@@ -436,9 +439,13 @@ fn fallback(call: &factum_core::call::AnyCall, work: &Work) -> Option<factum_cor
     })
 }
 
-async fn blocking<T: Send + 'static>(
+async fn read<T: Send + 'static>(
+    aside: bool,
     read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
+    if !aside {
+        return read();
+    }
     let read = tokio::task::spawn_blocking(read).await;
     read.map_err(|error| StoreError::Permanent(error.to_string()))?
 }

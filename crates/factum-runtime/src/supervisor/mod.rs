@@ -163,6 +163,7 @@ impl Unit {
             tail: tail.clone(),
             inbox: inbox.clone(),
             clock: parts.clock.clone(),
+            reads_aside: true,
         })?;
         let engine = Engine::new(Parts {
             registry: registry.clone(),

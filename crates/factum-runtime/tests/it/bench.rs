@@ -332,6 +332,7 @@ impl Bench {
             tail: self.committer.tail(),
             inbox: self.inbox.clone(),
             clock: Arc::new(Walking(self.clock.clone())),
+            reads_aside: true,
         }
     }
 

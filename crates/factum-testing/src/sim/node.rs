@@ -134,6 +134,7 @@ impl Node {
             tail: tail.clone(),
             inbox: inbox.clone(),
             clock: Arc::new(clock.clone()),
+            reads_aside: false,
         })?;
         let engine = Engine::new(Parts {
             registry: registry.clone(),
