@@ -7,14 +7,14 @@ use factum_core::{
     saga::{Shown, Status},
     stream::{StreamId, StreamVersion},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     acts::ActError,
-    engine::Open,
+    engine::{self, Open},
     registry::Registry,
-    timers::{Timer, Timers, full_name},
+    timers::{Timer, Timers, When, full_name},
 };
 
 /// Instances on a page if the question does not say.
@@ -151,7 +151,7 @@ fn is_under_way(status: &str) -> bool {
 }
 
 /// Why an instance is open and does not go on by itself.
-fn stuck(shown: &Shown, now: Timestamp, registry: Option<&Registry>) -> Option<String> {
+fn stuck(shown: &Shown, is_held: bool, now: Timestamp, registry: Option<&Registry>) -> Option<String> {
     let Shown { saga, version, .. } = shown;
     let known = |registry: &Registry| registry.versions(saga).is_some_and(|it| it.version(*version).is_some());
     let has_time = || shown.steps.iter().any(|step| step.limit.is_some_and(|limit| limit >= now));
@@ -161,6 +161,11 @@ fn stuck(shown: &Shown, now: Timestamp, registry: Option<&Registry>) -> Option<S
         Some(format!("this program has no version {version} of {saga}: start one that has it beside the newer one"))
     } else if shown.attention.is_some() {
         shown.attention.clone()
+    } else if is_held {
+        let (saga, it) = (&shown.saga, &shown.saga_id);
+        Some(format!(
+            "it is held, and its limits stand still: see the letters of {saga}, and whether this program has version {version} of it ({it})"
+        ))
     } else {
         (!has_time()).then(|| "nothing of it has time left".to_owned())
     }
@@ -180,11 +185,15 @@ pub fn show(
     let Ok(stream) = StreamId::parse(instance) else { return Ok(None) };
     let shown = Shown::of(&reader.stream(&stream, StreamVersion(0))?);
     let Some(mut shown) = shown.map_err(|error| StoreError::Corrupt(error.to_string()))? else { return Ok(None) };
+    let lost = SignedDuration::from_micros(engine::ran(reader)?.map_or(0, |ran| ran.lost));
+    let mut is_held = false;
     for step in shown.steps.iter_mut().filter(|step| is_under_way(step.status)) {
         let cell: CellKey = Timers::cell(&full_name(&stream, &step.name));
-        let timer = reader.cell(&cell)?.map(|cell| Timer::decode(&cell.value)).transpose()?;
-        step.limit = timer.map(|timer| timer.due);
+        let Some(cell) = reader.cell(&cell)? else { continue };
+        let when = Timer::decode(&cell.value)?.when;
+        step.limit = when.due(lost);
+        is_held |= matches!(when, When::Paused(_));
     }
-    shown.stuck = stuck(&shown, now, registry);
+    shown.stuck = stuck(&shown, is_held, now, registry);
     Ok(Some(shown))
 }

@@ -1,7 +1,12 @@
 //! Durable timers: a command that waits for its time, kept in a cell. In memory are only names and times.
+//!
+//! Two clocks: that on the wall, and the unit's running time, which stands still while the unit does. The limits of a saga's
+//! steps go by the second, so that neither an hour off nor a stopped process uses them up, and stand still by themselves
+//! while their instance is held.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -12,7 +17,7 @@ use factum_core::{
     id::Name,
     stream::StreamId,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// What a timer takes in memory beside its name, about.
@@ -29,11 +34,37 @@ struct Stored<'a> {
     message: &'a [u8],
 }
 
+/// The bytes behind a stored timer that say which clock it goes by; none is the wall's.
+const RUNNING: &[u8] = &[1];
+const PAUSED: &[u8] = &[2];
+
+/// When a timer is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// At this time.
+    At(Timestamp),
+    /// When the unit has run until then: this time, later by as long as the unit did not run.
+    Running(Timestamp),
+    /// Not before its instance is free again; then so much is left of it.
+    Paused(SignedDuration),
+}
+
+impl When {
+    /// When that is, if the unit did not run for so long; nothing if it stands still.
+    pub fn due(self, lost: SignedDuration) -> Option<Timestamp> {
+        match self {
+            Self::At(due) => Some(due),
+            Self::Running(due) => Some(due.saturating_add(lost).unwrap_or(Timestamp::MAX)),
+            Self::Paused(_) => None,
+        }
+    }
+}
+
 /// A timer: when, and what then.
 #[derive(Clone, Debug)]
 pub struct Timer {
     /// When it is due.
-    pub due: Timestamp,
+    pub when: When,
     /// The command; its envelope tells the cause.
     pub command: Message,
 }
@@ -47,14 +78,16 @@ impl Timer {
         let mut message = Vec::new();
         binary::encode(&self.command, &mut message).map_err(|error| StoreError::Unfit(error.to_string()))?;
         let envelope = &self.command.envelope;
-        let stored = Stored {
-            second: self.due.as_second(),
-            nanosecond: self.due.subsec_nanosecond(),
-            type_name: &envelope.type_name,
-            source: &envelope.source,
-            message: &message,
+        let (second, nanosecond, clock) = match self.when {
+            When::At(due) => (due.as_second(), due.subsec_nanosecond(), [].as_slice()),
+            When::Running(due) => (due.as_second(), due.subsec_nanosecond(), RUNNING),
+            When::Paused(left) => (left.as_secs(), left.subsec_nanos(), PAUSED),
         };
-        postcard::to_allocvec(&stored).map_err(|error| StoreError::Unfit(error.to_string()))
+        let stored =
+            Stored { second, nanosecond, type_name: &envelope.type_name, source: &envelope.source, message: &message };
+        let mut bytes = postcard::to_allocvec(&stored).map_err(|error| StoreError::Unfit(error.to_string()))?;
+        bytes.extend_from_slice(clock);
+        Ok(bytes)
     }
 
     /// Reads a cell's value.
@@ -62,17 +95,24 @@ impl Timer {
     /// # Errors
     /// [`StoreError::Corrupt`] if it is none.
     pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
-        let (due, stored) = head(bytes)?;
+        let (when, stored) = head(bytes)?;
         let shared = |text: &str| Name::Shared(text.into());
         let command = binary::decode(shared(stored.type_name), shared(stored.source), stored.message);
-        Ok(Self { due, command: command.map_err(|error| corrupt(&error.to_string()))? })
+        Ok(Self { when, command: command.map_err(|error| corrupt(&error.to_string()))? })
     }
 }
 
-fn head(bytes: &[u8]) -> Result<(Timestamp, Stored<'_>), StoreError> {
-    let stored: Stored<'_> = postcard::from_bytes(bytes).map_err(|error| corrupt(&error.to_string()))?;
-    let due = Timestamp::new(stored.second, stored.nanosecond).map_err(|error| corrupt(&error.to_string()))?;
-    Ok((due, stored))
+fn head(bytes: &[u8]) -> Result<(When, Stored<'_>), StoreError> {
+    let (stored, clock): (Stored<'_>, _) =
+        postcard::take_from_bytes(bytes).map_err(|error| corrupt(&error.to_string()))?;
+    let time = || Timestamp::new(stored.second, stored.nanosecond).map_err(|error| corrupt(&error.to_string()));
+    let when = match clock {
+        [] => When::At(time()?),
+        RUNNING => When::Running(time()?),
+        PAUSED => When::Paused(SignedDuration::new(stored.second, stored.nanosecond)),
+        _ => return Err(corrupt("it goes by a clock that this program does not know")),
+    };
+    Ok((when, stored))
 }
 
 fn corrupt(error: &str) -> StoreError {
@@ -92,17 +132,25 @@ pub fn full_name(stream: &StreamId, name: &str) -> Arc<str> {
 /// All timers of a unit, in the order in which they fire: by time, then by name.
 #[derive(Debug, Default)]
 pub struct Timers {
-    by_name: HashMap<Arc<str>, Entry>,
+    by_name: BTreeMap<Arc<str>, Entry>,
     order: BTreeSet<(Timestamp, Arc<str>)>,
+    /// Those that go by the unit's running time, by that.
+    limits: BTreeSet<(Timestamp, Arc<str>)>,
     /// Those whose commands nobody can take now.
     parked: HashSet<Arc<str>>,
+    /// How long the unit did not run, since it first had such timers.
+    lost: SignedDuration,
+    /// How many such timers there are, parked ones among them.
+    running: usize,
+    /// How many stand still.
+    paused: usize,
     sets: u64,
     bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    due: Timestamp,
+    when: When,
     /// Changes whenever the timer is set.
     set: u64,
 }
@@ -125,8 +173,8 @@ impl Timers {
     pub fn load(cells: Vec<Cell>) -> Result<Self, StoreError> {
         let mut timers = Self::default();
         for cell in cells {
-            let due = head(&cell.value)?.0;
-            timers.set(cell.key.name.into(), due);
+            let when = head(&cell.value)?.0;
+            timers.set(cell.key.name.into(), when);
         }
         Ok(timers)
     }
@@ -137,20 +185,40 @@ impl Timers {
     }
 
     /// Sets or moves a timer.
-    pub fn set(&mut self, name: Arc<str>, due: Timestamp) {
+    pub fn set(&mut self, name: Arc<str>, when: When) {
         self.remove(&name);
         self.sets += 1;
         self.bytes += name.len() + ENTRY_BYTES;
-        self.order.insert((due, name.clone()));
-        self.by_name.insert(name, Entry { due, set: self.sets });
+        self.running += usize::from(matches!(when, When::Running(_)));
+        self.paused += usize::from(matches!(when, When::Paused(_)));
+        self.line_up(name.clone(), when);
+        self.by_name.insert(name, Entry { when, set: self.sets });
+    }
+
+    fn line_up(&mut self, name: Arc<str>, when: When) {
+        _ = match when {
+            When::At(due) => self.order.insert((due, name)),
+            When::Running(due) => self.limits.insert((due, name)),
+            When::Paused(_) => false,
+        };
+    }
+
+    fn stand_out(&mut self, name: &Arc<str>, when: When) {
+        _ = match when {
+            When::At(due) => self.order.remove(&(due, name.clone())),
+            When::Running(due) => self.limits.remove(&(due, name.clone())),
+            When::Paused(_) => false,
+        };
     }
 
     /// Removes a timer; answers whether there was one.
     pub fn remove(&mut self, name: &Arc<str>) -> bool {
         let Some(entry) = self.by_name.remove(name) else { return false };
         self.bytes -= name.len() + ENTRY_BYTES;
+        self.running -= usize::from(matches!(entry.when, When::Running(_)));
+        self.paused -= usize::from(matches!(entry.when, When::Paused(_)));
         // One that is parked is not in the order.
-        self.order.remove(&(entry.due, name.clone()));
+        self.stand_out(name, entry.when);
         self.parked.remove(name);
         true
     }
@@ -162,31 +230,104 @@ impl Timers {
 
     /// Lets a timer wait until [`Timers::unpark`], because nobody can take its command now.
     pub fn park(&mut self, name: &Arc<str>) {
-        if let Some(entry) = self.by_name.get(name) {
-            self.order.remove(&(entry.due, name.clone()));
+        if let Some(entry) = self.by_name.get(name).copied() {
+            self.stand_out(name, entry.when);
             self.parked.insert(name.clone());
         }
     }
 
     /// Something has changed: all parked timers are due again.
     pub fn unpark(&mut self) {
-        for name in self.parked.drain() {
-            if let Some(entry) = self.by_name.get(&name) {
-                self.order.insert((entry.due, name));
+        for name in std::mem::take(&mut self.parked) {
+            if let Some(entry) = self.by_name.get(&name).copied() {
+                self.line_up(name, entry.when);
             }
         }
     }
 
     /// The timers due at `mark`, in order, at most `most`.
     pub fn due(&self, mark: Timestamp, most: usize) -> Vec<Due> {
-        let due = self.order.iter().take_while(|(due, _)| *due <= mark).take(most);
-        due.filter_map(|(at, name)| Some(Due { name: name.clone(), at: *at, set: self.by_name.get(name)?.set }))
-            .collect()
+        let running = self.running(mark);
+        let passed = |order: &BTreeSet<(Timestamp, Arc<str>)>, mark: Timestamp, later: SignedDuration| {
+            let due = order.iter().take_while(|(due, _)| *due <= mark).take(most);
+            let due = due.filter_map(|(at, name)| {
+                let at = at.saturating_add(later).unwrap_or(Timestamp::MAX);
+                Some(Due { name: name.clone(), at, set: self.by_name.get(name)?.set })
+            });
+            due.collect::<Vec<Due>>()
+        };
+        let mut all = passed(&self.order, mark, SignedDuration::ZERO);
+        let limits = passed(&self.limits, running, self.lost);
+        if !limits.is_empty() {
+            all.extend(limits);
+            all.sort_by(|one, other| (one.at, &one.name).cmp(&(other.at, &other.name)));
+            all.truncate(most);
+        }
+        all
     }
 
     /// When the next timer is due.
     pub fn next(&self) -> Option<Timestamp> {
-        self.order.first().map(|(due, _)| *due)
+        let at = self.order.first().map(|(due, _)| *due);
+        let limit = self.limits.first().and_then(|(due, _)| due.saturating_add(self.lost).ok());
+        at.into_iter().chain(limit).min()
+    }
+
+    /// When a timer is due, as things stand; nothing if it stands still.
+    pub fn due_of(&self, when: When) -> Option<Timestamp> {
+        when.due(self.lost)
+    }
+
+    /// When the next one of those is due that go by the unit's running time, by that.
+    pub fn next_limit(&self) -> Option<Timestamp> {
+        self.limits.first().map(|(due, _)| *due)
+    }
+
+    /// The unit's running time at this mark.
+    pub fn running(&self, mark: Timestamp) -> Timestamp {
+        mark.saturating_sub(self.lost).unwrap_or(Timestamp::MIN)
+    }
+
+    /// How long the unit did not run, since it first had timers that go by its running time.
+    pub fn lost(&self) -> SignedDuration {
+        self.lost
+    }
+
+    /// The unit has not run for so long in all.
+    pub fn set_lost(&mut self, lost: SignedDuration) {
+        self.lost = lost;
+    }
+
+    /// When a timer is due.
+    pub fn when(&self, name: &str) -> Option<When> {
+        self.by_name.get(name).map(|entry| entry.when)
+    }
+
+    /// Whether any stands still.
+    pub fn has_paused(&self) -> bool {
+        self.paused > 0
+    }
+
+    /// Whether any goes by the unit's running time.
+    pub fn has_limits(&self) -> bool {
+        self.running > 0
+    }
+
+    /// The timers of a stream that stand still but should not, or the other way round; and how they should stand at `mark`.
+    pub fn to_pause(&self, stream: &StreamId, pause: bool, mark: Timestamp) -> Vec<(Arc<str>, When)> {
+        let running = self.running(mark);
+        let prefix = full_name(stream, "");
+        let of_stream = self.by_name.range::<str, _>((Bound::Included(&*prefix), Bound::Unbounded));
+        let of_stream = of_stream.take_while(|(name, _)| name.starts_with(&*prefix));
+        let changed = of_stream.filter_map(|(name, entry)| {
+            let when = match (entry.when, pause) {
+                (When::Running(due), true) => When::Paused(due.duration_since(running).max(SignedDuration::ZERO)),
+                (When::Paused(left), false) => When::Running(running.saturating_add(left).unwrap_or(Timestamp::MAX)),
+                _ => return None,
+            };
+            Some((name.clone(), when))
+        });
+        changed.collect()
     }
 
     /// How many there are.

@@ -170,6 +170,10 @@ impl<F: 'static> Step<F> {
 
     /// The longest time to wait for the answer. Before the pivot the step has failed then, and what was sent is undone; 30 s
     /// if it does not say. At the pivot and behind it nothing is given up: a person is called; 24 h if it does not say.
+    ///
+    /// Only time counts in which the unit runs: neither an hour off nor a standstill of its process (more than 2 s) uses it up,
+    /// and while its instance is held, or the program lacks its version, it stands still. A kill may take back running time
+    /// of the last second, or of an eighth of what was left.
     #[must_use]
     pub fn within(mut self, limit: Duration) -> Self {
         self.within = Some(limit);

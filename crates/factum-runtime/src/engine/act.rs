@@ -22,6 +22,7 @@ use crate::{
     acts::{ActError, By, Outcome, Preview, Shown, What},
     registry::{ConsumerId, PLATFORM},
     sabotage,
+    timers::Timers,
 };
 
 /// The longest reason for an act, in bytes.
@@ -91,7 +92,7 @@ impl Run<'_> {
             Err(error) => return Ok(Err(error)),
         };
         let outcome = self.run_letter(id, letter, &stored).and_then(|()| self.join_dry());
-        let effects = shown(&self.local);
+        let effects = shown(&self.local, &self.work.timers);
         self.forget();
         match outcome {
             Ok(()) => Ok(Ok(Outcome::Tried(Preview { effects, failure: None }))),
@@ -123,7 +124,7 @@ impl Run<'_> {
             None => run.run_letter(id, &letter, &stored),
             Some(reason) => Err(HandlerError::Failed(reason).into()),
         });
-        let followed = shown(&self.local);
+        let followed = shown(&self.local, &self.work.timers);
         let due = letter.kept.as_ref().and_then(|kept| kept.due);
         let about = About { id, subject: letter.id.subject.clone(), stored: &stored, due, turn: Turn::Redriven };
         match self.conclude(&about, outcome)? {
@@ -413,7 +414,7 @@ pub(super) fn said(fault: &Fault) -> String {
 }
 
 /// What a delivery would change, for people.
-pub(super) fn shown(local: &Local) -> Vec<Shown> {
+pub(super) fn shown(local: &Local, timers: &Timers) -> Vec<Shown> {
     let mut shown = Vec::new();
     for append in &local.appends {
         for message in &append.messages {
@@ -433,7 +434,7 @@ pub(super) fn shown(local: &Local) -> Vec<Shown> {
         }
     }
     for (name, timer) in &local.timers {
-        let due: Option<Timestamp> = timer.as_ref().map(|timer| timer.due);
+        let due: Option<Timestamp> = timer.as_ref().and_then(|timer| timers.due_of(timer.when));
         shown.push(Shown {
             kind: if timer.is_some() { "timer" } else { "timer cancelled" },
             type_name: timer.as_ref().map_or(String::new(), |timer| timer.command.envelope.type_name.to_string()),

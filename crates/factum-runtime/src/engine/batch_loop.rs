@@ -59,6 +59,9 @@ impl Engine {
             false => portion,
         };
         let mark = self.work.clock.mark();
+        if let Some(looked) = &mut self.looked {
+            self.work.looked(std::mem::replace(looked, mark), mark);
+        }
         let (consumers, timers) = (&self.work.consumers, &self.work.timers);
         let mut batch = self.intake.take(&registry, consumers, timers, mark, portion, &self.work.limits)?;
         self.arrange.order(&mut batch);

@@ -11,9 +11,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use factum_core::{
+    Timestamp,
     cell::{Cell, CellKey, CellKind},
     error::StoreError,
     letter::{MAX_REASON_BYTES, short},
+    ports::Reader,
     stream::Position,
 };
 use serde::{Deserialize, Serialize};
@@ -43,12 +45,44 @@ fn is_start(position: &Position) -> bool {
     *position == Position::START
 }
 
-/// The engine's cell. It was a bare number once.
+/// The engine's cell: a bare number, or more if there is more to say.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum EngineCell {
     Bare(Position),
-    Cut { position: Position, had: Vec<String> },
+    More {
+        position: Position,
+        had: Vec<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ran: Option<Ran>,
+    },
+}
+
+impl EngineCell {
+    fn parts(self) -> (Position, Vec<String>, Option<Ran>) {
+        match self {
+            Self::Bare(position) => (position, Vec::new(), None),
+            Self::More { position, had, ran } => (position, had, ran),
+        }
+    }
+}
+
+/// How long the unit has run, as long as anything goes by that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ran {
+    /// It ran at this time.
+    pub at: Timestamp,
+    /// Until then it did not run for so many microseconds in all.
+    pub lost: i64,
+}
+
+/// How long the unit has run, as the store says.
+///
+/// # Errors
+/// [`StoreError`] if the store cannot be read.
+pub fn ran(reader: &dyn Reader) -> Result<Option<Ran>, StoreError> {
+    let cell = reader.cell(&CellKey::new(CellKind::Cursor, ENGINE))?;
+    Ok(cell.map(|cell| read::<EngineCell>(&cell)).transpose()?.and_then(|cell| cell.parts().2))
 }
 
 /// See the module.
@@ -59,6 +93,8 @@ pub(super) struct Consumers {
     /// These had the message behind the cursor too.
     pub(super) had: Vec<ConsumerId>,
     apart: BTreeMap<ConsumerId, Apart>,
+    /// How long the unit has run, as it was written last.
+    pub(super) ran: Option<Ran>,
     /// Those whose cells must be written with the next commit.
     changed: BTreeSet<ConsumerId>,
     /// That commit must not wait: more than a cursor has changed.
@@ -77,10 +113,7 @@ impl Consumers {
         let mut by_name: BTreeMap<String, Apart> = BTreeMap::new();
         for cell in cells {
             match cell.key.name.as_str() {
-                ENGINE => match read(&cell)? {
-                    EngineCell::Bare(position) => consumers.cursor = position,
-                    EngineCell::Cut { position, had: names } => (consumers.cursor, had) = (position, names),
-                },
+                ENGINE => (consumers.cursor, had, consumers.ran) = read::<EngineCell>(&cell)?.parts(),
                 KNOWN => consumers.known = read(&cell)?,
                 _ => _ = by_name.insert(cell.key.name.clone(), read(&cell)?),
             }
@@ -191,9 +224,9 @@ impl Consumers {
             stage.cell(key, self.apart.get(&consumer).map(write).transpose()?);
         }
         let had: Vec<String> = self.had.iter().map(|id| registry.consumer(*id).name.clone()).collect();
-        let cell = match had.is_empty() {
+        let cell = match had.is_empty() && self.ran.is_none() {
             true => EngineCell::Bare(self.cursor),
-            false => EngineCell::Cut { position: self.cursor, had },
+            false => EngineCell::More { position: self.cursor, had, ran: self.ran },
         };
         stage.cell(CellKey::new(CellKind::Cursor, ENGINE), Some(write(&cell)?));
         // One that is gone stays known: if it comes back, it must not start at the beginning once more.

@@ -54,9 +54,9 @@ impl Run<'_> {
     }
 
     fn condemned_timer(&mut self, due: &Due, reason: &str) -> Result<(), StoreError> {
-        let Some((id, stored, at)) = self.due_command(due)? else { return Ok(()) };
+        let Some((id, stored, _)) = self.due_command(due)? else { return Ok(()) };
         let subject = Subject::Timer(due.name.to_string());
-        self.condemned(&About { id, subject, stored: &stored, due: Some(at), turn: Turn::First }, reason)?;
+        self.condemned(&About { id, subject, stored: &stored, due: Some(due.at), turn: Turn::First }, reason)?;
         self.work.timers.remove(&due.name);
         self.stage.cell(Timers::cell(&due.name), None);
         Ok(())

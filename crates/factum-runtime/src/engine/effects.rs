@@ -17,7 +17,7 @@ use super::{failure::Fault, origin::Origin, run::Run};
 use crate::{
     outward::OpenCall,
     registry::{ConsumerId, Registry},
-    timers::{Timer, full_name},
+    timers::{Timer, When, full_name},
 };
 
 impl Run<'_> {
@@ -95,8 +95,13 @@ impl Run<'_> {
         // On a live clock a delay counts from now: what is handled late must not be due already.
         let from = self.work.clock.stamp(origin.at);
         let due = from.saturating_add(delay).map_err(HandlerError::failed)?;
+        let when = match self.registry.saga(stream.category()) {
+            // What a saga sets are the limits of its steps.
+            Some(_) => When::Running(self.work.timers.running(due)),
+            None => When::At(due),
+        };
         let command = self.message(Kind::Command, command, origin, source, stream.key());
-        self.local.timers.push((full_name(stream, name), Some(Timer { due, command })));
+        self.local.timers.push((full_name(stream, name), Some(Timer { when, command })));
         Ok(())
     }
 }

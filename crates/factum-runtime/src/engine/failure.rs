@@ -304,7 +304,7 @@ impl Run<'_> {
                 Some(timer) => {
                     let value = timer.encode()?;
                     self.stage.cell(Timers::cell(&name), Some(value));
-                    self.work.timers.set(name, timer.due);
+                    self.work.timers.set(name, timer.when);
                 }
                 None => {
                     if self.work.timers.remove(&name) {

@@ -281,6 +281,11 @@ impl Holds {
         !self.changed.is_empty()
     }
 
+    /// Those whose cells must be written.
+    pub(super) fn changed(&self) -> impl Iterator<Item = &At> {
+        self.changed.iter()
+    }
+
     fn put(&mut self, registry: &Registry, id: ConsumerId, key: &Key, why: Why, since: Timestamp) {
         let held = match self.get(id, key).cloned() {
             Some(held) => {

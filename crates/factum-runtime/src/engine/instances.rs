@@ -157,6 +157,25 @@ impl Instances {
         Ok(())
     }
 
+    /// The names of all.
+    pub(super) fn all(&self) -> impl Iterator<Item = &str> {
+        self.open.keys().map(String::as_str)
+    }
+
+    /// The names of those whose version the program lacks.
+    pub(super) fn lacking<'a>(&'a self, registry: &'a Registry) -> impl Iterator<Item = &'a str> {
+        let any = self.counts.values().any(|count| !count.known && count.open > 0);
+        let all = self.open.keys().filter(move |_| any).map(String::as_str);
+        all.filter(move |name| self.is_lacking(registry, name))
+    }
+
+    /// Whether the program lacks the version of an open instance.
+    pub(super) fn is_lacking(&self, registry: &Registry, name: &str) -> bool {
+        let versions = name.split('-').next().and_then(|saga| registry.versions(saga));
+        let known = |open: &Open| versions.is_some_and(|it| it.version(open.standing.version).is_some());
+        self.open.get(name).is_some_and(|open| !known(open))
+    }
+
     pub(super) fn get(&self, stream: &str) -> Option<&Open> {
         self.open.get(stream)
     }

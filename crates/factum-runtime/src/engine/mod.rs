@@ -12,7 +12,7 @@
 //! | a handler that fails | `failure.rs` | letters, held keys, stops |
 //! | held keys | `holds.rs`, released in `release.rs` | the log, the stage |
 //! | calls that were given up | `calls.rs` | letters, the stage |
-//! | open instances of sagas | `instances.rs` | the log, the stage |
+//! | open instances of sagas | `instances.rs`, their limits `running.rs` | the log, the stage |
 //! | acts and plans | `act.rs`, `plans.rs` | letters, held keys, the log, the stage |
 //! | who is behind | `behind.rs`, `consumers.rs` | the log, the stage |
 //! | one by one | `one_by_one.rs` | notes |
@@ -48,6 +48,7 @@ mod planted;
 mod release;
 mod report;
 mod run;
+mod running;
 mod saga;
 mod snapshots;
 mod stage;
@@ -63,6 +64,7 @@ use std::{
 
 pub use arrange::Arrange;
 use consumers::Consumers;
+pub use consumers::{Ran, ran};
 use factum_core::{
     error::StoreError,
     ports::{Clock, IdSource, Notes, Snapshots},
@@ -146,6 +148,8 @@ pub struct Engine {
     health: report::Shared,
     /// Steps so far: a full report is not made after each.
     steps: u32,
+    /// When the clock was looked at last, if standstills are watched for.
+    looked: Option<Timestamp>,
 }
 
 impl Engine {
@@ -179,6 +183,8 @@ impl Engine {
             instances: Instances::default(),
             unfolded: Vec::new(),
             holds_unknown: shapes.holds_any(),
+            started: false,
+            paced: Vec::new(),
         };
         let one_by_one = match work.noting.is_on() {
             true => OneByOne::until(tail.head(), work.clock.mark()),
@@ -196,6 +202,7 @@ impl Engine {
             stale: false,
             health: report::begin(&shapes),
             steps: 0,
+            looked: None,
         };
         engine.reload()?;
         let work = &mut engine.work;
@@ -206,6 +213,12 @@ impl Engine {
     /// How it stands; kept up to date by every step.
     pub fn health(&self) -> Arc<std::sync::Mutex<EngineHealth>> {
         self.health.clone()
+    }
+
+    /// From now on [`Engine::step`] is called every second at least: if it is not, the unit has stood still, which uses up no
+    /// step's limit.
+    pub fn watch_standstill(&mut self) {
+        self.looked = Some(self.work.clock.mark());
     }
 
     /// When something is due next: a timer, a letter's planned retry, a key that waits.
@@ -259,7 +272,15 @@ impl Engine {
     /// [`StoreError`] if the store failed.
     pub fn save_cursor(&mut self) -> Result<(), StoreError> {
         let moved = self.submit.saved != self.work.consumers.cursor || self.work.consumers.has_changed();
-        if moved || self.stale { self.write_cursor() } else { Ok(()) }
+        if moved || self.stale || self.work.owes_time() { self.write_cursor() } else { Ok(()) }
+    }
+
+    /// Writes the cursors and how long the unit has run: for a stop in order.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store failed.
+    pub fn save_at_stop(&mut self) -> Result<(), StoreError> {
+        if self.work.timers.has_limits() { self.write_cursor() } else { self.save_cursor() }
     }
 
     /// Writes the cursors, moved or not: to see whether the store can be written again.

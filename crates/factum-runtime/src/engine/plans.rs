@@ -293,7 +293,7 @@ impl Run<'_> {
                 let Ok(id) = self.redeliverable(which) else { return Ok(Preview::default()) };
                 let stored = self.work.message_at(*position)?;
                 let outcome = self.handle(id, &stored).and_then(|()| self.fits());
-                let effects = super::act::shown(&self.local);
+                let effects = super::act::shown(&self.local, &self.work.timers);
                 self.forget();
                 match outcome {
                     Ok(()) => Ok(Preview { effects, failure: None }),

@@ -27,7 +27,7 @@ use crate::{
     inbox::Answered,
     outward::{OpenCall, Reply},
     registry::{ConsumerId, Handler, Registry},
-    timers::{Due, Timer, Timers},
+    timers::{Due, Timer, Timers, When},
 };
 
 /// The batch so far, and what the delivery under way adds to it.
@@ -243,10 +243,11 @@ impl Run<'_> {
         if !self.work.timers.stands(due) {
             return Ok(());
         }
-        let Some((id, stored, at)) = self.due_command(due)? else { return Ok(()) };
+        let Some((id, stored, when)) = self.due_command(due)? else { return Ok(()) };
+        let at = due.at;
         // A consumer that is not at the engine's cursor must see first what it has missed.
         let waits = self.work.holds.has(id, &Key::Ordered(self.key(id, &stored)));
-        if waits || self.work.consumers.is_stopped(id) || self.work.consumers.is_renewed(id) {
+        if waits || !self.work.consumers.is_joined(id) {
             self.work.timers.park(&due.name);
             return Ok(());
         }
@@ -260,7 +261,7 @@ impl Run<'_> {
         let about = About { id, subject, stored: &stored, due: Some(at), turn: Turn::First };
         match self.conclude(&about, outcome)? {
             Ended::Held(_) => {
-                self.work.timers.set(due.name.clone(), at);
+                self.work.timers.set(due.name.clone(), when);
                 self.work.timers.park(&due.name);
             }
             // The letter keeps it.
@@ -270,8 +271,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// A due timer's consumer, command and time. One that nobody can take is parked.
-    pub(super) fn due_command(&mut self, due: &Due) -> Result<Option<(ConsumerId, Stored, Timestamp)>, StoreError> {
+    /// A due timer's consumer and command, and by which clock it was due. One that nobody can take is parked.
+    pub(super) fn due_command(&mut self, due: &Due) -> Result<Option<(ConsumerId, Stored, When)>, StoreError> {
         let Some(cell) = self.work.reader.cell(&Timers::cell(&due.name))? else {
             self.work.timers.remove(&due.name);
             return Ok(None);
@@ -283,7 +284,7 @@ impl Run<'_> {
             self.work.timers.park(&due.name);
             return Ok(None);
         };
-        Ok(Some((id, sent_by_timer(&due.name, timer.command)?, timer.due)))
+        Ok(Some((id, sent_by_timer(&due.name, timer.command)?, timer.when)))
     }
 
     /// A timer's command.

@@ -187,7 +187,7 @@ impl Run<'_> {
         };
         let act = Act { what: wanted.clone(), by: by.who.clone(), why: short(&by.why, MAX_WHY_BYTES) };
         let done = self.saga(id, stream, Input::Act(&act), &origin);
-        let followed = shown(&self.local);
+        let followed = shown(&self.local, &self.work.timers);
         if dry {
             let tried = done.and_then(|()| self.fits());
             self.forget();

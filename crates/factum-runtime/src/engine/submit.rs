@@ -66,14 +66,19 @@ impl Submit {
             behind.push(stage.behind(&receipt.stream, receipt.version));
         }
         if !stage.is_empty() || changed || force {
+            work.pace_limits(registry, &mut stage)?;
             work.holds.write(registry, &mut stage)?;
             work.instances.write(&mut stage)?;
+            work.note_ran();
             work.consumers.write(registry, &mut stage)?;
             if let Some(list) = &self.shapes {
                 stage.cell(shapes::cell(), Some(list.clone()));
             }
             match self.committer.commit(stage.into_commit()) {
-                Ok(_) => (self.saved, self.shapes) = (work.consumers.cursor, None),
+                Ok(_) => {
+                    (self.saved, self.shapes) = (work.consumers.cursor, None);
+                    work.forget_lost();
+                }
                 Err(error) => return failed(intake, pending, error),
             }
         }

@@ -58,6 +58,10 @@ pub(super) struct Work {
     pub(super) unfolded: Vec<(ConsumerId, Stored, HandlerError)>,
     /// Streams may hold what the program cannot read; such a stream is held.
     pub(super) holds_unknown: bool,
+    /// Everything was read once: from then on the process knows better than the store how long it has run.
+    pub(super) started: bool,
+    /// Timers that were paused or went on since the last commit; their cells do not say it yet.
+    pub(super) paced: Vec<Arc<str>>,
 }
 
 impl Work {
@@ -66,7 +70,9 @@ impl Work {
         self.states.clear();
         let reader = self.reader.clone();
         let mut consumers = Consumers::load(registry, reader.cells(CellKind::Cursor)?)?;
-        let timers = Timers::load(reader.cells(CellKind::Timer)?)?;
+        let mut timers = Timers::load(reader.cells(CellKind::Timer)?)?;
+        // What the process has seen is newer than what the store knows.
+        timers.set_lost(self.timers.lost());
         let (mut calls, mut answers) = (BTreeSet::new(), BTreeMap::new());
         for cell in reader.cells(CellKind::Call)? {
             let call = OpenCall::decode(&cell)?;
@@ -91,6 +97,8 @@ impl Work {
         (self.consumers, self.timers, self.calls, self.answers) = (consumers, timers, calls, answers);
         (self.letters, self.holds, self.folds, self.unfolded) = (letters, holds, folds, unfolded);
         (self.jobs, self.instances) = (jobs, instances);
+        self.paced.clear();
+        self.runs_on(registry);
         Ok(())
     }
 

@@ -45,6 +45,7 @@ enum Trouble {
 
 impl EngineLoop {
     pub(super) fn run(mut self) {
+        self.engine.watch_standstill();
         let mut stop_by: Option<Instant> = None;
         let (mut failures, mut panics) = (0, 0);
         loop {
@@ -90,7 +91,7 @@ impl EngineLoop {
                 }
             }
         }
-        match self.engine.save_cursor() {
+        match self.engine.save_at_stop() {
             Ok(()) => self.engine.take_snapshots(),
             Err(error) => {
                 tracing::error!(%error, "the engine's cursor could not be written; the last messages are read again");

@@ -183,10 +183,26 @@ impl Clock for Walking {
     }
 }
 
+/// A clock that passes by itself, as far as anybody can tell, and is moved by the test.
+struct Passing(DataClock);
+
+impl Clock for Passing {
+    fn mark(&self) -> Timestamp {
+        self.0.mark()
+    }
+    fn stamp(&self, cause: Timestamp) -> Timestamp {
+        self.mark().max(cause)
+    }
+    fn until(&self, due: Timestamp) -> Option<std::time::Duration> {
+        Some(std::time::Duration::try_from(due.duration_since(self.mark())).unwrap_or_default())
+    }
+}
+
 /// How an engine is started.
 #[derive(Clone, Copy, Default)]
 pub struct How {
     pub seed: Option<u64>,
+    pub live: bool,
     pub limits: Limits,
     pub hold_unknown: bool,
 }
@@ -254,7 +270,7 @@ impl Bench {
             snapshots: keeper,
             notes: Arc::new(notes.clone()),
             program: program.clone(),
-            clock: Arc::new(clock.clone()),
+            clock: if how.live { Arc::new(Passing(clock.clone())) } else { Arc::new(clock.clone()) },
             ids: Box::new(UuidSource::seeded(starts)),
             shapes,
             arrange: how.seed.map_or(Arrange::AsTaken, |seed| Arrange::shuffled(seed + starts)),

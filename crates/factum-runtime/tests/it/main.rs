@@ -14,6 +14,7 @@ mod guarded;
 mod health;
 mod histories;
 mod letters;
+mod limits;
 mod moments;
 mod notyet;
 mod one_by_one;
