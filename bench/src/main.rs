@@ -13,6 +13,7 @@ mod machine;
 mod open;
 mod orders;
 mod ours;
+mod partners;
 mod replay;
 #[cfg(feature = "rivals")]
 mod rivals;
@@ -93,6 +94,12 @@ enum What {
     Holds {
         /// For how long each.
         #[arg(long, default_value_t = 3)]
+        seconds: u64,
+    },
+    /// Two partners at once: what one that fails three times in ten costs the other.
+    Partners {
+        /// For how long each of six rounds.
+        #[arg(long, default_value_t = 5)]
         seconds: u64,
     },
     /// Acknowledgements at a steady rate, across the rolls of segments.
@@ -196,6 +203,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             commands::run(dir, &runtime, &callers, Duration::from_secs(seconds), &choice)
         }
         What::Holds { seconds } => runtime.block_on(holds::run(dir, Duration::from_secs(seconds))),
+        What::Partners { seconds } => runtime.block_on(partners::run(dir, Duration::from_secs(seconds))),
         What::Rolls { rate, rolls, segment_mib } => rolls::run(dir, rolls::Settings { rate, rolls, segment_mib }),
         What::Open(size) => opened(dir, "open", size, 10_000_000),
         What::Scale(size) => opened(dir, "scale", size, 100_000_000),
@@ -210,6 +218,7 @@ fn all(dir: &Path, runtime: &Runtime, choice: &Choice) -> anyhow::Result<()> {
     runtime.block_on(replay(dir, orders::Settings { orders: 10_000, in_flight: 512 }))?;
     runtime.block_on(latency::run(&dir.join("latency"), latency::Settings { rate: 100, seconds: 20 }))?;
     runtime.block_on(holds::run(dir, Duration::from_secs(2)))?;
+    runtime.block_on(partners::run(dir, Duration::from_secs(3)))?;
     rolls::run(dir, rolls::Settings { rate: 50_000, rolls: 10, segment_mib: 64 })?;
     open::run(dir, "open", 10_000_000, 1_000_000, 100)
 }
