@@ -6,6 +6,9 @@
 //!             │  └─► given up, or the step's limit ─► undone with it: it may have happened, the call is withdrawn
 //!             └── at the pivot, behind it and in undos nothing is given up by time; after 7 days a letter
 //! ```
+//!
+//! An undo's call is made when no attempt of its instance's other calls is under way any more: what it undoes must not come
+//! behind it.
 
 use std::{marker::PhantomData, sync::Arc, time::Duration};
 
@@ -50,6 +53,8 @@ pub struct Asks {
     pub request: Draft,
     /// It is not given up by the number of its attempts.
     pub patient: bool,
+    /// It undoes a step: it is not made while another call of its instance is.
+    pub undoes: bool,
     /// Under which key, if it was asked before and its outcome is not known.
     pub key: Option<MessageId>,
 }
@@ -152,7 +157,20 @@ impl<F: 'static, A: DeserializeOwned + 'static> CallStep<F, A> {
         self
     }
 
-    /// The command that undoes the step, and the event that confirms it.
+    /// The reason that a refusal of the undo's call gives, for the person who is needed then.
+    #[must_use]
+    pub fn undo_refused<B: DeserializeOwned + 'static>(
+        mut self,
+        reason: impl Fn(&B) -> String + Send + Sync + 'static,
+    ) -> Self {
+        if let Some(call) = &mut self.step.undo_call {
+            call.refused = Some(Arc::new(move |data| Ok(reason(&read(data)?))));
+        }
+        self
+    }
+
+    /// The command that undoes the step, and the event that confirms it. It is sent at once, also while an attempt at the
+    /// call is under way: where the other side minds the order, undo by a call.
     #[must_use]
     pub fn undo<C: Command, E: Event>(self, command: impl Fn(&F) -> C + Send + Sync + 'static) -> Self {
         Self { step: self.step.undo::<C, E>(command), ..self }
@@ -187,7 +205,7 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run<'_,
         self.withdraw(call.name);
         let key = self.instance.asked.get(call.name).map(|asked| asked.key.clone());
         let patient = undo || saga.is_behind_pivot(index);
-        self.out.asks.push(Asks { name: call.name, request, patient, key });
+        self.out.asks.push(Asks { name: call.name, request, patient, undoes: undo, key });
         Ok(())
     }
 
@@ -229,8 +247,9 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run<'_,
             return match answer.how {
                 How::Done => self.step_undone(index),
                 How::Refused | How::GaveUp => {
+                    let kind = (answer.how == How::Refused).then_some(FailureKind::Refused);
                     let reason = said(saga.steps[index].undo_call.as_ref(), &answer)?;
-                    self.undo_failed(index, &reason)
+                    self.undo_failed(index, kind, &reason)
                 }
             };
         }

@@ -306,9 +306,14 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
         })
     }
 
-    /// A step's call was refused, so that it is known not to have happened: another one is another one.
+    /// A step's call, or that of its undo, was refused, so that it is known not to have happened: another one is another one.
     fn answered_no(&self, instance: &mut Instance<F>, step: Option<usize>) {
-        if let Some(call) = step.and_then(|step| self.steps[step].call.as_ref()) {
+        let Some(step) = step.map(|step| (&self.steps[step], instance.steps[step])) else { return };
+        let call = match step {
+            (step, StepState::Undoing) => &step.undo_call,
+            (step, _) => &step.call,
+        };
+        if let Some(call) = call {
             instance.asked.remove(call.name);
         }
     }

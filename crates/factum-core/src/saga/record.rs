@@ -33,8 +33,8 @@ pub(super) struct Record {
     pub(super) from: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) status: Option<Status>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
-    pub(super) steps: BTreeMap<String, StepState>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default, with = "in_order")]
+    pub(super) steps: Vec<(String, StepState)>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub(super) asked: BTreeMap<String, Asked>,
     /// Who did it, and why.
@@ -54,11 +54,47 @@ pub(super) const EMPTY: Record = Record {
     facts: None,
     from: None,
     status: None,
-    steps: BTreeMap::new(),
+    steps: Vec::new(),
     asked: BTreeMap::new(),
     by: None,
     why: None,
 };
+
+/// Steps as a map whose order is that of the table.
+mod in_order {
+    use std::fmt;
+
+    use serde::{
+        Deserializer, Serializer,
+        de::{MapAccess, Visitor},
+    };
+
+    use super::StepState;
+
+    type Steps = Vec<(String, StepState)>;
+
+    pub(super) fn serialize<S: Serializer>(steps: &Steps, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(steps.iter().map(|(name, state)| (name, state)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Steps, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Steps;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of steps")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Steps, A::Error> {
+                let mut steps = Steps::new();
+                while let Some(step) = map.next_entry()? {
+                    steps.push(step);
+                }
+                Ok(steps)
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Expire {

@@ -163,8 +163,10 @@ impl Shown {
             ATTENTION_NEEDED => {
                 self.status = "needs_attention";
                 let reason = record.reason.clone().unwrap_or_default();
+                let undoing =
+                    self.steps.iter().any(|it| record.step.as_ref() == Some(&it.name) && it.status == "undoing");
                 let kind = match record.kind {
-                    Some(FailureKind::Refused) => "was refused",
+                    Some(FailureKind::Refused) if !undoing => "was refused",
                     Some(FailureKind::Expired) => "is late",
                     _ => "cannot be undone",
                 };

@@ -286,7 +286,7 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
             return self.fail(Some(index), FailureKind::Refused, refused.code.clone(), None);
         }
         if let Some(index) = steps.iter().position(undoes).filter(|at| self.undoing() == Some(*at)) {
-            return self.undo_failed(index, &refused.message);
+            return self.undo_failed(index, None, &refused.message);
         }
         Ok(())
     }
@@ -297,7 +297,7 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
         let index = self.saga.index(&expire.step)?;
         if expire.undo {
             return match self.undoing() {
-                Some(undoing) if undoing == index => self.undo_failed(index, "no answer within the limit"),
+                Some(undoing) if undoing == index => self.undo_failed(index, None, "no answer within the limit"),
                 _ => Ok(()),
             };
         }
@@ -307,7 +307,12 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
         Ok(())
     }
 
-    pub(super) fn undo_failed(&mut self, index: usize, reason: &str) -> Result<(), HandlerError> {
+    pub(super) fn undo_failed(
+        &mut self,
+        index: usize,
+        kind: Option<FailureKind>,
+        reason: &str,
+    ) -> Result<(), HandlerError> {
         let attempt = self.instance.undo_attempts;
         let step = &self.saga.steps[index];
         if step.undo_call.is_none() && attempt < step.undo_attempts {
@@ -315,7 +320,7 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
             return self.undo_next(attempt + 1);
         }
         self.cancel_limit(index);
-        self.attention(Some(index), None, reason.to_owned())
+        self.attention(Some(index), kind, reason.to_owned())
     }
 
     pub(super) fn undoing(&self) -> Option<usize> {

@@ -95,12 +95,12 @@ impl Run<'_> {
             self.local.cells.push((CellKey::new(CellKind::Call, call.to_string()), None));
         }
         let mut asked = Vec::with_capacity(asks.len());
-        for Asks { name, mut request, patient, key } in asks {
+        for Asks { name, mut request, patient, undoes, key } in asks {
             request.type_name = Name::Shared(format!("{}.{name}", service.name).into());
             let message = self.message(Kind::Call, request, origin, &service.source, stream.key());
             let id = message.envelope.id.clone();
             let key = key.map(|key| key.to_string());
-            let call = OpenCall { patient, key, ..OpenCall::new(&stream) };
+            let call = OpenCall { patient, undoes, key, ..OpenCall::new(&stream) };
             self.local.cells.push((CellKey::new(CellKind::Call, id.to_string()), Some(call.encode()?)));
             messages.push(message);
             asked.push((name, id));

@@ -20,7 +20,7 @@ mod queue;
 mod time;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -94,12 +94,16 @@ pub struct Outward {
     breakers: BTreeMap<String, Breaker>,
     /// Keys whose first call waits for its next attempt.
     waiting: BTreeSet<(Instant, Lane)>,
+    /// Attempts under way of the instances of sagas, by stream.
+    of_sagas: HashMap<String, usize>,
     shown: Shown,
 }
 
 /// The end of a task.
 struct Task {
     lane: Lane,
+    /// The instance of a saga that it was for.
+    instance: Option<String>,
     turn: Turn,
     ended: Option<Ended>,
 }
@@ -123,7 +127,8 @@ impl Outward {
         }
         let position = parts.tail.head();
         let waiting = BTreeSet::new();
-        let mut outward = Self { parts, time, position, queues, breakers, waiting, shown: Shown::default() };
+        let (of_sagas, shown) = (HashMap::new(), Shown::default());
+        let mut outward = Self { parts, time, position, queues, breakers, waiting, of_sagas, shown };
         let mut calls = Vec::new();
         for cell in outward.parts.reader.cells(CellKind::Call)? {
             let open = OpenCall::decode(&cell)?;
@@ -297,6 +302,11 @@ impl Outward {
                     queue.over(key);
                     continue;
                 }
+                let held_up = work.open.undoes && self.of_sagas.contains_key(&work.open.stream);
+                if held_up && !crate::sabotage::is("undo-overtakes-its-call") {
+                    queue.later(key);
+                    continue;
+                }
                 let lane = (name.clone(), key.clone());
                 let teller = Teller {
                     call: call.clone(),
@@ -350,16 +360,28 @@ impl Outward {
                 };
                 queue.begins(&key);
                 let patience = work.open.patient.then_some(mark);
+                let instance = teller.saga.is_some().then(|| work.open.stream.clone());
+                if let Some(instance) = &instance {
+                    *self.of_sagas.entry(instance.clone()).or_default() += 1;
+                }
                 attempts.spawn(async move {
                     let made = AssertUnwindSafe(attempt::make(teller, work, patience, turn)).catch_unwind().await;
-                    Task { lane, turn, ended: made.ok() }
+                    Task { lane, instance, turn, ended: made.ok() }
                 });
             }
         }
     }
 
-    fn ended(&mut self, Task { lane, turn, ended }: Task) {
+    fn ended(&mut self, Task { lane, instance, turn, ended }: Task) {
         let (now, mark) = (self.time.now(), self.time.mark());
+        if let Some(instance) = instance
+            && let Entry::Occupied(mut under_way) = self.of_sagas.entry(instance)
+        {
+            *under_way.get_mut() -= 1;
+            if *under_way.get() == 0 {
+                under_way.remove();
+            }
+        }
         let Some(queue) = self.queues.get_mut(&lane.0) else { return };
         queue.ends();
         let Some(Ended { went, reason, then }) = ended else {
@@ -427,7 +449,12 @@ fn is_open(reader: &dyn Reader, cell: &CellKey) -> bool {
 
 /// A task that asked nobody.
 fn over(lane: Lane) -> Task {
-    Task { lane, turn: Turn::Usual, ended: Some(Ended { went: Went::Later, reason: None, then: Then::Over }) }
+    Task {
+        lane,
+        instance: None,
+        turn: Turn::Usual,
+        ended: Some(Ended { went: Went::Later, reason: None, then: Then::Over }),
+    }
 }
 
 /// The declared answer while nobody is asked. One that fails is none: the call waits.

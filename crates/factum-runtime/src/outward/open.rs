@@ -35,6 +35,9 @@ pub struct OpenCall {
     /// It is asked for until its answer comes, or for a week.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub patient: bool,
+    /// It undoes what its stream has asked: it is not made while another call of that is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undoes: bool,
     /// From when on its patience counts, if not from its message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
@@ -81,6 +84,7 @@ impl OpenCall {
             answer: None,
             key: None,
             patient: false,
+            undoes: false,
             since: None,
             given_up: false,
         }

@@ -47,6 +47,8 @@ enum Does {
     Away,
     /// It does it, and answers after this long.
     Slow(Duration),
+    /// It does it when this long has passed.
+    Late(Duration),
     /// Not before this long.
     Busy(Duration),
     /// The same, but it takes four seconds to say so.
@@ -59,6 +61,7 @@ struct Provider {
     does: Arc<Mutex<BTreeMap<&'static str, Does>>>,
     asked: Arc<Mutex<Vec<(&'static str, String)>>>,
     done: Arc<Mutex<BTreeMap<(&'static str, String), String>>>,
+    order: Arc<Mutex<Vec<&'static str>>>,
 }
 
 impl Provider {
@@ -86,6 +89,7 @@ impl Provider {
                 let does_it = || {
                     let key = (name, call.idempotency_key.clone());
                     provider.done.lock().unwrap().insert(key, call.request.id.clone());
+                    provider.order.lock().unwrap().push(name);
                     Answer::Done(Told { word: format!("{name} of {}", call.request.id) })
                 };
                 match does {
@@ -97,6 +101,10 @@ impl Provider {
                         Answer::Again("busy".to_owned(), Some(time))
                     }
                     Does::Busy(time) => Answer::Again("busy".to_owned(), Some(time)),
+                    Does::Late(time) => {
+                        tokio::time::sleep(time).await;
+                        does_it()
+                    }
                     Does::Slow(time) => {
                         let answer = does_it();
                         tokio::time::sleep(time).await;
@@ -173,6 +181,7 @@ fn saga() -> Saga<Facts> {
                 .done(|f, told| f.charged.clone_from(&told.word))
                 .refused(|told| told.word.clone())
                 .undo_call(REFUND, ask)
+                .undo_refused(|told: &Told| told.word.clone())
                 .within(30.secs())
         })
         .pivot("ship", |step| step.own(|f: &Facts| pay_with(&f.id, 1, "thanks")).call(SHIP, ask).within(1.hours()))
@@ -390,6 +399,49 @@ async fn a_step_that_is_tried_again_keeps_its_key_unless_it_was_refused() {
     keys.dedup();
     assert_eq!(keys.len(), 2, "{keys:?}");
     assert_eq!(all.provider.done("a"), ["charge", "ship"]);
+}
+
+/// What an undo undoes must not come behind it: not while the call runs, and not when a process has asked again.
+#[tokio::test(start_paused = true)]
+async fn an_undo_waits_until_what_it_undoes_is_not_under_way_any_more() {
+    for restart in [false, true] {
+        let provider = Provider::default();
+        provider.is("charge", Does::Late(4.secs()));
+        let mut all = start(provider);
+        all.pay("a");
+        all.pass(1.secs()).await;
+        let mut all = if restart { all.restart().await } else { all };
+        all.pass(500.ms()).await;
+        all.bench.ask("end", End { id: "a".to_owned() }).unwrap();
+        assert_eq!(all.steps("a"), ["charge undoing"]);
+        all.pass(10.secs()).await;
+        assert_eq!(*all.provider.order.lock().unwrap(), ["charge", "refund"], "restart: {restart}");
+        assert_eq!((all.shown("a").status, all.open()), ("compensated", 0));
+    }
+}
+
+/// A provider keeps its answer to a key: what it refused is asked for under another when a person wants it tried again.
+#[tokio::test(start_paused = true)]
+async fn a_refused_undo_is_tried_again_under_another_key_and_its_reason_is_told() {
+    let provider = Provider::default();
+    provider.is("refund", Does::Refuses);
+    let mut all = start(provider);
+    all.provider.is("charge", Does::Late(4.secs()));
+    all.pay("a");
+    all.pass(1.secs()).await;
+    all.bench.ask("end", End { id: "a".to_owned() }).unwrap();
+    all.pass(10.secs()).await;
+    assert_eq!(all.shown("a").attention.as_deref(), Some("step `charge` cannot be undone: no money"));
+    all.provider.is("refund", Does::Away);
+    all.act("a", Wanted::Retry(None)).unwrap();
+    all.pass(1.secs()).await;
+    let mut all = all.restart().await;
+    all.provider.is("refund", Does::Well);
+    all.pass(2.minutes()).await;
+    assert_eq!((all.shown("a").status, all.open()), ("compensated", 0));
+    let mut keys = all.provider.keys("refund");
+    keys.dedup();
+    assert_eq!(keys.len(), 2, "{keys:?}");
 }
 
 /// One that is withdrawn while it is being made ends by itself, and the next of its key does not wait for its next attempt.

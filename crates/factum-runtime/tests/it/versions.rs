@@ -267,7 +267,7 @@ fn open_instances_move_to_a_newer_version_if_their_place_can_be_explained() {
     assert!(refused.contains("it has ended"), "{refused}");
     assert_eq!((count(&bench, 1).open, count(&bench, 1).may_go, count(&bench, 2).open), (0, true, 2));
     let moved = shown(&bench, "late");
-    assert_eq!(steps(&bench, "late"), ["check skipped", "first completed", "thank started"]);
+    assert_eq!(steps(&bench, "late"), ["first completed", "check skipped", "thank started"]);
     assert_eq!((moved.acts[0].act.as_str(), moved.acts[0].by.as_str()), ("moved", "mara"));
     // The table of version 1 may go now.
     let mut bench = bench.restart(services(vec![transfer(2)]));

@@ -194,13 +194,19 @@ impl Peer {
             Some(wait) => tokio::time::sleep(wait).await,
             None => std::future::pending().await,
         }
-        told
+        told.unwrap_or_else(|effect| self.peers.lock().act(effect, may_refuse))
     }
 }
 
 impl State {
-    /// What the caller is told, and after how long; `None` for never.
-    fn attempt(&mut self, peer: &Peer, operation: &str, key: &str, may_refuse: bool) -> (Told, Option<Duration>) {
+    /// What the caller is told, or what is only then done, and after how long; `None` for never.
+    fn attempt(
+        &mut self,
+        peer: &Peer,
+        operation: &str,
+        key: &str,
+        may_refuse: bool,
+    ) -> (Result<Told, Effect>, Option<Duration>) {
         let (Peer { name: peer, forgets, .. }, key) = (peer, key.to_owned());
         if *forgets && self.verdicts.get(&(peer, key.clone())) == Some(&true) {
             self.verdicts.remove(&(peer, key.clone()));
@@ -217,6 +223,11 @@ impl State {
         };
         let unknown = |what: &str| Told::Unknown(what.to_owned());
         let (told, wait) = match fate {
+            // It takes its time, and does it then: whoever asks something else meanwhile has overtaken it.
+            Fate::Answered(wait) if self.random.bool() => {
+                self.trace.push(format!("    {peer} is asked to {operation} by {key}, and takes {wait:?}"));
+                return (Err(effect(false)), Some(wait));
+            }
             Fate::Answered(wait) => (self.act(effect(false), may_refuse), Some(wait)),
             Fate::CutBefore => (unknown("cut off"), Some(soon)),
             Fate::CutAfter => {
@@ -244,7 +255,7 @@ impl State {
             self.tally.one(Kind::PeerUnknown);
         }
         self.trace.push(format!("    {peer} is asked to {operation} by {key}: {told:?} after {wait:?}"));
-        (told, wait)
+        (Ok(told), wait)
     }
 
     fn fate(&mut self) -> Fate {

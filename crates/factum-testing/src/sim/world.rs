@@ -59,4 +59,10 @@ impl World<'_> {
     pub fn done(&self, operation: &str) -> usize {
         self.effects.iter().filter(|effect| effect.operation == operation).count()
     }
+
+    /// Whether one operation was done at the peers, and another after it.
+    pub fn done_after(&self, first: &str, then: &str) -> bool {
+        let last = |operation: &str| self.effects.iter().rposition(|effect| effect.operation == operation);
+        last(first).is_some_and(|first| last(then).is_some_and(|then| then > first))
+    }
 }

@@ -114,7 +114,8 @@ fn insurance_follows(world: &World<'_>) -> Result<(), Violation> {
     let confirmed: Vec<OrderConfirmed> = world.events();
     for order in world.events::<OrderPlaced>() {
         let id = &order.order_id;
-        let (insured, dropped) = (world.done(&format!("insure {id}")), world.done(&format!("drop insurance {id}")));
+        let (insure, drop) = (format!("insure {id}"), format!("drop insurance {id}"));
+        let (insured, dropped) = (world.done(&insure), world.done(&drop));
         let right = match confirmed.iter().any(|event| event.order_id == *id) {
             // The first version insures nothing.
             true => insured <= 1 && dropped == 0,
@@ -123,6 +124,9 @@ fn insurance_follows(world: &World<'_>) -> Result<(), Violation> {
         };
         if !right {
             return Violation::found("I9", format!("{id}: insured, dropped {:?} times", (insured, dropped)));
+        }
+        if insured > 0 && dropped > 0 && !world.done_after(&insure, &drop) {
+            return Violation::found("I9", format!("{id}: insured after its insurance was dropped"));
         }
     }
     Ok(())
