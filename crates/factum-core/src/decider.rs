@@ -127,6 +127,11 @@ pub trait AnyDecider: Send + Sync {
     /// # Errors
     /// [`HandlerError`] if the data does not fit.
     fn evolve(&self, state: &mut dyn Any, stored: &Stored) -> Result<(), HandlerError>;
+    /// Whether a stored event can be read; messages of other types can.
+    ///
+    /// # Errors
+    /// [`HandlerError`] if the data does not fit.
+    fn reads(&self, stored: &Stored) -> Result<(), HandlerError>;
     /// About how many bytes the state takes.
     fn bytes(&self, state: &dyn Any) -> usize;
     /// How its states are kept in snapshots, if they are.
@@ -208,6 +213,13 @@ impl<D: Decider> AnyDecider for Typed<D> {
             return Ok(());
         }
         typed::<D>(state)?.evolve(&stored.decode()?);
+        Ok(())
+    }
+
+    fn reads(&self, stored: &Stored) -> Result<(), HandlerError> {
+        if stored.envelope().kind == Kind::Event && self.events.contains(&stored.type_name()) {
+            stored.decode::<D::Event>()?;
+        }
         Ok(())
     }
 

@@ -3,6 +3,9 @@
 //! One cell lists them as (category, type, version). A program that may write one which is not listed lists it with its
 //! first commit, so that nothing new is stored without it, and nothing is written for it later. What a later program
 //! cannot read is looked for in the log before anybody is told: it may never have been stored, and then it leaves the list.
+//!
+//! The cell also keeps a digest of each declared shape. Where one has changed since the last program, what is stored of it is
+//! read at the start as a state would read it, so that a field without which nothing can be read is missed at once.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,14 +16,17 @@ use factum_core::{
     cell::{CellKey, CellKind},
     envelope::{Kind, Stored},
     error::StoreError,
-    payload::Version,
+    payload::{TypeInfo, Version},
     ports::{Reader, Scan},
     stream::{Position, StreamId},
     upcast::same_major,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::registry::{PLATFORM, Registry};
+use crate::{
+    engine::guard,
+    registry::{PLATFORM, Registry},
+};
 
 /// The largest list, in bytes: some thousands of names and versions.
 pub const MAX_SHAPES_BYTES: usize = 256 << 10;
@@ -28,6 +34,8 @@ pub const MAX_SHAPES_BYTES: usize = 256 << 10;
 const SCAN_BYTES: usize = 8 << 20;
 /// Of so many a person is told by name.
 const NAMED: usize = 5;
+/// Of each name and version whose declaration has changed so many events are read.
+const READ: u64 = 10_000;
 /// In place of a category, in lists of programs that did not declare where their reactions emit: in any.
 const ANYWHERE: &str = "";
 
@@ -50,6 +58,15 @@ pub enum Why {
     /// It is of a major version that the program does not know yet.
     Newer {
         /// What the program knows.
+        declared: &'static str,
+    },
+    /// Its data does not have the shape that the program declares.
+    Unfit {
+        /// What the reader of the data says.
+        problem: String,
+        /// Its name of today.
+        today: String,
+        /// The version that the program declares.
         declared: &'static str,
     },
     /// Upcasters do not lead from it to the major version of today.
@@ -87,6 +104,16 @@ impl fmt::Display for Unread {
             Why::Newer { declared } => {
                 write!(f, ", and this program knows {declared}: deploy the version of the program that knows {version}")
             }
+            Why::Unfit { problem, today, declared } if declared == version => write!(
+                f,
+                ", which do not have the shape that this program declares for {declared} ({problem}): give `{today}` the \
+                 next version and an upcaster from {version} to it, or let what is missing be absent"
+            ),
+            Why::Unfit { problem, today, declared } => write!(
+                f,
+                ", which do not have the shape that this program declares for {declared} ({problem}): add \
+                 `.upcast(\"{today}\", \"{version}\", \"{declared}\", …)`, or let what is missing be absent"
+            ),
             Why::NotRaised { at, today, declared } => write!(
                 f,
                 ", and no upcaster leads from {at} to {declared}, which this program knows: add \
@@ -139,24 +166,37 @@ impl Shapes {
     pub(crate) fn compare(registry: &Registry, reader: &dyn Reader, hold_unknown: bool) -> Result<Self, ShapesError> {
         let own = Own { registry };
         let stored = reader.cell(&cell())?;
-        let mut known: BTreeSet<Shape> = match &stored {
-            Some(cell) => serde_json::from_slice(&cell.value).map_err(|error| {
-                StoreError::Corrupt(format!("the list of names and versions cannot be read: {error}"))
-            })?,
-            None => all(registry, &own, reader)?,
+        let list = stored.as_ref().map(|cell| serde_json::from_slice::<List>(&cell.value)).transpose();
+        let list = list
+            .map_err(|error| StoreError::Corrupt(format!("the list of names and versions cannot be read: {error}")))?;
+        let (mut known, before) = match list {
+            Some(List::Bare(known)) => (known, BTreeMap::new()),
+            Some(List::Whole { shapes, schemas }) => (shapes, schemas),
+            None => (all(registry, &own, reader)?, BTreeMap::new()),
         };
+        let schemas = schemas(registry);
         let unsure: BTreeSet<Shape> = known.iter().filter(|shape| own.cannot_read(shape).is_some()).cloned().collect();
-        let Found { seen, unread, streams } = match unsure.is_empty() {
+        let mut found = match unsure.is_empty() {
             true => Found::default(),
             false => look_for(&own, reader, &unsure)?,
         };
+        let today = |shape: &Shape| registry.upcasters.today(&shape.type_name).to_owned();
+        let stored_types: BTreeSet<String> = known.iter().map(today).collect();
+        let changed = schemas.iter().filter(|(name, schema)| before.get(*name) != Some(*schema));
+        let changed: BTreeSet<&str> =
+            changed.map(|(name, _)| name.as_str()).filter(|name| stored_types.contains(*name)).collect();
+        if !changed.is_empty() {
+            own.read_all(reader, &changed, &mut found)?;
+        }
+        let Found { seen, unread, streams } = found;
         if !unread.is_empty() && !hold_unknown {
             return Err(ShapesError::Unread(unread.into_values().collect()));
         }
         known.retain(|shape| !unsure.contains(shape));
         known.extend(seen);
         known.extend(declared(registry));
-        let list = serde_json::to_vec(&known).map_err(|error| StoreError::Unfit(error.to_string()))?;
+        let list = serde_json::to_vec(&List::Whole { shapes: known, schemas })
+            .map_err(|error| StoreError::Unfit(error.to_string()))?;
         if list.len() > MAX_SHAPES_BYTES {
             return Err(ShapesError::TooMany(list.len()));
         }
@@ -174,6 +214,29 @@ impl Shapes {
     pub fn holds_any(&self) -> bool {
         !self.unread.is_empty()
     }
+}
+
+/// The value of the cell.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum List {
+    /// As it was before declarations were compared.
+    Bare(BTreeSet<Shape>),
+    Whole {
+        shapes: BTreeSet<Shape>,
+        /// Digests of the declared shapes of the deciders' events, by name.
+        schemas: BTreeMap<String, String>,
+    },
+}
+
+fn schemas(registry: &Registry) -> BTreeMap<String, String> {
+    let events = registry.services.iter().flat_map(|service| &service.deciders).flat_map(|decider| decider.events());
+    let schema = |info: TypeInfo| {
+        let schema = serde_json::to_string(&(info.schema)()).unwrap_or_default();
+        let schema = xxhash_rust::xxh3::xxh3_64(format!("{} {schema}", info.version).as_bytes());
+        (info.name.to_owned(), format!("{schema:016x}"))
+    };
+    events.map(schema).collect()
 }
 
 /// The cell of the list.
@@ -203,6 +266,43 @@ struct Own<'a> {
 impl Own<'_> {
     fn owns(&self, category: &str) -> bool {
         self.registry.owners.owner(category).is_some_and(|owner| *owner != PLATFORM)
+    }
+
+    /// Reads what is stored of some types as states would read it. Where nothing of a name and version can be read, the
+    /// declaration is wrong; where some can, those that cannot are their streams' own misfortune.
+    fn read_all(&self, reader: &dyn Reader, names: &BTreeSet<&str>, found: &mut Found) -> Result<(), StoreError> {
+        let Registry { services, upcasters, types, .. } = self.registry;
+        let deciders = services.iter().flat_map(|service| &service.deciders);
+        let deciders: BTreeMap<&str, _> = deciders.map(|decider| (decider.category(), decider)).collect();
+        let mut read: BTreeMap<Shape, (u64, Option<Unread>)> = BTreeMap::new();
+        let mut streams: BTreeMap<Shape, BTreeSet<StreamId>> = BTreeMap::new();
+        each(reader, &|name| names.contains(upcasters.today(name)), &mut |shape, stored| {
+            let Some(decider) = deciders.get(&*shape.category).filter(|_| self.cannot_read(&shape).is_none()) else {
+                return;
+            };
+            let (count, unread) = read.entry(shape.clone()).or_default();
+            if *count >= READ || (*count > 0 && unread.is_none()) {
+                return;
+            }
+            *count += 1;
+            let mut raised = stored.clone();
+            upcasters.raise(&mut raised.message);
+            match guard(|| decider.reads(&raised)) {
+                Ok(()) => *unread = None,
+                Err(problem) => {
+                    let today = raised.type_name().to_owned();
+                    let declared = types.get(&today).map_or("", |declared| declared.info.version);
+                    let why = Why::Unfit { problem: problem.to_string(), today, declared };
+                    unread.get_or_insert(Unread { shape: shape.clone(), first: stored.position, why });
+                    streams.entry(shape).or_default().insert(stored.stream.clone());
+                }
+            }
+        })?;
+        for (shape, unread) in read.into_iter().filter_map(|(shape, (_, unread))| Some((shape, unread?))) {
+            found.streams.extend(streams.remove(&shape).unwrap_or_default());
+            found.unread.insert(shape, unread);
+        }
+        Ok(())
     }
 
     fn cannot_read(&self, shape: &Shape) -> Option<Why> {

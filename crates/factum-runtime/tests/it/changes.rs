@@ -152,6 +152,8 @@ macro_rules! shelf {
 
 shelf!(first, ("shelf.filled"), ("shelf.fill"), "1.0.0");
 shelf!(minor, ("shelf.filled", version = "1.1.0"), ("shelf.fill"), "1.1.0");
+shelf!(demanding, ("shelf.filled"), ("shelf.fill"), "1.0.0", count);
+shelf!(demanding_minor, ("shelf.filled", version = "1.1.0"), ("shelf.fill"), "1.1.0", count);
 shelf!(major, ("shelf.filled", version = "2.0.0"), ("shelf.fill"), "2.0.0", count);
 shelf!(renamed, ("shelf.stocked", was = "shelf.filled"), ("shelf.stock", was = "shelf.fill"), "1.0.0");
 shelf!(other, ("shelf.stocked"), ("shelf.stock"), "1.0.0");
@@ -189,7 +191,8 @@ fn tallies(bench: &Bench) -> Vec<(String, i64)> {
 fn listed(bench: &Bench) -> Vec<String> {
     let cells = bench.store.cells(CellKind::Shapes).unwrap();
     assert!(cells.len() < 2);
-    let shapes = cells.iter().flat_map(|cell| serde_json::from_slice::<Vec<Shape>>(&cell.value).unwrap());
+    let list = cells.iter().map(|cell| serde_json::from_slice::<serde_json::Value>(&cell.value).unwrap());
+    let shapes = list.flat_map(|list| serde_json::from_value::<Vec<Shape>>(list["shapes"].clone()).unwrap());
     shapes.map(|shape| format!("{} {} {}", shape.category, shape.type_name, shape.version)).collect()
 }
 
@@ -205,6 +208,31 @@ fn a_forgotten_upcaster_refuses_the_start_and_says_what_to_write() {
     bench.ask("f3", major::fill("a")).unwrap();
     assert_eq!(bench.stream("shelf-a")[1].decode::<major::Filled>().unwrap().count, 2, "the first is in the state");
     assert_eq!(*tallies(&bench).last().unwrap(), (major::VERSION.to_owned(), 3));
+}
+
+/// A field that every reader needs, and an upcaster for it forgotten: no state could be read any more.
+#[test]
+fn what_does_not_have_the_declared_shape_refuses_the_start() {
+    let bench = first_log();
+    let sentence = refused(&bench, vec![demanding::service()]).remove(0).to_string();
+    assert!(sentence.contains("missing field `count`") && sentence.contains("(first at position 1)"), "{sentence}");
+    assert!(sentence.contains("give `shelf.filled` the next version and an upcaster from 1.0.0 to it"), "{sentence}");
+    let sentence = refused(&bench, vec![demanding_minor::service()]).remove(0).to_string();
+    assert!(sentence.contains(".upcast(\"shelf.filled\", \"1.0.0\", \"1.1.0\", …)"), "{sentence}");
+    let with = || vec![demanding_minor::service().upcast("shelf.filled", "1.0.0", "1.1.0", counted)];
+    let mut bench = bench.restart(with());
+    bench.ask("f3", demanding_minor::fill("a")).unwrap();
+    // Nothing is read again by the same program.
+    let reads = bench.faults.reads();
+    let bench = bench.restart(with());
+    assert!(bench.health().unread.is_empty());
+    assert!(bench.faults.reads() - reads < 20);
+    // Held instead: what can be read goes on.
+    let mut bench = first_log().restart_as(vec![demanding::service()], holding());
+    assert_eq!(bench.health().unread_streams, 2);
+    let refused = bench.ask("f3", demanding::fill("a")).unwrap_err().to_string();
+    assert!(refused.contains("missing field `count`"), "{refused}");
+    bench.ask("f4", demanding::fill("c")).unwrap();
 }
 
 #[test]

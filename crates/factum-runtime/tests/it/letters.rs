@@ -311,7 +311,7 @@ fn a_stream_that_cannot_be_folded_is_one_letter_and_holds_what_is_sent_to_it() {
     let mut bench = Bench::new(vec![old_accounts()]);
     bench.ask("old", pay("shared", 1)).unwrap();
     bench.engine.save_cursor().unwrap();
-    let mut bench = bench.restart(with_forward(true));
+    let mut bench = bench.restart_as(with_forward(true), How { hold_unknown: true, ..How::default() });
     for key in ["a", "b"] {
         bench.send(key, pay(key, 5));
     }

@@ -84,7 +84,7 @@ fn a_state_is_made_anew_amid_new_messages() {
             for steps in 0..16 {
                 let mut bench = Bench::new(old_bank());
                 bench.ask("p1", pay("z", 1)).unwrap();
-                let mut bench = bench.restart_as(counting(1), how);
+                let mut bench = bench.restart_as(counting(1), How { hold_unknown: true, ..how });
                 bench.ask("p2", pay("a", 2)).unwrap();
                 assert_eq!(tallies(&bench), [(2, 1)], "the first cannot be read");
                 let letter = bench.letter();

@@ -134,11 +134,11 @@ fn an_unreadable_event_that_is_discarded_stays_left_out_and_is_no_letter() {
     };
     let mut bench = Bench::new(vec![old_accounts()]);
     bench.ask("p1", pay("a", 1)).unwrap();
-    let mut bench = bench.restart(odd());
+    let mut bench = bench.restart_as(odd(), How { hold_unknown: true, ..How::default() });
     bench.run();
     bench.act(What::Discard(bench.letter())).unwrap();
     assert_eq!((bench.letters()[0].standing, bench.health().letters), (Standing::LeftOut, 0));
-    let mut bench = bench.restart(odd());
+    let mut bench = bench.restart_as(odd(), How { hold_unknown: true, ..How::default() });
     bench.run();
     assert_eq!((bench.letters().len(), bench.health().letters), (1, 0));
     assert!(matches!(bench.act(What::Redrive(bench.letter())), Err(ActError::NoLetter(_))));
