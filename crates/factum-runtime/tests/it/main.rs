@@ -15,6 +15,7 @@ mod health;
 mod histories;
 mod letters;
 mod moments;
+mod moves;
 mod notyet;
 mod one_by_one;
 mod outward;
