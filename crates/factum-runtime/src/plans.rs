@@ -7,7 +7,10 @@
 //! ```
 //!
 //! A plan is a cell as long as it is made or running, and a stream `plan-<id>` of events for ever. It keeps its question,
-//! not its items: they are derived again, and what has changed since it was made is left out and counted.
+//! not its items: they are derived again. A letter that has changed since it was made is left out and counted. An instance of
+//! a saga goes on by itself all the time: it is moved as it stands then, as long as the same version still runs it.
+
+mod tally;
 
 use std::time::Duration;
 
@@ -27,12 +30,10 @@ use crate::{
     acts::{By, Preview},
     letters::Query,
 };
+pub use tally::{LeftOut, Tally};
 
 /// Items of which a plan shows every effect; of more it shows the first ones, and counts.
 pub const MAX_SHOWN: usize = 1_000;
-/// Items that were left out, and such that failed, of which a plan keeps the names.
-pub const MAX_NAMED: usize = 100;
-
 /// What is to be done, to what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "act")]
@@ -49,6 +50,15 @@ pub enum Selection {
     },
     /// Delivers messages of the log to a reaction once more: it acts on them again.
     Redeliver(Redeliver),
+    /// Has the open instances of a saga that one version runs, run by another one from then on.
+    Move {
+        /// The definition's name.
+        saga: String,
+        /// The version that runs them now.
+        from: u32,
+        /// A later version, whose table says how (`moves_from`).
+        to: u32,
+    },
 }
 
 /// Which messages of the log, to which reaction.
@@ -82,7 +92,7 @@ impl Selection {
     pub fn limit(&self) -> Option<u64> {
         match self {
             Self::Redrive { query } | Self::Discard { query } => query.limit.map(|limit| limit as u64),
-            Self::Redeliver(_) => None,
+            Self::Redeliver(_) | Self::Move { .. } => None,
         }
     }
 }
@@ -161,21 +171,9 @@ pub struct Plan {
     /// The last item that was looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Item>,
-    /// Items that were carried out.
-    #[serde(default)]
-    pub done: u64,
-    /// Items that failed; each is a letter.
-    #[serde(default)]
-    pub failed: u64,
-    /// Items that had changed since the plan was made, or were gone.
-    #[serde(default)]
-    pub left_out: u64,
-    /// The first of those that are still there.
-    #[serde(default)]
-    pub changed: Vec<String>,
-    /// The first that failed.
-    #[serde(default)]
-    pub failures: Vec<String>,
+    /// What became of its items until now.
+    #[serde(flatten)]
+    pub tally: Tally,
 }
 
 /// A plan as it stands, also when it has ended.
@@ -212,24 +210,6 @@ pub struct Shown {
     pub tally: Tally,
 }
 
-/// What became of a plan's items until now.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Tally {
-    /// Items that were carried out.
-    pub done: u64,
-    /// Items that failed, or failed again; each is a letter.
-    pub failed: u64,
-    /// Items that were left out, those that are gone among them.
-    pub left_out: u64,
-    /// Items that were not there any more.
-    pub gone: u64,
-    /// The first that were left out and are still there.
-    pub changed: Vec<String>,
-    /// The first that failed.
-    pub failures: Vec<String>,
-}
-
 /// One item.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -238,6 +218,8 @@ pub enum Item {
     Letter(LetterId),
     /// A message of the log.
     Message(Position),
+    /// An instance of a saga, by its stream.
+    Saga(String),
 }
 
 impl std::fmt::Display for Item {
@@ -245,6 +227,7 @@ impl std::fmt::Display for Item {
         match self {
             Self::Letter(id) => id.fmt(f),
             Self::Message(position) => position.fmt(f),
+            Self::Saga(id) => id.fmt(f),
         }
     }
 }
@@ -312,12 +295,6 @@ impl Plan {
         serde_json::to_vec(self).map_err(|error| StoreError::Unfit(error.to_string()))
     }
 
-    /// What became of its items until now; so many of those left out are gone.
-    pub fn tally(&self, gone: u64) -> Tally {
-        let Self { done, failed, left_out, changed, failures, .. } = self.clone();
-        Tally { done, failed, left_out, gone, changed, failures }
-    }
-
     /// Whether a letter is as it was when the plan was made.
     pub fn is_unchanged(&self, letter: &Letter) -> bool {
         letter.changed_at <= self.head
@@ -330,15 +307,10 @@ impl Plan {
         (passed.as_secs_f64() * f64::from(rate)) as u64 + 1
     }
 
-    /// How many items it has looked at.
-    pub fn looked_at(&self) -> u64 {
-        self.done + self.failed + self.left_out
-    }
-
     /// When it may go on, by its rate.
     pub fn due(&self) -> Option<Timestamp> {
         let (Some(rate), Some(since)) = (self.making.rate, self.approved_at) else { return self.approved_at };
-        let seconds = self.looked_at() as f64 / f64::from(rate.max(1));
+        let seconds = self.tally.looked_at() as f64 / f64::from(rate.max(1));
         since.checked_add(Duration::from_secs_f64(seconds)).ok()
     }
 }
@@ -420,7 +392,7 @@ pub fn show(reader: &dyn Reader, id: &str) -> Result<Option<Shown>, StoreError> 
     if let (Some(cell), Some(shown)) = (cell, &mut shown)
         && shown.ended_at.is_none()
     {
-        shown.tally = Plan::decode(&cell)?.tally(0);
+        shown.tally = Plan::decode(&cell)?.tally;
     }
     Ok(shown)
 }

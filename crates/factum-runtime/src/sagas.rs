@@ -5,7 +5,7 @@ use factum_core::{
     error::StoreError,
     ports::Reader,
     saga::{Shown, Status},
-    stream::{StreamId, StreamVersion},
+    stream::{Position, StreamId, StreamVersion},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -99,10 +99,7 @@ pub fn list(reader: &dyn Reader, query: &Query, now: Timestamp, registry: Option
 }
 
 /// The names of a definition's open instances that a version runs, in order.
-///
-/// # Errors
-/// [`StoreError`] if the store cannot be read.
-pub fn open(reader: &dyn Reader, saga: &str, version: u32) -> Result<Vec<String>, StoreError> {
+pub(crate) fn open(reader: &dyn Reader, saga: &str, version: u32) -> Result<Vec<String>, StoreError> {
     let mut names = Vec::new();
     for cell in cells(reader)? {
         if category(&cell) == Some(saga) && Open::decode(&cell.value)?.standing.version == version {
@@ -110,6 +107,15 @@ pub fn open(reader: &dyn Reader, saga: &str, version: u32) -> Result<Vec<String>
         }
     }
     Ok(names)
+}
+
+/// Where the version that runs an instance began to: at its start, or at its last move; `None` if there is none.
+pub(crate) fn run_since(reader: &dyn Reader, instance: &str) -> Result<Option<Position>, StoreError> {
+    let Ok(stream) = StreamId::parse(instance) else { return Ok(None) };
+    let begins = ["started", "moved"].map(|event| format!("{}.{event}", stream.category()));
+    let messages = reader.stream(&stream, StreamVersion(0))?;
+    let last = messages.iter().rev().find(|stored| begins.iter().any(|name| name == stored.type_name()));
+    Ok(last.map(|stored| stored.position))
 }
 
 /// The cells of open instances, in the order of their names.

@@ -12,6 +12,7 @@ use crate::{
     letters::{self, Query},
     plans::{Hash, Item, MAX_SHOWN, Making, Redeliver, Selection},
     registry::Registry,
+    sagas,
 };
 
 /// Bytes to read at once.
@@ -75,6 +76,14 @@ impl Survey {
                     match through {
                         Some(through) => after = through,
                         None => break,
+                    }
+                }
+            }
+            Selection::Move { saga, from, .. } => {
+                for name in sagas::open(reader, saga, *from)? {
+                    // Its revision: what runs it since when. Its own steps change nothing about that.
+                    if let Some(since) = sagas::run_since(reader, &name)?.filter(|since| *since <= survey.head) {
+                        add(Item::Saga(name), &since.to_string());
                     }
                 }
             }

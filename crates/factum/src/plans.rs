@@ -1,7 +1,9 @@
-//! Acts on many letters or messages at once: planned, shown with all effects, approved, and carried out as a job.
+//! Acts on many letters, messages or instances of sagas at once: planned, shown with all effects, approved, and carried out as a job.
 
 use factum_core::{error::StoreError, ports::Reader};
-pub use factum_runtime::plans::{Count, Making, Plan, Planned, PlannedItem, Redeliver, Selection, Shown, Stage, Tally};
+pub use factum_runtime::plans::{
+    Count, LeftOut, Making, Plan, Planned, PlannedItem, Redeliver, Selection, Shown, Stage, Tally,
+};
 
 use crate::{
     App,
@@ -45,8 +47,9 @@ impl Plans<'_> {
         }
     }
 
-    /// Approves a plan by its id and hash: it is durable and carried out from now on, also through restarts. What has
-    /// changed since it was made is left out, and named at its end.
+    /// Approves a plan by its id and hash: it is durable and carried out from now on, also through restarts. A letter that
+    /// has changed since it was made is left out, and named with the reason; an instance of a saga goes on all the time, and
+    /// is moved as it stands then, if it still can be.
     ///
     /// # Errors
     /// [`ActError`]; nothing is carried out then.

@@ -1,6 +1,9 @@
 //! Open instances of sagas: a cell each, so that what is open is known at a start without reading the log.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
 use factum_core::{
     Timestamp,
@@ -178,6 +181,14 @@ impl Instances {
 
     pub(super) fn get(&self, stream: &str) -> Option<&Open> {
         self.open.get(stream)
+    }
+
+    /// The open instances of a definition behind one of them, in the order of their names.
+    pub(super) fn behind(&self, saga: &str, after: Option<&str>) -> impl Iterator<Item = (&str, &Open)> {
+        let prefix = format!("{saga}-");
+        let from = after.map_or(Bound::Included(prefix.as_str()), Bound::Excluded);
+        let range = self.open.range::<str, _>((from, Bound::Unbounded));
+        range.map(|(name, open)| (name.as_str(), open)).take_while(move |(name, _)| name.starts_with(&prefix))
     }
 
     /// Takes a cell in, or its end.

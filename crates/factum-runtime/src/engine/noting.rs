@@ -121,10 +121,19 @@ impl Run<'_> {
         subject: &Subject,
         handle: impl FnOnce(&mut Self, Option<String>) -> T,
     ) -> T {
-        if !self.work.noting.takes(subject) {
-            return handle(self, None);
-        }
-        let name = name_of(self.registry, id, subject);
+        let name = self.work.noting.takes(subject).then(|| name_of(self.registry, id, subject));
+        self.under(name, handle)
+    }
+
+    /// The same for the move of an instance to another version, which a plan goes on with by itself at each start.
+    pub(super) fn noted_move<T>(&mut self, instance: &str, handle: impl FnOnce(&mut Self, Option<String>) -> T) -> T {
+        let noting = &self.work.noting;
+        let name = (noting.is_on() && !noting.only_answers).then(|| format!("move/{instance}"));
+        self.under(name, handle)
+    }
+
+    fn under<T>(&mut self, name: Option<String>, handle: impl FnOnce(&mut Self, Option<String>) -> T) -> T {
+        let Some(name) = name else { return handle(self, None) };
         if let Some(reason) = self.work.noting.verdict(&name) {
             return handle(self, Some(reason));
         }

@@ -7,7 +7,7 @@ use factum_core::{
     envelope::Stored,
     error::StoreError,
     letter::{Letter, MAX_REASON_BYTES, Subject, short},
-    stream::Position,
+    saga::Wanted,
 };
 use serde_json::{Value, json};
 
@@ -18,13 +18,16 @@ use super::{
 use crate::{
     acts::{ActError, By, Outcome, Preview, Shown, What},
     letters::Query,
-    plans::{Count, Item, MAX_NAMED, Plan, Planned, PlannedItem, Redeliver, Selection, Stage},
+    plans::{Count, Item, Plan, Planned, PlannedItem, Redeliver, Selection, Stage, Tally},
     registry::{ConsumerId, Handler, PLATFORM},
+    sagas,
     survey::{Survey, meant, messages},
 };
 
 /// Bytes to read at once.
 const SCAN_BYTES: usize = 1 << 20;
+/// Open instances of a saga that a step looks at.
+const LOOKED_AT: usize = 1_024;
 /// Items behind which a job says where it stands.
 const PROGRESS: u64 = 1_000;
 
@@ -38,12 +41,18 @@ impl Run<'_> {
             return refuse("a rate of 0 would never do anything: name items a second, or no rate");
         }
         let mut head = survey.head;
-        if let Selection::Redeliver(which) = &making.selection {
-            match self.redeliverable(which) {
+        match &making.selection {
+            Selection::Redeliver(which) => match self.redeliverable(which) {
                 // What it has not had yet comes by itself: whoever surveyed may have looked at an older report.
                 Ok(id) => head = head.min(self.handled(id)),
                 Err(error) => return Ok(Err(error)),
+            },
+            Selection::Move { saga, from, to } => {
+                if let Err(problem) = self.movable(saga, *from, *to) {
+                    return refuse(&problem);
+                }
             }
+            Selection::Redrive { .. } | Selection::Discard { .. } => {}
         }
         let made_at = self.work.clock.mark();
         let mut items = Vec::with_capacity(survey.first.len());
@@ -64,11 +73,7 @@ impl Run<'_> {
             last: survey.last.clone(),
             approved_at: None,
             cursor: None,
-            done: 0,
-            failed: 0,
-            left_out: 0,
-            changed: Vec::new(),
-            failures: Vec::new(),
+            tally: Tally::default(),
         };
         let data = json!({
             "plan": plan.id, "making": making, "total": plan.total, "hash": plan.hash, "program": plan.program,
@@ -83,6 +88,10 @@ impl Run<'_> {
             ],
             Selection::Redrive { .. } => vec!["what waits behind each letter follows it, in order"],
             Selection::Discard { .. } => vec!["nothing is run; what waits behind each letter follows, in order"],
+            Selection::Move { .. } => vec![
+                "each is moved for good, by an event of its own; its steps that wait get new limits",
+                "what goes on meanwhile is moved as it stands then, if it still can be",
+            ],
         };
         let would_fail = items.iter().filter(|item| item.preview.failure.is_some()).count() as u64;
         let effects = counts(&items);
@@ -113,7 +122,7 @@ impl Run<'_> {
     /// Takes a plan back; what it has done stays done.
     pub(super) fn cancel_plan(&mut self, id: &str, by: &By) -> Acted {
         let Some(plan) = self.plan(id)? else { return Ok(Err(ActError::NoPlan(id.to_owned()))) };
-        self.end_plan(&plan, "plan.cancelled", 0, json!({ "by": by.who, "why": by.why }))?;
+        self.end_plan(&plan, "plan.cancelled", json!({ "by": by.who, "why": by.why }))?;
         Ok(Ok(Outcome::Done { followed: Vec::new() }))
     }
 
@@ -134,77 +143,102 @@ impl Run<'_> {
     fn job(&mut self, mut plan: Plan) -> Result<(), StoreError> {
         if plan.program != self.work.program {
             let reason = "the program is another one than when the plan was made: make it again for the rest";
-            return self.end_plan(&plan, "plan.stopped", 0, json!({ "reason": reason }));
+            return self.end_plan(&plan, "plan.stopped", json!({ "reason": reason }));
         }
-        let (mark, before) = (self.work.clock.mark(), plan.looked_at());
+        let (mark, before) = (self.work.clock.mark(), plan.tally.looked_at());
         let most = plan.allowed(mark).saturating_sub(before).min(self.work.limits.share as u64) as usize;
         let Portion { mut items, is_last, through } = self.portion(&plan, most.max(1))?;
         let found = items.len();
         items.retain(|(item, _)| plan.last.as_ref().is_some_and(|last| item <= last));
         // What stands behind its last item is none of it.
-        let is_last = is_last || items.len() < found;
+        let is_last = is_last || items.len() < found || through >= plan.last;
         let by = By::new(plan.by.who.clone(), format!("plan {}", plan.id));
         for (item, about) in items {
             if self.stage.bytes() >= self.work.limits.staged_bytes {
                 return self.write_plan(&plan);
             }
             match self.carry_out(&plan, &about, &by)? {
-                Carried::Done => plan.done += 1,
-                Carried::Failed => {
-                    plan.failed += 1;
-                    if plan.failures.len() < MAX_NAMED {
-                        plan.failures.push(item.to_string());
-                    }
-                }
-                Carried::LeftOut => {
-                    plan.left_out += 1;
-                    if plan.changed.len() < MAX_NAMED {
-                        plan.changed.push(item.to_string());
-                    }
-                }
+                Carried::Done => plan.tally.done += 1,
+                Carried::Failed => plan.tally.fails(&item.to_string()),
+                Carried::LeftOut(reason) => plan.tally.leaves_out(&item.to_string(), &reason),
+                // As one that was not found: it is counted at the end.
+                Carried::Gone => {}
             }
             plan.cursor = Some(item);
         }
-        if let Some(through) = through {
-            plan.cursor = Some(Item::Message(through));
-        }
+        plan.cursor = through.or(plan.cursor);
         if is_last {
-            let gone = plan.total.saturating_sub(plan.looked_at());
-            plan.left_out += gone;
-            return self.end_plan(&plan, "plan.finished", gone, json!({}));
+            plan.tally.gone = plan.total.saturating_sub(plan.tally.looked_at());
+            plan.tally.left_out += plan.tally.gone;
+            return self.end_plan(&plan, "plan.finished", json!({}));
         }
-        if before / PROGRESS != plan.looked_at() / PROGRESS {
-            let data = json!({ "plan": plan.id, "done": plan.done, "failed": plan.failed, "total": plan.total });
+        let Tally { done, failed, .. } = plan.tally;
+        if before / PROGRESS != plan.tally.looked_at() / PROGRESS {
+            let data = json!({ "plan": plan.id, "done": done, "failed": failed, "total": plan.total });
             self.record("plan", &plan.id, "plan.progressed", &data)?;
         }
         self.write_plan(&plan)
     }
 
     fn carry_out(&mut self, plan: &Plan, about: &AboutItem, by: &By) -> Result<Carried, StoreError> {
-        let act = match (&plan.making.selection, about) {
-            (Selection::Redrive { .. }, AboutItem::Letter(letter)) => What::Redrive(letter.id.clone()),
-            (Selection::Discard { .. }, AboutItem::Letter(letter)) => What::Discard(letter.id.clone()),
+        let acted = match (&plan.making.selection, about) {
             (Selection::Redeliver(which), AboutItem::Message(stored)) => return self.redeliver(which, stored),
-            _ => return Ok(Carried::LeftOut),
+            (Selection::Redrive { .. } | Selection::Discard { .. }, AboutItem::Letter(letter))
+                if !plan.is_unchanged(letter) =>
+            {
+                return Ok(Carried::LeftOut("it had changed since the plan was made".to_owned()));
+            }
+            (Selection::Redrive { .. }, AboutItem::Letter(letter)) => {
+                self.act(&What::Redrive(letter.id.clone()), by)?
+            }
+            (Selection::Discard { .. }, AboutItem::Letter(letter)) => {
+                self.act(&What::Discard(letter.id.clone()), by)?
+            }
+            (Selection::Move { to, .. }, AboutItem::Saga(instance)) => self.move_one(instance, *to, by)?,
+            _ => return Ok(Carried::Gone),
         };
-        if let AboutItem::Letter(letter) = about
-            && !plan.is_unchanged(letter)
-        {
-            return Ok(Carried::LeftOut);
-        }
-        Ok(match self.act(&act, by)? {
+        Ok(match acted {
             Ok(Outcome::FailedAgain { .. }) => Carried::Failed,
             Ok(_) => Carried::Done,
-            Err(_) => Carried::LeftOut,
+            Err(ActError::NoLetter(_) | ActError::NoInstance(_)) => Carried::Gone,
+            Err(error) => Carried::LeftOut(error.to_string()),
+        })
+    }
+
+    /// Whether the program can move instances of the saga at all.
+    fn movable(&self, saga: &str, from: u32, to: u32) -> Result<(), String> {
+        let Some(versions) = self.registry.versions(saga) else {
+            return Err(format!("this program has no saga `{saga}`"));
+        };
+        if from >= to {
+            return Err(format!("an instance moves to a later version, and {to} is none behind {from}"));
+        }
+        let known = || versions.all().iter().map(|table| table.version().to_string()).collect::<Vec<_>>().join(", ");
+        let lacks = |version: u32| format!("this program has no version {version} of {saga}: it has {}", known());
+        versions.version(from).ok_or_else(|| lacks(from))?;
+        let new = versions.version(to).ok_or_else(|| lacks(to))?;
+        match new.moves().iter().any(|(known, _)| *known == from) {
+            true => Ok(()),
+            false => Err(format!("version {to} of {saga} does not say how: add `.moves_from({from}, …)` to it")),
+        }
+    }
+
+    /// Its table's own code runs, at each start again until it is through: one that ends the process is left as it is.
+    fn move_one(&mut self, instance: &str, to: u32, by: &By) -> Acted {
+        self.noted_move(instance, |run, verdict| match verdict {
+            None => run.act(&What::Saga(instance.to_owned(), Wanted::Move(to)), by),
+            Some(reason) => refuse(&reason),
         })
     }
 
     fn redeliver(&mut self, which: &Redeliver, stored: &Stored) -> Result<Carried, StoreError> {
-        let Ok(id) = self.redeliverable(which) else { return Ok(Carried::LeftOut) };
+        let id = match self.redeliverable(which) {
+            Ok(id) => id,
+            Err(error) => return Ok(Carried::LeftOut(error.to_string())),
+        };
         let subject = Subject::Message(stored.position);
-        // What waits is delivered by itself.
         if self.work.letters.knows(&which.consumer, &subject) || self.work.holds.waits_already(id, stored.position) {
-            return Ok(Carried::LeftOut);
+            return Ok(Carried::LeftOut("it waits, and is delivered by itself".to_owned()));
         }
         self.redelivering = true;
         let ended = self.log_again(id, stored);
@@ -212,7 +246,10 @@ impl Run<'_> {
         Ok(match ended? {
             Ended::Done => Carried::Done,
             Ended::Letter(_) => Carried::Failed,
-            Ended::Held(_) | Ended::TooEarly => Carried::LeftOut,
+            Ended::Held(key) => {
+                Carried::LeftOut(format!("it goes to {key}, which is held: end the letter there first"))
+            }
+            Ended::TooEarly => Carried::LeftOut("it is too early, and follows by itself".to_owned()),
         })
     }
 
@@ -241,6 +278,7 @@ impl Run<'_> {
         match &plan.making.selection {
             Selection::Redrive { query } | Selection::Discard { query } => self.letters_behind(query, plan, most),
             Selection::Redeliver(which) => self.messages_behind(which, plan, most),
+            Selection::Move { saga, from, .. } => self.instances_behind(saga, *from, plan, most),
         }
     }
 
@@ -272,7 +310,32 @@ impl Run<'_> {
         let more = found.len() > most;
         let items = found.into_iter().take(most);
         let items = items.map(|it| (Item::Message(it.position), AboutItem::Message(Box::new(it)))).collect();
-        Ok(Portion { items, is_last: !more && through.is_none(), through: through.filter(|_| !more) })
+        let through = through.filter(|_| !more).map(Item::Message);
+        Ok(Portion { items, is_last: !more && through.is_none(), through })
+    }
+
+    /// Those that the version runs, and ran when the plan was made.
+    fn instances_behind(&self, saga: &str, from: u32, plan: &Plan, most: usize) -> Result<Portion, StoreError> {
+        let after = match &plan.cursor {
+            Some(Item::Saga(last)) => Some(last.as_str()),
+            _ => None,
+        };
+        let mut items = Vec::new();
+        for (looked_at, (name, open)) in self.work.instances.behind(saga, after).enumerate() {
+            if items.len() == most {
+                return Ok(Portion { items, is_last: false, through: None });
+            }
+            let item = || Item::Saga(name.to_owned());
+            if open.standing.version == from
+                && sagas::run_since(&*self.work.reader, name)?.is_some_and(|since| since <= plan.head)
+            {
+                items.push((item(), AboutItem::Saga(name.to_owned())));
+            }
+            if looked_at + 1 == LOOKED_AT {
+                return Ok(Portion { items, is_last: false, through: Some(item()) });
+            }
+        }
+        Ok(Portion { items, is_last: true, through: None })
     }
 
     /// What an item would do, dry.
@@ -301,6 +364,14 @@ impl Run<'_> {
                     Err(fault) => Ok(fails(super::act::said(&fault))),
                 }
             }
+            (Selection::Move { to, .. }, Item::Saga(name)) => {
+                let by = By::new(PLATFORM, "");
+                Ok(match self.act_on_instance(name, &Wanted::Move(*to), &by, true)? {
+                    Ok(Outcome::Tried(preview)) => preview,
+                    Ok(_) => Preview::default(),
+                    Err(error) => fails(error.to_string()),
+                })
+            }
             _ => Ok(Preview::default()),
         }
     }
@@ -315,18 +386,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Ends a plan, of which so many items are gone. Its cell goes; the event says all that is asked for later.
-    fn end_plan(&mut self, plan: &Plan, name: &str, gone: u64, mut data: Value) -> Result<(), StoreError> {
-        tracing::info!(
-            plan = plan.id,
-            done = plan.done,
-            failed = plan.failed,
-            left_out = plan.left_out,
-            name,
-            by = PLATFORM
-        );
+    /// Ends a plan. Its cell goes; the event says all that is asked for later.
+    fn end_plan(&mut self, plan: &Plan, name: &str, mut data: Value) -> Result<(), StoreError> {
+        let Tally { done, failed, left_out, .. } = plan.tally;
+        tracing::info!(plan = plan.id, done, failed, left_out, name, by = PLATFORM);
         data["plan"] = plan.id.clone().into();
-        let tally = serde_json::to_value(plan.tally(gone)).map_err(|error| StoreError::Unfit(error.to_string()))?;
+        let tally = serde_json::to_value(&plan.tally).map_err(|error| StoreError::Unfit(error.to_string()))?;
         if let (Value::Object(data), Value::Object(tally)) = (&mut data, tally) {
             data.extend(tally);
         }
@@ -341,6 +406,7 @@ impl Run<'_> {
 enum AboutItem {
     Letter(Box<Letter>),
     Message(Box<Stored>),
+    Saga(String),
 }
 
 /// The next items of a plan.
@@ -349,14 +415,17 @@ struct Portion {
     /// There are no more.
     is_last: bool,
     /// Up to here there are no more, though it is no item.
-    through: Option<Position>,
+    through: Option<Item>,
 }
 
 /// What became of an item.
 enum Carried {
     Done,
     Failed,
-    LeftOut,
+    /// Why.
+    LeftOut(String),
+    /// It is not there any more.
+    Gone,
 }
 
 fn refuse(problem: &str) -> Acted {

@@ -397,7 +397,7 @@ impl Unit {
         let (reader, registry, program) = (self.reader(), self.registry.clone(), self.program.clone());
         let stands = match &making.selection {
             Selection::Redeliver(which) => lock(&self.health).stands(&which.consumer),
-            Selection::Redrive { .. } | Selection::Discard { .. } => Position::START,
+            Selection::Redrive { .. } | Selection::Discard { .. } | Selection::Move { .. } => Position::START,
         };
         let look = move || Survey::of(&*reader, &registry, &program, making, stands);
         let survey = tokio::task::spawn_blocking(look).await;

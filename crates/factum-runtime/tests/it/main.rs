@@ -16,6 +16,7 @@ mod histories;
 mod letters;
 mod limits;
 mod moments;
+mod moves;
 mod notyet;
 mod one_by_one;
 mod outward;

@@ -57,19 +57,19 @@ fn redrive(rate: Option<u32>) -> Making {
     Making { selection: Selection::Redrive { query }, rate, second_person: false }
 }
 
-fn make(bench: &mut Bench, making: Making) -> Planned {
+pub fn make(bench: &mut Bench, making: Making) -> Planned {
     match bench.make_plan(making) {
         Ok(Outcome::Planned(planned)) => *planned,
         other => panic!("{other:?}"),
     }
 }
 
-fn approve(bench: &mut Bench, planned: &Planned) {
+pub fn approve(bench: &mut Bench, planned: &Planned) {
     bench.act(What::Approve(planned.plan.id.clone(), planned.plan.hash.clone())).unwrap();
 }
 
 /// The plan's own events, and the data of the last.
-fn story(bench: &Bench, planned: &Planned) -> (Vec<String>, serde_json::Value) {
+pub fn story(bench: &Bench, planned: &Planned) -> (Vec<String>, serde_json::Value) {
     let stream = bench.stream(&format!("plan-{}", planned.plan.id));
     let names = stream.iter().map(|stored| stored.type_name().to_owned()).collect();
     (names, serde_json::from_slice(&stream.last().unwrap().message.data).unwrap())
@@ -135,7 +135,8 @@ fn what_has_changed_since_is_left_out_and_named() {
     approve(&mut bench, &planned);
     let (_, last) = story(&bench, &planned);
     assert_eq!((&last["done"], &last["leftOut"], &last["gone"]), (&6.into(), &2.into(), &1.into()), "{last}");
-    assert_eq!(last["changed"], serde_json::json!([id.to_string()]));
+    let reason = "it had changed since the plan was made";
+    assert_eq!(last["reasons"], serde_json::json!([{ "reason": reason, "count": 1, "who": [id.to_string()] }]));
     assert_eq!(bench.letters().len(), 2, "the changed one, and the new one");
 }
 

@@ -102,12 +102,12 @@ impl Decider for Desk {
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Facts {
+pub struct Facts {
     id: String,
 }
 
 /// First, then a thank behind which there is no way back. Version 2 has a check between.
-pub(super) fn transfer(version: u32) -> Saga<Facts> {
+pub fn transfer(version: u32) -> Saga<Facts> {
     let saga =
         Saga::new("transfer", version).key("id").start::<Paid>(|e| Facts { id: e.id.clone() }).step("first", |step| {
             step.send(|f: &Facts| DoFirst { id: f.id.clone() })
@@ -131,26 +131,26 @@ pub(super) fn transfer(version: u32) -> Saga<Facts> {
     .failed(|f: &Facts, failure| Some(pay_with(&f.id, 2, &format!("{:?}", failure.kind))))
 }
 
-pub(super) fn services(sagas: Vec<Saga<Facts>>) -> Vec<Service> {
+pub fn services(sagas: Vec<Saga<Facts>>) -> Vec<Service> {
     let accounts = sagas.into_iter().fold(accounts(), Service::saga);
     vec![accounts, Service::new("desks").decider::<Desk>()]
 }
 
-pub(super) fn v1() -> Vec<Service> {
+pub fn v1() -> Vec<Service> {
     services(vec![transfer(1)])
 }
 
-pub(super) fn both() -> Vec<Service> {
+pub fn both() -> Vec<Service> {
     let moves = |moves: Moves| moves.skip("check");
     services(vec![transfer(1), transfer(2).moves_from(1, moves)])
 }
 
-pub(super) fn say(bench: &mut Bench, id: &str, what: &str) {
+pub fn say(bench: &mut Bench, id: &str, what: &str) {
     let number = bench.log().len();
     bench.ask(&format!("say-{number}"), Say { id: id.to_owned(), what: what.to_owned() }).unwrap();
 }
 
-pub(super) fn shown(bench: &Bench, id: &str) -> Shown {
+pub fn shown(bench: &Bench, id: &str) -> Shown {
     show(&*bench.committer.reader(), &format!("transfer-{id}"), NOW, None).unwrap().unwrap()
 }
 
@@ -158,11 +158,11 @@ pub(super) fn steps(bench: &Bench, id: &str) -> Vec<String> {
     shown(bench, id).steps.iter().map(|step| format!("{} {}", step.name, step.status)).collect()
 }
 
-fn count(bench: &Bench, version: u32) -> SagaCount {
+pub fn count(bench: &Bench, version: u32) -> SagaCount {
     bench.health().sagas.into_iter().find(|count| count.version == version).unwrap_or_default()
 }
 
-fn act(bench: &mut Bench, id: &str, wanted: Wanted) -> Result<Outcome, ActError> {
+pub fn act(bench: &mut Bench, id: &str, wanted: Wanted) -> Result<Outcome, ActError> {
     bench.act(What::Saga(format!("transfer-{id}"), wanted))
 }
 

@@ -23,7 +23,7 @@ use super::{
     invariants::{self, Evidence},
     node::{LOG, read_all},
     operator::redrive_all,
-    poison,
+    poison, sagas,
     seen::line,
     tally::Kind,
     world::{Violation, World},
@@ -138,6 +138,7 @@ impl Run<'_> {
             refused: &refused,
             registry: &registry,
         })?;
+        self.tally.many(Kind::Moved, sagas::moved(&log, &registry));
         let rows = self.rows.restart();
         let rows = factum_core::ports::RowStore::reader(&rows);
         rebuilt(&self.disk, &registry, &*rows)?;

@@ -6,6 +6,7 @@ use factum_runtime::{
     inbox::Input,
     letters::Query,
     plans::{Making, Selection},
+    registry::Registry,
     survey::Survey,
 };
 use tokio::sync::oneshot;
@@ -28,7 +29,7 @@ impl Run<'_> {
     /// The operator does something about a letter, or twice the same, as people do.
     pub fn operate(&mut self) {
         if self.random.u8(..5) == 0 {
-            return self.plan_redrive();
+            return self.plan_many();
         }
         let Some(node) = &self.node else { return };
         let letters = node.letter_ids();
@@ -51,15 +52,20 @@ impl Run<'_> {
         self.trace.push(format!("  operator: {what:?}, {twice} times"));
     }
 
-    /// The operator plans to redrive all letters, and approves the plan that was answered.
-    fn plan_redrive(&mut self) {
+    /// The operator plans to redrive all letters, or to move all instances of a saga's version, and approves the plan that was
+    /// answered.
+    fn plan_many(&mut self) {
         let Some(node) = &self.node else { return };
         let answered = self.planned.take().and_then(|mut answer| answer.try_recv().ok());
         let what = match answered {
             Some(Ok(Outcome::Planned(planned))) => What::Approve(planned.plan.id, planned.plan.hash),
             _ => {
                 let rate = self.random.bool().then(|| self.random.u32(1..20));
-                let selection = Selection::Redrive { query: Query::default() };
+                let redrive = Selection::Redrive { query: Query::default() };
+                let selection = match self.random.choice(moves(&node.registry)) {
+                    Some(moves) if self.random.bool() => moves,
+                    _ => redrive,
+                };
                 let making = Making { selection, rate, second_person: false };
                 let survey = Survey::of(&*node.reader, &node.registry, "sim", making, Position::START);
                 // A disk that cannot be read now: another time.
@@ -104,6 +110,19 @@ impl Run<'_> {
         self.tally.one(Kind::Accounted);
         oracle::accounted(&self.seen.messages, &node.registry, &letters, &held, &cells)
     }
+}
+
+/// The moves that the sagas of a program declare.
+fn moves(registry: &Registry) -> Vec<Selection> {
+    let mut moves = Vec::new();
+    for saga in registry.services.iter().flat_map(|service| &service.sagas) {
+        for table in saga.all() {
+            let (saga, to) = (saga.name(), table.version());
+            let each = table.moves().into_iter().map(|(from, _)| Selection::Move { saga: saga.to_owned(), from, to });
+            moves.extend(each);
+        }
+    }
+    moves
 }
 
 /// The answer to a plan that was asked for.

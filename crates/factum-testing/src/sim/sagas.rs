@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use factum_core::envelope::{Kind, Stored};
+use factum_core::{
+    envelope::{Kind, Stored},
+    saga::StepState,
+};
+use factum_runtime::registry::Registry;
 use serde::Deserialize;
 
 use super::{aftermath::lines, invariants::Evidence, world::Violation};
@@ -24,10 +28,20 @@ struct Step {
     undo_call: Option<String>,
 }
 
-/// The event that starts an instance.
+/// The event by which a version begins to run an instance: its start, or a move to that version.
 #[derive(Deserialize)]
-struct Started {
+struct Begun {
     version: u32,
+    /// How each step stands, if it was moved.
+    #[serde(default)]
+    steps: BTreeMap<String, StepState>,
+}
+
+impl Begun {
+    fn read(saga: &str, stored: &Stored) -> Option<Self> {
+        let event = stored.type_name().strip_prefix(saga)?;
+        matches!(event, ".started" | ".moved").then(|| serde_json::from_slice(&stored.message.data).ok())?
+    }
 }
 
 /// What is read of an instance's own events.
@@ -55,18 +69,26 @@ pub(super) fn check(Evidence { log, registry, .. }: &Evidence<'_>) -> Result<(),
             }
         }
         for (instance, messages) in instances {
-            // Who starts an instance runs it.
-            let started =
-                messages.iter().find_map(|stored| serde_json::from_slice::<Started>(&stored.message.data).ok());
-            let Some(table) = started.and_then(|started| tables.get(&started.version)) else {
+            // Who starts an instance runs it, until it is moved.
+            let begun = messages.iter().rev().find_map(|stored| Begun::read(saga.name(), stored));
+            let Some((table, begun)) = begun.and_then(|begun| Some((tables.get(&begun.version)?, begun))) else {
                 return Violation::found("I7", format!("{instance} has no version of its own: {}", lines(&messages)));
             };
-            if let Some((invariant, problem)) = table.judge(saga.name(), &messages) {
+            if let Some((invariant, problem)) = table.judge(saga.name(), &begun, &messages) {
                 return Violation::found(invariant, format!("{instance} {problem}: {}", lines(&messages)));
             }
         }
     }
     Ok(())
+}
+
+/// How many instances were moved to another version.
+pub(super) fn moved(log: &[Stored], registry: &Registry) -> u64 {
+    let is = |stored: &&Stored| {
+        let saga = stored.stream.category();
+        registry.saga(saga).is_some() && stored.type_name().strip_prefix(saga) == Some(".moved")
+    };
+    log.iter().filter(is).count() as u64
 }
 
 impl Table {
@@ -92,8 +114,8 @@ impl Table {
         self.steps.iter().position(|step| step.name == name)
     }
 
-    /// What is wrong with an instance.
-    fn judge(&self, saga: &str, messages: &[&Stored]) -> Option<(&'static str, String)> {
+    /// What is wrong with an instance that it has run since then.
+    fn judge(&self, saga: &str, begun: &Begun, messages: &[&Stored]) -> Option<(&'static str, String)> {
         let mut ends = 0;
         let (mut sent, mut refused) = (BTreeSet::new(), BTreeSet::new());
         let (mut undone, mut sends, mut undos) = (Vec::new(), Vec::new(), BTreeSet::new());
@@ -139,7 +161,8 @@ impl Table {
         }
         if !compensated {
             let undoing = !undone.is_empty() || !undos.is_empty();
-            let missing = (0..self.steps.len()).any(|step| !sent.contains(&step));
+            let is_skipped = |step: &Step| begun.steps.get(&step.name) == Some(&StepState::Skipped);
+            let missing = (0..self.steps.len()).any(|at| !sent.contains(&at) && !is_skipped(&self.steps[at]));
             return (undoing || missing).then(|| ("I8", "is completed, and was undone or skipped a step".to_owned()));
         }
         let wanted: Vec<usize> = (0..self.steps.len())

@@ -41,6 +41,7 @@ pub enum Kind {
     LetterRedriven,
     LetterDiscarded,
     PlanApproved,
+    Moved,
     TriedAgain,
     Accounted,
     RolledOut,
@@ -52,7 +53,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, each of which a sweep of some size must have seen.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::PowerCut,
         Self::PowerCutInIo,
         Self::Kill,
@@ -88,6 +89,7 @@ impl Kind {
         Self::LetterRedriven,
         Self::LetterDiscarded,
         Self::PlanApproved,
+        Self::Moved,
         Self::TriedAgain,
         Self::Accounted,
         Self::RolledOut,
@@ -135,6 +137,7 @@ impl Kind {
             Self::LetterRedriven => "letters redriven",
             Self::LetterDiscarded => "letters discarded",
             Self::PlanApproved => "plans approved",
+            Self::Moved => "instances of sagas moved to another version",
             Self::TriedAgain => "stopped consumers that tried again",
             Self::Accounted => "accounts of every delivery",
             Self::RolledOut => "starts of the next version",

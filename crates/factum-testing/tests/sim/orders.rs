@@ -198,11 +198,14 @@ fn fulfilment(version: u32) -> Saga<Facts> {
             .within(30.secs())
         });
     let of = |facts: &Facts| Insure { order_id: facts.order_id.clone() };
+    let insured = |saga: Saga<Facts>| {
+        saga.step("insure", |step| {
+            step.call(INSURE, of).refused(|_| "uninsurable".to_owned()).undo_call(DROP_INSURANCE, of).within(60.secs())
+        })
+    };
     let saga = match version {
         1 => saga,
-        _ => saga.step("insure", |step| {
-            step.call(INSURE, of).refused(|_| "uninsurable".to_owned()).undo_call(DROP_INSURANCE, of).within(60.secs())
-        }),
+        _ => insured(saga).moves_from(1, |moves| moves.skip("insure")),
     };
     saga.step("pay", |step| {
         step.send(move |facts: &Facts| AuthorizePayment { order_id: id(facts) })

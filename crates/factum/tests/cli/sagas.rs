@@ -152,12 +152,27 @@ async fn all_of_a_version_are_moved_and_what_cannot_be_is_named() {
 
     says(&run(&["sagas", "move", at, "transfer-a", "--to", "2", "--dry-run"]), "event transfer.moved");
     says(&run(&["sagas", "move", at, "transfer-a", "--to", "2"]), "transfer-a: it is done");
-    let moved = run(&all);
+    let moved = run(&[&all[..], &["--rate", "1000"]].concat());
     assert_eq!(moved.code, 2, "{}", moved.errors);
-    assert!(moved.out.starts_with("2 processes moved to version 2, 1 left out.\n"), "{}", moved.out);
+    let left = format!("  1 × {reason}\n    transfer-c\n");
+    for part in [
+        "3 processes to be moved to version 2. Tried dry, 1 would be left out, and from the others would follow: 2 × ",
+        &format!(" × event transfer.moved, 2 × timer transfer.expire, 2 × timer cancelled.\n{left}"),
+        "is approved, and the app carries it out. Ctrl-C leaves it running.",
+        &format!(
+            "\n2 processes moved to version 2, 1 left out.\n{left}More about one: factum sagas show {at} transfer-c\n"
+        ),
+    ] {
+        assert!(moved.out.contains(part), "{part}: {}", moved.out);
+    }
     let again = run(&[&all[..], &["--json"]].concat());
-    let left = json!([{ "reason": reason, "count": 1, "who": ["transfer-c"] }]);
-    assert_eq!(again.json(), json!({ "moved": 0, "gone": 0, "leftOut": left, "dryRun": false }));
+    assert_eq!((again.code, &again.json()["stage"]), (2, &json!("finished")));
+    assert_eq!(again.json()["reasons"], json!([{ "reason": reason, "count": 1, "who": ["transfer-c"] }]));
+    let dry = run(&[&all[..], &["--dry-run", "--json"]].concat()).json();
+    assert_eq!(
+        (&dry["dryRun"], &dry["wouldMove"], &dry["reasons"]),
+        (&json!(true), &json!(0), &again.json()["reasons"])
+    );
     run(&["sagas", "move", at, "transfer-c", "--to", "2"]).refuses(reason);
     run(&["sagas", "move", at, "transfer-a", "--to", "2"]).refuses("run by version 2 already");
 
@@ -167,5 +182,58 @@ async fn all_of_a_version_are_moved_and_what_cannot_be_is_named() {
     for wrong in [&["--from", "1"][..], &["--saga", "transfer"], &["x", "--saga", "transfer", "--from", "1"], &[]] {
         assert_eq!(run(&[&["sagas", "move", at, "--to", "2"], wrong].concat()).code, 2, "{wrong:?}");
     }
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moving_all_of_a_version_may_be_planned_and_approved_by_somebody_else() {
+    let dir = tempdir().unwrap();
+    let app = start(dir.path(), &[1]).await;
+    for order in ["a", "b", "c"] {
+        place(&app, order).await;
+    }
+    say(&app, "c", "reserved").await;
+    stop(app).await;
+    let served = serve(dir.path(), &[1, 2]).await;
+    let at = served.address.as_str();
+    let plan = ["plans", "make", at, "move", "transfer", "--from", "1", "--to", "2", "--by", "mara", "--second-person"];
+    let made = run(&plan);
+    for part in [
+        "3 processes to be moved to version 2. Tried dry, 1 would be left out",
+        "\n    transfer-c\n",
+        "transfer-a would go well. This would follow:\n  event transfer.moved in transfer-a",
+        "Nothing is done yet. What has ended by then is counted, and what cannot be moved then is named.\n",
+        "Somebody else than mara must approve it:\n",
+    ] {
+        assert!(made.out.contains(part), "{part}: {}", made.out);
+    }
+    assert!(!made.out.contains("transfer-c would"), "{}", made.out);
+    assert_eq!(shown(&served.app, "a").await.version, 1);
+    let approval = made.out.lines().find(|line| line.trim().starts_with("factum plans approve")).unwrap();
+    let approval: Vec<&str> = approval.split_whitespace().skip(1).take(6).collect();
+    let list = run(&["plans", "list", at]);
+    let row = list.out.lines().find(|line| line.contains(approval[3])).unwrap();
+    for part in [" move ", "of transfer, from version 1, to version 2", " 3 ", "mara"] {
+        assert!(row.contains(part), "{part}: {row}");
+    }
+    run(&["plans", "approve", at, approval[3], "--hash", "0", "--by", "noor"]).refuses("not that of the plan");
+    say(&served.app, "a", "reserved").await;
+    say(&served.app, "a", "handed").await;
+    let done = run(&[&approval[..], &["--watch", "--by", "noor"]].concat());
+    assert_eq!(done.code, 2, "{}", done.errors);
+    assert!(
+        done.out.contains("\n1 process moved to version 2, 2 left out, of which 1 had ended or been moved before.\n"),
+        "{}",
+        done.out
+    );
+    let refuses = |from: &str, to: &str, sentence: &str| {
+        run(&["plans", "make", at, "move", "transfer", "--from", from, "--to", to]).refuses(sentence);
+    };
+    refuses("1", "7", "this program has no version 7 of transfer: it has 2, 1");
+    refuses("2", "1", "an instance moves to a later version");
+    run(&["plans", "make", at, "move", "tranfser", "--from", "1", "--to", "2"])
+        .refuses("this program has no saga `tranfser`");
+    run(&["sagas", "move", at, "--saga", "transfer", "--from", "1", "--to", "7"])
+        .refuses("has no version 7 of transfer");
     served.end().await;
 }

@@ -9,7 +9,8 @@ use factum::{
     http::{encoded, guarded},
     letters::{ActError, Outcome},
     memory::Memory,
-    sagas::{LeftOut, Query, Tally, Wanted},
+    plans::{LeftOut, Planned, Selection, Stage, Tally},
+    sagas::{Query, Wanted},
 };
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -81,51 +82,43 @@ async fn half_way(log: &Memory) -> App {
     start(log, &[1, 2]).await
 }
 
+async fn plan(app: &App, from: u32, to: u32) -> Result<Planned, ActError> {
+    app.plans().make(Selection::Move { saga: "transfer".to_owned(), from, to }, None, &mara()).await
+}
+
+/// Carries it out, and waits for its end.
+async fn carried_out(app: &App, planned: &Planned) -> Tally {
+    app.plans().approve(&planned.plan.id, &planned.plan.hash, &mara()).await.unwrap();
+    app.rest().await.unwrap();
+    let shown = app.plans().show(&planned.plan.id).await.unwrap().unwrap();
+    assert_eq!(shown.stage, Stage::Finished);
+    shown.tally
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn many_are_moved_what_cannot_be_is_named_and_the_rest_follows_later() {
+async fn many_are_moved_by_a_plan_what_cannot_be_is_named_and_the_rest_follows_later() {
     let log = Memory::new();
     let app = half_way(&log).await;
     let reason =
         "step `check` of version 2 stands before its place: say `.step(\"check\", …)` or `.skip(\"check\")`".to_owned();
     let who = vec!["transfer-c".to_owned(), "transfer-d".to_owned()];
-    let left_out = vec![LeftOut { reason, count: 2, who }];
-    let stands = app.position();
-    let preview = app.sagas().preview_move("transfer", 1, 2).await.unwrap();
-    assert_eq!(preview, Tally { moved: 3, gone: 0, left_out: left_out.clone() });
-    assert_eq!(app.position(), stands, "nothing is stored");
-
-    // Interrupted behind the first one, which is as good as one that somebody else has moved.
-    app.sagas().move_to("transfer-a", 2, &mara()).await.unwrap();
-    let moving = app.clone();
-    // In a task of its own, as a route would.
-    let (moved, steps) = tokio::spawn(async move {
-        let (mut steps, by) = (Vec::new(), mara());
-        let mut progress = |done, of| {
-            steps.push((done, of));
-            if done == 0 {
-                // Somebody else is faster with one.
-                let other = moving.sagas().move_to("transfer-e", 2, &by);
-                tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(other)).unwrap();
-            }
-        };
-        let moved = moving.sagas().move_all("transfer", 1, 2, &mara(), &mut progress).await.unwrap();
-        (moved, steps)
-    })
-    .await
-    .unwrap();
-    assert_eq!(moved, Tally { moved: 1, gone: 1, left_out: left_out.clone() });
-    assert_eq!(steps, [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]);
+    let reasons = vec![LeftOut { reason, count: 2, who }];
+    let planned = plan(&app, 1, 2).await.unwrap();
+    assert_eq!((planned.plan.total, planned.would_fail), (5, 2));
+    assert_eq!(shown(&app, "a").await.version, 1, "nothing is done yet");
+    // Somebody else is faster with one.
+    app.sagas().move_to("transfer-e", 2, &mara()).await.unwrap();
+    let moved = carried_out(&app, &planned).await;
+    let wanted = Tally { done: 2, left_out: 3, gone: 1, reasons: reasons.clone(), ..Tally::default() };
+    assert_eq!(moved, wanted);
     let told = shown(&app, "b").await;
     assert_eq!((told.version, told.acts[0].act.as_str(), told.acts[0].by.as_str()), (2, "moved", "mara"));
+    assert_eq!(told.acts[0].why, Some(format!("plan {}", planned.plan.id)));
     assert_eq!(shown(&app, "c").await.version, 1);
-    let again = app.sagas().move_all("transfer", 1, 2, &mara(), &mut |_, _| {}).await.unwrap();
-    assert_eq!(again, Tally { moved: 0, gone: 0, left_out });
-
-    let none = app.sagas().preview_move("transfer", 1, 7).await.unwrap();
-    assert_eq!((none.moved, none.left_out[0].count), (0, 2));
-    assert_eq!(none.left_out[0].reason, "this program has no version 7 of transfer: it has 2, 1");
-    let unknown = app.sagas().preview_move("tranfser", 1, 2).await.unwrap_err();
-    assert_eq!(unknown.to_string(), "this program has no saga `tranfser`");
+    let again = carried_out(&app, &plan(&app, 1, 2).await.unwrap()).await;
+    assert_eq!(again, Tally { left_out: 2, reasons, ..Tally::default() });
+    let unknown = plan(&app, 1, 7).await.unwrap_err();
+    assert_eq!(unknown.to_string(), "this program has no version 7 of transfer: it has 2, 1");
     app.stop().await;
 }
 
@@ -141,13 +134,13 @@ async fn who_waits_for_a_version_says_so() {
     let found: Vec<_> = page.sagas.iter().map(|it| (it.saga_id.as_str(), it.stuck.as_deref())).collect();
     let reason = "this program has no version 1 of transfer: start one that has it beside the newer one";
     assert_eq!(found, [("transfer-a", Some(reason))]);
-    let tally = app.sagas().move_all("transfer", 1, 2, &mara(), &mut |_, _| {}).await.unwrap();
-    assert_eq!((tally.moved, tally.left()), (0, 1), "{tally:?}");
+    let refused = plan(&app, 1, 2).await.unwrap_err();
+    assert_eq!(refused.to_string(), "this program has no version 1 of transfer: it has 2");
     app.stop().await;
     let app = start(&log, &[1, 2]).await;
     assert_eq!(app.sagas().list(Query { stuck: true, ..Query::default() }).await.unwrap().sagas, []);
-    let tally = app.sagas().move_all("transfer", 1, 2, &mara(), &mut |_, _| {}).await.unwrap();
-    assert_eq!((tally.moved, tally.left()), (1, 0), "{tally:?}");
+    let moved = carried_out(&app, &plan(&app, 1, 2).await.unwrap()).await;
+    assert_eq!((moved.done, moved.left_out), (1, 0), "{moved:?}");
     app.stop().await;
 }
 

@@ -9,7 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use factum::{By, letter::LetterId, letters::ActError, operate, plans::Selection};
+use factum::{
+    By,
+    letter::LetterId,
+    letters::ActError,
+    operate,
+    plans::{Making, Selection},
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -80,7 +86,7 @@ pub fn redrive(target: &Target, many: &Many, by: &By, json: bool) -> Result<Exit
         return preview(target, &app, many, by, json);
     }
     let Some(id) = &many.id else {
-        return plans::all(target, &app, Selection::Redrive { query: many.filter.query() }, many, by, json);
+        return all(target, &app, Selection::Redrive { query: many.filter.query() }, many, by, json);
     };
     let outcome = done(app.act(id, "redrive", by)?)?;
     if json {
@@ -101,7 +107,7 @@ pub fn discard(target: &Target, many: &Many, by: &By, json: bool) -> Result<Exit
     let (outcome, follows) = match (target, &many.id) {
         (Target::Address(_), None) => {
             let selection = Selection::Discard { query: many.filter.query() };
-            return plans::all(target, &target.app()?, selection, many, by, json);
+            return all(target, &target.app()?, selection, many, by, json);
         }
         (Target::Address(_), Some(id)) => (done(target.app()?.act(id, "discard", by)?)?, "follows"),
         (Target::Directory(dir), id) => {
@@ -129,6 +135,22 @@ pub fn release(target: &Target, id: &str, by: &By, json: bool) -> Result<ExitCod
         screen::print(&format!("What waited behind {id} follows; the letter itself waits on, and holds nothing.\n"))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Does something to all that fit.
+fn all(
+    target: &Target,
+    app: &Remote,
+    selection: Selection,
+    many: &Many,
+    by: &By,
+    json: bool,
+) -> Result<ExitCode, Problem> {
+    if letters::find(target, &many.filter, 1)?.total == 0 && !json {
+        screen::print(letters::none(&many.filter))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    plans::all(target, app, &Making { selection, rate: many.rate, second_person: false }, by, json)
 }
 
 fn check_filter(many: &Many) -> Result<(), Problem> {

@@ -27,10 +27,12 @@ Examples:
   factum plans make ADDRESS redrive --consumer order.notify
   factum plans make ADDRESS discard --key 1042 --why 'test data'
   factum plans make ADDRESS redeliver order.notify --from-time 2030-01-01T00:00:00Z --rate 50
+  factum plans make ADDRESS move fulfilment --from 1 --to 2 --why 'version 1 goes'
   factum plans approve ADDRESS PLAN --hash HASH --watch
 
 A plan is carried out by the app, also when this command has ended and after a restart. What
-has changed since it was made is left out, and counted.";
+has changed since it was made is left out, and named with the reason. A process goes on all the
+time: it is moved as it stands then, if it still can be.";
 
 /// Looks after the data of an app on Factum.
 #[derive(Debug, Parser)]
@@ -81,7 +83,7 @@ pub enum Command {
         #[command(subcommand)]
         command: LettersCommand,
     },
-    /// Acts on many letters or messages: made and shown first, then approved, then carried out by the app.
+    /// Acts on many letters, messages or processes: made and shown first, then approved, then carried out by the app.
     #[command(after_help = PLANS)]
     Plans {
         #[command(subcommand)]
@@ -248,6 +250,21 @@ pub enum MakeCommand {
         consumer: String,
         #[command(flatten)]
         which: Past,
+        #[command(flatten)]
+        paced: Paced,
+        #[command(flatten)]
+        signed: Signed,
+    },
+    /// Have all processes that a version runs run by another version's table from then on, as its `moves_from` says.
+    Move {
+        /// The definition's name, such as fulfilment.
+        saga: String,
+        /// The version that runs them now.
+        #[arg(long, value_name = "VERSION")]
+        from: u32,
+        /// The later version that runs them then.
+        #[arg(long, value_name = "VERSION")]
+        to: u32,
         #[command(flatten)]
         paced: Paced,
         #[command(flatten)]

@@ -8,6 +8,7 @@ mod letters;
 mod log;
 mod messages;
 mod plans;
+mod proposals;
 mod remote;
 mod saga_acts;
 mod saga_args;
@@ -125,9 +126,9 @@ fn in_sagas(command: SagasCommand, json: bool) -> Result<ExitCode, Problem> {
         SagasCommand::Retry { one, on } => saga_acts::on_step(&one, "retry", on.step.as_deref(), json),
         SagasCommand::Resolve { one, on } => saga_acts::on_step(&one, "resolve", on.step.as_deref(), json),
         SagasCommand::Undo { one } => saga_acts::undo(&one, json),
-        SagasCommand::Move { target, id, saga, from, to, how } => match (id, saga, from) {
+        SagasCommand::Move { target, id, saga, from, to, rate, how } => match (id, saga, from) {
             (Some(id), ..) => saga_acts::move_one(&target, &id, to, &how, json),
-            (None, Some(saga), Some(from)) => saga_acts::move_all(&target, &saga, [from, to], &how, json),
+            (None, Some(saga), Some(from)) => saga_acts::move_all(&target, &saga, [from, to], rate, &how, json),
             _ => Err(Problem::Refused("name one process, or say --saga and --from".to_owned())),
         },
     }

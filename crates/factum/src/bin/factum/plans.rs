@@ -1,40 +1,40 @@
-//! `factum plans`: acts on many letters or messages, which the app itself carries out; also `letters redrive --all`.
+//! `factum plans`: acts on many letters, messages or processes, which the app itself carries out; also `letters redrive --all`
+//! and `sagas move --saga`.
 
 use std::{fmt::Write, process::ExitCode, thread, time::Duration};
 
 use factum::{
     By, plans,
-    plans::{Making, Redeliver, Selection},
+    plans::{LeftOut, Making, Redeliver, Selection},
     prelude::Timestamp,
 };
 use serde::Deserialize;
 
 use crate::{
     Problem,
-    acts::{self, Effect, NAMED},
-    args::{MakeCommand, Many, Paced},
-    letters::{self, since},
+    acts::{self, NAMED},
+    args::{MakeCommand, Paced},
+    letters::since,
+    proposals::{self, Planned},
     remote::Remote,
     screen::{self, Unit, count, counted, line, quoted},
     target::Target,
 };
 
-/// Items of which everything that would follow is shown.
-const SAMPLE: usize = 10;
 /// How long to wait before looking again how far a plan is.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A plan, as the list and the route of one have it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Plan {
-    id: String,
-    making: Making,
+pub struct Plan {
+    pub id: String,
+    pub making: Making,
     stage: plans::Stage,
-    by: By,
+    pub by: By,
     made_at: Timestamp,
-    total: u64,
-    hash: String,
+    pub total: u64,
+    pub hash: String,
     approved: Option<By>,
     ended_at: Option<Timestamp>,
     reason: Option<String>,
@@ -47,64 +47,43 @@ struct Plans {
     plans: Vec<Plan>,
 }
 
-/// A plan that was just made.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Planned {
-    plan: Plan,
-    items: Vec<Item>,
-    effects: Vec<Effects>,
-    would_fail: u64,
-    notes: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Item {
-    item: String,
-    effects: Vec<Effect>,
-    failure: Option<String>,
-}
-
-/// So many effects of a kind and type.
-#[derive(Debug, Deserialize)]
-struct Effects {
-    kind: String,
-    #[serde(rename = "type")]
-    type_name: String,
-    count: u64,
-}
-
 /// What is done to the items, in words.
-struct Words {
-    act: &'static str,
+pub struct Words {
+    pub act: &'static str,
     /// It was done.
-    done: &'static str,
+    pub done: String,
     /// One item, and several.
     items: [&'static str; 2],
     unit: Unit,
 }
 
 impl Plan {
-    fn words(&self) -> Words {
+    pub fn words(&self) -> Words {
         let (items, unit) = (["letter", "letters"], Unit::Letters);
         match self.making.selection {
-            Selection::Redrive { .. } => Words { act: "redrive", done: "redriven", items, unit },
-            Selection::Discard { .. } => Words { act: "discard", done: "discarded", items, unit },
+            Selection::Redrive { .. } => Words { act: "redrive", done: "redriven".to_owned(), items, unit },
+            Selection::Discard { .. } => Words { act: "discard", done: "discarded".to_owned(), items, unit },
             Selection::Redeliver(_) => Words {
                 act: "redeliver",
-                done: "delivered again",
+                done: "delivered again".to_owned(),
                 items: ["message", "messages"],
                 unit: Unit::Messages,
+            },
+            Selection::Move { to, .. } => Words {
+                act: "move",
+                done: format!("moved to version {to}"),
+                items: ["process", "processes"],
+                unit: Unit::Processes,
             },
         }
     }
 
-    fn items(&self, number: u64) -> String {
+    pub fn items(&self, number: u64) -> String {
         let [one, many] = self.words().items;
         counted(number, one, many)
     }
 
-    /// Which letters or messages, by what the selection says.
+    /// Which letters, messages or processes, by what the selection says.
     fn of_what(&self) -> String {
         let mut said = Vec::new();
         let mut part = |name: &str, value: Option<String>| said.extend(value.map(|value| format!("{name} {value}")));
@@ -127,6 +106,11 @@ impl Plan {
                 part("key", which.key.clone());
                 part("transaction", which.correlation.clone());
             }
+            Selection::Move { saga, from, to } => {
+                part("of", Some(saga.clone()));
+                part("from version", Some(from.to_string()));
+                part("to version", Some(to.to_string()));
+            }
         }
         match said.is_empty() {
             true => "all letters".to_owned(),
@@ -144,7 +128,7 @@ impl Plan {
         self.stage == plans::Stage::Finished && failed == 0 && left_out == gone
     }
 
-    fn approval(&self, target: &Target) -> String {
+    pub fn approval(&self, target: &Target) -> String {
         let other = if self.making.second_person { " --by SOMEBODY-ELSE" } else { "" };
         format!("factum plans approve {} {} --hash {}{other}", target.quoted(), quoted(&self.id), quoted(&self.hash))
     }
@@ -264,6 +248,9 @@ pub fn make(target: &Target, act: &MakeCommand, json: bool) -> Result<ExitCode, 
             };
             (Selection::Redeliver(which), paced, signed)
         }
+        MakeCommand::Move { saga, from, to, paced, signed } => {
+            (Selection::Move { saga: saga.clone(), from: *from, to: *to }, paced, signed)
+        }
     };
     let making = Making { selection, rate: *rate, second_person: *second_person };
     let made = target.app()?.make_plan(&making, &signed.by())?;
@@ -271,82 +258,8 @@ pub fn make(target: &Target, act: &MakeCommand, json: bool) -> Result<ExitCode, 
         screen::json(&made)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let planned: Planned = serde_json::from_value(made)?;
-    let plan = &planned.plan;
-    let mut text = proposed(&planned);
-    let _ = writeln!(text, "\nNothing is done yet. What changes before it is carried out is left out, and counted.");
-    if plan.making.second_person {
-        let _ = writeln!(text, "Somebody else than {} must approve it:", line(&plan.by.who, usize::MAX));
-    } else {
-        let _ = writeln!(text, "Approve it:");
-    }
-    let _ = writeln!(text, "  {}", plan.approval(target));
-    let _ = writeln!(text, "Or take it back:\n  factum plans cancel {} {}", target.quoted(), quoted(&plan.id));
-    screen::print(&text)?;
+    screen::print(&proposals::proposed(target, &serde_json::from_value(made)?))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// What a plan would do: of the first items all, of the others how much.
-fn proposed(planned: &Planned) -> String {
-    let Planned { plan, items, notes, .. } = planned;
-    let mut text = format!("{}\n", summary(planned));
-    for note in notes {
-        let _ = writeln!(text, "  {}", line(note, usize::MAX));
-    }
-    if !items.is_empty() {
-        text.push('\n');
-    }
-    let runs = !matches!(plan.making.selection, Selection::Discard { .. });
-    for Item { item, effects, failure } in items.iter().take(SAMPLE) {
-        if runs {
-            text += &acts::would(item, effects, failure.as_deref());
-        } else {
-            let _ = writeln!(text, "{} would be discarded.", line(item, usize::MAX));
-        }
-    }
-    let more = plan.total.saturating_sub(SAMPLE as u64);
-    if more > 0 {
-        let _ = writeln!(
-            text,
-            "… and {more} more; with --json you see {}.",
-            match plan.total > items.len() as u64 {
-                true => format!("the first {}", count(items.len() as u64)),
-                false => "all".to_owned(),
-            }
-        );
-    }
-    text
-}
-
-/// What a plan would do, in short.
-fn summary(planned: &Planned) -> String {
-    let Planned { plan, items, effects, would_fail, .. } = planned;
-    let id = line(&plan.id, usize::MAX);
-    let number = plan.items(plan.total);
-    let mut text = match &plan.making.selection {
-        Selection::Redeliver(which) => {
-            let consumer = line(&which.consumer, usize::MAX);
-            format!("Plan {id}: {consumer} would act AGAIN on {number} that it has had.")
-        }
-        _ => format!("Plan {id}: {number} would be {}.", plan.words().done),
-    };
-    if matches!(plan.making.selection, Selection::Discard { .. }) || items.is_empty() {
-        return text;
-    }
-    let of = match plan.total > items.len() as u64 {
-        true => format!(", of the first {}", count(items.len() as u64)),
-        false => String::new(),
-    };
-    let (fail, from) = match would_fail {
-        0 => ("none".to_owned(), "and this would follow"),
-        fail => (count(*fail), "and from the others would follow"),
-    };
-    let each =
-        effects.iter().map(|it| line(&format!("{} × {} {}", count(it.count), it.kind, it.type_name), usize::MAX));
-    let each: Vec<String> = each.collect();
-    let follow = if each.is_empty() { "nothing".to_owned() } else { each.join(", ") };
-    let _ = write!(text, " Tried dry{of}, {fail} would fail, {from}: {follow}.");
-    text
 }
 
 /// Approves a plan, and with `watch` shows how far it is until it has ended.
@@ -378,25 +291,13 @@ pub fn cancel(target: &Target, id: &str, by: &By, json: bool) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// Does something to all letters that fit: a plan that is made, approved at once, and followed to its end.
-pub fn all(
-    target: &Target,
-    app: &Remote,
-    selection: Selection,
-    many: &Many,
-    by: &By,
-    json: bool,
-) -> Result<ExitCode, Problem> {
-    if letters::find(target, &many.filter, 1)?.total == 0 && !json {
-        screen::print(letters::none(&many.filter))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let making = Making { selection, rate: many.rate, second_person: false };
-    let planned: Planned = serde_json::from_value(app.make_plan(&making, by)?)?;
+/// Does something to all that fit: a plan that is made, approved at once, and followed to its end.
+pub fn all(target: &Target, app: &Remote, making: &Making, by: &By, json: bool) -> Result<ExitCode, Problem> {
+    let planned: Planned = serde_json::from_value(app.make_plan(making, by)?)?;
     let id = &planned.plan.id;
     app.approve(id, &planned.plan.hash, by)?;
     if !json {
-        screen::print(&format!("{}\n{}", summary(&planned), approved(target, id, true)))?;
+        screen::print(&format!("{}{}", proposals::summary(&planned), approved(target, id, true)))?;
     }
     follow(target, app, id, json)
 }
@@ -436,7 +337,7 @@ fn follow(target: &Target, app: &Remote, id: &str, json: bool) -> Result<ExitCod
 
 /// What became of a plan's items.
 fn told(target: &Target, app: &Remote, plan: &Plan) -> String {
-    let plans::Tally { done, failed, left_out, gone, changed, failures } = &plan.tally;
+    let plans::Tally { done, failed, left_out, gone, reasons, failures } = &plan.tally;
     let words = plan.words();
     let mut text = match (plan.stage, &plan.reason) {
         (plans::Stage::Cancelled, _) => "The plan was taken back. Until then: ".to_owned(),
@@ -447,28 +348,44 @@ fn told(target: &Target, app: &Remote, plan: &Plan) -> String {
     };
     let failed_too = match plan.making.selection {
         Selection::Redrive { .. } => format!(", {} failed again", count(*failed)),
-        Selection::Discard { .. } => String::new(),
+        Selection::Discard { .. } | Selection::Move { .. } => String::new(),
         Selection::Redeliver(_) => format!(", {} failed", count(*failed)),
     };
     let _ = write!(text, "{} {}{failed_too}, {} left out", plan.items(*done), words.done, count(*left_out));
     if *gone > 0 {
-        let _ = write!(text, ", of which {} had ended before", count(*gone));
+        let or = if matches!(plan.making.selection, Selection::Move { .. }) { " or been moved" } else { "" };
+        let _ = write!(text, ", of which {} had ended{or} before", count(*gone));
     }
     text += ".\n";
     for id in failures.iter().take(NAMED) {
         let letter = letter_of(plan, id);
         let _ = writeln!(text, "  {}: {}", line(&letter, usize::MAX), reason(app, &letter));
     }
-    for id in changed.iter().take(NAMED) {
-        let _ = writeln!(text, "  {}: left out: it had changed, or it could not be done", line(id, usize::MAX));
-    }
-    let not_named =
-        (failed + left_out - gone).saturating_sub((failures.len().min(NAMED) + changed.len().min(NAMED)) as u64);
+    let not_named = failed.saturating_sub(failures.len().min(NAMED) as u64);
     if not_named > 0 {
         let _ = writeln!(text, "  and {} more: factum letters list {}", count(not_named), target.quoted());
-    } else if let Some(id) = failures.first() {
-        let _ =
-            writeln!(text, "More about one: factum letters show {} {}", target.quoted(), quoted(&letter_of(plan, id)));
+    }
+    text += &left_out_by(reasons);
+    let first = reasons.first().and_then(|group| group.who.first());
+    let (about, id) = match (&plan.making.selection, failures.first(), first) {
+        (Selection::Move { .. }, _, Some(id)) => ("sagas", id.clone()),
+        (_, Some(id), _) => ("letters", letter_of(plan, id)),
+        (Selection::Redrive { .. } | Selection::Discard { .. }, _, Some(id)) => ("letters", id.clone()),
+        _ => return text,
+    };
+    let _ = writeln!(text, "More about one: factum {about} show {} {}", target.quoted(), quoted(&id));
+    text
+}
+
+/// What was left out, or would be, by the reasons.
+pub fn left_out_by(reasons: &[LeftOut]) -> String {
+    let mut text = String::new();
+    for LeftOut { reason, count: number, who } in reasons {
+        let _ = writeln!(text, "  {} × {}", count(*number), line(reason, usize::MAX));
+        let names: Vec<String> = who.iter().take(NAMED).map(|id| line(id, usize::MAX)).collect();
+        let more = number.saturating_sub(names.len() as u64);
+        let more = if more > 0 { format!(" and {} more", count(more)) } else { String::new() };
+        let _ = writeln!(text, "    {}{more}", names.join(", "));
     }
     text
 }

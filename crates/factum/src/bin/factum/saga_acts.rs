@@ -2,16 +2,20 @@
 
 use std::{fmt::Write, process::ExitCode};
 
-use factum::{By, sagas::Tally};
+use factum::{
+    By,
+    plans::{Making, Selection, Tally},
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
     Problem,
-    acts::{self, NAMED, Outcome, done, goes_well, listed},
+    acts::{self, Outcome, done, goes_well, listed},
+    plans::{self, left_out_by},
     remote::{Remote, signed},
     saga_args::{How, One},
-    sagas::{self, Instance},
+    sagas,
     screen::{self, Unit, count, counted, line, quoted},
     target::Target,
 };
@@ -67,73 +71,68 @@ fn help(target: &Target, id: &str, act: &str, body: Value, how: &How, json: bool
     Ok(acts::code(goes_well(&outcome)))
 }
 
-/// Moves all that a version runs, one after the other.
-pub fn move_all(target: &Target, saga: &str, [from, to]: [u32; 2], how: &How, json: bool) -> Result<ExitCode, Problem> {
+/// Moves all that a version runs, by a plan.
+pub fn move_all(
+    target: &Target,
+    saga: &str,
+    [from, to]: [u32; 2],
+    rate: Option<u32>,
+    how: &How,
+    json: bool,
+) -> Result<ExitCode, Problem> {
     let app = target.app()?;
-    let names = sagas::names(target, saga, from)?;
+    let names = sagas::names(target, saga, from, if how.dry_run { u64::MAX } else { 1 })?;
+    if names.is_empty() && !json {
+        screen::print(&format!("no open process of {} is run by version {from}\n", line(saga, usize::MAX)))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if how.dry_run {
+        return would_move(target, &app, &names, to, how, json);
+    }
+    let selection = Selection::Move { saga: saga.to_owned(), from, to };
+    plans::all(target, &app, &Making { selection, rate, second_person: false }, &how.signed.by(), json)
+}
+
+/// What a move of these would do, one after the other.
+fn would_move(
+    target: &Target,
+    app: &Remote,
+    names: &[String],
+    to: u32,
+    how: &How,
+    json: bool,
+) -> Result<ExitCode, Problem> {
     let mut tally = Tally::default();
-    let broken: Result<(), Problem> = screen::watched("moving", Unit::Processes, |progress| {
+    screen::watched("trying", Unit::Processes, |progress| {
         for (index, id) in names.iter().enumerate() {
             progress(index as u64, names.len() as u64);
-            match refusal(&app, id, how, to)? {
-                None => tally.moved += 1,
-                Some(reason) => {
-                    let stands = Instance::deserialize(app.saga(id)?)?;
-                    tally.refused(id, reason, stands.ended_at.is_none() && stands.version == from);
-                }
+            match app.help(id, "move", true, moving(how, to))? {
+                Ok(outcome) => match outcome["failure"].as_str() {
+                    None => tally.done += 1,
+                    Some(reason) => tally.leaves_out(id, reason),
+                },
+                Err(refused) if refused.code == "not_now" => tally.leaves_out(id, &refused.detail),
+                Err(refused) => return Err(Problem::Refused(refused.detail)),
             }
         }
-        Ok(())
-    });
-    if let Err(problem) = broken {
-        let so_far = counted(tally.moved, "process was", "processes were");
-        let sentence = match how.dry_run {
-            true => format!("{problem}. Nothing was stored"),
-            false => format!("{problem}. Until then {so_far} moved; the same command goes on with the rest"),
-        };
-        return Err(Problem::Refused(sentence));
-    }
+        Ok::<(), Problem>(())
+    })?;
     if json {
-        let mut told = serde_json::to_value(&tally)?;
-        told["dryRun"] = json!(how.dry_run);
-        screen::json(&told)?;
-    } else if names.is_empty() {
-        screen::print(&format!("no open process of {} is run by version {from}\n", line(saga, usize::MAX)))?;
+        screen::json(
+            &json!({ "dryRun": true, "wouldMove": tally.done, "leftOut": tally.left_out, "reasons": tally.reasons }),
+        )?;
     } else {
-        screen::print(&told(target, &tally, to, how.dry_run))?;
+        screen::print(&would(target, &tally, to))?;
     }
-    Ok(acts::code(tally.left() == 0))
+    Ok(acts::code(tally.left_out == 0))
 }
 
-/// What stands against moving one; nothing if it was moved, or would be.
-fn refusal(app: &Remote, id: &str, how: &How, to: u32) -> Result<Option<String>, Problem> {
-    match app.help(id, "move", how.dry_run, moving(how, to))? {
-        Ok(outcome) => Ok(outcome["failure"].as_str().map(ToOwned::to_owned)),
-        Err(refused) if refused.code == "not_now" => Ok(Some(refused.detail)),
-        Err(refused) => Err(Problem::Refused(refused.detail)),
-    }
-}
-
-fn told(target: &Target, tally: &Tally, to: u32, dry: bool) -> String {
-    let number = counted(tally.moved, "process", "processes");
-    let (verb, left) = if dry { ("would be moved", "would be left out") } else { ("moved", "left out") };
-    let mut text = format!("{number} {verb} to version {to}, {} {left}", count(tally.left()));
-    if tally.gone > 0 {
-        let _ = write!(text, ", {} had ended or been moved before", count(tally.gone));
-    }
-    text += ".\n";
-    for group in &tally.left_out {
-        let _ = writeln!(text, "  {} × {}", count(group.count), line(&group.reason, usize::MAX));
-        let names: Vec<String> = group.who.iter().take(NAMED).map(|id| line(id, usize::MAX)).collect();
-        let more = group.count - names.len() as u64;
-        let more = if more > 0 { format!(" and {} more", count(more)) } else { String::new() };
-        let _ = writeln!(text, "    {}{more}", names.join(", "));
-    }
-    if let Some(id) = tally.left_out.first().and_then(|group| group.who.first()) {
+fn would(target: &Target, tally: &Tally, to: u32) -> String {
+    let number = counted(tally.done, "process", "processes");
+    let mut text = format!("{number} would be moved to version {to}, {} would be left out.\n", count(tally.left_out));
+    text += &left_out_by(&tally.reasons);
+    if let Some(id) = tally.reasons.first().and_then(|group| group.who.first()) {
         let _ = writeln!(text, "More about one: factum sagas show {} {}", target.quoted(), quoted(id));
     }
-    if dry {
-        text += "Nothing was stored; leave out --dry-run to do it.\n";
-    }
-    text
+    text + "Nothing was stored; leave out --dry-run to do it.\n"
 }

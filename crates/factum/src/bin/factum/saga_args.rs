@@ -43,8 +43,8 @@ pub enum SagasCommand {
     },
     /// Have one, or all that a version runs, run by another version's table from now on.
     ///
-    /// The newer table says how (`moves_from`). What it does not explain is left as it is, and named with the reason. All
-    /// are moved one after the other, each for good: interrupted, the same command goes on with the rest.
+    /// The newer table says how (`moves_from`). What it does not explain is left as it is, and named with the reason. Each is
+    /// moved for good. All are moved by a plan, which the app carries out, also when this command has ended.
     Move {
         /// The app's address.
         target: Target,
@@ -60,6 +60,9 @@ pub enum SagasCommand {
         /// The version that runs them from now on.
         #[arg(long, value_name = "VERSION")]
         to: u32,
+        /// Of all, not more than so many a second.
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000), requires = "from")]
+        rate: Option<u32>,
         #[command(flatten)]
         how: How,
     },

@@ -22,16 +22,16 @@ const LIST: u64 = 100;
 /// An instance, as the list and the route of one have it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Instance {
+struct Instance {
     saga_id: String,
     #[serde(rename = "type")]
     saga: String,
-    pub version: u32,
+    version: u32,
     status: String,
     steps: Vec<Step>,
     started_at: Timestamp,
     changed_at: Timestamp,
-    pub ended_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
     correlation_id: String,
     stuck: Option<String>,
     facts: Option<Value>,
@@ -93,10 +93,10 @@ fn find(target: &Target, mut query: Query, most: u64) -> Result<(Vec<Value>, boo
     }
 }
 
-/// The names of all open instances that a version runs.
-pub fn names(target: &Target, saga: &str, version: u32) -> Result<Vec<String>, Problem> {
+/// The names of open instances that a version runs, up to so many.
+pub fn names(target: &Target, saga: &str, version: u32, most: u64) -> Result<Vec<String>, Problem> {
     let query = Query { saga: Some(saga.to_owned()), version: Some(version), ..Query::default() };
-    let (found, _) = find(target, query, u64::MAX)?;
+    let (found, _) = find(target, query, most)?;
     Ok(found.iter().filter_map(|saga| saga["sagaId"].as_str()).map(ToOwned::to_owned).collect())
 }
 
