@@ -15,7 +15,7 @@ pub(crate) struct Held {
     _guard: Box<dyn Any + Send + Sync>,
 }
 
-/// Takes the directory, or says at once that somebody else has it.
+/// Takes the directory, or says that somebody else has it.
 pub(crate) fn take(disk: &dyn Disk, dir: &Path) -> Result<Held, LogError> {
     let path = dir.join(FILE);
     match disk.lock(&path).during("lock", &path)? {

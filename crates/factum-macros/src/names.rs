@@ -147,7 +147,8 @@ pub fn check_event(name: &str) -> Result<(), String> {
     if words.last() == Some(&"requested") {
         return Err(format!(
             "`{name}` is a command dressed as an event: derive `Command` and name it by what it asks for, such as \
-             `order.create`; an event says what has happened."
+             `order.create`; an event says what has happened. Where the request itself is the fact, say what became of it, such as \
+             `enrolment.received`."
         ));
     }
     if happened(&words) {

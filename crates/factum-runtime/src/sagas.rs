@@ -164,13 +164,12 @@ fn stuck(shown: &Shown, is_held: bool, now: Timestamp, registry: Option<&Registr
     if shown.ended_at.is_some() {
         None
     } else if registry.is_some_and(|registry| !known(registry)) {
-        Some(format!("this program has no version {version} of {saga}: start one that has it beside the newer one"))
+        Some(format!("this program has no version {version} of {saga}: start one that has it too"))
     } else if shown.attention.is_some() {
         shown.attention.clone()
     } else if is_held {
-        let (saga, it) = (&shown.saga, &shown.saga_id);
         Some(format!(
-            "it is held, and its limits stand still: see the letters of {saga}, and whether this program has version {version} of it ({it})"
+            "it is held, and its limits stand still: see the letters of {saga}, and whether this program has its version {version}"
         ))
     } else {
         (!has_time()).then(|| "nothing of it has time left".to_owned())

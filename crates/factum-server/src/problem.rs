@@ -132,6 +132,9 @@ impl IntoResponse for Problem {
     }
 }
 
+/// What is said of a failure of our own code.
+const INSIDE: &str = "this could not be handled, and nothing of it was stored: the log of the program says why";
+
 impl From<ExecuteError> for Problem {
     fn from(error: ExecuteError) -> Self {
         let detail = error.to_string();
@@ -153,6 +156,10 @@ impl From<ExecuteError> for Problem {
         };
         if problem.status.is_server_error() && problem.retry_after_s.is_none() {
             tracing::error!(code = %problem.code, detail = problem.detail, "a command could not be carried out");
+        }
+        if problem.code == "handler" {
+            // What failed inside is none of a stranger's business.
+            return Self { detail: INSIDE.to_owned(), ..problem };
         }
         problem
     }
@@ -254,6 +261,7 @@ mod tests {
         ] {
             let problem = Problem::from(error);
             assert_eq!((problem.status().as_u16(), problem.code()), (status, code));
+            assert!(code != "handler" || !problem.detail.contains("x"), "{}", problem.detail);
             assert!(!problem.detail.contains("Idempotency-Key"), "an act has none: {}", problem.detail);
         }
     }

@@ -112,6 +112,9 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
         act: &Act,
     ) -> Result<(Records, Transition), Vec<String>> {
         let (from, to) = (carried.version, self.version);
+        if from >= to {
+            return Err(vec![format!("version {from} runs it, and instances move to a later version")]);
+        }
         let Some(moves) = self.moves.iter().find(|moves| moves.from == from) else {
             return Err(vec![format!("version {to} does not say how: add `.moves_from({from}, …)` to it")]);
         };

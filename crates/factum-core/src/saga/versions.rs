@@ -238,9 +238,7 @@ impl Versions {
 }
 
 fn lacking(saga: &str, version: u32) -> HandlerError {
-    HandlerError::Failed(format!(
-        "this program has no version {version} of saga {saga}: start one that has it beside the newer one"
-    ))
+    HandlerError::Failed(format!("this program has no version {version} of saga {saga}: start one that has it too"))
 }
 
 fn pinned(state: &mut dyn Any) -> Result<&mut Pinned, HandlerError> {

@@ -208,6 +208,19 @@ fn a_directory_is_open_once_and_free_again_after() {
     open(dir.path());
 }
 
+/// A process that is being started keeps a copy of the lock until its program runs: who has just let go waits for that.
+#[test]
+fn a_lock_that_is_let_go_of_in_a_moment_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(dir.path(), Options::default()).unwrap();
+    let held = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        drop(log);
+    });
+    Log::open(dir.path(), Options::default()).unwrap();
+    held.join().unwrap();
+}
+
 #[test]
 fn a_directory_of_other_things_is_refused_and_left_as_it_was() {
     let dir = tempdir().unwrap();

@@ -75,7 +75,8 @@ impl Engine {
             return Ok(Step::Worked);
         }
         let moved = self.work.consumers.cursor != before || !self.work.consumers.had.is_empty();
-        if !ran.worked && !moved && ran.pending.is_empty() && stage.is_empty() {
+        let nothing = !ran.worked && !moved && ran.pending.is_empty() && stage.is_empty();
+        if nothing && self.work.paced.is_empty() {
             self.one_by_one.passed(0, &mut self.work);
             return Ok(self.rest(&registry));
         }

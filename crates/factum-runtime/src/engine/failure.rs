@@ -147,7 +147,7 @@ impl Run<'_> {
     fn lacks(&mut self, about: &About<'_>, version: u32) -> Ended {
         let (id, text) = (about.id, self.key(about.id, about.stored));
         let key = Key::Ordered(text);
-        tracing::warn!(saga = self.registry.consumer(id).name, %key, version, "this program lacks the instance's version: it is held");
+        tracing::debug!(saga = self.registry.consumer(id).name, %key, version, "this program lacks the instance's version: it is held");
         let since = self.work.clock.stamp(about.stored.envelope().timestamp);
         self.work.holds.lacks(self.registry, id, &key, version, since);
         self.stage.reserve(self.work.holds.get(id, &key).map_or(0, |held| held.bytes()));

@@ -63,7 +63,7 @@ impl Run<'_> {
             if self.found_more(id, key)? {
                 return Ok(true);
             }
-            tracing::info!(consumer = self.registry.consumer(id).name, %key, "a held key is free again");
+            tracing::debug!(consumer = self.registry.consumer(id).name, %key, "a held key is free again");
             self.work.holds.free(id, key);
             self.work.look_again();
             return Ok(false);

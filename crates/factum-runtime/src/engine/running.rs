@@ -6,7 +6,7 @@ use std::sync::Arc;
 use factum_core::{Timestamp, error::StoreError, letter::Key, stream::StreamId};
 use jiff::SignedDuration;
 
-use super::{consumers::Ran, stage::Stage, work::Work};
+use super::{consumers::Ran, instances::SagaCount, stage::Stage, work::Work};
 use crate::{
     registry::{Handler, Registry},
     sabotage,
@@ -32,6 +32,9 @@ impl Work {
         let mark = self.clock.mark();
         if !std::mem::replace(&mut self.started, true) {
             self.timers.set_lost(self.lost_at_start(mark));
+            for SagaCount { saga, version, open, .. } in self.instances.counts().iter().filter(|count| !count.known) {
+                tracing::warn!(saga, version, open, "this program lacks a version: its open instances wait");
+            }
         }
         let open: Vec<String> = match self.timers.has_paused() {
             true => self.instances.all().map(ToOwned::to_owned).collect(),

@@ -60,7 +60,7 @@ impl Submit {
     ) -> Result<Submitted, StoreError> {
         #[cfg(feature = "sabotage")]
         let pending = super::planted::before_the_commit(self, work, intake, &mut stage, pending)?;
-        let changed = work.holds.has_changed() || work.consumers.is_urgent();
+        let changed = work.holds.has_changed() || work.consumers.is_urgent() || !work.paced.is_empty();
         let mut behind = Vec::new();
         for receipt in pending.iter().flat_map(receipts) {
             behind.push(stage.behind(&receipt.stream, receipt.version));

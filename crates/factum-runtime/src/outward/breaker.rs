@@ -39,6 +39,20 @@ pub enum State {
     Open,
     /// One attempt is made, to see whether it is there again.
     HalfOpen,
+    /// No service of this program has the call any more.
+    Unserved,
+}
+
+impl Dependency {
+    fn closed(name: &str) -> Self {
+        let (name, state, since, reason) = (name.to_owned(), State::Closed, None, None);
+        Self { name, state, since, attempts: 0, failed: 0, reason, waiting: 0 }
+    }
+
+    /// So many calls of a name wait that no service has.
+    pub(super) fn unserved(name: &str, waiting: u64) -> Self {
+        Self { state: State::Unserved, waiting, ..Self::closed(name) }
+    }
 }
 
 /// How an attempt ended, for the breaker.
@@ -79,15 +93,7 @@ pub(super) struct Breaker {
 
 impl Breaker {
     pub(super) fn new(name: &str, policy: Policy) -> Self {
-        let shown = Dependency {
-            name: name.to_owned(),
-            state: State::Closed,
-            since: None,
-            attempts: 0,
-            failed: 0,
-            reason: None,
-            waiting: 0,
-        };
+        let shown = Dependency::closed(name);
         Self { policy, state: State::Closed, lately: VecDeque::new(), row: 0, reopens: None, probing: false, shown }
     }
 
@@ -100,6 +106,7 @@ impl Breaker {
     pub(super) fn is_shut(&self, now: Instant) -> bool {
         match self.state {
             State::Closed => false,
+            State::Unserved => true,
             State::Open => self.reopens.is_some_and(|at| now < at),
             State::HalfOpen => self.probing,
         }
@@ -112,7 +119,7 @@ impl Breaker {
         }
         match self.state {
             State::Closed => Some(Turn::Usual),
-            State::Open => None,
+            State::Open | State::Unserved => None,
             State::HalfOpen => (!std::mem::replace(&mut self.probing, true)).then_some(Turn::Probe),
         }
     }
@@ -143,7 +150,7 @@ impl Breaker {
                 }
             }
             // One that was under way before it opened tells nothing new.
-            (State::Open | State::HalfOpen, _) => {}
+            (State::Open | State::HalfOpen | State::Unserved, _) => {}
         }
     }
 

@@ -94,6 +94,8 @@ pub struct Outward {
     breakers: BTreeMap<String, Breaker>,
     /// Keys whose first call waits for its next attempt.
     waiting: BTreeSet<(Instant, Lane)>,
+    /// Open calls that no service has any more, by name.
+    unserved: BTreeMap<String, u64>,
     /// Attempts under way of the instances of sagas, by stream.
     of_sagas: HashMap<String, usize>,
     shown: Shown,
@@ -127,8 +129,8 @@ impl Outward {
         }
         let position = parts.tail.head();
         let waiting = BTreeSet::new();
-        let (of_sagas, shown) = (HashMap::new(), Shown::default());
-        let mut outward = Self { parts, time, position, queues, breakers, waiting, of_sagas, shown };
+        let (unserved, of_sagas, shown) = (BTreeMap::new(), HashMap::new(), Shown::default());
+        let mut outward = Self { parts, time, position, queues, breakers, waiting, unserved, of_sagas, shown };
         let mut calls = Vec::new();
         for cell in outward.parts.reader.cells(CellKind::Call)? {
             let open = OpenCall::decode(&cell)?;
@@ -275,7 +277,16 @@ impl Outward {
         let name = work.stored.type_name();
         match self.queues.get_mut(name) {
             Some(queue) => queue.push(work),
-            None => tracing::error!(call = name, "no service has this call any more; it stays open"),
+            None => {
+                let unserved = self.unserved.entry(name.to_owned()).or_default();
+                if *unserved == 0 {
+                    tracing::error!(
+                        call = name,
+                        "no service has this call any more; it stays open, as do others of it"
+                    );
+                }
+                *unserved += 1;
+            }
         }
     }
 
@@ -430,9 +441,12 @@ impl Outward {
             }
         }
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = shown.iter().eq(self.breakers.values().map(|breaker| &breaker.shown));
-        if !same {
+        let known = self.breakers.len();
+        let is_same = shown.iter().take(known).eq(self.breakers.values().map(|breaker| &breaker.shown))
+            && shown.iter().skip(known).map(|it| it.waiting).eq(self.unserved.values().copied());
+        if !is_same {
             *shown = self.breakers.values().map(|breaker| breaker.shown.clone()).collect();
+            shown.extend(self.unserved.iter().map(|(name, waiting)| Dependency::unserved(name, *waiting)));
         }
     }
 }

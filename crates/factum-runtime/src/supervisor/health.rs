@@ -144,7 +144,7 @@ fn needs_person(count: &SagaCount) -> Option<String> {
 fn lacks_version(count: &SagaCount) -> Option<String> {
     let SagaCount { saga, version, open, .. } = count;
     let waiting = counted(*open, "process waits", "processes wait");
-    let remedy = "start a program that has it beside the newer one, or move them from one that has both";
+    let remedy = "start a program that has it too, or move them from one that has both";
     (!count.known && *open > 0).then(|| format!("{waiting} for version {version} of {saga}: {remedy}"))
 }
 
@@ -154,6 +154,10 @@ fn left_alone(dependency: &Dependency) -> Option<String> {
         return None;
     }
     let Dependency { name, attempts, failed, waiting, .. } = dependency;
+    if dependency.state == State::Unserved {
+        let waiting = counted(*waiting, "call waits", "calls wait");
+        return Some(format!("{waiting} for a program that makes `{name}`: no service of this one does"));
+    }
     let since = dependency.since.map(|since| format!(" since {since}")).unwrap_or_default();
     let reason = dependency.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     let waiting = counted(*waiting, "call waits", "calls wait");

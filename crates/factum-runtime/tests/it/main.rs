@@ -3,7 +3,6 @@
 
 mod bank;
 mod bench;
-
 mod catching_up;
 mod changes;
 mod commands;
@@ -26,10 +25,12 @@ mod references;
 mod refused;
 mod repeats;
 mod sagas;
+mod shelves;
 mod shuffled;
 mod snapshots;
 mod step_calls;
 mod timers;
+mod undo_calls;
 mod unfolded;
 mod versions;
 mod views;

@@ -32,7 +32,7 @@ struct Ask {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Told {
+pub struct Told {
     word: String,
 }
 
@@ -41,7 +41,7 @@ const REFUND: CallTo<Ask, Told> = CallTo::new("refund");
 const SHIP: CallTo<Ask, Told> = CallTo::new("ship");
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Does {
+pub enum Does {
     Well,
     Refuses,
     Away,
@@ -57,26 +57,26 @@ enum Does {
 
 /// The provider: it knows keys again, and keeps what it was asked.
 #[derive(Clone, Default)]
-struct Provider {
+pub struct Provider {
     does: Arc<Mutex<BTreeMap<&'static str, Does>>>,
     asked: Arc<Mutex<Vec<(&'static str, String)>>>,
     done: Arc<Mutex<BTreeMap<(&'static str, String), String>>>,
-    order: Arc<Mutex<Vec<&'static str>>>,
+    pub order: Arc<Mutex<Vec<&'static str>>>,
 }
 
 impl Provider {
-    fn is(&self, name: &'static str, does: Does) {
+    pub fn is(&self, name: &'static str, does: Does) {
         self.does.lock().unwrap().insert(name, does);
     }
-    fn asked(&self, name: &str) -> usize {
+    pub fn asked(&self, name: &str) -> usize {
         self.asked.lock().unwrap().iter().filter(|(asked, _)| *asked == name).count()
     }
-    fn keys(&self, name: &str) -> Vec<String> {
+    pub fn keys(&self, name: &str) -> Vec<String> {
         let asked = self.asked.lock().unwrap();
         asked.iter().filter(|(asked, _)| *asked == name).map(|(_, key)| key.clone()).collect()
     }
     /// What was done for an instance.
-    fn done(&self, id: &str) -> Vec<&'static str> {
+    pub fn done(&self, id: &str) -> Vec<&'static str> {
         self.done.lock().unwrap().iter().filter(|(_, of)| *of == id).map(|((name, _), _)| *name).collect()
     }
     fn call(&self, to: CallTo<Ask, Told>) -> CallSpec<Ask, Told> {
@@ -137,8 +137,8 @@ struct Ended {
 /// Ends a wish.
 #[derive(Command, Clone, Debug, PartialEq)]
 #[command("wish.end")]
-struct End {
-    id: String,
+pub struct End {
+    pub id: String,
 }
 
 #[derive(Default)]
@@ -197,14 +197,14 @@ fn services(provider: &Provider) -> Vec<Service> {
     vec![accounts, Service::new("wishes").decider::<Wish>()]
 }
 
-struct Running {
-    bench: Bench,
-    provider: Provider,
+pub struct Running {
+    pub bench: Bench,
+    pub provider: Provider,
     stop: watch::Sender<bool>,
     outward: JoinHandle<()>,
 }
 
-fn start(provider: Provider) -> Running {
+pub fn start(provider: Provider) -> Running {
     let bench = Bench::new(services(&provider));
     run(bench, provider)
 }
@@ -217,7 +217,7 @@ fn run(bench: Bench, provider: Provider) -> Running {
 
 impl Running {
     /// Engine and outside take turns for so long, on one clock.
-    async fn pass(&mut self, time: Duration) {
+    pub async fn pass(&mut self, time: Duration) {
         let until = Instant::now() + time;
         let tick = if time > 10.minutes() { 5.secs() } else { 100.ms() };
         while Instant::now() < until {
@@ -228,25 +228,25 @@ impl Running {
         }
         self.bench.run();
     }
-    fn pay(&mut self, id: &str) {
+    pub fn pay(&mut self, id: &str) {
         let mark = factum_core::ports::Clock::mark(&self.bench.clock);
         let number = self.bench.log().len();
         let request = factum_runtime::inbox::Request { at: Some(mark), ..request(&format!("p{number}"), pay(id, 5)) };
         self.bench.ask_all(vec![request]).unwrap();
     }
-    fn shown(&self, id: &str) -> Shown {
+    pub fn shown(&self, id: &str) -> Shown {
         show(&*self.bench.committer.reader(), &format!("sale-{id}"), NOW, None).unwrap().unwrap()
     }
-    fn steps(&self, id: &str) -> Vec<String> {
+    pub fn steps(&self, id: &str) -> Vec<String> {
         self.shown(id).steps.iter().map(|step| format!("{} {}", step.name, step.status)).collect()
     }
-    fn open(&self) -> usize {
+    pub fn open(&self) -> usize {
         self.bench.cells(CellKind::Call)
     }
-    fn act(&mut self, id: &str, wanted: Wanted) -> Result<Outcome, ActError> {
+    pub fn act(&mut self, id: &str, wanted: Wanted) -> Result<Outcome, ActError> {
         self.bench.act(What::Saga(format!("sale-{id}"), wanted))
     }
-    async fn restart(self) -> Self {
+    pub async fn restart(self) -> Self {
         self.stop.send_replace(true);
         self.outward.await.unwrap();
         let bench = self.bench.restart(services(&self.provider));
@@ -399,49 +399,6 @@ async fn a_step_that_is_tried_again_keeps_its_key_unless_it_was_refused() {
     keys.dedup();
     assert_eq!(keys.len(), 2, "{keys:?}");
     assert_eq!(all.provider.done("a"), ["charge", "ship"]);
-}
-
-/// What an undo undoes must not come behind it: not while the call runs, and not when a process has asked again.
-#[tokio::test(start_paused = true)]
-async fn an_undo_waits_until_what_it_undoes_is_not_under_way_any_more() {
-    for restart in [false, true] {
-        let provider = Provider::default();
-        provider.is("charge", Does::Late(4.secs()));
-        let mut all = start(provider);
-        all.pay("a");
-        all.pass(1.secs()).await;
-        let mut all = if restart { all.restart().await } else { all };
-        all.pass(500.ms()).await;
-        all.bench.ask("end", End { id: "a".to_owned() }).unwrap();
-        assert_eq!(all.steps("a"), ["charge undoing"]);
-        all.pass(10.secs()).await;
-        assert_eq!(*all.provider.order.lock().unwrap(), ["charge", "refund"], "restart: {restart}");
-        assert_eq!((all.shown("a").status, all.open()), ("compensated", 0));
-    }
-}
-
-/// A provider keeps its answer to a key: what it refused is asked for under another when a person wants it tried again.
-#[tokio::test(start_paused = true)]
-async fn a_refused_undo_is_tried_again_under_another_key_and_its_reason_is_told() {
-    let provider = Provider::default();
-    provider.is("refund", Does::Refuses);
-    let mut all = start(provider);
-    all.provider.is("charge", Does::Late(4.secs()));
-    all.pay("a");
-    all.pass(1.secs()).await;
-    all.bench.ask("end", End { id: "a".to_owned() }).unwrap();
-    all.pass(10.secs()).await;
-    assert_eq!(all.shown("a").attention.as_deref(), Some("step `charge` cannot be undone: no money"));
-    all.provider.is("refund", Does::Away);
-    all.act("a", Wanted::Retry(None)).unwrap();
-    all.pass(1.secs()).await;
-    let mut all = all.restart().await;
-    all.provider.is("refund", Does::Well);
-    all.pass(2.minutes()).await;
-    assert_eq!((all.shown("a").status, all.open()), ("compensated", 0));
-    let mut keys = all.provider.keys("refund");
-    keys.dedup();
-    assert_eq!(keys.len(), 2, "{keys:?}");
 }
 
 /// One that is withdrawn while it is being made ends by itself, and the next of its key does not wait for its next attempt.

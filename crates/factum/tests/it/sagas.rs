@@ -132,12 +132,13 @@ async fn who_waits_for_a_version_says_so() {
     place(&app, "b").await;
     let page = app.sagas().list(Query { stuck: true, ..Query::default() }).await.unwrap();
     let found: Vec<_> = page.sagas.iter().map(|it| (it.saga_id.as_str(), it.stuck.as_deref())).collect();
-    let reason = "this program has no version 1 of transfer: start one that has it beside the newer one";
+    let reason = "this program has no version 1 of transfer: start one that has it too";
     assert_eq!(found, [("transfer-a", Some(reason))]);
     let refused = plan(&app, 1, 2).await.unwrap_err();
     assert_eq!(refused.to_string(), "this program has no version 1 of transfer: it has 2");
     app.stop().await;
     let app = start(&log, &[1, 2]).await;
+    app.rest().await.unwrap();
     assert_eq!(app.sagas().list(Query { stuck: true, ..Query::default() }).await.unwrap().sagas, []);
     let moved = carried_out(&app, &plan(&app, 1, 2).await.unwrap()).await;
     assert_eq!((moved.done, moved.left_out), (1, 0), "{moved:?}");

@@ -238,6 +238,12 @@ fn advice(target: &Target, instance: &Instance) -> String {
         return "\nWhat to do\n  Start the app, and name its address instead of the directory: then it can be helped on.\n"
             .to_owned();
     }
+    if let Some(why) = instance.stuck.as_deref().filter(|why| why.starts_with("this program has no version")) {
+        return format!(
+            "\nWhat to do\n  {}.\n  Or move it from a program that has both versions: factum sagas move\n",
+            line(why, usize::MAX)
+        );
+    }
     let head = match instance.stuck.is_some() {
         true => "What to do",
         false => "It goes on by itself. If that is not wanted",
