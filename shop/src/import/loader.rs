@@ -195,7 +195,7 @@ fn schedule(returns: &mut Returns, note: &Invoice, credit: &Credit) {
             order_id: OrderId::from(back.order.as_str()),
             credit_id: Some(CreditId::from(note.number.as_str())),
             items: items.collect(),
-            amount: pence(back.amount),
+            amount: Some(pence(back.amount)),
             reason: "returned".to_owned(),
         };
         returns.insert((note.at.max(arrived), note.number.clone(), back.order.clone()), command);
@@ -252,7 +252,10 @@ impl Loader<'_> {
             credit_id: CreditId::from(format!("{note}-{order}")),
             customer_id: None,
             items: lines.collect(),
-            amount: back.amount,
+            // What was never paid is not given back.
+            amount: pence(0),
+            order_id: Some(OrderId::from(order)),
+            not_due: back.amount,
             reason: "order_cancelled".to_owned(),
         };
         self.app.execute(credit).at(at).await?;
@@ -336,6 +339,8 @@ impl Loader<'_> {
             customer_id: note.customer.as_deref().map(CustomerId::from),
             items: balance.lines.iter().map(line).collect::<anyhow::Result<_>>()?,
             amount: pence(balance.amount),
+            order_id: None,
+            not_due: None,
             reason: "no_matching_order".to_owned(),
         };
         Ok(together.add(&credit, note.at))

@@ -172,7 +172,7 @@ mod tests {
                 })
                 .collect();
             let cost: i64 = lines.iter().map(|line| line.amount.amount).sum();
-            let off = if random.bool() { random.i64(..=cost.max(1)) } else { 0 };
+            let off = if random.bool() { random.i64(0..=cost.max(1)) } else { 0 };
             lines.push(manual(count + 1, -off));
             let mut pieces = Pieces::of(&lines);
             let mut given = 0;
