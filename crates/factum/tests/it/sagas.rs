@@ -320,3 +320,15 @@ async fn what_makes_no_sense_is_refused_and_nothing_is_stored() {
     shop.app.stop().await;
     shop.act("open", "retry", &by).await.refuses(503, "stopped", "stopped");
 }
+
+/// What is still to come is counted from where the engine stands, also while steps have limits.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_process_at_rest_leaves_nothing_unread() {
+    let app = start(&Memory::new(), &[1]).await;
+    place(&app, "a").await;
+    app.rest().await.unwrap();
+    let under_way = factum::Archive::of(app.reader()).under_way().unwrap();
+    assert_eq!((under_way.unread, under_way.timers.len()), (0, 1));
+    assert!(under_way.is_quiet());
+    app.stop().await;
+}
