@@ -22,12 +22,13 @@ use serde_json::{Value, json};
 use super::{
     decider::{MAX_LINES, OrderRejection, word},
     pricing,
-    views::{OrderCustomerRow, OrderLinesRow, OrderRow, PriceRow},
+    views::{OrderCustomerRow, OrderLinesRow, OrderPaymentRow, OrderRow, PriceRow},
 };
 use crate::{
     contracts::{
         ids::{CustomerId, OrderId, PaymentId, PaymentMethod, Sku},
         order::{CancelOrder, CreateOrder, OrderStatus, ReleaseHold, ReturnOrder},
+        payment::PaymentAct,
         shapes::{Address, Contact, InvalidItem, Line, Quantity, Verdict},
     },
     http::{List, Paging, carry_out, check_address, check_id_field, check_text, missing, units},
@@ -176,6 +177,12 @@ struct OrderView {
     returned_items: Option<Vec<Quantity>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     items: Option<Vec<Line>>,
+    /// What of its money is decided and not done yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_open: Option<PaymentAct>,
+    /// Why that needs a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_refused: Option<String>,
 }
 
 impl OrderView {
@@ -200,6 +207,8 @@ impl OrderView {
             returned_amount: row.returned_amount,
             returned_items: row.returned_items,
             items,
+            payment_open: None,
+            payment_refused: None,
         }
     }
 }
@@ -212,7 +221,10 @@ async fn read(
     let row = app.rows::<OrderRow>().after(after).get(&id).await?.ok_or_else(|| missing("order", &id))?;
     let lines = app.rows::<OrderLinesRow>().after(after).get(&id).await?;
     let name = names(&app, after, slice::from_ref(&row)).await?.into_values().next();
-    Ok(Json(OrderView::new(row, name, lines.map(|lines| lines.items))))
+    let payment = app.rows::<OrderPaymentRow>().after(after).get(&id).await?;
+    let (payment_open, payment_refused) = payment.map_or((None, None), |row| (row.open, row.refused));
+    let view = OrderView::new(row, name, lines.map(|lines| lines.items));
+    Ok(Json(OrderView { payment_open, payment_refused, ..view }))
 }
 
 /// Which orders.

@@ -180,7 +180,7 @@ mod tests {
                 let quantity = random.i64(1..=first.quantity.max(1)).min(pieces.left(&first.sku));
                 let others = pieces.all_left();
                 let other = &others[random.usize(..others.len())];
-                let items = [of(&first.sku.to_string(), quantity), of(&other.sku.to_string(), 1)];
+                let items = [of(first.sku.as_ref(), quantity), of(other.sku.as_ref(), 1)];
                 given += pieces.take_back(&items[..random.usize(1..=2)]);
             }
             assert_eq!(given, cost - off.min(cost), "seed {seed}");

@@ -39,6 +39,9 @@ pub struct Fulfilment {
     shipment: Option<Shipment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     delivered_at: Option<Timestamp>,
+    /// The carrier has lost it on its way.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    lost: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -183,12 +186,17 @@ pub fn fulfilment() -> Saga<Fulfilment> {
                 estimated_delivery: f.shipment.as_ref().map(|shipment| shipment.estimated_delivery),
             })
             .done_keeping::<ShippingDelivered>(|f, e| f.delivered_at = Some(e.delivered_at))
+            // What fails behind the dispatch is lost: the customer gets the money back.
+            .done_keeping::<ShippingFailed>(|f, _| f.lost = true)
             .within(14.days())
         })
         .step("close", |step| {
-            step.own(|f: &Fulfilment| MarkDelivered {
-                order_id: f.order(),
-                delivered_at: f.delivered_at.unwrap_or_default(),
+            step.own(|f: &Fulfilment| match f.lost {
+                true => OrderCommand::Lose(LoseOrder { order_id: f.order() }),
+                false => OrderCommand::MarkDelivered(MarkDelivered {
+                    order_id: f.order(),
+                    delivered_at: f.delivered_at.unwrap_or_default(),
+                }),
             })
         })
         .abort::<OrderCancelled>(|e| e.reason.clone())

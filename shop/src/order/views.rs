@@ -8,6 +8,7 @@ use crate::contracts::{
     customer::CustomerEvent,
     ids::{CustomerId, OrderId, PaymentId, Sku},
     order::*,
+    payment::{PaymentAct, PaymentEvent},
     shapes::{Contact, InvalidItem, Line, Quantity},
 };
 
@@ -130,6 +131,67 @@ impl OrderRow {
                 let before = self.returned_amount.map_or(0, |amount| amount.amount);
                 self.returned_amount = Some(Money { amount: before + e.amount.amount, ..e.amount });
                 self.returned_items.get_or_insert_default().extend(e.items.iter().cloned());
+            }
+        }
+    }
+}
+
+/// What of an order's money is decided and not done yet, from the payment service's events.
+#[derive(Clone, Debug, Row)]
+#[row("order_payments")]
+#[allow(missing_docs, reason = "the fields say what they are")]
+pub struct OrderPaymentRow {
+    #[key]
+    pub order_id: OrderId,
+    /// The provider is asked for it, or has refused it.
+    pub open: Option<PaymentAct>,
+    pub refused: Option<String>,
+    open_refunds: u32,
+}
+
+/// Follows the payments of orders.
+pub fn order_payments(rows: &mut Rows<OrderPaymentRow>, event: &Recorded<PaymentEvent>) {
+    use PaymentEvent as E;
+    let mut to = |order: &OrderId, change: &dyn Fn(&mut OrderPaymentRow)| {
+        let new = || OrderPaymentRow { order_id: order.clone(), open: None, refused: None, open_refunds: 0 };
+        let mut fresh = new();
+        change(&mut fresh);
+        rows.upsert(order, || fresh, change);
+    };
+    let is = |act: Option<PaymentAct>| move |row: &mut OrderPaymentRow| (row.open, row.refused) = (act, None);
+    match &event.data {
+        E::Opened(e) => to(&e.order_id, &is(Some(PaymentAct::Authorize))),
+        E::CaptureOpened(e) => to(&e.order_id, &is(Some(PaymentAct::Capture))),
+        E::VoidOpened(e) => to(&e.order_id, &is(Some(PaymentAct::Void))),
+        E::Authorized(e) => to(&e.order_id, &is(None)),
+        E::Captured(e) => to(&e.order_id, &is(None)),
+        E::Failed(e) => to(&e.order_id, &is(None)),
+        E::Voided(e) => to(&e.order_id, &is(None)),
+        E::VoidRefused(e) => to(&e.order_id, &|row| row.refused = Some(e.reason.clone())),
+        E::RefundOpened(e) => {
+            if let Some(order) = &e.order_id {
+                to(order, &|row| {
+                    (row.open, row.refused) = (Some(PaymentAct::Refund), None);
+                    row.open_refunds += 1;
+                });
+            }
+        }
+        E::RefundRefused(e) => {
+            if let Some(order) = &e.order_id {
+                to(order, &|row| {
+                    row.refused = Some(e.reason.clone());
+                    row.open_refunds = row.open_refunds.saturating_sub(1);
+                });
+            }
+        }
+        E::Refunded(e) => {
+            if let Some(order) = &e.order_id {
+                to(order, &|row| {
+                    row.open_refunds = row.open_refunds.saturating_sub(1);
+                    if row.open_refunds == 0 {
+                        (row.open, row.refused) = (None, None);
+                    }
+                });
             }
         }
     }
