@@ -313,6 +313,19 @@ fn shipping() {
             "shipping.cancelled",
             json!({ "shipmentId": "ship-o-1", "orderId": "o-1", "reason": "customer" }),
         )
+        .example::<ShippingNewsKept>(
+            "shipping.news_kept",
+            json!({ "shipmentId": "ship-o-1", "orderId": "o-1", "state": "delivered", "at": AT }),
+        )
+        .example::<ShippingRecallOpened>(
+            "shipping.recall_opened",
+            json!({ "shipmentId": "ship-o-1", "orderId": "o-1" }),
+        )
+        .example::<ShippingRecalled>("shipping.recalled", json!({ "shipmentId": "ship-o-1", "orderId": "o-1" }))
+        .example::<ShippingRecallFailed>(
+            "shipping.recall_failed",
+            json!({ "shipmentId": "ship-o-1", "orderId": "o-1", "reason": "already_picked_up" }),
+        )
         .done();
     Examples::<ShippingCommand>::of()
         .example::<CreateShipment>("shipping.create", order)

@@ -12,7 +12,12 @@ use factum::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{catalog, customer, fraud, inventory, order, payment, shipping};
+use crate::{
+    catalog, customer, fraud, inventory, order,
+    partners::SIMULATED,
+    payment,
+    shipping::{self, signature::Secret},
+};
 
 /// Units that one line, receipt or adjustment may have, so that sums of them never overflow.
 pub const MAX_UNITS: i64 = 1_000_000_000;
@@ -26,8 +31,9 @@ const SIZE: u64 = 50;
 /// The last page that can be asked for.
 const MAX_PAGE: u64 = 1_000_000_000;
 
-/// All routes of the shop over an app, and those of the platform: letters, consumers, health.
-pub fn router(app: App) -> Router {
+/// All routes of the shop over an app, and those of the platform: letters, consumers, health. The carrier's news have a
+/// route only if there is a carrier who signs them.
+pub fn router(app: App, carrier_signs: Option<Secret>) -> Router {
     Router::new()
         .merge(catalog::http::routes())
         .merge(customer::http::routes())
@@ -35,7 +41,7 @@ pub fn router(app: App) -> Router {
         .merge(inventory::http::routes())
         .merge(order::http::routes())
         .merge(payment::http::routes())
-        .merge(shipping::http::routes())
+        .merge(shipping::http::routes(carrier_signs))
         .with_state(app.clone())
         .merge(app.platform_routes())
 }
@@ -58,6 +64,12 @@ pub async fn carry_out<C: Command>(
         None => execution,
     };
     Ok(execution.await?)
+}
+
+/// Who of the shop's partners is only played: nobody holds the money, or brings the parcel.
+pub fn simulated(app: &App) -> Vec<&'static str> {
+    let played = |partner: &&str| app.about(partner) == Some(SIMULATED);
+    ["provider", "carrier"].into_iter().filter(played).collect()
 }
 
 /// Which page of a list is asked for: `?page=` from 1, `?size=` up to 200, 50 if not said.

@@ -1,26 +1,41 @@
 //! What the `shop` command understands.
 
 mod demo;
+mod out;
 mod progress;
 mod story;
 mod summary;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    env, fs,
+    io::{self, Write as _},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use factum::{http::client::Remote, prelude::*};
 use jiff::{civil, tz::TimeZone};
+pub use out::failed;
+use out::{Unheard, say, say_json, tell};
 use shop::{
     check,
     import::{
         journal::ImportEvent,
         loader::{self, Settings},
     },
+    partners::{Partners, refuse_others},
     report,
     serve::{Serve, serve},
     services::archive,
+    shipping::signature::Secret,
 };
+
+/// The variable that holds the carrier's secret, where no file does.
+const CARRIER_SECRET: &str = "SHOP_CARRIER_SECRET";
 
 const LEARN: &str = "\
 Start here:
@@ -51,12 +66,15 @@ pub struct Cli {
 enum Command {
     /// Import 2,000 real invoices into `demo-data/` and tell what became of them.
     Demo {
-        /// Where to; replaced if it is an earlier demo's, refused if it is anything else.
+        /// Where to; if it is an earlier demo's it is replaced after asking, refused if it is anything else.
         #[arg(long, default_value = "demo-data", value_name = "DIR")]
         data: PathBuf,
         /// The share of payments that the simulated provider declines, so that undoing can be seen.
         #[arg(long, default_value = "0.1", value_name = "SHARE", value_parser = share)]
         declines: f64,
+        /// Replace an earlier demo, with whatever was ordered in it since, without asking.
+        #[arg(long)]
+        again: bool,
     },
     /// Run a file of real invoices through the whole shop, on the data's own time.
     ///
@@ -90,10 +108,18 @@ enum Command {
         /// POST <URL>/payments/<id>/authorize, capture, void and refund, each under an Idempotency-Key.
         #[arg(long, value_name = "URL")]
         provider: Option<Remote>,
-        /// The carrier's URL; simulated if there is none. It is asked by POST <URL>/shipments/<id> under an
-        /// Idempotency-Key, and tells its news to the shop's POST /carrier/news.
+        /// The carrier's URL; simulated if there is none. It is asked by POST <URL>/shipments/<id>, and to drop a parcel
+        /// by POST <URL>/shipments/<id>/cancel, each under an Idempotency-Key, and tells its news to the shop's POST
+        /// /carrier/news, signed by `Carrier-Signature: sha256=<HMAC-SHA256 of the body, in hex>`.
         #[arg(long, value_name = "URL")]
         carrier: Option<Remote>,
+        /// A file with the secret that the carrier signs its news with, of 16 bytes or more; or say it in the variable
+        /// SHOP_CARRIER_SECRET.
+        #[arg(long, value_name = "FILE", requires = "carrier")]
+        carrier_secret: Option<PathBuf>,
+        /// Provider and carrier are those that this directory was run with before, at other addresses.
+        #[arg(long)]
+        moved: bool,
         /// Start also if streams hold events that this program cannot read: those streams are held, the others go on.
         #[arg(long)]
         hold_unknown: bool,
@@ -148,50 +174,83 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("`{}` is no log filter: use error, warn, info or debug", cli.log))?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match cli.command {
-        Command::Demo { data, declines } => interruptible(demo::demo(&data, declines)),
+        Command::Demo { data, declines, again } => {
+            demo::prepare(&data, again)?;
+            interruptible(demo::demo(&data, declines))
+        }
         Command::Import { file, data, declines, shuffle } => {
             interruptible(import(file, data, Settings { declines, shuffle }))
         }
-        Command::Serve { data, listen, day, provider, carrier, hold_unknown } => {
+        Command::Serve { data, listen, day, provider, carrier, carrier_secret, moved, hold_unknown } => {
             refuse_unfinished(&data)?;
-            runtime()?.block_on(serve(Serve { data, listen, day, provider, carrier, hold_unknown }))?;
+            let carrier_secret = if carrier.is_some() { secret(carrier_secret.as_deref())? } else { None };
+            let options = Serve { data, listen, day, provider, carrier, carrier_secret, moved, hold_unknown };
+            runtime()?.block_on(serve(options))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Report { data, json } => {
             let report = report::report(&archive(&data)?)?;
             if json {
-                println!("{}", serde_json::to_string_pretty(&report)?);
+                say_json(&serde_json::to_string_pretty(&report)?)?;
             } else {
-                print!("{}", summary::report(&report));
+                say(&summary::report(&report))?;
             }
             Ok(ExitCode::SUCCESS)
         }
         Command::Check { data, json } => {
             let findings = check::check(&archive(&data)?)?;
             if json {
-                println!("{}", serde_json::to_string_pretty(&findings)?);
+                say_json(&serde_json::to_string_pretty(&findings)?)?;
             } else {
-                print!("{}", summary::findings(&findings));
+                say(&summary::findings(&findings))?;
             }
             Ok(if findings.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::History { order, data, json } => {
-            print!("{}", story::history(&archive(&data)?, &order, json)?);
+            let history = story::history(&archive(&data)?, &order, json)?;
+            if json {
+                say_json(history.trim_end())?
+            } else {
+                say(&history)?
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::At { order, time, data } => {
-            print!("{}", story::at(&archive(&data)?, &order, time)?);
+            say(&story::at(&archive(&data)?, &order, time)?)?;
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
 async fn import(file: PathBuf, data: PathBuf, settings: Settings) -> anyhow::Result<()> {
+    // An import runs with simulated partners.
+    refuse_others(&data, &Partners::of(None, None))?;
     let bar = progress::Bar::new();
     let outcome = loader::import(&file, &data, &settings, &|done, of| bar.set(done, of)).await?;
     bar.done();
-    print!("{}", summary::outcome(&outcome, &data));
+    say(&summary::outcome(&outcome, &data))?;
     Ok(())
+}
+
+/// The carrier's secret, from its file or its variable.
+fn secret(file: Option<&Path>) -> anyhow::Result<Option<Secret>> {
+    let text = match file {
+        Some(file) => Some(fs::read(file).with_context(|| format!("the secret in {} cannot be read", file.display()))?),
+        None => env::var_os(CARRIER_SECRET).map(|text| text.into_encoded_bytes()),
+    };
+    Ok(text.map(|text| Secret::new(&text)).transpose()?)
+}
+
+/// What was asked for is help, or makes no sense.
+///
+/// # Errors
+/// If the help was not heard.
+pub fn explain(usage: &clap::Error) -> anyhow::Result<ExitCode> {
+    let told = usage.print().and_then(|()| io::stdout().flush());
+    if !usage.use_stderr() {
+        told.map_err(Unheard::from)?;
+    }
+    Ok(ExitCode::from(if usage.exit_code() == 0 { 0 } else { 2 }))
 }
 
 /// Runs a command until it is through or Ctrl-C; what was committed stands.
@@ -200,7 +259,7 @@ fn interruptible(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Resu
         tokio::select! {
             done = work => done.map(|()| ExitCode::SUCCESS),
             _ = tokio::signal::ctrl_c() => {
-                eprintln!("\nstopped; start the same command again to go on where it was");
+                tell("\nstopped; start the same command again to go on where it was");
                 Ok(ExitCode::from(130))
             }
         }
@@ -212,7 +271,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// A shop whose import was interrupted lives on data time: it must not meet the present in between.
-fn refuse_unfinished(data: &std::path::Path) -> anyhow::Result<()> {
+fn refuse_unfinished(data: &Path) -> anyhow::Result<()> {
     if !data.join("log").exists() {
         return Ok(());
     }

@@ -30,7 +30,7 @@ use crate::{
         order::{CancelOrder, CreateOrder, OrderStatus, ReleaseHold, ReturnOrder},
         shapes::{Address, Contact, InvalidItem, Line, Quantity, Verdict},
     },
-    http::{List, Paging, carry_out, check_address, check_id_field, check_text, missing, units},
+    http::{List, Paging, carry_out, check_address, check_id_field, check_text, missing, simulated, units},
 };
 
 /// The routes of the orders.
@@ -176,10 +176,13 @@ struct OrderView {
     returned_items: Option<Vec<Quantity>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     items: Option<Vec<Line>>,
+    /// Partners of the shop that are only played now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    simulated: Vec<&'static str>,
 }
 
 impl OrderView {
-    fn new(row: OrderRow, customer_name: Option<String>, items: Option<Vec<Line>>) -> Self {
+    fn new(app: &App, row: OrderRow, customer_name: Option<String>, items: Option<Vec<Line>>) -> Self {
         Self {
             order_id: row.order_id,
             customer_id: row.customer_id,
@@ -200,6 +203,7 @@ impl OrderView {
             returned_amount: row.returned_amount,
             returned_items: row.returned_items,
             items,
+            simulated: simulated(app),
         }
     }
 }
@@ -212,7 +216,7 @@ async fn read(
     let row = app.rows::<OrderRow>().after(after).get(&id).await?.ok_or_else(|| missing("order", &id))?;
     let lines = app.rows::<OrderLinesRow>().after(after).get(&id).await?;
     let name = names(&app, after, slice::from_ref(&row)).await?.into_values().next();
-    Ok(Json(OrderView::new(row, name, lines.map(|lines| lines.items))))
+    Ok(Json(OrderView::new(&app, row, name, lines.map(|lines| lines.items))))
 }
 
 /// Which orders.
@@ -239,7 +243,7 @@ async fn list(
     let names = names(&app, after, &found.rows).await?;
     let named = found.rows.into_iter().map(|row| {
         let name = row.customer_id.as_ref().and_then(|customer| names.get(customer).cloned());
-        OrderView::new(row, name, None)
+        OrderView::new(&app, row, name, None)
     });
     Ok(paging.list(named.collect(), found.total))
 }
@@ -324,6 +328,10 @@ fn accepted(app: &App, order: &OrderId, status: Option<OrderStatus>, receipt: &R
     let mut body = json!({ "orderId": order, "links": links });
     if let Some(status) = status {
         body["status"] = word(status).into();
+    }
+    let simulated = simulated(app);
+    if !simulated.is_empty() {
+        body["simulated"] = json!(simulated);
     }
     (StatusCode::ACCEPTED, position(app.lineage(), receipt.position), Json(body))
 }
