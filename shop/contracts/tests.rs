@@ -160,7 +160,7 @@ fn fraud() {
     Examples::<FraudEvent>::of()
         .example::<TransactionChecked>(
             "fraud.transaction_checked",
-            json!({ "orderId": "o-1", "paymentId": "pay-o-1", "verdict": "flagged", "score": 80,
+            json!({ "orderId": "o-1", "verdict": "flagged", "score": 80,
                 "reasons": ["velocity"] }),
         )
         .done();
@@ -375,8 +375,8 @@ fn order_events() {
         )
         .example::<OrderUpdated>(
             "order.updated",
-            json!({ "orderId": "o-1", "fields": ["contact", "shippingAddress", "items"], "contact": contact(),
-                "shippingAddress": address(), "items": [line()] }),
+            json!({ "orderId": "o-1", "fields": ["contact", "shippingAddress"], "contact": contact(),
+                "shippingAddress": address() }),
         )
         .example::<OrderStockReserved>("order.stock_reserved", json!({ "orderId": "o-1", "items": [reservation()] }))
         .example::<OrderConfirmed>("order.confirmed", json!({ "orderId": "o-1" }))
@@ -406,7 +406,7 @@ fn order_commands() {
         )
         .example::<CancelOrder>("order.cancel", json!({ "orderId": "o-1", "reason": "customer" }))
         .example::<ReturnOrder>("order.return", returned())
-        .example::<ReleaseHold>("order.release_hold", json!({ "orderId": "o-1", "verdict": "cleared" }))
+        .example::<ReleaseHold>("order.release_hold", json!({ "orderId": "o-1", "verdict": "cleared", "by": "u-1" }))
         .example::<MarkValidated>("order.mark_validated", json!({ "orderId": "o-1" }))
         .example::<RejectOrder>(
             "order.reject",

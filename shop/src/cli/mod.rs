@@ -3,24 +3,23 @@
 mod demo;
 mod out;
 mod progress;
+mod serving;
 mod story;
 mod summary;
 
 use std::{
-    env, fs,
     io::{self, Write as _},
-    net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Duration,
 };
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use factum::{http::client::Remote, prelude::*};
+use factum::prelude::*;
 use jiff::{civil, tz::TimeZone};
 pub use out::failed;
 use out::{Unheard, say, say_json, tell};
+use serving::Serving;
 use shop::{
     check,
     import::{
@@ -29,13 +28,9 @@ use shop::{
     },
     partners::{Partners, refuse_others},
     report,
-    serve::{Serve, serve},
+    serve::serve,
     services::archive,
-    shipping::signature::Secret,
 };
-
-/// The variable that holds the carrier's secret, where no file does.
-const CARRIER_SECRET: &str = "SHOP_CARRIER_SECRET";
 
 const LEARN: &str = "\
 Start here:
@@ -94,36 +89,7 @@ enum Command {
         shuffle: Option<u64>,
     },
     /// Take orders over HTTP.
-    Serve {
-        /// The data directory; made if it is missing.
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
-        /// Where to listen; only this machine's own addresses.
-        #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
-        listen: SocketAddr,
-        /// How long the simulated carrier's day takes, such as 24h, 10s or 500ms.
-        #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = duration)]
-        day: Duration,
-        /// The payment provider's URL, such as http://127.0.0.1:9000; simulated if there is none. Its acts are
-        /// POST <URL>/payments/<id>/authorize, capture, void and refund, each under an Idempotency-Key.
-        #[arg(long, value_name = "URL")]
-        provider: Option<Remote>,
-        /// The carrier's URL; simulated if there is none. It is asked by POST <URL>/shipments/<id>, and to drop a parcel
-        /// by POST <URL>/shipments/<id>/cancel, each under an Idempotency-Key, and tells its news to the shop's POST
-        /// /carrier/news, signed by `Carrier-Signature: sha256=<HMAC-SHA256 of the body, in hex>`.
-        #[arg(long, value_name = "URL")]
-        carrier: Option<Remote>,
-        /// A file with the secret that the carrier signs its news with, of 16 bytes or more; or say it in the variable
-        /// SHOP_CARRIER_SECRET.
-        #[arg(long, value_name = "FILE", requires = "carrier")]
-        carrier_secret: Option<PathBuf>,
-        /// Provider and carrier are those that this directory was run with before, at other addresses.
-        #[arg(long)]
-        moved: bool,
-        /// Start also if streams hold events that this program cannot read: those streams are held, the others go on.
-        #[arg(long)]
-        hold_unknown: bool,
-    },
+    Serve(Box<Serving>),
     /// Count what a shop did: orders, money, stock.
     Report {
         /// The data directory.
@@ -181,11 +147,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Import { file, data, declines, shuffle } => {
             interruptible(import(file, data, Settings { declines, shuffle }))
         }
-        Command::Serve { data, listen, day, provider, carrier, carrier_secret, moved, hold_unknown } => {
-            refuse_unfinished(&data)?;
-            let carrier_secret = if carrier.is_some() { secret(carrier_secret.as_deref())? } else { None };
-            let options = Serve { data, listen, day, provider, carrier, carrier_secret, moved, hold_unknown };
-            runtime()?.block_on(serve(options))?;
+        Command::Serve(serving) => {
+            refuse_unfinished(&serving.data)?;
+            runtime()?.block_on(serve(serving.options()?))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Report { data, json } => {
@@ -230,15 +194,6 @@ async fn import(file: PathBuf, data: PathBuf, settings: Settings) -> anyhow::Res
     bar.done();
     say(&summary::outcome(&outcome, &data))?;
     Ok(())
-}
-
-/// The carrier's secret, from its file or its variable.
-fn secret(file: Option<&Path>) -> anyhow::Result<Option<Secret>> {
-    let text = match file {
-        Some(file) => Some(fs::read(file).with_context(|| format!("the secret in {} cannot be read", file.display()))?),
-        None => env::var_os(CARRIER_SECRET).map(|text| text.into_encoded_bytes()),
-    };
-    Ok(text.map(|text| Secret::new(&text)).transpose()?)
 }
 
 /// What was asked for is help, or makes no sense.
@@ -294,16 +249,6 @@ fn share(text: &str) -> Result<f64, String> {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
         _ => Err("use a number from 0 (none) to 1 (all), such as 0.1".to_owned()),
     }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let problem = || "use a duration such as 24h, 10s or 500ms".to_owned();
-    let span: jiff::SignedDuration = text.parse().map_err(|_| problem())?;
-    let duration = Duration::try_from(span).map_err(|_| problem())?;
-    if duration.is_zero() || duration > Duration::from_secs(30 * 86_400) {
-        return Err("use a duration of more than nothing and at most 30 days".to_owned());
-    }
-    Ok(duration)
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {

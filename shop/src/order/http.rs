@@ -11,7 +11,7 @@ use axum::{
 };
 use factum::{
     ExecuteError,
-    http::{After, Body, IdempotencyKey, Key, Problem, Query, encoded, position},
+    http::{After, IdempotencyKey, Key, Problem, Query, encoded, position},
     money::MoneyError,
     prelude::*,
     stream::Position,
@@ -30,7 +30,7 @@ use crate::{
         order::{CancelOrder, CreateOrder, OrderStatus, ReleaseHold, ReturnOrder},
         shapes::{Address, Contact, InvalidItem, Line, Quantity, Verdict},
     },
-    http::{List, Paging, carry_out, check_address, check_id_field, check_text, missing, simulated, units},
+    http::{Body, List, Paging, carry_out, check_address, check_id_field, check_text, missing, simulated, units},
 };
 
 /// The routes of the orders.
@@ -308,6 +308,7 @@ async fn take_back(
 #[derive(Deserialize)]
 struct Looked {
     verdict: Verdict,
+    by: Option<String>,
 }
 
 async fn release_hold(
@@ -316,7 +317,8 @@ async fn release_hold(
     key: Option<IdempotencyKey>,
     Body { data, raw }: Body<Looked>,
 ) -> Result<impl IntoResponse, Problem> {
-    let command = ReleaseHold { order_id: order_id.clone(), verdict: data.verdict };
+    check_text("by", data.by.as_deref())?;
+    let command = ReleaseHold { order_id: order_id.clone(), verdict: data.verdict, by: data.by };
     let receipt = carry_out(&app, command, key.as_ref(), &[&raw]).await?;
     Ok(accepted(&app, &order_id, None, &receipt))
 }

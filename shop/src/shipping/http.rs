@@ -11,7 +11,7 @@ use axum::{
     routing::{get, post},
 };
 use factum::{
-    http::{After, Body, IdempotencyKey, Key, Problem, Query, encoded, extract::MAX_BODY_BYTES, position},
+    http::{After, IdempotencyKey, Key, Problem, Query, encoded, extract::MAX_BODY_BYTES, position},
     prelude::*,
 };
 use serde::Deserialize;
@@ -27,7 +27,7 @@ use crate::{
         ids::{OrderId, ShipmentId},
         shipping::ShipmentState,
     },
-    http::{Paging, carry_out, check_id_field, missing, one, page},
+    http::{Body, Paging, carry_out, check_id_field, missing, one, page},
 };
 
 /// How far two clocks may differ.
