@@ -22,9 +22,9 @@ help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
 		|| sed -nE 's/^([a-z-]+):[^#]*## (.*)/  \1: \2/p' $(MAKEFILE_LIST)
 
-demo: tools ## build the shop and run it on real orders, into ./demo-data
+demo: tools ## build the shop and run it on real orders, into ./demo-data; AGAIN=1 replaces an earlier demo unasked
 	@$(CARGO) build --release --locked -p shop
-	@$(CARGO) run --quiet --release --locked -p shop -- demo --data "$(DATA)"
+	@$(CARGO) run --quiet --release --locked -p shop -- demo --data "$(DATA)" $(if $(AGAIN),--again)
 
 test: tools ## run all tests; the last line adds them up
 	@mkdir -p target; status=0; \

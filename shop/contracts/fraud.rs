@@ -1,17 +1,16 @@
 //! fraud-service: whether an order looks like fraud. Stream `check-<orderId>`.
 
-use super::ids::{CustomerId, OrderId, PaymentId};
+use super::ids::{CustomerId, OrderId};
 use super::shapes::Verdict;
 use factum::prelude::*;
 
-/// Published when an order or its payment has been checked.
+/// Published when an order has been checked. It is checked once, before anything is kept or paid for it; whether a card is
+/// good the provider says.
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event("fraud.transaction_checked")]
 pub struct TransactionChecked {
     /// The order.
     pub order_id: OrderId,
-    /// The payment, if there was one already.
-    pub payment_id: Option<PaymentId>,
     /// What was found; a flagged order is held until a person decides.
     pub verdict: Verdict,
     /// How suspicious it is: 0 (not at all) to 100.

@@ -52,7 +52,8 @@ pub struct ReservationFailed {
     pub reason: String,
 }
 
-/// Published when goods are no longer kept for an order: it was undone or cancelled, or its time ran out.
+/// Published when goods are no longer kept for an order: it was undone or cancelled. What is kept does not expire by itself:
+/// the order's own process has the limits, and whoever ran out of time there asks for the release.
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event("inventory.released")]
 pub struct InventoryReleased {
@@ -60,7 +61,7 @@ pub struct InventoryReleased {
     pub order_id: OrderId,
     /// What is free again.
     pub items: Vec<Quantity>,
-    /// A word such as `payment_failed`, `customer`, `expired`.
+    /// A word such as `payment_failed`, `customer`, `undone`.
     pub reason: String,
 }
 
@@ -127,7 +128,7 @@ pub struct ReserveStock {
 pub struct ReleaseStock {
     /// For whom they are kept.
     pub order_id: OrderId,
-    /// A word such as `payment_failed`, `customer`, `expired`.
+    /// A word such as `payment_failed`, `customer`, `undone`.
     pub reason: String,
     /// Where they are kept.
     pub warehouse_id: Option<WarehouseId>,

@@ -87,7 +87,8 @@ pub struct OrderRejected {
     pub invalid_items: Vec<InvalidItem>,
 }
 
-/// Published when an order is changed by command, or its contact by `customer.updated`. What did not change is absent.
+/// Published when an order is changed by command, or its contact by `customer.updated`. What did not change is absent. The
+/// lines of an order never change: they were priced, checked and kept for it as they are.
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event("order.updated")]
 pub struct OrderUpdated {
@@ -99,8 +100,6 @@ pub struct OrderUpdated {
     pub contact: Option<Contact>,
     /// The new address.
     pub shipping_address: Option<Address>,
-    /// The new lines, all of them.
-    pub items: Option<Vec<Line>>,
 }
 
 /// Own. Published when `inventory.reserved` is seen.
@@ -151,7 +150,7 @@ pub struct OrderHeld {
 pub struct OrderHoldReleased {
     /// The order.
     pub order_id: OrderId,
-    /// Who.
+    /// Who; `review` if nobody was named.
     pub by: String,
 }
 
@@ -277,7 +276,8 @@ pub struct CreateOrder {
     pub payment_method: Option<PaymentMethod>,
 }
 
-/// Asks to change an order; answered by `order.updated`. What is absent stays as it is.
+/// Asks to change an order; answered by `order.updated`. What is absent stays as it is. Who wants other lines cancels the
+/// order and places another.
 #[derive(Command, Clone, Debug, PartialEq)]
 #[command("order.update")]
 pub struct UpdateOrder {
@@ -287,7 +287,7 @@ pub struct UpdateOrder {
     pub contact: Option<Contact>,
     /// The new address.
     pub shipping_address: Option<Address>,
-    /// The new lines, all of them.
+    /// Refused if it is there: lines do not change.
     pub items: Option<Vec<Line>>,
 }
 
@@ -367,6 +367,8 @@ pub struct ReleaseHold {
     pub order_id: OrderId,
     /// `cleared` lets it go on, `flagged` cancels it.
     pub verdict: Verdict,
+    /// Who says so.
+    pub by: Option<String>,
 }
 
 // From here on: what only the order's own process sends.

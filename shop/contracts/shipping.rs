@@ -44,14 +44,30 @@ pub struct ShippingCreated {
     pub label_ref: String,
 }
 
-/// Published when no carrier takes it.
+/// Published when no carrier takes it; and with the reason `lost`, always behind `shipping.dispatched`, when the carrier
+/// says that a parcel on its way will not arrive.
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event("shipping.failed")]
 pub struct ShippingFailed {
     /// Whose goods.
     pub order_id: OrderId,
-    /// A word such as `undeliverable`, `carrier_unavailable`.
+    /// A word such as `undeliverable`, `carrier_unavailable`, `lost`.
     pub reason: String,
+}
+
+/// Own. Published when the carrier's news comes before what it follows on, such as a delivery before the label's answer, or
+/// before the shop has handed the parcel over. It counts as soon as it fits.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("shipping.news_kept")]
+pub struct ShippingNewsKept {
+    /// The shipment.
+    pub shipment_id: ShipmentId,
+    /// Whose goods.
+    pub order_id: OrderId,
+    /// `dispatched`, `delivered` or `failed`.
+    pub state: ShipmentState,
+    /// Since when, by the carrier's clock.
+    pub at: Timestamp,
 }
 
 /// Published when the carrier has it.
@@ -87,6 +103,39 @@ pub struct ShippingCancelled {
     /// Whose goods.
     pub order_id: OrderId,
     /// A word such as `payment_failed`, `customer`.
+    pub reason: String,
+}
+
+/// Own. Published when the carrier is to be asked to drop a parcel that it has, or may have, in its books.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("shipping.recall_opened")]
+pub struct ShippingRecallOpened {
+    /// The shipment.
+    pub shipment_id: ShipmentId,
+    /// Whose goods.
+    pub order_id: OrderId,
+}
+
+/// Own. Published when the carrier has dropped it.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("shipping.recalled")]
+pub struct ShippingRecalled {
+    /// The shipment.
+    pub shipment_id: ShipmentId,
+    /// Whose goods.
+    pub order_id: OrderId,
+}
+
+/// Own. Published when the carrier does not drop it, or was not heard of for days: a person must see to it.
+/// `shipping.cancel` asks it once more.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("shipping.recall_failed")]
+pub struct ShippingRecallFailed {
+    /// The shipment.
+    pub shipment_id: ShipmentId,
+    /// Whose goods.
+    pub order_id: OrderId,
+    /// Why, in the carrier's words.
     pub reason: String,
 }
 
@@ -132,7 +181,7 @@ pub struct RecordShipment {
     pub estimated_delivery: Option<Timestamp>,
     /// With `created`: where the label is found.
     pub label_ref: Option<String>,
-    /// With `failed` and `unknown`: why.
+    /// With `failed`, `unknown` and `not_cancelled`: why.
     pub reason: Option<String>,
 }
 
@@ -142,7 +191,7 @@ pub struct RecordShipment {
 pub enum ShipmentState {
     /// The label is made.
     Created,
-    /// The carrier does not take it, for good.
+    /// The carrier does not take it, for good; of a parcel on its way, that it will not arrive.
     Failed,
     /// The carrier has it.
     Dispatched,
@@ -150,11 +199,14 @@ pub enum ShipmentState {
     Delivered,
     /// The carrier has dropped it from its books, as asked.
     Cancelled,
+    /// The carrier has not dropped it, although it was asked to.
+    NotCancelled,
     /// Nobody knows: the carrier has to be asked before anything is tried again.
     Unknown,
 }
 
-/// Asks the shipping service to stop a parcel that has not left; answered by `shipping.cancelled`.
+/// Asks the shipping service to stop a parcel that has not left; answered by `shipping.cancelled`. A carrier that may have it
+/// in its books is asked to drop it, for days if need be; nobody waits for that.
 #[derive(Command, Clone, Debug, PartialEq)]
 #[command("shipping.cancel")]
 pub struct CancelShipment {
@@ -174,6 +226,10 @@ pub enum ShippingEvent {
     Dispatched(ShippingDispatched),
     Delivered(ShippingDelivered),
     Cancelled(ShippingCancelled),
+    NewsKept(ShippingNewsKept),
+    RecallOpened(ShippingRecallOpened),
+    Recalled(ShippingRecalled),
+    RecallFailed(ShippingRecallFailed),
 }
 
 /// What a shipment can be asked.

@@ -160,7 +160,7 @@ fn fraud() {
     Examples::<FraudEvent>::of()
         .example::<TransactionChecked>(
             "fraud.transaction_checked",
-            json!({ "orderId": "o-1", "paymentId": "pay-o-1", "verdict": "flagged", "score": 80,
+            json!({ "orderId": "o-1", "verdict": "flagged", "score": 80,
                 "reasons": ["velocity"] }),
         )
         .done();
@@ -319,6 +319,19 @@ fn shipping() {
             "shipping.cancelled",
             json!({ "shipmentId": "ship-o-1", "orderId": "o-1", "reason": "customer" }),
         )
+        .example::<ShippingNewsKept>(
+            "shipping.news_kept",
+            json!({ "shipmentId": "ship-o-1", "orderId": "o-1", "state": "delivered", "at": AT }),
+        )
+        .example::<ShippingRecallOpened>(
+            "shipping.recall_opened",
+            json!({ "shipmentId": "ship-o-1", "orderId": "o-1" }),
+        )
+        .example::<ShippingRecalled>("shipping.recalled", json!({ "shipmentId": "ship-o-1", "orderId": "o-1" }))
+        .example::<ShippingRecallFailed>(
+            "shipping.recall_failed",
+            json!({ "shipmentId": "ship-o-1", "orderId": "o-1", "reason": "already_picked_up" }),
+        )
         .done();
     Examples::<ShippingCommand>::of()
         .example::<CreateShipment>("shipping.create", order)
@@ -368,8 +381,8 @@ fn order_events() {
         )
         .example::<OrderUpdated>(
             "order.updated",
-            json!({ "orderId": "o-1", "fields": ["contact", "shippingAddress", "items"], "contact": contact(),
-                "shippingAddress": address(), "items": [line()] }),
+            json!({ "orderId": "o-1", "fields": ["contact", "shippingAddress"], "contact": contact(),
+                "shippingAddress": address() }),
         )
         .example::<OrderStockReserved>("order.stock_reserved", json!({ "orderId": "o-1", "items": [reservation()] }))
         .example::<OrderConfirmed>("order.confirmed", json!({ "orderId": "o-1" }))
@@ -401,7 +414,7 @@ fn order_commands() {
         .example::<FailOrder>("order.fail", json!({ "orderId": "o-1", "reason": "payment_failed" }))
         .example::<LoseOrder>("order.lose", json!({ "orderId": "o-1" }))
         .example::<ReturnOrder>("order.return", returned())
-        .example::<ReleaseHold>("order.release_hold", json!({ "orderId": "o-1", "verdict": "cleared" }))
+        .example::<ReleaseHold>("order.release_hold", json!({ "orderId": "o-1", "verdict": "cleared", "by": "u-1" }))
         .example::<MarkValidated>("order.mark_validated", json!({ "orderId": "o-1" }))
         .example::<RejectOrder>(
             "order.reject",

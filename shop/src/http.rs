@@ -1,18 +1,30 @@
 //! The shop over HTTP: the rooms' routes together with the platform's, and what the rooms' routes share.
 
-use axum::{Json, Router, extract::FromRequestParts, http::request::Parts};
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::request::Parts,
+};
 use factum::{
     RowsOf,
-    http::{IdempotencyKey, Problem, Query, encoded},
+    http::{self, IdempotencyKey, Problem, Query, encoded},
     id::check_id,
     payload::Command,
     prelude::*,
     row::Row,
 };
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
 
-use crate::{catalog, customer, fraud, inventory, order, payment, shipping};
+use crate::{
+    catalog, customer, fraud, inventory,
+    money::CURRENCY,
+    order,
+    partners::SIMULATED,
+    payment,
+    shipping::{self, signature::Secret},
+};
 
 /// Units that one line, receipt or adjustment may have, so that sums of them never overflow.
 pub const MAX_UNITS: i64 = 1_000_000_000;
@@ -26,8 +38,9 @@ const SIZE: u64 = 50;
 /// The last page that can be asked for.
 const MAX_PAGE: u64 = 1_000_000_000;
 
-/// All routes of the shop over an app, and those of the platform: letters, consumers, health.
-pub fn router(app: App) -> Router {
+/// All routes of the shop over an app, and those of the platform: letters, consumers, health. The carrier's news have a
+/// route only if there is a carrier who signs them.
+pub fn router(app: App, carrier_signs: Option<Secret>) -> Router {
     Router::new()
         .merge(catalog::http::routes())
         .merge(customer::http::routes())
@@ -35,9 +48,58 @@ pub fn router(app: App) -> Router {
         .merge(inventory::http::routes())
         .merge(order::http::routes())
         .merge(payment::http::routes())
-        .merge(shipping::http::routes())
+        .merge(shipping::http::routes(carrier_signs))
         .with_state(app.clone())
         .merge(app.platform_routes())
+}
+
+/// A JSON body, as [`http::Body`] takes it, that names no currency but the shop's: what is meant in another one must not
+/// silently become pence.
+#[derive(Clone, Debug)]
+pub struct Body<T> {
+    /// What it says.
+    pub data: T,
+    /// What was sent, byte by byte.
+    pub raw: Bytes,
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let http::Body { data, raw } = http::Body::from_request(request, state).await?;
+        if may_speak_of_currency(&raw) {
+            check_currency("", &serde_json::from_slice(&raw).unwrap_or_default())?;
+        }
+        Ok(Self { data, raw })
+    }
+}
+
+/// Whether it is worth a second reading: most bodies name no currency. A name may be written with escapes.
+fn may_speak_of_currency(raw: &[u8]) -> bool {
+    const WORD: &[u8] = b"currency";
+    raw.contains(&b'\\') || raw.windows(WORD.len()).any(|word| word.eq_ignore_ascii_case(WORD))
+}
+
+/// Refuses a field, at any depth, whose name speaks of a currency and whose value is not the shop's.
+fn check_currency(path: &str, sent: &Value) -> Result<(), Problem> {
+    match sent {
+        Value::Object(fields) => fields.iter().try_for_each(|(name, value)| {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let speaks = name.to_ascii_lowercase().contains("currency");
+            if speaks && !value.is_null() && *value != json!(CURRENCY) {
+                let detail =
+                    format!("`{path}` is {value}, and this shop counts in {CURRENCY}: send amounts in {CURRENCY}");
+                return Err(Problem::invalid("foreign_currency", detail).with("field", path));
+            }
+            check_currency(&path, value)
+        }),
+        Value::Array(items) => items
+            .iter()
+            .zip(0..)
+            .try_for_each(|(item, at): (&Value, u32)| check_currency(&format!("{path}[{at}]"), item)),
+        _ => Ok(()),
+    }
 }
 
 /// Carries out a request's command; under its key, if it has one, only once. `sent` is what the client sent: the body,
@@ -58,6 +120,12 @@ pub async fn carry_out<C: Command>(
         None => execution,
     };
     Ok(execution.await?)
+}
+
+/// Who of the shop's partners is only played: nobody holds the money, or brings the parcel.
+pub fn simulated(app: &App) -> Vec<&'static str> {
+    let played = |partner: &&str| app.about(partner) == Some(SIMULATED);
+    ["provider", "carrier"].into_iter().filter(played).collect()
 }
 
 /// Which page of a list is asked for: `?page=` from 1, `?size=` up to 200, 50 if not said.

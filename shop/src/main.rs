@@ -12,12 +12,9 @@ mod cli;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    let command = cli::Cli::parse();
-    match cli::run(command) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let done = match cli::Cli::try_parse() {
+        Ok(command) => cli::run(command),
+        Err(usage) => cli::explain(&usage),
+    };
+    done.unwrap_or_else(|error| cli::failed(&error))
 }

@@ -1,13 +1,25 @@
 //! The shop as a server: one directory, one address, until it is told to stop.
 
-use std::{future::Future, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fmt::Display,
+    future::Future,
+    io::{Write, stdout},
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
+use anyhow::bail;
 use factum::{
     App,
     http::{self, client::Remote},
 };
 
-use crate::services::{Options, services};
+use crate::{
+    partners::{Partners, refuse_others},
+    services::{Options, equipped},
+    shipping::signature::Secret,
+};
 
 /// What is served, and where.
 #[derive(Clone, Debug)]
@@ -22,6 +34,10 @@ pub struct Serve {
     pub provider: Option<Remote>,
     /// Where the carrier is; without it, it is simulated.
     pub carrier: Option<Remote>,
+    /// What the carrier signs its news with; needed if there is one.
+    pub carrier_secret: Option<Secret>,
+    /// Provider and carrier are those of before, at other addresses.
+    pub moved: bool,
     /// Start also if streams hold events that this program cannot read, and hold those streams.
     pub hold_unknown: bool,
 }
@@ -30,7 +46,7 @@ pub struct Serve {
 ///
 /// # Errors
 /// A sentence that says what to change: the address is taken or reachable from outside, another process has the
-/// directory, or its data is damaged.
+/// directory, it was run with other partners and waits for them, a carrier has no secret, or the data is damaged.
 pub async fn serve(options: Serve) -> anyhow::Result<()> {
     // Heard from the start, so that a stop is in order however early it comes.
     let stop = stop_signal()?;
@@ -42,6 +58,16 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
 /// # Errors
 /// As [`serve`].
 pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+    if options.carrier.is_some() && options.carrier_secret.is_none() {
+        bail!(
+            "the carrier signs its news, so give the secret that you share with it: --carrier-secret FILE, or the variable \
+             SHOP_CARRIER_SECRET (`openssl rand -hex 32` makes one)"
+        );
+    }
+    let partners = Partners::of(options.provider.as_ref(), options.carrier.as_ref());
+    if !options.moved {
+        refuse_others(&options.data, &partners)?;
+    }
     let listener = http::listen(options.listen).await?;
     let address = listener.local_addr()?;
     let settings = Options {
@@ -52,26 +78,32 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
         day: options.day,
         latency: Duration::ZERO,
     };
-    let builder = services(&settings).into_iter().fold(App::open(&options.data)?, factum::AppBuilder::with);
+    let builder = equipped(App::open(&options.data)?, &settings);
     let builder = if options.hold_unknown { builder.hold_unknown() } else { builder };
     let app = builder.start().await?;
-    println!("{}", greeting(&options, address, app.health().durability));
-    let served = http::serve(listener, crate::http::router(app.clone()), stop).await;
-    println!("stopping: what was accepted is being carried out");
+    app.execute(partners.choose()).await?;
+    say(greeting(&options, &partners, address, app.health().durability));
+    let signs = options.carrier.as_ref().and(options.carrier_secret);
+    let served = http::serve(listener, crate::http::router(app.clone(), signs), stop).await;
+    say("stopping: what was accepted is being carried out");
     app.stop().await;
-    println!("stopped at position {}", app.position().0);
+    say(format_args!("stopped at position {}", app.position().0));
     Ok(served?)
 }
 
-fn greeting(options: &Serve, address: SocketAddr, durability: &str) -> String {
+/// A shop does its work also if nobody hears what it says.
+fn say(text: impl Display) {
+    let _ = writeln!(stdout().lock(), "{text}");
+}
+
+fn greeting(options: &Serve, partners: &Partners, address: SocketAddr, durability: &str) -> String {
     let data = options.data.display();
     let durable = match durability {
         "sync" => "what is answered survives a power cut",
         "os" => "what is answered survives a crash of the program, not a power cut",
         _ => "what is answered is gone with the process",
     };
-    let outside = |remote: &Option<Remote>| remote.as_ref().map_or_else(|| "simulated".to_owned(), Remote::to_string);
-    let (provider, carrier) = (outside(&options.provider), outside(&options.carrier));
+    let Partners { provider, carrier } = partners;
     let json = " -H 'Content-Type: application/json'";
     format!(
         "the shop is open at http://{address}

@@ -2,10 +2,11 @@
 
 use std::{path::Path, time::Duration};
 
-use factum::{Archive, OpenError, http::client::Remote, prelude::*};
+use factum::{AppBuilder, Archive, OpenError, http::client::Remote, prelude::*};
 
 use crate::{
     catalog, customer, fraud, inventory, order,
+    partners::{self, Partners},
     payment::{self, gateway::Provider},
     shipping::{self, gateway::Carrier},
 };
@@ -41,6 +42,13 @@ impl Default for Options {
 /// [`OpenError`] if there is no log, or it is damaged.
 pub fn archive(data: &Path) -> Result<Archive, OpenError> {
     Archive::open(data, &services(&Options::default()))
+}
+
+/// An app with all that serves customers: the services, the record of the partners, and what health says of them.
+pub fn equipped(app: AppBuilder, options: &Options) -> AppBuilder {
+    let Partners { provider, carrier } = Partners::of(options.provider.as_ref(), options.carrier.as_ref());
+    let app = app.with(partners::service()).about("provider", provider).about("carrier", carrier);
+    services(options).into_iter().fold(app, AppBuilder::with)
 }
 
 /// All services of the shop.

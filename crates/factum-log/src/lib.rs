@@ -93,7 +93,7 @@ pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::LogError;
 pub use heads::Cell;
 pub use info::{FileInfo, Info, SegmentInfo, info};
-pub use lock::is_open;
+pub use lock::{is_open, lock_file};
 pub use observer::Observer;
 pub use options::{Appended, Cut, Durability, Lineage, Opened, Options};
 pub use reader::{EntryRef, Reader};

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::disk::Disk;
 use crate::error::{During, LogError};
@@ -22,6 +22,12 @@ pub(crate) fn take(disk: &dyn Disk, dir: &Path) -> Result<Held, LogError> {
         Some(guard) => Ok(Held { _guard: guard }),
         None => Err(LogError::Locked { dir: dir.to_owned() }),
     }
+}
+
+/// The file that a process holds while it has the log in `dir` open. If it is gone, or is another one, the directory was
+/// taken away under the process.
+pub fn lock_file(dir: &Path) -> PathBuf {
+    dir.join(FILE)
 }
 
 /// Whether somebody has the log in `dir` open for writing, at this moment.

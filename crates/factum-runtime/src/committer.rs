@@ -137,6 +137,14 @@ impl Committer {
         lock(&self.backend).idle()
     }
 
+    /// Looks whether the store is still where it was opened.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it is not.
+    pub fn look(&self) -> Result<(), StoreError> {
+        lock(&self.backend).look()
+    }
+
     fn write(&self, backend: &mut dyn Backend, batch: Vec<Waiting>) {
         let mut wanted = Wanted::default();
         for waiting in &batch {

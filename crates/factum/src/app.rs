@@ -1,6 +1,7 @@
 //! The app: services on a store, started together.
 
 use std::{
+    collections::BTreeMap,
     future::{Future, IntoFuture},
     path::Path,
     pin::Pin,
@@ -71,6 +72,7 @@ pub struct AppBuilder {
     limits: Limits,
     program: String,
     hold_unknown: bool,
+    about: BTreeMap<&'static str, String>,
 }
 
 impl AppBuilder {
@@ -83,6 +85,7 @@ impl AppBuilder {
             limits: Limits::default(),
             program: build(),
             hold_unknown: false,
+            about: BTreeMap::new(),
         }
     }
 
@@ -113,6 +116,14 @@ impl AppBuilder {
     #[must_use]
     pub fn program(mut self, version: impl Into<String>) -> Self {
         self.program = version.into();
+        self
+    }
+
+    /// Something that a person should know of this app when looking at its health, such as that a partner is only
+    /// simulated: [`App::health`] shows it under `about`.
+    #[must_use]
+    pub fn about(mut self, what: &'static str, text: impl Into<String>) -> Self {
+        self.about.insert(what, text.into());
         self
     }
 
@@ -162,6 +173,7 @@ impl AppBuilder {
             clock: clock.clone(),
             ids: Box::new(UuidSource::random()),
             hold_unknown: self.hold_unknown,
+            about: self.about,
             arrange: self.arrange,
             limits: self.limits,
         })?;
@@ -298,6 +310,11 @@ impl App {
         self.inner.unit.head()
     }
 
+    /// The time that it is for the app: by the wall clock, or on data time by the mark.
+    pub fn now(&self) -> Timestamp {
+        self.inner.clock.mark()
+    }
+
     /// A new id, a UUID of version 7 by the app's clock: for what is first named at the edge.
     pub fn new_id(&self) -> MessageId {
         self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner).next(self.inner.clock.mark())
@@ -306,6 +323,11 @@ impl App {
     /// How everything stands.
     pub fn health(&self) -> UnitHealth {
         self.inner.unit.health()
+    }
+
+    /// What [`AppBuilder::about`] said.
+    pub fn about(&self, what: &str) -> Option<&str> {
+        self.inner.unit.about().get(what).map(String::as_str)
     }
 
     /// Stops: what waits is carried out, views catch up, cursors are written.

@@ -2,7 +2,7 @@
 
 use axum::{Json, Router, extract::State, response::IntoResponse, routing::get};
 use factum::{
-    http::{After, Body, IdempotencyKey, Key, Problem, position},
+    http::{After, IdempotencyKey, Key, Problem, position},
     money::UnitPrice,
     prelude::*,
 };
@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, de};
 use super::views::ProductRow;
 use crate::{
     contracts::{catalog::RegisterProduct, ids::Sku},
-    http::{Paging, carry_out, check_text, one, page},
+    http::{Body, Paging, carry_out, check_text, one, page},
     money::price,
 };
 

@@ -1,24 +1,34 @@
 //! What the `shop` command understands.
 
 mod demo;
+mod out;
 mod progress;
+mod serving;
 mod story;
 mod summary;
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use factum::{http::client::Remote, prelude::*};
+use factum::prelude::*;
 use jiff::{civil, tz::TimeZone};
+pub use out::failed;
+use out::{Unheard, say, say_json, tell};
+use serving::Serving;
 use shop::{
     check,
     import::{
         journal::ImportEvent,
         loader::{self, Settings},
     },
+    partners::{Partners, refuse_others},
     report,
-    serve::{Serve, serve},
+    serve::serve,
     services::archive,
 };
 
@@ -51,12 +61,15 @@ pub struct Cli {
 enum Command {
     /// Import 2,000 real invoices into `demo-data/` and tell what became of them.
     Demo {
-        /// Where to; replaced if it is an earlier demo's, refused if it is anything else.
+        /// Where to; if it is an earlier demo's it is replaced after asking, refused if it is anything else.
         #[arg(long, default_value = "demo-data", value_name = "DIR")]
         data: PathBuf,
         /// The share of payments that the simulated provider declines, so that undoing can be seen.
         #[arg(long, default_value = "0.1", value_name = "SHARE", value_parser = share)]
         declines: f64,
+        /// Replace an earlier demo, with whatever was ordered in it since, without asking.
+        #[arg(long)]
+        again: bool,
     },
     /// Run a file of real invoices through the whole shop, on the data's own time.
     ///
@@ -76,28 +89,7 @@ enum Command {
         shuffle: Option<u64>,
     },
     /// Take orders over HTTP.
-    Serve {
-        /// The data directory; made if it is missing.
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
-        /// Where to listen; only this machine's own addresses.
-        #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
-        listen: SocketAddr,
-        /// How long the simulated carrier's day takes, such as 24h, 10s or 500ms.
-        #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = duration)]
-        day: Duration,
-        /// The payment provider's URL, such as http://127.0.0.1:9000; simulated if there is none. Its acts are
-        /// POST <URL>/payments/<id>/authorize, capture, void and refund, each under an Idempotency-Key.
-        #[arg(long, value_name = "URL")]
-        provider: Option<Remote>,
-        /// The carrier's URL; simulated if there is none. It is asked by POST <URL>/shipments/<id> under an
-        /// Idempotency-Key, and tells its news to the shop's POST /carrier/news.
-        #[arg(long, value_name = "URL")]
-        carrier: Option<Remote>,
-        /// Start also if streams hold events that this program cannot read: those streams are held, the others go on.
-        #[arg(long)]
-        hold_unknown: bool,
-    },
+    Serve(Box<Serving>),
     /// Count what a shop did: orders, money, stock.
     Report {
         /// The data directory.
@@ -148,50 +140,72 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("`{}` is no log filter: use error, warn, info or debug", cli.log))?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match cli.command {
-        Command::Demo { data, declines } => interruptible(demo::demo(&data, declines)),
+        Command::Demo { data, declines, again } => {
+            demo::prepare(&data, again)?;
+            interruptible(demo::demo(&data, declines))
+        }
         Command::Import { file, data, declines, shuffle } => {
             interruptible(import(file, data, Settings { declines, shuffle }))
         }
-        Command::Serve { data, listen, day, provider, carrier, hold_unknown } => {
-            refuse_unfinished(&data)?;
-            runtime()?.block_on(serve(Serve { data, listen, day, provider, carrier, hold_unknown }))?;
+        Command::Serve(serving) => {
+            refuse_unfinished(&serving.data)?;
+            runtime()?.block_on(serve(serving.options()?))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Report { data, json } => {
             let report = report::report(&archive(&data)?)?;
             if json {
-                println!("{}", serde_json::to_string_pretty(&report)?);
+                say_json(&serde_json::to_string_pretty(&report)?)?;
             } else {
-                print!("{}", summary::report(&report));
+                say(&summary::report(&report))?;
             }
             Ok(ExitCode::SUCCESS)
         }
         Command::Check { data, json } => {
             let findings = check::check(&archive(&data)?)?;
             if json {
-                println!("{}", serde_json::to_string_pretty(&findings)?);
+                say_json(&serde_json::to_string_pretty(&findings)?)?;
             } else {
-                print!("{}", summary::findings(&findings));
+                say(&summary::findings(&findings))?;
             }
             Ok(if findings.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::History { order, data, json } => {
-            print!("{}", story::history(&archive(&data)?, &order, json)?);
+            let history = story::history(&archive(&data)?, &order, json)?;
+            if json {
+                say_json(history.trim_end())?
+            } else {
+                say(&history)?
+            }
             Ok(ExitCode::SUCCESS)
         }
         Command::At { order, time, data } => {
-            print!("{}", story::at(&archive(&data)?, &order, time)?);
+            say(&story::at(&archive(&data)?, &order, time)?)?;
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
 async fn import(file: PathBuf, data: PathBuf, settings: Settings) -> anyhow::Result<()> {
+    // An import runs with simulated partners.
+    refuse_others(&data, &Partners::of(None, None))?;
     let bar = progress::Bar::new();
     let outcome = loader::import(&file, &data, &settings, &|done, of| bar.set(done, of)).await?;
     bar.done();
-    print!("{}", summary::outcome(&outcome, &data));
+    say(&summary::outcome(&outcome, &data))?;
     Ok(())
+}
+
+/// What was asked for is help, or makes no sense.
+///
+/// # Errors
+/// If the help was not heard.
+pub fn explain(usage: &clap::Error) -> anyhow::Result<ExitCode> {
+    let told = usage.print().and_then(|()| io::stdout().flush());
+    if !usage.use_stderr() {
+        told.map_err(Unheard::from)?;
+    }
+    Ok(ExitCode::from(if usage.exit_code() == 0 { 0 } else { 2 }))
 }
 
 /// Runs a command until it is through or Ctrl-C; what was committed stands.
@@ -200,7 +214,7 @@ fn interruptible(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Resu
         tokio::select! {
             done = work => done.map(|()| ExitCode::SUCCESS),
             _ = tokio::signal::ctrl_c() => {
-                eprintln!("\nstopped; start the same command again to go on where it was");
+                tell("\nstopped; start the same command again to go on where it was");
                 Ok(ExitCode::from(130))
             }
         }
@@ -212,7 +226,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// A shop whose import was interrupted lives on data time: it must not meet the present in between.
-fn refuse_unfinished(data: &std::path::Path) -> anyhow::Result<()> {
+fn refuse_unfinished(data: &Path) -> anyhow::Result<()> {
     if !data.join("log").exists() {
         return Ok(());
     }
@@ -235,16 +249,6 @@ fn share(text: &str) -> Result<f64, String> {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
         _ => Err("use a number from 0 (none) to 1 (all), such as 0.1".to_owned()),
     }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let problem = || "use a duration such as 24h, 10s or 500ms".to_owned();
-    let span: jiff::SignedDuration = text.parse().map_err(|_| problem())?;
-    let duration = Duration::try_from(span).map_err(|_| problem())?;
-    if duration.is_zero() || duration > Duration::from_secs(30 * 86_400) {
-        return Err("use a duration of more than nothing and at most 30 days".to_owned());
-    }
-    Ok(duration)
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {

@@ -8,6 +8,8 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::out::tell;
+
 /// A bar over invoices.
 pub struct Bar {
     bar: Option<ProgressBar>,
@@ -39,7 +41,7 @@ impl Bar {
         let tenth = (done * 10).checked_div(of).unwrap_or(10);
         if tenth > self.told.get() {
             self.told.set(tenth);
-            eprintln!("{done} of {of} invoices");
+            tell(&format!("{done} of {of} invoices"));
         }
     }
 

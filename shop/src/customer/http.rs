@@ -2,7 +2,7 @@
 
 use axum::{Json, Router, extract::State, response::IntoResponse, routing::get};
 use factum::{
-    http::{After, Body, IdempotencyKey, Key, Problem, encoded, position},
+    http::{After, IdempotencyKey, Key, Problem, encoded, position},
     id::MessageId,
     payload::Command,
     prelude::*,
@@ -17,7 +17,7 @@ use crate::{
         ids::CustomerId,
         shapes::Address,
     },
-    http::{Paging, check_address, check_text, one, page},
+    http::{Body, Paging, check_address, check_text, one, page},
 };
 
 /// The routes of the customers.

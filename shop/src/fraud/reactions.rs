@@ -81,7 +81,7 @@ fn score(
     let flagged = policy == Policy::Hold && score >= FLAGGED;
     let verdict = if flagged { Verdict::Flagged } else { Verdict::Cleared };
     let order_id = check.order_id.clone();
-    let checked = TransactionChecked { order_id, payment_id: None, verdict, score, reasons };
+    let checked = TransactionChecked { order_id, verdict, score, reasons };
     fx.emit("check", &check.order_id, checked);
     Ok(())
 }

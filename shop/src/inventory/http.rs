@@ -8,7 +8,7 @@ use axum::{
     routing::{get, post},
 };
 use factum::{
-    http::{After, Body, IdempotencyKey, Key, Problem, encoded, position},
+    http::{After, IdempotencyKey, Key, Problem, encoded, position},
     prelude::*,
 };
 use serde::Deserialize;
@@ -20,7 +20,7 @@ use crate::{
         ids::{Sku, WarehouseId},
         inventory::{AdjustStock, ReceiveStock},
     },
-    http::{MAX_UNITS, Paging, carry_out, check_text, one, page, units},
+    http::{Body, MAX_UNITS, Paging, carry_out, check_text, one, page, units},
 };
 
 /// The routes of the inventory.

@@ -69,6 +69,8 @@ pub enum OrderRejection {
     TooLateToCancel { status: &'static str },
     #[rejection("not_now", "the order is {status}; {wanted} is not possible now")]
     NotNow { status: &'static str, wanted: &'static str },
+    #[rejection("lines_stay", "the lines of an order do not change: cancel it and place another", invalid)]
+    LinesStay,
     #[rejection("not_delivered", "the order is {status}: a return is possible once it is delivered")]
     NotDelivered { status: &'static str },
     #[rejection("not_that_many", "{quantity} of {sku} cannot come back: the order has {left} left of it", invalid)]
@@ -232,7 +234,7 @@ impl Order {
             return Err(OrderRejection::NotNow { status: word(status), wanted: "a change" });
         }
         if update.items.is_some() {
-            return Err(OrderRejection::NotNow { status: word(status), wanted: "a change of items" });
+            return Err(OrderRejection::LinesStay);
         }
         let mut fields = Vec::new();
         if update.contact.is_some() {
@@ -249,7 +251,6 @@ impl Order {
             fields,
             contact: update.contact,
             shipping_address: update.shipping_address,
-            items: None,
         })])
     }
 
@@ -355,7 +356,8 @@ impl Order {
             }
             (C::ReleaseHold(c), S::Held) => match c.verdict {
                 Verdict::Cleared => {
-                    E::HoldReleased(OrderHoldReleased { order_id: c.order_id, by: "review".to_owned() })
+                    let by = c.by.unwrap_or_else(|| "review".to_owned());
+                    E::HoldReleased(OrderHoldReleased { order_id: c.order_id, by })
                 }
                 Verdict::Flagged => E::Cancelled(OrderCancelled { order_id: c.order_id, reason: "fraud".to_owned() }),
             },

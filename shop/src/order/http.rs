@@ -11,7 +11,7 @@ use axum::{
 };
 use factum::{
     ExecuteError,
-    http::{After, Body, IdempotencyKey, Key, Problem, Query, encoded, position},
+    http::{After, IdempotencyKey, Key, Problem, Query, encoded, position},
     money::MoneyError,
     prelude::*,
     stream::Position,
@@ -31,7 +31,7 @@ use crate::{
         payment::PaymentAct,
         shapes::{Address, Contact, InvalidItem, Line, Quantity, Verdict},
     },
-    http::{List, Paging, carry_out, check_address, check_id_field, check_text, missing, units},
+    http::{Body, List, Paging, carry_out, check_address, check_id_field, check_text, missing, simulated, units},
 };
 
 /// The routes of the orders.
@@ -183,10 +183,13 @@ struct OrderView {
     /// Why that needs a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     payment_refused: Option<String>,
+    /// Partners of the shop that are only played now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    simulated: Vec<&'static str>,
 }
 
 impl OrderView {
-    fn new(row: OrderRow, customer_name: Option<String>, items: Option<Vec<Line>>) -> Self {
+    fn new(app: &App, row: OrderRow, customer_name: Option<String>, items: Option<Vec<Line>>) -> Self {
         Self {
             order_id: row.order_id,
             customer_id: row.customer_id,
@@ -209,6 +212,7 @@ impl OrderView {
             items,
             payment_open: None,
             payment_refused: None,
+            simulated: simulated(app),
         }
     }
 }
@@ -223,7 +227,7 @@ async fn read(
     let name = names(&app, after, slice::from_ref(&row)).await?.into_values().next();
     let payment = app.rows::<OrderPaymentRow>().after(after).get(&id).await?;
     let (payment_open, payment_refused) = payment.map_or((None, None), |row| (row.open, row.refused));
-    let view = OrderView::new(row, name, lines.map(|lines| lines.items));
+    let view = OrderView::new(&app, row, name, lines.map(|lines| lines.items));
     Ok(Json(OrderView { payment_open, payment_refused, ..view }))
 }
 
@@ -251,7 +255,7 @@ async fn list(
     let names = names(&app, after, &found.rows).await?;
     let named = found.rows.into_iter().map(|row| {
         let name = row.customer_id.as_ref().and_then(|customer| names.get(customer).cloned());
-        OrderView::new(row, name, None)
+        OrderView::new(&app, row, name, None)
     });
     Ok(paging.list(named.collect(), found.total))
 }
@@ -309,6 +313,7 @@ async fn take_back(
 #[derive(Deserialize)]
 struct Looked {
     verdict: Verdict,
+    by: Option<String>,
 }
 
 async fn release_hold(
@@ -317,7 +322,8 @@ async fn release_hold(
     key: Option<IdempotencyKey>,
     Body { data, raw }: Body<Looked>,
 ) -> Result<impl IntoResponse, Problem> {
-    let command = ReleaseHold { order_id: order_id.clone(), verdict: data.verdict };
+    check_text("by", data.by.as_deref())?;
+    let command = ReleaseHold { order_id: order_id.clone(), verdict: data.verdict, by: data.by };
     let receipt = carry_out(&app, command, key.as_ref(), &[&raw]).await?;
     Ok(accepted(&app, &order_id, None, &receipt))
 }
@@ -329,6 +335,10 @@ fn accepted(app: &App, order: &OrderId, status: Option<OrderStatus>, receipt: &R
     let mut body = json!({ "orderId": order, "links": links });
     if let Some(status) = status {
         body["status"] = word(status).into();
+    }
+    let simulated = simulated(app);
+    if !simulated.is_empty() {
+        body["simulated"] = json!(simulated);
     }
     (StatusCode::ACCEPTED, position(app.lineage(), receipt.position), Json(body))
 }

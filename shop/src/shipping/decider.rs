@@ -1,10 +1,13 @@
-//! What may happen to a shipment. Its states are ranked: older news changes nothing.
+//! What may happen to a shipment. Its states are ranked: older news changes nothing, news that comes too early is kept.
 //!
 //! ```text
 //!  – ─► opened ─► created ─► dispatched ─► delivered
-//!  │      ├─► failed │
+//!  │      ├─► failed │            └─► lost
 //!  └──────┴──────────┴─► cancelled (also before it was opened: the late order to ship is refused)
 //! ```
+//!
+//! What is cancelled counts at once. A carrier that has it in its books, or may have it, is asked to drop it beside that:
+//! `recall_opened ─► recalled | recall_failed`.
 
 use factum::prelude::*;
 
@@ -13,12 +16,21 @@ use crate::contracts::{
     shipping::*,
 };
 
+/// Why a shipment failed of which nobody knows whether the carrier has it.
+const UNKNOWN: &str = "carrier_unavailable";
+/// Why a shipment failed that was on its way.
+const LOST: &str = "lost";
+
 /// A shipment.
 #[derive(Default)]
 pub struct Shipment {
     state: State,
     order: Option<OrderId>,
     warehouse: Option<WarehouseId>,
+    /// It failed, and the carrier may have it all the same.
+    is_doubtful: bool,
+    recall: Recall,
+    early: Early,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,8 +41,27 @@ enum State {
     Created,
     Dispatched,
     Delivered,
+    Lost,
     Failed,
     Cancelled,
+}
+
+/// Whether the carrier was asked to drop it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Recall {
+    #[default]
+    None,
+    Open,
+    Done,
+    Failed,
+}
+
+/// News that was kept: of each kind the first.
+#[derive(Default)]
+struct Early {
+    dispatched: Option<Timestamp>,
+    /// Delivered or failed.
+    ended: Option<(ShipmentState, Timestamp)>,
 }
 
 /// Why the shipping service says no.
@@ -85,25 +116,11 @@ impl Decider for Shipment {
                 _ => Ok(vec![]),
             },
             C::Dispatch(c) => match self.state {
-                State::Created => Ok(vec![ShippingEvent::Dispatched(ShippingDispatched {
-                    shipment_id,
-                    order_id: c.order_id,
-                    dispatched_at: context.now,
-                })]),
-                State::Dispatched | State::Delivered => Ok(vec![]),
+                State::Created => Ok(self.dispatch(shipment_id, c.order_id, context.now)),
+                State::Dispatched | State::Delivered | State::Lost => Ok(vec![]),
                 _ => Err(ShippingRejection::NoLabel { shipment: shipment_id }),
             },
-            C::Cancel(c) => match self.state {
-                State::Dispatched | State::Delivered => {
-                    Err(ShippingRejection::AlreadyDispatched { shipment: shipment_id })
-                }
-                State::Cancelled => Ok(vec![]),
-                _ => Ok(vec![ShippingEvent::Cancelled(ShippingCancelled {
-                    shipment_id,
-                    order_id: c.order_id,
-                    reason: c.reason,
-                })]),
-            },
+            C::Cancel(c) => self.cancel(shipment_id, c),
             C::Record(c) => self.record(shipment_id, c),
         }
     }
@@ -119,51 +136,125 @@ impl Decider for Shipment {
             E::Created(_) => self.state = State::Created,
             E::Dispatched(_) => self.state = State::Dispatched,
             E::Delivered(_) => self.state = State::Delivered,
-            E::Failed(_) => self.state = State::Failed,
+            E::Failed(_) if self.state == State::Dispatched => self.state = State::Lost,
+            E::Failed(e) => {
+                self.is_doubtful = e.reason == UNKNOWN;
+                self.state = State::Failed;
+            }
             E::Cancelled(_) => self.state = State::Cancelled,
+            E::NewsKept(e) => match e.state {
+                ShipmentState::Dispatched => self.early.dispatched = Some(e.at),
+                state => self.early.ended = Some((state, e.at)),
+            },
+            E::RecallOpened(_) => self.recall = Recall::Open,
+            E::Recalled(_) => self.recall = Recall::Done,
+            E::RecallFailed(_) => self.recall = Recall::Failed,
         }
     }
 }
 
 impl Shipment {
-    fn record(&self, shipment_id: ShipmentId, news: RecordShipment) -> Result<Vec<ShippingEvent>, ShippingRejection> {
-        let Some(order_id) = self.order.clone() else { return Ok(vec![]) };
-        let missing = |field| ShippingRejection::Incomplete { shipment: shipment_id.clone(), field };
-        match (news.state, self.state) {
-            (ShipmentState::Created, State::Opened) => Ok(vec![ShippingEvent::Created(ShippingCreated {
-                order_id,
-                carrier: news.carrier.ok_or_else(|| missing("carrier"))?,
-                tracking_number: news.tracking_number.ok_or_else(|| missing("trackingNumber"))?,
-                warehouse_id: self.warehouse.clone().unwrap_or_else(|| WarehouseId::from("main")),
-                estimated_delivery: news.estimated_delivery.ok_or_else(|| missing("estimatedDelivery"))?,
-                label_ref: news.label_ref.ok_or_else(|| missing("labelRef"))?,
-                shipment_id,
-            })]),
-            (ShipmentState::Failed | ShipmentState::Unknown, State::Opened) => {
-                let reason = news.reason.unwrap_or_else(|| "carrier_unavailable".to_owned());
-                Ok(vec![ShippingEvent::Failed(ShippingFailed { order_id, reason })])
+    /// Hands it over; what the carrier said of it before fits now.
+    fn dispatch(&self, shipment_id: ShipmentId, order_id: OrderId, now: Timestamp) -> Vec<ShippingEvent> {
+        let Early { dispatched, ended } = self.early;
+        let dispatched_at = dispatched.or(ended.map(|(_, at)| at)).unwrap_or(now);
+        let (shipment, order) = (shipment_id.clone(), order_id.clone());
+        let handed_over = ShippingDispatched { shipment_id: shipment, order_id: order, dispatched_at };
+        let mut events = vec![ShippingEvent::Dispatched(handed_over)];
+        events.extend(ended.map(|(state, at)| end(state, shipment_id, order_id, at)));
+        events
+    }
+
+    fn cancel(&self, shipment_id: ShipmentId, cancel: CancelShipment) -> Result<Vec<ShippingEvent>, ShippingRejection> {
+        let recall = recall(shipment_id.clone(), cancel.order_id.clone());
+        match (self.state, self.recall) {
+            (State::Dispatched | State::Delivered | State::Lost, _) => {
+                Err(ShippingRejection::AlreadyDispatched { shipment: shipment_id })
             }
-            (ShipmentState::Dispatched, State::Created) => {
-                let dispatched_at = news.at;
-                Ok(vec![ShippingEvent::Dispatched(ShippingDispatched { shipment_id, order_id, dispatched_at })])
+            (State::Cancelled, Recall::Failed) => Ok(vec![recall]),
+            (State::Cancelled, _) => Ok(vec![]),
+            (state, asked) => {
+                let cancelled = ShippingCancelled { shipment_id, order_id: cancel.order_id, reason: cancel.reason };
+                // While the label is under way nobody knows: its answer tells whether there is anything to recall.
+                let may_have = state == State::Created || state == State::Failed && self.is_doubtful;
+                let mut events = vec![ShippingEvent::Cancelled(cancelled)];
+                events.extend((may_have && asked == Recall::None).then_some(recall));
+                Ok(events)
             }
-            (ShipmentState::Delivered, State::Created) => {
-                let dispatched = ShippingDispatched {
-                    shipment_id: shipment_id.clone(),
-                    order_id: order_id.clone(),
-                    dispatched_at: news.at,
-                };
-                let delivered = ShippingDelivered { shipment_id, order_id, delivered_at: news.at };
-                Ok(vec![ShippingEvent::Dispatched(dispatched), ShippingEvent::Delivered(delivered)])
-            }
-            (ShipmentState::Delivered, State::Dispatched) => {
-                let delivered_at = news.at;
-                Ok(vec![ShippingEvent::Delivered(ShippingDelivered { shipment_id, order_id, delivered_at })])
-            }
-            // Older news, or news about what has ended.
-            _ => Ok(vec![]),
         }
     }
+
+    fn record(&self, shipment_id: ShipmentId, news: RecordShipment) -> Result<Vec<ShippingEvent>, ShippingRejection> {
+        use ShipmentState as N;
+        let Some(order_id) = self.order.clone() else { return Ok(vec![]) };
+        let event = match (news.state, self.state) {
+            (N::Created, State::Opened) => return self.label(shipment_id, order_id, news).map(|label| vec![label]),
+            // The label came, or may have come, after nobody wanted it any more.
+            (N::Created | N::Unknown, State::Failed | State::Cancelled) if self.recall == Recall::None => {
+                recall(shipment_id, order_id)
+            }
+            (N::Unknown, State::Opened) => {
+                ShippingEvent::Failed(ShippingFailed { order_id, reason: UNKNOWN.to_owned() })
+            }
+            (N::Failed, State::Opened) if self.early.dispatched.is_none() => {
+                let reason = news.reason.unwrap_or_else(|| "undeliverable".to_owned());
+                ShippingEvent::Failed(ShippingFailed { order_id, reason })
+            }
+            (N::Dispatched | N::Delivered | N::Failed, State::Opened | State::Created) if self.is_new(news.state) => {
+                let (state, at) = (news.state, news.at);
+                ShippingEvent::NewsKept(ShippingNewsKept { shipment_id, order_id, state, at })
+            }
+            (N::Delivered | N::Failed, State::Dispatched) => end(news.state, shipment_id, order_id, news.at),
+            (N::Cancelled, _) if self.recall == Recall::Open => {
+                ShippingEvent::Recalled(ShippingRecalled { shipment_id, order_id })
+            }
+            (N::NotCancelled, _) if self.recall == Recall::Open => {
+                let reason = news.reason.unwrap_or_else(|| "refused".to_owned());
+                ShippingEvent::RecallFailed(ShippingRecallFailed { shipment_id, order_id, reason })
+            }
+            // Older news, or news about what has ended.
+            _ => return Ok(vec![]),
+        };
+        Ok(vec![event])
+    }
+
+    fn label(
+        &self,
+        shipment_id: ShipmentId,
+        order_id: OrderId,
+        news: RecordShipment,
+    ) -> Result<ShippingEvent, ShippingRejection> {
+        let missing = |field| ShippingRejection::Incomplete { shipment: shipment_id.clone(), field };
+        Ok(ShippingEvent::Created(ShippingCreated {
+            order_id,
+            carrier: news.carrier.ok_or_else(|| missing("carrier"))?,
+            tracking_number: news.tracking_number.ok_or_else(|| missing("trackingNumber"))?,
+            warehouse_id: self.warehouse.clone().unwrap_or_else(|| WarehouseId::from("main")),
+            estimated_delivery: news.estimated_delivery.ok_or_else(|| missing("estimatedDelivery"))?,
+            label_ref: news.label_ref.ok_or_else(|| missing("labelRef"))?,
+            shipment_id,
+        }))
+    }
+
+    /// Whether nothing of this kind was kept yet.
+    fn is_new(&self, state: ShipmentState) -> bool {
+        match state {
+            ShipmentState::Dispatched => self.early.dispatched.is_none() && self.early.ended.is_none(),
+            _ => self.early.ended.is_none(),
+        }
+    }
+}
+
+/// The end of a parcel that was on its way.
+fn end(state: ShipmentState, shipment_id: ShipmentId, order_id: OrderId, at: Timestamp) -> ShippingEvent {
+    match state {
+        ShipmentState::Failed => ShippingEvent::Failed(ShippingFailed { order_id, reason: LOST.to_owned() }),
+        _ => ShippingEvent::Delivered(ShippingDelivered { shipment_id, order_id, delivered_at: at }),
+    }
+}
+
+fn recall(shipment_id: ShipmentId, order_id: OrderId) -> ShippingEvent {
+    ShippingEvent::RecallOpened(ShippingRecallOpened { shipment_id, order_id })
 }
 
 #[cfg(test)]

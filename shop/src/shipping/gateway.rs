@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use factum::{http::client::Remote, prelude::*};
+use factum::{call::Retry, http::client::Remote, prelude::*};
 use serde::{Deserialize, Serialize};
 
 use crate::contracts::{
@@ -11,8 +11,14 @@ use crate::contracts::{
     shipping::{RecordShipment, ShipmentState},
 };
 
-/// The call.
+/// The call for a label.
 pub const CARRIER: CallTo<CarrierRequest, RecordShipment> = CallTo::new("carrier");
+/// The call that asks to drop a parcel again.
+pub const RECALL: CallTo<RecallRequest, RecordShipment> = CallTo::new("recall");
+/// The other side of both.
+const DEPENDENCY: &str = "carrier";
+/// A week: waits are five minutes on average, as each is drawn from up to ten.
+const RECALL_ATTEMPTS: u32 = 2_016;
 /// The simulated carrier needs at most so many days.
 pub const LONGEST_DAYS: u32 = 5;
 
@@ -29,6 +35,14 @@ pub struct CarrierRequest {
     pub address: Option<Address>,
 }
 
+/// What the carrier is to drop.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecallRequest {
+    /// Our reference.
+    pub shipment_id: ShipmentId,
+}
+
 /// Who the carrier is.
 #[derive(Clone, Debug)]
 pub enum Carrier {
@@ -39,10 +53,15 @@ pub enum Carrier {
         /// How long it takes to answer.
         latency: Duration,
     },
-    /// Over HTTP, each shipment under its call's `Idempotency-Key`: `POST <url>/shipments/<shipmentId>` with
-    /// `{pieces, address?}` is answered by `{carrier, trackingNumber, estimatedDelivery, labelRef}`, or refused with
-    /// 402, 409 or 422 and `{reason}`. If the answer is lost it is asked again under the same key. Its news come to the
-    /// shop's `POST /carrier/news`.
+    /// Over HTTP, each act under its call's `Idempotency-Key`:
+    ///
+    /// - `POST <url>/shipments/<shipmentId>` with `{pieces, address?}` is answered by `{carrier, trackingNumber,
+    ///   estimatedDelivery, labelRef}`, or refused with 402 or 422 and `{reason}`;
+    /// - `POST <url>/shipments/<shipmentId>/cancel` with `{}` is answered by a JSON object, also if there is no such shipment
+    ///   or it was cancelled before, or refused with 402 or 422 and `{reason}`. It is asked for a week.
+    ///
+    /// If an answer is lost it is asked again under the same key. The carrier's news come to the shop's `POST
+    /// /carrier/news`, signed: see [`signature`](super::signature).
     Http {
         /// Where it is.
         url: Remote,
@@ -52,7 +71,19 @@ pub enum Carrier {
 /// The call, over a carrier.
 pub fn call(carrier: Carrier) -> CallSpec<CarrierRequest, RecordShipment> {
     CallSpec::new(CARRIER, move |call| ask(carrier.clone(), call), gave_up)
+        .to(DEPENDENCY)
         .retry(exp(200.ms(), 2.0).max(8))
+        .timeout(10.secs())
+        .window(256)
+}
+
+/// The call that recalls, over a carrier.
+pub fn recall(carrier: Carrier) -> CallSpec<RecallRequest, RecordShipment> {
+    let gave_up = |request: RecallRequest, reason: &str| not_cancelled(&request.shipment_id, reason.to_owned());
+    let retry = Retry { longest: 10.minutes(), ..exp(200.ms(), 2.0) };
+    CallSpec::new(RECALL, move |call| take_back(carrier.clone(), call), gave_up)
+        .to(DEPENDENCY)
+        .retry(retry.max(RECALL_ATTEMPTS))
         .timeout(10.secs())
         .window(256)
 }
@@ -68,6 +99,28 @@ async fn ask(carrier: Carrier, call: Call<CarrierRequest>) -> Answer<RecordShipm
         Carrier::Http { url } => request(&url, &call).await,
     }
 }
+
+async fn take_back(carrier: Carrier, call: Call<RecallRequest>) -> Answer<RecordShipment> {
+    let shipment = &call.request.shipment_id;
+    let cancelled = || record(shipment, call.at, ShipmentState::Cancelled);
+    match carrier {
+        Carrier::Simulated { latency, .. } => {
+            if !latency.is_zero() {
+                tokio::time::sleep(latency).await;
+            }
+            Answer::Done(cancelled())
+        }
+        Carrier::Http { url } => {
+            let path = ["shipments", shipment.as_str(), "cancel"];
+            let ending = url.post(&path, &call.idempotency_key, &Dropped {}).await;
+            ending.answer(|_: Dropped| Ok(cancelled()), |reason| not_cancelled(shipment, reason))
+        }
+    }
+}
+
+/// What the carrier is sent to drop a parcel, and what it says: there is nothing to say.
+#[derive(Serialize, Deserialize)]
+struct Dropped {}
 
 /// What the carrier is sent.
 #[derive(Serialize)]
@@ -129,6 +182,11 @@ fn hash(shipment: &ShipmentId) -> u64 {
 fn gave_up(request: CarrierRequest, reason: &str) -> RecordShipment {
     let at = Timestamp::UNIX_EPOCH;
     RecordShipment { reason: Some(reason.to_owned()), ..record(&request.shipment_id, at, ShipmentState::Unknown) }
+}
+
+fn not_cancelled(shipment: &ShipmentId, reason: String) -> RecordShipment {
+    let at = Timestamp::UNIX_EPOCH;
+    RecordShipment { reason: Some(reason), ..record(shipment, at, ShipmentState::NotCancelled) }
 }
 
 /// News of a shipment that say no more than how far it is.

@@ -1,37 +1,53 @@
 //! Shipments over HTTP: reading them, and the carrier's news. What else changes them comes from orders.
 
+use std::time::Duration;
+
 use axum::{
     Json, Router,
-    extract::State,
-    http::StatusCode,
+    body::Bytes,
+    extract::{FromRequest, OptionalFromRequestParts, Request, State},
+    http::{StatusCode, request::Parts},
     response::IntoResponse,
     routing::{get, post},
 };
 use factum::{
-    http::{After, Body, IdempotencyKey, Key, Problem, Query, encoded, position},
+    http::{After, IdempotencyKey, Key, Problem, Query, encoded, extract::MAX_BODY_BYTES, position},
     prelude::*,
 };
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{gateway, views::ShipmentRow};
+use super::{
+    gateway,
+    signature::{HEADER, Secret},
+    views::{RecallStatus, ShipmentRow},
+};
 use crate::{
     contracts::{
         ids::{OrderId, ShipmentId},
         shipping::ShipmentState,
     },
-    http::{Paging, carry_out, check_id_field, missing, one, page},
+    http::{Body, Paging, carry_out, check_id_field, missing, one, page},
 };
 
-/// The routes of the shipments.
-pub fn routes() -> Router<App> {
-    Router::new().route("/shipments", get(list)).route("/shipments/{id}", get(read)).route("/carrier/news", post(hear))
+/// How far two clocks may differ.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(3_600);
+
+/// The routes of the shipments; that of the carrier's news only if there is a carrier who signs them.
+pub fn routes(signs: Option<Secret>) -> Router<App> {
+    let routes = Router::new().route("/shipments", get(list)).route("/shipments/{id}", get(read));
+    let Some(secret) = signs else { return routes };
+    routes.route(
+        "/carrier/news",
+        post(move |State(app): State<App>, request: Request| hear(app, secret.clone(), request)),
+    )
 }
 
 /// Which shipments.
 #[derive(Deserialize)]
 struct Filter {
     order: Option<OrderId>,
+    recall: Option<RecallStatus>,
 }
 
 async fn list(
@@ -43,6 +59,9 @@ async fn list(
     let mut rows = app.rows::<ShipmentRow>().after(after);
     if let Some(order) = &filter.order {
         rows = rows.equal("orderId", order);
+    }
+    if let Some(recall) = &filter.recall {
+        rows = rows.equal("recall", recall);
     }
     page(rows, &paging).await
 }
@@ -74,16 +93,16 @@ enum NewsState {
 }
 
 /// News may come late, twice and in any order: what is known already changes nothing.
-async fn hear(
-    State(app): State<App>,
-    key: Option<IdempotencyKey>,
-    Body { data, raw }: Body<News>,
-) -> Result<impl IntoResponse, Problem> {
+async fn hear(app: App, secret: Secret, request: Request) -> Result<impl IntoResponse, Problem> {
+    let (parts, key, raw) = signed(request, &secret).await?;
+    let Body { data, raw } = Body::<News>::from_request(Request::from_parts(parts, raw.into()), &app).await?;
     check_id_field("shipmentId", data.shipment_id.as_str())?;
     // The carrier may be faster than the view: a shipment that it was asked about must not be unknown here.
     let now = app.position();
     let known = app.rows::<ShipmentRow>().after(now).get(&data.shipment_id).await?;
-    let shipment = known.ok_or_else(|| missing("shipment", &data.shipment_id))?.shipment_id;
+    let shipment = known.ok_or_else(|| missing("shipment", &data.shipment_id))?;
+    check_time(data.at, shipment.opened_at, app.now())?;
+    let shipment = shipment.shipment_id;
     let state = match data.state {
         NewsState::Dispatched => ShipmentState::Dispatched,
         NewsState::Delivered => ShipmentState::Delivered,
@@ -92,4 +111,36 @@ async fn hear(
     let receipt = carry_out(&app, gateway::record(&shipment, data.at, state), key.as_ref(), &[&raw]).await?;
     let body = json!({ "shipmentId": shipment, "links": { "self": format!("/shipments/{}", encoded(&shipment)) } });
     Ok((StatusCode::ACCEPTED, position(app.lineage(), receipt.position), Json(body)))
+}
+
+/// The request, if its body is signed; nothing of it is looked at before.
+async fn signed(request: Request, secret: &Secret) -> Result<(Parts, Option<IdempotencyKey>, Bytes), Problem> {
+    let refuse = |detail: &str| Problem::new(StatusCode::UNAUTHORIZED, "not_signed", detail);
+    let (mut parts, body) = request.into_parts();
+    let raw = axum::body::to_bytes(body, MAX_BODY_BYTES).await;
+    let raw = raw.map_err(|_| refuse(&format!("the body could not be read, or has over {MAX_BODY_BYTES} bytes")))?;
+    let header = parts.headers.get(HEADER).map(|value| value.as_bytes().to_vec());
+    let header = header.ok_or_else(|| refuse("news are signed: send Carrier-Signature: sha256=<hex>"))?;
+    if !secret.signed(&header, &raw) {
+        return Err(refuse("Carrier-Signature is not the HMAC-SHA256 of the body under the shared secret"));
+    }
+    let key = <IdempotencyKey as OptionalFromRequestParts<()>>::from_request_parts(&mut parts, &()).await?;
+    Ok((parts, key, raw))
+}
+
+/// Refuses a time that cannot be: ahead of now, or before there was a parcel.
+fn check_time(at: Timestamp, opened_at: Option<Timestamp>, now: Timestamp) -> Result<(), Problem> {
+    let refuse = |detail: String| Err(Problem::invalid("bad_time", detail).with("field", "at"));
+    // So far from now that there is no such time: nothing lies behind it.
+    let latest = now.checked_add(CLOCKS_DIFFER).unwrap_or(Timestamp::MAX);
+    if at > latest {
+        return refuse(format!("`at` is {at}, and it is {now} here: send the time at which it happened"));
+    }
+    let earliest = opened_at.and_then(|opened| opened.checked_sub(CLOCKS_DIFFER).ok());
+    match (earliest, opened_at) {
+        (Some(earliest), Some(opened)) if at < earliest => {
+            refuse(format!("`at` is {at}, and the parcel was ordered at {opened}: send the time at which it happened"))
+        }
+        _ => Ok(()),
+    }
 }

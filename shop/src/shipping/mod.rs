@@ -4,6 +4,7 @@ pub mod decider;
 pub mod gateway;
 pub mod http;
 pub mod reactions;
+pub mod signature;
 pub mod views;
 
 use factum::prelude::*;
@@ -13,10 +14,11 @@ pub fn service(carrier: gateway::Carrier) -> Service {
     let service = Service::new("shipping")
         .source("shipping-service")
         .decider::<decider::Shipment>()
-        .reaction(reactions::asking());
+        .reaction(reactions::asking())
+        .reaction(reactions::recalling());
     let service = match &carrier {
         gateway::Carrier::Simulated { day, .. } => service.reaction(reactions::awaiting(*day)),
         gateway::Carrier::Http { .. } => service,
     };
-    service.call(gateway::call(carrier)).view(1, views::shipments)
+    service.call(gateway::call(carrier.clone())).call(gateway::recall(carrier)).view(2, views::shipments)
 }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use factum::prelude::*;
 
-use super::gateway::{self, CarrierRequest};
-use crate::contracts::shipping::{RecordShipment, ShipmentState, ShippingDispatched, ShippingOpened};
+use super::gateway::{self, CarrierRequest, RecallRequest};
+use crate::contracts::shipping::{
+    RecordShipment, ShipmentState, ShippingDispatched, ShippingOpened, ShippingRecallOpened,
+};
 
 /// When the simulated carrier's news is there.
 const DELIVERED: TimerTo<RecordShipment> = TimerTo::new("delivered");
@@ -22,6 +24,15 @@ fn ask_carrier(event: &Recorded<ShippingOpened>, fx: &mut Effects) {
         address: event.shipping_address.clone(),
     };
     fx.call(gateway::CARRIER, request);
+}
+
+/// Asks the carrier to drop a parcel.
+pub fn recalling() -> Reaction {
+    Reaction::new("recall-parcel", recall_parcel).calls(gateway::RECALL)
+}
+
+fn recall_parcel(event: &Recorded<ShippingRecallOpened>, fx: &mut Effects) {
+    fx.call(gateway::RECALL, RecallRequest { shipment_id: event.shipment_id.clone() });
 }
 
 /// The simulated carrier's news is a timer: the parcel is there after so many of its days as it takes.

@@ -19,12 +19,30 @@ pub struct ShipmentRow {
     pub order_id: OrderId,
     #[index]
     pub status: ShipmentStatus,
+    /// When it was ordered.
+    pub opened_at: Option<Timestamp>,
     pub carrier: Option<String>,
     pub tracking_number: Option<String>,
     pub estimated_delivery: Option<Timestamp>,
     pub dispatched_at: Option<Timestamp>,
     pub delivered_at: Option<Timestamp>,
     pub reason: Option<String>,
+    /// Whether the carrier was asked to drop it, and did.
+    #[index]
+    pub recall: Option<RecallStatus>,
+    /// Why the carrier did not.
+    pub recall_reason: Option<String>,
+}
+
+/// How it stands with what the carrier is to drop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the variants say what they are")]
+pub enum RecallStatus {
+    Open,
+    Done,
+    /// A person must see to it.
+    Failed,
 }
 
 /// Where a shipment stands.
@@ -36,6 +54,7 @@ pub enum ShipmentStatus {
     Created,
     Dispatched,
     Delivered,
+    Lost,
     Failed,
     Cancelled,
 }
@@ -48,15 +67,20 @@ pub fn shipments(rows: &mut Rows<ShipmentRow>, event: &Recorded<ShippingEvent>) 
         shipment_id: shipment.clone(),
         order_id: order.clone(),
         status,
+        opened_at: None,
         carrier: None,
         tracking_number: None,
         estimated_delivery: None,
         dispatched_at: None,
         delivered_at: None,
         reason: None,
+        recall: None,
+        recall_reason: None,
     };
     match &event.data {
-        E::Opened(e) => rows.put(blank(&e.shipment_id, &e.order_id, S::Opened)),
+        E::Opened(e) => {
+            rows.put(ShipmentRow { opened_at: Some(event.at()), ..blank(&e.shipment_id, &e.order_id, S::Opened) })
+        }
         E::Created(e) => {
             _ = rows.update(&e.shipment_id, |row| {
                 row.status = S::Created;
@@ -79,7 +103,7 @@ pub fn shipments(rows: &mut Rows<ShipmentRow>, event: &Recorded<ShippingEvent>) 
         }
         E::Failed(e) => {
             _ = rows.update(&ShipmentId::of(&e.order_id), |row| {
-                row.status = S::Failed;
+                row.status = if row.status == S::Dispatched { S::Lost } else { S::Failed };
                 row.reason = Some(e.reason.clone());
             })
         }
@@ -90,5 +114,16 @@ pub fn shipments(rows: &mut Rows<ShipmentRow>, event: &Recorded<ShippingEvent>) 
                 row.reason = Some(e.reason.clone());
             });
         }
+        E::NewsKept(_) => {}
+        E::RecallOpened(e) => recall(rows, &e.shipment_id, RecallStatus::Open, None),
+        E::Recalled(e) => recall(rows, &e.shipment_id, RecallStatus::Done, None),
+        E::RecallFailed(e) => recall(rows, &e.shipment_id, RecallStatus::Failed, Some(e.reason.clone())),
     }
+}
+
+fn recall(rows: &mut Rows<ShipmentRow>, shipment: &ShipmentId, status: RecallStatus, reason: Option<String>) {
+    rows.update(shipment, |row| {
+        row.recall = Some(status);
+        row.recall_reason = reason;
+    });
 }

@@ -10,7 +10,7 @@ use axum::{
     Json, Router,
     body::Body,
     extract::{Path, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, Method, StatusCode},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -18,7 +18,9 @@ use factum::{http::client::Remote, stream::Position};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::shop::Shop;
+use shop::shipping::signature::Secret;
+
+use crate::shop::{Answer, Headers, Shop, secret};
 
 /// What may go wrong with a request.
 enum Trouble {
@@ -56,6 +58,7 @@ impl Outside {
             .route("/payments/{payment}/{act}", post(act))
             .route("/payments/{payment}/calls/{key}", get(look_up))
             .route("/shipments/{shipment}", post(ship))
+            .route("/shipments/{shipment}/cancel", post(cancel))
             .with_state(outside.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
@@ -149,6 +152,15 @@ async fn ship(
     outside.answer(Seen { what: "shipments".to_owned(), path: shipment, key: key(&headers), body }, answer)
 }
 
+async fn cancel(
+    State(outside): State<Arc<Outside>>,
+    Path(shipment): Path<String>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    outside.answer(Seen { what: "cancel".to_owned(), path: shipment, key: key(&headers), body }, json!({}))
+}
+
 /// Orders tea, and lets everything happen that follows.
 async fn ordered(shop: &Shop) -> String {
     let address = json!({ "country": "GB", "city": "Hull" });
@@ -169,7 +181,18 @@ async fn shipment(shop: &Shop, order: &str) -> String {
 }
 
 fn news(shipment: &str, state: &str) -> Value {
-    json!({ "shipmentId": shipment, "state": state, "at": "2025-01-03T09:00:00Z" })
+    news_of(shipment, state, "2025-01-01T00:01:00Z")
+}
+
+fn news_of(shipment: &str, state: &str, at: &str) -> Value {
+    json!({ "shipmentId": shipment, "state": state, "at": at })
+}
+
+/// What the carrier tells, and signs.
+async fn told(shop: &Shop, news: &Value) -> Answer {
+    let body = news.to_string();
+    let signature = secret().sign(body.as_bytes());
+    shop.send(Method::POST, "/carrier/news", Headers(&[("Carrier-Signature", &signature)]), body).await
 }
 
 #[tokio::test]
@@ -183,7 +206,7 @@ async fn an_order_is_paid_and_brought_by_others_and_its_delivery_is_their_news()
     assert_eq!(status(&shop, &order).await, "shipped");
 
     let id = shipment(&shop, &order).await;
-    let told = shop.post("/carrier/news", &news(&id, "delivered")).await;
+    let told = told(&shop, &news_of(&id, "delivered", "2025-01-03T09:00:00Z")).await;
     assert_eq!((told.status, &told.body["shipmentId"]), (202, &json!(id)), "{told:?}");
     assert!(told.header("factum-position").starts_with("main:"));
     shop.a_minute().await;
@@ -283,21 +306,129 @@ async fn news_are_refused_if_they_fit_nothing_and_change_nothing_if_they_are_old
     let order = ordered(&shop).await;
     let id = shipment(&shop, &order).await;
     let before = shop.app.position();
-    shop.post("/carrier/news", &news("ship-nobody", "delivered")).await.refuses(404, "not_found", "ship-nobody");
-    shop.post("/carrier/news", &news("", "delivered")).await.refuses(422, "bad_id", "shipmentId");
+    told(&shop, &news("ship-nobody", "delivered")).await.refuses(404, "not_found", "ship-nobody");
+    told(&shop, &news("", "delivered")).await.refuses(422, "bad_id", "shipmentId");
     for state in ["created", "unknown", "lost"] {
-        shop.post("/carrier/news", &news(&id, state)).await.refuses(422, "bad_field", "state");
+        told(&shop, &news(&id, state)).await.refuses(422, "bad_field", "state");
     }
-    let undated = json!({ "shipmentId": id, "state": "delivered", "at": "yesterday" });
-    shop.post("/carrier/news", &undated).await.refuses(422, "bad_field", "at");
-    shop.post("/carrier/news", &json!({})).await.refuses(422, "bad_field", "shipmentId");
+    told(&shop, &news_of(&id, "delivered", "yesterday")).await.refuses(422, "bad_field", "at");
+    told(&shop, &json!({})).await.refuses(422, "bad_field", "shipmentId");
+    // Later than now by more than clocks differ, and before there was anything to bring.
+    for at in ["2025-01-01T01:02:01Z", "9999-01-01T00:00:00Z", "2024-12-31T22:58:00Z", "-009999-01-02T01:59:59Z"] {
+        told(&shop, &news_of(&id, "delivered", at)).await.refuses(422, "bad_time", "`at` is");
+    }
     assert_eq!(shop.app.position(), before);
 
     for state in ["delivered", "delivered", "dispatched", "failed"] {
-        assert_eq!(shop.post("/carrier/news", &news(&id, state)).await.status, 202);
+        assert_eq!(told(&shop, &news(&id, state)).await.status, 202);
     }
     shop.a_minute().await;
     assert_eq!(status(&shop, &order).await, "delivered");
     let life = ["opened", "created", "dispatched", "delivered"].map(|event| format!("shipping.{event}"));
     assert_eq!(shop.events(Position::START, &format!("shipment-{id}")), life);
+}
+
+#[tokio::test]
+async fn news_that_are_not_signed_by_the_carrier_are_not_heard() {
+    let (_outside, url) = Outside::open().await;
+    let shop = Shop::calling(&url).await;
+    let order = ordered(&shop).await;
+    let id = shipment(&shop, &order).await;
+    let before = shop.app.position();
+    let body = news(&id, "delivered").to_string();
+    let signed = secret().sign(body.as_bytes());
+    let other = Secret::new(b"what somebody else thinks up").unwrap().sign(body.as_bytes());
+    let send = async |header: &str, body: &str| {
+        shop.send(Method::POST, "/carrier/news", Headers(&[("Carrier-Signature", header)]), body.to_owned()).await
+    };
+    shop.post("/carrier/news", &news(&id, "delivered")).await.refuses(401, "not_signed", "send Carrier-Signature");
+    for (header, body) in [
+        (other.as_str(), body.as_str()),
+        ("", &body),
+        (&signed[7..], &body),
+        (&signed, &body.replace("delivered", "failed")),
+        (&signed, &format!("{body} ")),
+        // What is not signed is not read either.
+        ("sha256=00", "{"),
+    ] {
+        send(header, body).await.refuses(401, "not_signed", "HMAC-SHA256 of the body");
+    }
+    assert_eq!(shop.app.position(), before);
+    assert_eq!(send(&signed, &body).await.status, 202);
+    shop.a_minute().await;
+    assert_eq!(status(&shop, &order).await, "delivered");
+}
+
+#[tokio::test]
+async fn without_a_carrier_nobody_can_bring_news() {
+    let shop = Shop::open().await;
+    let order = ordered(&shop).await;
+    let id = shipment(&shop, &order).await;
+    told(&shop, &news(&id, "delivered")).await.refuses(404, "no_such_path", "/carrier/news");
+}
+
+#[tokio::test]
+async fn a_parcel_that_is_lost_on_its_way_is_an_event_and_is_shown() {
+    let (_outside, url) = Outside::open().await;
+    let shop = Shop::calling(&url).await;
+    let order = ordered(&shop).await;
+    let id = shipment(&shop, &order).await;
+    assert_eq!(told(&shop, &news(&id, "failed")).await.status, 202);
+    shop.a_minute().await;
+    let life = ["opened", "created", "dispatched", "failed"].map(|event| format!("shipping.{event}"));
+    assert_eq!(shop.events(Position::START, &format!("shipment-{id}")), life);
+    let parcel = shop.get(&format!("/shipments/{id}")).await.body;
+    assert_eq!((&parcel["status"], &parcel["reason"]), (&json!("lost"), &json!("lost")));
+}
+
+#[tokio::test]
+async fn a_delivery_that_is_told_before_the_labels_answer_is_kept() {
+    let (outside, url) = Outside::open().await;
+    // The label is made, its answer is lost, and the next attempt has to wait.
+    outside.trouble("shipments", [Trouble::AnswerLost]);
+    let shop = Shop::calling(&url).await;
+    let items = json!([{ "sku": "TEA", "quantity": 2 }]);
+    let order = shop.post("/orders", &json!({ "items": items })).await.order();
+    shop.app.rest().await.unwrap();
+    let id = shipment(&shop, &order).await;
+    assert_eq!(shop.get(&format!("/shipments/{id}")).await.body["status"], "opened");
+    assert_eq!(told(&shop, &news(&id, "delivered")).await.status, 202);
+    shop.a_minute().await;
+    assert_eq!(status(&shop, &order).await, "delivered");
+    let life = ["opened", "news_kept", "created", "dispatched", "delivered"].map(|event| format!("shipping.{event}"));
+    assert_eq!(shop.events(Position::START, &format!("shipment-{id}")), life);
+}
+
+#[tokio::test]
+async fn a_shipment_that_is_cancelled_is_dropped_by_the_carrier_also_after_hours() {
+    let (outside, url) = Outside::open().await;
+    // What became of the label is not known in time, so the order is given up; and the carrier stays away for long.
+    outside.trouble("shipments", (0..20).map(|_| Trouble::AnswerLost));
+    outside.trouble("cancel", (0..2_000).map(|_| Trouble::RequestLost));
+    let shop = Shop::calling(&url).await;
+    let order = ordered(&shop).await;
+    shop.hours(1).await;
+    assert_eq!(status(&shop, &order).await, "cancelled");
+    let id = shipment(&shop, &order).await;
+    assert_eq!(shop.get("/shipments?recall=open").await.body["items"][0]["shipmentId"], id);
+    shop.days(3).await;
+    let asked = outside.seen("cancel");
+    assert_eq!((asked.len(), outside.done("cancel")), (2_001, 1));
+    assert!(asked.iter().all(|seen| seen.key == asked[0].key && seen.path == id && seen.body == json!({})));
+    let parcel = shop.get(&format!("/shipments/{id}")).await.body;
+    assert_eq!((&parcel["status"], &parcel["recall"]), (&json!("cancelled"), &json!("done")));
+    assert_eq!(shop.get("/shipments?recall=open").await.body["total"], 0);
+}
+
+#[tokio::test]
+async fn a_carrier_that_does_not_drop_a_parcel_is_shown_with_its_reason() {
+    let (outside, url) = Outside::open().await;
+    outside.trouble("shipments", (0..20).map(|_| Trouble::AnswerLost));
+    outside.trouble("cancel", [Trouble::Refused]);
+    let shop = Shop::calling(&url).await;
+    ordered(&shop).await;
+    shop.hours(1).await;
+    let parcel = shop.get("/shipments?recall=failed").await.body["items"][0].clone();
+    assert_eq!((&parcel["status"], &parcel["recallReason"]), (&json!("cancelled"), &json!("card_declined")));
+    assert_eq!(outside.done("cancel"), 0);
 }

@@ -285,6 +285,40 @@ async fn products_are_registered_changed_and_refused() {
 }
 
 #[tokio::test]
+async fn another_currency_is_refused_wherever_it_stands() {
+    let shop = Shop::open().await;
+    let before = shop.app.position();
+    let tea = || json!({ "name": "tea", "price": "2.60" });
+    let with = |mut body: Value, field: &str, currency: Value| {
+        body[field] = currency;
+        body
+    };
+    for (body, says) in [
+        (with(tea(), "currency", json!("USD")), "`currency` is \"USD\""),
+        (with(tea(), "priceCurrency", json!("EUR")), "`priceCurrency`"),
+        (with(tea(), "Currency", json!("gbp")), "`Currency`"),
+        (with(tea(), "currency", json!(826)), "`currency` is 826"),
+        (with(tea(), "tax", json!([{ "amount": 1, "currency": "USD" }])), "`tax[0].currency`"),
+    ] {
+        shop.put("/products/TEA", &body).await.refuses(422, "foreign_currency", says);
+    }
+    // A key may be written with escapes.
+    let escaped = r#"{"name":"tea","price":"2.60","c\u0075rrency":"USD"}"#;
+    let sent = shop.send(Method::PUT, "/products/TEA", Headers::default(), escaped).await;
+    sent.refuses(422, "foreign_currency", "amounts in GBP");
+    let order = json!({ "items": [{ "sku": "TEA", "quantity": 1, "currency": "USD" }] });
+    shop.post("/orders", &order).await.refuses(422, "foreign_currency", "`items[0].currency`");
+    for path in ["/orders/x/return", "/orders/x/cancel", "/stock/TEA/receive", "/orders/x/hold/release"] {
+        let body = json!({ "items": [], "quantity": 1, "verdict": "cleared", "currency": "USD" });
+        shop.post(path, &body).await.refuses(422, "foreign_currency", "`currency`");
+    }
+    assert_eq!(shop.app.position(), before);
+    for currency in [json!("GBP"), Value::Null] {
+        assert_eq!(shop.put("/products/TEA", &with(tea(), "currency", currency)).await.status, 200);
+    }
+}
+
+#[tokio::test]
 async fn stock_is_received_and_adjusted() {
     let shop = Shop::open().await;
     let adjust = |quantity: i64| json!({ "quantity": quantity, "reason": "found" });

@@ -3,11 +3,13 @@
 
 mod away;
 mod backup;
+mod command;
 mod gateways;
 mod http;
 mod imports;
 mod old;
 mod orders;
+mod partners;
 mod repeats;
 mod shop;
 mod sim;

@@ -1,7 +1,8 @@
 //! The life of an order over HTTP: to the customer's door, given up, held, sent back.
 
-use factum::stream::Position;
+use factum::{Archive, stream::Position};
 use serde_json::{Value, json};
+use shop::contracts::order::OrderHoldReleased;
 
 use crate::shop::Shop;
 
@@ -111,7 +112,13 @@ async fn a_held_order_goes_on_when_it_is_cleared() {
     let id = held(&shop).await;
     let release = format!("/orders/{id}/hold/release");
     shop.post(&release, &json!({ "verdict": "maybe" })).await.refuses(422, "bad_field", "verdict");
-    assert_eq!(shop.post(&release, &json!({ "verdict": "cleared" })).await.status, 202);
+    let long = json!({ "verdict": "cleared", "by": "x".repeat(1_025) });
+    shop.post(&release, &long).await.refuses(422, "text_too_long", "`by`");
+    assert_eq!(shop.post(&release, &json!({ "verdict": "cleared", "by": "mara" })).await.status, 202);
+    let released = Archive::of(shop.app.reader()).fold::<OrderHoldReleased, _>(None, |by, event| {
+        *by = Some(event.data.by.clone());
+    });
+    assert_eq!(released.unwrap().as_deref(), Some("mara"), "who it was stands in the log");
     shop.days(6).await;
     assert_eq!(shop.get(&format!("/orders/{id}")).await.body["status"], "delivered");
     shop.post(&release, &json!({ "verdict": "cleared" })).await.refuses(409, "not_now", "delivered");

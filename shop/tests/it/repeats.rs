@@ -1,9 +1,10 @@
 //! The same request twice, under one key, over HTTP.
 
+use axum::http::Method;
 use factum::memory::Memory;
 use serde_json::json;
 
-use super::shop::Shop;
+use super::shop::{Headers, Shop};
 
 #[tokio::test]
 async fn an_order_sent_twice_is_one_order_also_after_a_restart() {
@@ -70,4 +71,27 @@ async fn a_correction_that_changed_nothing_is_answered_as_the_first_time() {
     let other = json!({ "quantity": 1, "reason": "counted" });
     shop.post_as("count-1", "/stock/TEA/adjust", &other).await.refuses(409, "id_reused", "another body");
     assert_eq!(shop.get("/stock/TEA").await.body["available"], 100_005);
+}
+
+#[tokio::test]
+async fn a_product_sent_again_that_changed_nothing_does_not_bring_an_old_price_back() {
+    let log = Memory::new();
+    let shop = Shop::stocked(log.clone()).await;
+    let old = json!({ "name": "tea", "price": "2.55" });
+    let key = Headers(&[("idempotency-key", "price-1")]);
+    let first = shop.send(Method::PUT, "/products/TEA", key, old.to_string()).await;
+    assert_eq!(first.status, 200);
+    assert_eq!(shop.put("/products/TEA", &json!({ "name": "tea", "price": "9.99" })).await.status, 200);
+    let again = async |shop: &Shop| {
+        let again = shop.send(Method::PUT, "/products/TEA", key, old.to_string()).await;
+        assert_eq!((again.status, again.header("factum-position")), (200, first.header("factum-position")));
+        let other = json!({ "name": "tea", "price": "1.00" }).to_string();
+        shop.send(Method::PUT, "/products/TEA", key, other).await.refuses(409, "id_reused", "another body");
+        assert_eq!(shop.get("/products/TEA").await.body["price"]["amount"], "9.99");
+    };
+    again(&shop).await;
+    shop.app.stop().await;
+    let shop = Shop::over(log).await;
+    again(&shop).await;
+    shop.app.stop().await;
 }

@@ -7,7 +7,10 @@ use axum::{
 };
 use factum::{envelope::Kind, http::client::Remote, memory::Memory, ports::Scan, prelude::*, stream::Position};
 use serde_json::{Value, json};
-use shop::services::{Options, services};
+use shop::{
+    services::{Options, equipped},
+    shipping::signature::Secret,
+};
 use std::time::Duration;
 use tower::ServiceExt;
 
@@ -89,10 +92,10 @@ impl Shop {
     }
 
     async fn run(log: Memory, options: &Options) -> Self {
-        let builder = services(options).into_iter().fold(App::over(log).on_data_time(), factum::AppBuilder::with);
-        let app = builder.start().await.unwrap();
+        let app = equipped(App::over(log).on_data_time(), options).start().await.unwrap();
         app.advance(start());
-        let router = factum::http::guarded(shop::http::router(app.clone()));
+        let signs = options.carrier.as_ref().map(|_| secret());
+        let router = factum::http::guarded(shop::http::router(app.clone(), signs));
         Self { app, router }
     }
 
@@ -135,6 +138,11 @@ impl Shop {
         self.app.rest_at(start() + Duration::from_secs(60)).await.unwrap();
     }
 
+    /// Lets everything happen that follows within so many hours.
+    pub async fn hours(&self, hours: u32) {
+        self.app.rest_at(start() + hours * Duration::from_secs(3_600)).await.unwrap();
+    }
+
     /// Lets everything happen that follows, while so many of the carrier's days pass.
     pub async fn days(&self, days: u32) {
         self.app.rest_at(start() + days * DAY).await.unwrap();
@@ -156,6 +164,11 @@ impl Shop {
         assert_eq!(self.get(&format!("/orders/{order}")).await.body["status"], "delivered");
         order
     }
+}
+
+/// What the carrier signs with.
+pub fn secret() -> Secret {
+    Secret::new(b"what only the two know").unwrap()
 }
 
 /// Nothing outside the process.

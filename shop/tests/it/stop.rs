@@ -1,5 +1,7 @@
 //! Starting and stopping, with real sockets and a real directory.
 
+use std::path::Path;
+
 use factum::App;
 use serde_json::json;
 use shop::serve::{Serve, serve_until};
@@ -17,7 +19,7 @@ async fn a_stop_finishes_what_was_begun_and_takes_nothing_more() {
     let listener = factum::http::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let router = shop::http::router(shop.app.clone());
+    let router = shop::http::router(shop.app.clone(), None);
     let server = tokio::spawn(factum::http::serve(listener, router, async {
         stopped.await.unwrap();
     }));
@@ -45,11 +47,23 @@ async fn a_stop_finishes_what_was_begun_and_takes_nothing_more() {
     assert_eq!(shop.get("/orders").await.body["total"], 1);
 }
 
+fn serving(dir: &Path) -> Serve {
+    Serve {
+        data: dir.to_owned(),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        day: DAY,
+        provider: None,
+        carrier: None,
+        carrier_secret: None,
+        moved: false,
+        hold_unknown: false,
+    }
+}
+
 #[tokio::test]
 async fn a_second_process_on_a_directory_is_told_so() {
     let dir = tempfile::tempdir().unwrap();
-    let (data, listen) = (dir.path().to_owned(), "127.0.0.1:0".parse().unwrap());
-    let serve = Serve { data, listen, day: DAY, provider: None, carrier: None, hold_unknown: false };
+    let serve = serving(dir.path());
     let held = App::open(dir.path()).unwrap();
     let refused = serve_until(serve.clone(), async {}).await.unwrap_err();
     assert!(refused.to_string().contains("is open in another process"), "{refused}");

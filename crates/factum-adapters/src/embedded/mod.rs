@@ -18,6 +18,7 @@
 //! it.
 
 mod names;
+mod place;
 mod reader;
 mod store;
 pub mod upkeep;
@@ -28,6 +29,7 @@ use factum_core::{error::StoreError, ports, stream::Lineage};
 pub use factum_log::{Cut, Durability, Opened, Options};
 use factum_log::{Log, LogError, Observer, RealDisk};
 
+use place::Place;
 use reader::Entries;
 pub use store::Embedded;
 
@@ -47,7 +49,7 @@ pub fn open(dir: &Path) -> Result<(Embedded, Opened), StoreError> {
 pub fn open_with(dir: &Path, options: Options) -> Result<(Embedded, Opened), StoreError> {
     let durability = options.durability;
     let (log, opened) = Log::open(dir, options).map_err(store_error)?;
-    Ok((Embedded::new(log, durability), opened))
+    Ok((Embedded::new(log, durability, Place::of(dir)), opened))
 }
 
 /// Reads the store in `dir` as it is now, also while another process writes it. What is written later needs another

@@ -12,7 +12,7 @@ use factum_core::{
 };
 use factum_log::{Batch, Durability, Log, LogError};
 
-use super::{reader::Entries, store_error};
+use super::{place::Place, reader::Entries, store_error};
 
 /// A batch's memory is kept for the next one up to this size, so that one large write does not hold it for ever.
 const KEPT_BYTES: usize = 4 << 20;
@@ -23,14 +23,15 @@ pub struct Embedded {
     log: Option<Log>,
     reader: Arc<Entries>,
     durability: Durability,
+    place: Place,
     batch: Batch,
     body: Vec<u8>,
 }
 
 impl Embedded {
-    pub(super) fn new(log: Log, durability: Durability) -> Self {
+    pub(super) fn new(log: Log, durability: Durability, place: Place) -> Self {
         let reader = Arc::new(Entries::new(log.reader()));
-        Self { log: Some(log), reader, durability, batch: Batch::new(), body: Vec::new() }
+        Self { log: Some(log), reader, durability, place, batch: Batch::new(), body: Vec::new() }
     }
 
     /// Closes the store: marks that this was an orderly end, and frees the directory. Dropping does the same, but
@@ -88,6 +89,7 @@ impl Backend for Embedded {
     }
 
     fn write(&mut self, batch: &[Plan]) -> Result<Position, StoreError> {
+        self.place.look_now_and_then()?;
         self.fill(batch)?;
         let log = self.log.as_mut().ok_or_else(closed)?;
         debug_assert!(follows(log, batch), "a plan was made against another state than the log's: find, check, write");
@@ -97,6 +99,10 @@ impl Backend for Embedded {
     fn idle(&mut self) -> Result<(), StoreError> {
         let log = self.log.as_mut().ok_or_else(closed)?;
         log.idle().map_err(|error| failed(log, error))
+    }
+
+    fn look(&mut self) -> Result<(), StoreError> {
+        self.place.look()
     }
 
     fn reader(&self) -> Arc<dyn Reader> {

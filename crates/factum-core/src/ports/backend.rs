@@ -43,6 +43,15 @@ pub trait Backend: Send {
         Ok(())
     }
 
+    /// Looks whether what is written can still be found where it was opened; called about once a second while nothing is
+    /// written.
+    ///
+    /// # Errors
+    /// [`StoreError::Transient`] if somebody has taken it away: it may be put back.
+    fn look(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// The reading side; usable from any thread, also while this side writes.
     fn reader(&self) -> Arc<dyn Reader>;
 

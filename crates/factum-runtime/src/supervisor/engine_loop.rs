@@ -145,7 +145,11 @@ impl EngineLoop {
             return;
         }
         // Nobody may send anything to one that says it cannot store it: it has to find out by itself.
-        let saved = if self.waiting.is_some() { self.engine.write_cursor() } else { self.engine.save_cursor() };
+        let saved = match self.committer.look() {
+            Ok(()) if self.waiting.is_some() => self.engine.write_cursor(),
+            Ok(()) => self.engine.save_cursor(),
+            gone => gone,
+        };
         self.waits_for(saved.as_ref().err().map(ToString::to_string));
     }
 }

@@ -48,6 +48,8 @@ pub struct UnitHealth {
     pub memory: Vec<Bound>,
     /// Loops that have ended although nobody told them to.
     pub ended: Vec<String>,
+    /// What the app says of itself, by what it speaks of.
+    pub about: BTreeMap<&'static str, String>,
 }
 
 impl UnitHealth {
@@ -65,6 +67,7 @@ impl UnitHealth {
             dependencies: Vec::new(),
             memory: Vec::new(),
             ended: Vec::new(),
+            about: BTreeMap::new(),
         };
         health.judge()
     }

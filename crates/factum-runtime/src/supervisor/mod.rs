@@ -6,6 +6,7 @@ mod health;
 mod views_loop;
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -71,6 +72,8 @@ pub struct UnitParts {
     pub program: String,
     /// Start also if services' streams hold events that they cannot read, and hold each such stream.
     pub hold_unknown: bool,
+    /// What health says of the app beside how it stands.
+    pub about: BTreeMap<&'static str, String>,
     /// The order within a batch.
     pub arrange: Arrange,
     /// Bounds.
@@ -109,6 +112,7 @@ pub struct Unit {
     rows_wait: Arc<Mutex<Option<String>>>,
     clock: Arc<dyn Clock>,
     program: String,
+    about: BTreeMap<&'static str, String>,
     rows: Arc<dyn RowReader>,
     signals: [Arc<Signal>; 2],
     /// In the order in which they stop.
@@ -229,6 +233,7 @@ impl Unit {
             rows_wait,
             clock: parts.clock,
             program,
+            about: parts.about,
             rows,
             signals: [engine_signal, views_signal],
             loops: Mutex::new(loops),
@@ -362,8 +367,14 @@ impl Unit {
             dependencies: lock(&self.dependencies).clone(),
             memory,
             ended,
+            about: self.about.clone(),
         }
         .judge()
+    }
+
+    /// What the app says of itself, by what it speaks of.
+    pub fn about(&self) -> &BTreeMap<&'static str, String> {
+        &self.about
     }
 
     /// What a person wants of a letter or a consumer. The answer comes when what was done is durable.

@@ -340,6 +340,7 @@ async fn health_lineage_positions_and_readers_do_not_wait_for_a_write() {
             clock: Arc::new(LiveClock::default()),
             ids: Box::new(UuidSource::seeded(1)),
             hold_unknown: false,
+            about: Default::default(),
             arrange: Arrange::AsTaken,
             limits: Limits::default(),
         })

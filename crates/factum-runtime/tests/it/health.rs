@@ -45,6 +45,7 @@ async fn a_unit_that_cannot_store_says_so_and_finds_out_by_itself_when_it_can() 
         clock: Arc::new(LiveClock::default()),
         ids: Box::new(UuidSource::seeded(1)),
         hold_unknown: false,
+        about: Default::default(),
         arrange: Arrange::AsTaken,
         limits: Limits::default(),
     })
@@ -71,6 +72,7 @@ fn unit_over(memory: &Memory, faults: &Faults, services: Vec<Service>) -> Unit {
         clock: Arc::new(LiveClock::default()),
         ids: Box::new(UuidSource::seeded(1)),
         hold_unknown: false,
+        about: Default::default(),
         arrange: Arrange::AsTaken,
         limits: Limits::default(),
     })

@@ -38,7 +38,7 @@ const ROOMS: &[&str] = &[
 
 /// The files that a room may have, and those that it must. Long tests of `x.rs` stand in `x/tests.rs`.
 const ROOM_FILES: &[&str] =
-    &["mod", "decider", "reactions", "views", "http", "saga", "gateway", "pricing", "upcasters"];
+    &["mod", "decider", "reactions", "views", "http", "saga", "gateway", "signature", "pricing", "upcasters"];
 const EVERY_ROOM_HAS: &[&str] = &["mod", "views", "http"];
 
 impl Source {

@@ -56,10 +56,42 @@ async fn a_reader_who_has_enough_ends_a_dump_quietly() {
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(positions(&line), [1]);
-    assert!(child.wait().unwrap().success());
+    // As a shell tells it of `cat`: what was not shown may have been anything.
+    assert_eq!(child.wait().unwrap().code(), Some(141));
     let mut errors = String::new();
     child.stderr.unwrap().read_to_string(&mut errors).unwrap();
     assert_eq!(errors, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_finds_no_room_is_not_done_and_says_so() {
+    let full = || std::fs::File::options().write(true).open("/dev/full");
+    if full().is_err() {
+        eprintln!("skipped: there is no /dev/full here");
+        return;
+    }
+    let dir = tempdir().unwrap();
+    filled(dir.path(), 3).await;
+    for arguments in [&["log", "dump", text(dir.path())][..], &["log", "info", text(dir.path())], &["--help"]] {
+        let child = spawn(factum(arguments).stdout(full().unwrap()).stderr(Stdio::piped()));
+        let ended = child.wait_with_output().unwrap();
+        let error = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(2), "{error}");
+        assert!(error.starts_with("error: cannot write the answer: "), "{error}");
+    }
+    // Nobody hears the error either.
+    let child = spawn(factum(&["log", "info", "/missing"]).stderr(full().unwrap()));
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_shows_texts_of_others_without_what_steers_a_terminal() {
+    let dir = tempdir().unwrap();
+    let app = start(dir.path()).await;
+    write(&app, "n", "a\u{1b}[2K\u{9b}1A\u{202e}b").await;
+    stop(app).await;
+    let told = run(&["log", "tail", text(dir.path())]).out;
+    assert!(told.contains(r"a\u001b[2K") && !told.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

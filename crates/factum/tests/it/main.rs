@@ -8,6 +8,7 @@ mod platform;
 #[cfg(feature = "http")]
 mod sagas;
 mod snapshots;
+mod taken_away;
 
 use factum::{Archive, ExecuteError, memory::Memory, prelude::*};
 use serde_json::{Value, json};

@@ -43,7 +43,7 @@ fn created() -> OrderCreated {
 
 fn checked(verdict: Verdict) -> TransactionChecked {
     let reasons = if verdict == Verdict::Flagged { vec!["much".to_owned()] } else { Vec::new() };
-    TransactionChecked { order_id: id(), payment_id: None, verdict, score: 0, reasons }
+    TransactionChecked { order_id: id(), verdict, score: 0, reasons }
 }
 
 fn valid() -> ValidationCompleted {

@@ -37,3 +37,12 @@ fn the_parcel_arrives_after_the_days_that_it_takes() {
         assert_eq!((news.state, news.at), (ShipmentState::Delivered, NOW + *delay));
     }
 }
+
+#[test]
+fn the_carrier_is_asked_to_drop_what_is_recalled() {
+    let asked =
+        happened(ShippingRecallOpened { shipment_id: ShipmentId::from("ship-1"), order_id: OrderId::from("1") })
+            .given_to(&recalling());
+    let requests = asked.called(gateway::RECALL);
+    assert_eq!((requests.len(), requests[0].shipment_id.as_str()), (1, "ship-1"));
+}

@@ -17,7 +17,7 @@ mod screen;
 mod target;
 
 use std::{
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Write},
     process::ExitCode,
 };
 
@@ -33,6 +33,10 @@ use saga_args::SagasCommand;
 const DAMAGED: u8 = 1;
 /// It could not be done.
 const NOT_DONE: u8 = 2;
+/// What a shell tells of a tool that a closed pipe has ended: 128 and the number of SIGPIPE.
+const BROKEN_PIPE: u8 = 141;
+/// Characters of an error that are shown: it may hold texts of others.
+const ERROR: usize = 4_096;
 
 /// Why a command ended early.
 #[derive(Debug, thiserror::Error)]
@@ -63,8 +67,29 @@ impl From<ActError> for Problem {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let done = match cli.command {
+    match Cli::try_parse().map_or_else(|usage| explain(&usage), carry_out) {
+        Ok(code) => code,
+        // Whoever reads has enough, as `head` does; and nobody knows what the rest would have said.
+        Err(Problem::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::from(BROKEN_PIPE),
+        Err(problem) => {
+            // Who cannot hear it cannot be told that either.
+            let _ = writeln!(io::stderr().lock(), "error: {}", screen::line(&problem.to_string(), ERROR));
+            ExitCode::from(if matches!(problem, Problem::Store(StoreError::Corrupt(_))) { DAMAGED } else { NOT_DONE })
+        }
+    }
+}
+
+/// What was asked for is help, or makes no sense.
+fn explain(usage: &clap::Error) -> Result<ExitCode, Problem> {
+    let told = usage.print().and_then(|()| io::stdout().flush());
+    if !usage.use_stderr() {
+        told?;
+    }
+    Ok(ExitCode::from(if usage.exit_code() == 0 { 0 } else { NOT_DONE }))
+}
+
+fn carry_out(cli: Cli) -> Result<ExitCode, Problem> {
+    match cli.command {
         Command::Letters { command } => in_letters(command, cli.json),
         Command::Plans { command } => in_plans(command, cli.json),
         Command::Sagas { command } => in_sagas(command, cli.json),
@@ -84,15 +109,6 @@ fn main() -> ExitCode {
         },
         Command::Backup { dir, to, copy, no_verify } => copies::backup(&dir, &to, !copy, !no_verify, cli.json),
         Command::Restore { from, dir } => copies::restore(&from, &dir, cli.json),
-    };
-    match done {
-        Ok(code) => code,
-        // Whoever reads has enough, as `head` does.
-        Err(Problem::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("error: {problem}");
-            ExitCode::from(if matches!(problem, Problem::Store(StoreError::Corrupt(_))) { DAMAGED } else { NOT_DONE })
-        }
     }
 }
 

@@ -15,7 +15,7 @@ use factum::{
     stream::{Position, StreamId, StreamVersion},
 };
 
-use crate::{Problem, args::Which};
+use crate::{Problem, args::Which, screen::harmless};
 
 /// Bytes of messages read at once.
 const SCAN_BYTES: usize = 4 << 20;
@@ -124,7 +124,7 @@ fn json(out: &mut impl Write, stored: &Stored) -> Result<(), Problem> {
 fn line(out: &mut impl Write, stored: &Stored) -> Result<(), Problem> {
     let envelope = stored.envelope();
     write!(out, "{} {} ", stored.position, envelope.timestamp)?;
-    write!(out, "{} {}@{} ", envelope.type_name, stored.stream, stored.version)?;
-    out.write_all(&stored.message.data)?;
+    write!(out, "{} {}@{} ", envelope.type_name, harmless(stored.stream.as_str()), stored.version)?;
+    out.write_all(harmless(&String::from_utf8_lossy(&stored.message.data)).as_bytes())?;
     Ok(out.write_all(b"\n")?)
 }

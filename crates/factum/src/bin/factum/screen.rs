@@ -53,11 +53,24 @@ pub fn width() -> usize {
 /// A text on one line of so many characters, without what would steer a terminal.
 pub fn line(text: &str, most: usize) -> String {
     let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let text: String = text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect();
+    let text = harmless(&text);
     match text.char_indices().nth(most) {
         Some(_) => text.chars().take(most.saturating_sub(1)).chain(['…']).collect(),
         None => text,
     }
+}
+
+/// A text without what would steer a terminal.
+pub fn harmless(text: &str) -> String {
+    text.chars().map(|letter| if steers(letter) { '\u{fffd}' } else { letter }).collect()
+}
+
+/// Control characters, and what is invisible or turns the direction of writing.
+fn steers(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}')
+        || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(letter, '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Such as 3 min, of so many seconds.
@@ -139,6 +152,7 @@ mod tests {
     #[test]
     fn a_text_is_one_line_that_steers_no_terminal() {
         assert_eq!(line("no  ink\n\tfor \u{1b}[31mthis", 99), "no ink for \u{fffd}[31mthis");
+        assert_eq!(line("a\u{9b}1A\u{202e}b\u{200b}\u{2028}c", 99), "a\u{fffd}1A\u{fffd}b\u{fffd} c");
         assert_eq!((line("äöüß", 4).as_str(), line("äöüß", 3).as_str()), ("äöüß", "äö…"));
         assert_eq!((line("", 3).as_str(), line("x", 0).as_str()), ("", "…"));
     }

@@ -1,0 +1,80 @@
+//! What `shop serve` understands.
+
+use std::{
+    env, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context;
+use clap::Args;
+use factum::http::client::Remote;
+use shop::{serve::Serve, shipping::signature::Secret};
+
+/// The variable that holds the carrier's secret, where no file does.
+const CARRIER_SECRET: &str = "SHOP_CARRIER_SECRET";
+
+/// Where a shop is open, and with whom.
+#[derive(Debug, Args)]
+pub struct Serving {
+    /// The data directory; made if it is missing.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Where to listen; only this machine's own addresses.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// How long the simulated carrier's day takes, such as 24h, 10s or 500ms.
+    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = duration)]
+    day: Duration,
+    /// The payment provider's URL, such as http://127.0.0.1:9000; simulated if there is none. Its acts are
+    /// POST <URL>/payments/<id>/authorize, capture, void and refund, each under an Idempotency-Key.
+    #[arg(long, value_name = "URL")]
+    provider: Option<Remote>,
+    /// The carrier's URL; simulated if there is none. It is asked by POST <URL>/shipments/<id>, and to drop a parcel
+    /// by POST <URL>/shipments/<id>/cancel, each under an Idempotency-Key, and tells its news to the shop's POST
+    /// /carrier/news, signed by `Carrier-Signature: sha256=<HMAC-SHA256 of the body, in hex>`.
+    #[arg(long, value_name = "URL")]
+    carrier: Option<Remote>,
+    /// A file with the secret that the carrier signs its news with, of 16 bytes or more; or say it in the variable
+    /// SHOP_CARRIER_SECRET.
+    #[arg(long, value_name = "FILE", requires = "carrier")]
+    carrier_secret: Option<PathBuf>,
+    /// Provider and carrier are those that this directory was run with before, at other addresses.
+    #[arg(long)]
+    moved: bool,
+    /// Start also if streams hold events that this program cannot read: those streams are held, the others go on.
+    #[arg(long)]
+    hold_unknown: bool,
+}
+
+impl Serving {
+    /// The same, with the carrier's secret read.
+    ///
+    /// # Errors
+    /// The secret cannot be read, or is too short.
+    pub fn options(self) -> anyhow::Result<Serve> {
+        let carrier_secret = if self.carrier.is_some() { secret(self.carrier_secret.as_deref())? } else { None };
+        let Self { data, listen, day, provider, carrier, moved, hold_unknown, .. } = self;
+        Ok(Serve { data, listen, day, provider, carrier, carrier_secret, moved, hold_unknown })
+    }
+}
+
+/// The carrier's secret, from its file or its variable.
+fn secret(file: Option<&Path>) -> anyhow::Result<Option<Secret>> {
+    let text = match file {
+        Some(file) => Some(fs::read(file).with_context(|| format!("the secret in {} cannot be read", file.display()))?),
+        None => env::var_os(CARRIER_SECRET).map(|text| text.into_encoded_bytes()),
+    };
+    Ok(text.map(|text| Secret::new(&text)).transpose()?)
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let problem = || "use a duration such as 24h, 10s or 500ms".to_owned();
+    let span: jiff::SignedDuration = text.parse().map_err(|_| problem())?;
+    let duration = Duration::try_from(span).map_err(|_| problem())?;
+    if duration.is_zero() || duration > Duration::from_secs(30 * 86_400) {
+        return Err("use a duration of more than nothing and at most 30 days".to_owned());
+    }
+    Ok(duration)
+}

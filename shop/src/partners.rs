@@ -1,0 +1,121 @@
+//! Whom a shop's calls go to: recorded in its log, so that a start with others does not hand them what is open.
+
+use std::path::Path;
+
+use anyhow::bail;
+use factum::{http::client::Remote, prelude::*, stream::StreamId};
+
+use crate::services::archive;
+
+/// What stands where somebody is only played.
+pub const SIMULATED: &str = "simulated";
+/// There is one record in a log.
+const ID: &str = "shop";
+
+/// The shop runs with these partners from now on.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("partners.chosen")]
+pub struct PartnersChosen {
+    /// The payment provider's address, or `simulated`.
+    pub provider: String,
+    /// The carrier's address, or `simulated`.
+    pub carrier: String,
+}
+
+/// Records the partners that the shop runs with; answered by `partners.chosen`, by nothing if they are the same.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("partners.choose")]
+pub struct ChoosePartners {
+    /// The payment provider's address, or `simulated`.
+    pub provider: String,
+    /// The carrier's address, or `simulated`.
+    pub carrier: String,
+}
+
+/// Provider and carrier: their addresses, or that they are simulated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Partners {
+    /// Who holds, takes and gives back the money.
+    pub provider: String,
+    /// Who brings the parcels.
+    pub carrier: String,
+}
+
+impl Partners {
+    /// By their addresses.
+    pub fn of(provider: Option<&Remote>, carrier: Option<&Remote>) -> Self {
+        let text = |remote: Option<&Remote>| remote.map_or_else(|| SIMULATED.to_owned(), Remote::to_string);
+        Self { provider: text(provider), carrier: text(carrier) }
+    }
+
+    fn sentence(&self) -> String {
+        let Self { provider, carrier } = self;
+        format!("the provider {provider} and the carrier {carrier}")
+    }
+
+    /// Records them.
+    pub fn choose(&self) -> ChoosePartners {
+        ChoosePartners { provider: self.provider.clone(), carrier: self.carrier.clone() }
+    }
+}
+
+/// Refuses to go on in a directory that was run with other partners as long as any call is open, or may still be made for
+/// what has happened: whoever is asked now does not know what the others have done.
+///
+/// # Errors
+/// A sentence that says what to do; or the log cannot be read.
+pub fn refuse_others(data: &Path, wanted: &Partners) -> anyhow::Result<()> {
+    if !data.join("log").exists() {
+        return Ok(());
+    }
+    let archive = archive(data)?;
+    let mut before = None;
+    for stored in archive.stream(&StreamId::new(Partners::CATEGORY, ID)?)? {
+        if stored.type_name() == "partners.chosen" {
+            let PartnersChosen { provider, carrier } = stored.decode()?;
+            before = Some(Partners { provider, carrier });
+        }
+    }
+    let under_way = archive.under_way()?;
+    match before {
+        Some(before) if before != *wanted && !under_way.is_quiet() => bail!(
+            "{} was run with {}, and not all that it asked them is answered ({} calls open, {} messages unread), so it does \
+             not start with {}: start it as before, let it run until they have answered, and stop it in order; or add \
+             --moved if these are the same partners at other addresses",
+            data.display(),
+            before.sentence(),
+            under_way.calls,
+            under_way.unread,
+            wanted.sentence()
+        ),
+        _ => Ok(()),
+    }
+}
+
+impl Decider for Partners {
+    const CATEGORY: &'static str = "partners";
+    type Id = String;
+    type Command = ChoosePartners;
+    type Event = PartnersChosen;
+    type Rejection = Never;
+
+    fn address(_: &ChoosePartners, _: &Envelope) -> String {
+        ID.to_owned()
+    }
+
+    fn decide(&self, _: &String, choose: ChoosePartners, _: &Context) -> Result<Vec<PartnersChosen>, Never> {
+        let ChoosePartners { provider, carrier } = choose;
+        let same = self.provider == provider && self.carrier == carrier;
+        Ok(if same { vec![] } else { vec![PartnersChosen { provider, carrier }] })
+    }
+
+    fn evolve(&mut self, event: &PartnersChosen) {
+        let PartnersChosen { provider, carrier } = event.clone();
+        *self = Self { provider, carrier };
+    }
+}
+
+/// The service that keeps the record.
+pub fn service() -> Service {
+    Service::new("partners").decider::<Partners>()
+}

@@ -1,0 +1,131 @@
+//! Whom a directory's calls go to: nobody else gets what is open, and a partner who is only played is named.
+
+use std::path::Path;
+
+use factum::{App, http::client::Remote, money::Currency};
+use serde_json::json;
+use shop::{
+    contracts::{catalog::RegisterProduct, inventory::ReceiveStock, order::CreateOrder, shapes::Line},
+    money::{pence, price},
+    partners::{Partners, refuse_others},
+    serve::{Serve, serve_until},
+    services::{Options, equipped},
+    shipping::signature::Secret,
+};
+use tokio::net::TcpListener;
+
+use crate::{
+    imports::{self, committed},
+    shop::{DAY, Shop},
+};
+
+/// An address where nobody listens.
+async fn nobody() -> Remote {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("http://{}", listener.local_addr().unwrap()).parse().unwrap()
+}
+
+/// A shop that waits for its provider, and is stopped.
+async fn waits_for(provider: &Remote, dir: &Path) {
+    let options = Options { provider: Some(provider.clone()), ..Options::default() };
+    let app = equipped(App::open(dir).unwrap(), &options).start().await.unwrap();
+    app.execute(Partners::of(Some(provider), None).choose()).await.unwrap();
+    let (name, price) = ("tea".to_owned(), price("2.55").unwrap());
+    let line = Line::goods(1, "TEA".into(), "tea", 2, price.clone()).unwrap();
+    assert_eq!(line.amount.currency, Currency::GBP);
+    app.execute(RegisterProduct { sku: "TEA".into(), name, price, active: true }).await.unwrap();
+    app.execute(ReceiveStock { sku: "TEA".into(), quantity: 9, warehouse_id: "main".into() }).await.unwrap();
+    let ordered = CreateOrder {
+        order_id: "o-1".into(),
+        customer_id: None,
+        cart_id: None,
+        items: vec![line],
+        subtotal: None,
+        discount: None,
+        tax: None,
+        shipping_charge: None,
+        total: pence(510),
+        shipping_address: None,
+        payment_method: None,
+    };
+    app.execute(ordered).await.unwrap();
+    let opened = async {
+        while !app.health().dependencies.iter().any(|dependency| dependency.attempts > 0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), opened).await.unwrap();
+    app.stop().await;
+}
+
+fn serving(dir: &Path) -> Serve {
+    Serve {
+        data: dir.to_owned(),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        day: DAY,
+        provider: None,
+        carrier: None,
+        carrier_secret: None,
+        moved: false,
+        hold_unknown: false,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_calls_are_not_handed_to_another_partner() {
+    let dir = tempfile::tempdir().unwrap();
+    let provider = nobody().await;
+    waits_for(&provider, dir.path()).await;
+
+    let refused = serve_until(serving(dir.path()), async {}).await.unwrap_err().to_string();
+    for says in
+        [provider.to_string().as_str(), "the carrier simulated", "1 calls open", "start it as before", "--moved"]
+    {
+        assert!(refused.contains(says), "{refused}");
+    }
+    // An import would hand them to its own, who are simulated.
+    let file = committed();
+    let (done, _, error) = imports::text(&mut imports::shop(&["import", file.to_str().unwrap()], dir.path()));
+    assert!(!done && error.contains("was run with the provider http://"), "{error}");
+
+    let same = Serve { provider: Some(provider.clone()), ..serving(dir.path()) };
+    serve_until(same, async {}).await.unwrap();
+    // The same partner at another address; from now on that one counts.
+    let there = nobody().await;
+    let moved = Serve { provider: Some(there.clone()), moved: true, ..serving(dir.path()) };
+    serve_until(moved, async {}).await.unwrap();
+    refuse_others(dir.path(), &Partners::of(Some(&there), None)).unwrap();
+    assert!(refuse_others(dir.path(), &Partners::of(Some(&provider), None)).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nothing_is_open_another_partner_may_come() {
+    let dir = tempfile::tempdir().unwrap();
+    serve_until(serving(dir.path()), async {}).await.unwrap();
+    let carrier = nobody().await;
+    let without = Serve { carrier: Some(carrier.clone()), ..serving(dir.path()) };
+    let refused = serve_until(without.clone(), async {}).await.unwrap_err().to_string();
+    assert!(refused.contains("--carrier-secret") && refused.contains("SHOP_CARRIER_SECRET"), "{refused}");
+    let secret = Some(Secret::new(b"what only the two know").unwrap());
+    serve_until(Serve { carrier_secret: secret, ..without }, async {}).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_is_only_played_is_said_in_health_and_on_the_order() {
+    let shop = Shop::open().await;
+    let both = json!({ "provider": "simulated", "carrier": "simulated" });
+    assert_eq!(shop.get("/health").await.body["about"], both);
+    let ordered = shop.post("/orders", &json!({ "items": [{ "sku": "TEA", "quantity": 1 }] })).await;
+    assert_eq!(ordered.body["simulated"], json!(["provider", "carrier"]));
+    let order = ordered.order();
+    assert_eq!(shop.get(&format!("/orders/{order}")).await.body["simulated"], json!(["provider", "carrier"]));
+
+    let url = nobody().await;
+    let shop = Shop::calling(&url).await;
+    assert_eq!(
+        shop.get("/health").await.body["about"],
+        json!({ "provider": url.to_string(), "carrier": url.to_string() })
+    );
+    let ordered = shop.post("/orders", &json!({ "items": [{ "sku": "TEA", "quantity": 1 }] })).await;
+    assert!(ordered.status == 202 && ordered.body["simulated"].is_null(), "{ordered:?}");
+}
