@@ -227,12 +227,16 @@ pub struct OrderReturned {
 pub struct OrderCredited {
     /// The credit.
     pub credit_id: CreditId,
+    /// The order that its goods are of, if it is known.
+    pub order_id: Option<OrderId>,
     /// Who gets it, if it is known.
     pub customer_id: Option<CustomerId>,
     /// For what.
     pub items: Vec<Line>,
     /// How much.
     pub amount: Money,
+    /// What was asked for and is not given back: it had not come in, or was given back before.
+    pub not_due: Option<Money>,
     /// Why.
     pub reason: String,
 }
@@ -311,12 +315,16 @@ pub struct ReturnOrder {
 pub struct CreditOrder {
     /// The credit.
     pub credit_id: CreditId,
+    /// The order that its goods are of, if it is known.
+    pub order_id: Option<OrderId>,
     /// Who gets it, if it is known.
     pub customer_id: Option<CustomerId>,
     /// For what.
     pub items: Vec<Line>,
     /// How much.
     pub amount: Money,
+    /// What was asked for and is not given back: it had not come in, or was given back before.
+    pub not_due: Option<Money>,
     /// Why.
     pub reason: String,
 }

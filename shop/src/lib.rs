@@ -16,6 +16,7 @@ pub mod check;
 pub mod http;
 pub mod import;
 pub mod money;
+pub mod plain;
 pub mod report;
 pub mod serve;
 pub mod services;

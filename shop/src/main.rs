@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use mimalloc::MiMalloc;
+use shop::plain::plain_lines;
 
 mod cli;
 
@@ -16,7 +17,7 @@ fn main() -> ExitCode {
     match cli::run(command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", plain_lines(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

@@ -7,7 +7,11 @@ use factum::{
     http::{self, client::Remote},
 };
 
-use crate::services::{Options, services};
+use crate::{
+    import::settle,
+    plain::plain,
+    services::{Options, services},
+};
 
 /// What is served, and where.
 #[derive(Clone, Debug)]
@@ -44,6 +48,7 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
 pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
     let listener = http::listen(options.listen).await?;
     let address = listener.local_addr()?;
+    bring_to_rest(&options).await;
     let settings = Options {
         provider: options.provider.clone(),
         carrier: options.carrier.clone(),
@@ -61,6 +66,28 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
     app.stop().await;
     println!("stopped at position {}", app.position().0);
     Ok(served?)
+}
+
+/// An import that was cut off lives on the file's time: what is under way of it is carried out there, before the shop meets
+/// the present. Whatever comes of that, the shop opens.
+async fn bring_to_rest(options: &Serve) {
+    match settle::set_aside(&options.data, "the shop was opened", options.hold_unknown).await {
+        Ok(imports) => {
+            for import in imports {
+                println!(
+                    "the import of {} is not finished: its {} invoices were carried out, the rest is set aside\n  \
+                     to take it too  shop import <FILE> --data {} --declines {} --resume",
+                    plain(&import.file),
+                    import.invoices,
+                    options.data.display(),
+                    import.declines
+                );
+            }
+        }
+        Err(error) => {
+            tracing::warn!(error = %format!("{error:#}"), "an unfinished import could not be brought to rest")
+        }
+    }
 }
 
 fn greeting(options: &Serve, address: SocketAddr, durability: &str) -> String {

@@ -173,7 +173,8 @@ impl Decider for Order {
 }
 
 impl Order {
-    fn create(create: CreateOrder) -> Result<Vec<OrderEvent>, OrderRejection> {
+    /// Places an order, if it can be: also asked beforehand, of a file's invoices.
+    pub(crate) fn create(create: CreateOrder) -> Result<Vec<OrderEvent>, OrderRejection> {
         if !create.order_id.valid() {
             return Err(OrderRejection::BadId { what: "orderId" });
         }
@@ -451,9 +452,11 @@ impl Decider for Credit {
         }
         Ok(vec![CreditEvent::Credited(OrderCredited {
             credit_id: credit.credit_id,
+            order_id: credit.order_id,
             customer_id: credit.customer_id,
             items: credit.items,
             amount: credit.amount,
+            not_due: credit.not_due,
             reason: credit.reason,
         })])
     }

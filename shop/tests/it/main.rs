@@ -3,12 +3,16 @@
 
 mod away;
 mod backup;
+mod editions;
 mod gateways;
+mod hostile;
 mod http;
 mod imports;
 mod old;
 mod orders;
 mod repeats;
+mod rows;
 mod shop;
 mod sim;
 mod stop;
+mod unfinished;

@@ -382,12 +382,20 @@ fn it_is_changed_until_it_is_shipped() {
 fn a_credit_is_booked_once() {
     let credit = |id: &str| {
         let (credit_id, items, reason) = (CreditId::from(id), Vec::new(), "goodwill".to_owned());
-        CreditOrder { credit_id, customer_id: None, items, amount: pence(7), reason }
+        CreditOrder { credit_id, order_id: None, customer_id: None, items, amount: pence(7), not_due: None, reason }
     };
-    let CreditOrder { credit_id, customer_id, items, amount, reason } = credit("C1");
+    let CreditOrder { credit_id, order_id, customer_id, items, amount, not_due, reason } = credit("C1");
     given_nothing::<Credit>()
         .when(CreditCommand::Credit(credit("C1")))
-        .then([CreditEvent::Credited(OrderCredited { credit_id, customer_id, items, amount, reason })])
+        .then([CreditEvent::Credited(OrderCredited {
+            credit_id,
+            order_id,
+            customer_id,
+            items,
+            amount,
+            not_due,
+            reason,
+        })])
         .again_changes_nothing();
     given_nothing::<Credit>().when(CreditCommand::Credit(credit(&"x".repeat(121)))).then_rejected("bad_id");
 }
