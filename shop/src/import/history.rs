@@ -9,10 +9,7 @@ use super::{
     commands,
     file::{File, Unreadable},
     invoice::Invoice,
-    journal::{
-        ImportFinished, ImportResumed, ImportStarted, ImportSuspended, InvoiceImported, InvoiceKind, Owed, RowsNoted,
-        UnreadableRow,
-    },
+    journal::{ImportFinished, ImportStarted, InvoiceImported, InvoiceKind, Owed, RowsNoted, UnreadableRow},
     returns::{Ledger, Sale, SoldLine},
     row::micros,
 };
@@ -40,23 +37,14 @@ pub(super) struct History {
 }
 
 /// An import, as its journal tells it.
+#[derive(Default)]
 pub(super) struct Import {
-    pub file: String,
-    pub declines: f64,
+    file: String,
     /// Numbers of the invoices that were handed in, also those that the shop refused.
     pub done: BTreeSet<String>,
-    /// When its last message happened, on the file's time.
-    pub last: Timestamp,
     noted: BTreeSet<(u64, String)>,
-    state: State,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Running,
-    Suspended,
-    Finished,
+    /// The whole file was handed in.
+    pub finished: bool,
 }
 
 struct Returned {
@@ -90,8 +78,6 @@ enum Told {
     Started(ImportStarted),
     Noted(RowsNoted),
     Imported(InvoiceImported),
-    Suspended(ImportSuspended),
-    Resumed(ImportResumed),
     Finished(ImportFinished),
     Product(ProductRegistered),
     Customer(CustomerRegistered),
@@ -100,23 +86,7 @@ enum Told {
     Credited(OrderCredited),
 }
 
-impl Default for Import {
-    fn default() -> Self {
-        let (file, done, noted) = (String::new(), BTreeSet::new(), BTreeSet::new());
-        Self { file, declines: 0.0, done, last: Timestamp::UNIX_EPOCH, noted, state: State::default() }
-    }
-}
-
 impl Import {
-    /// It was begun, and neither finished nor set aside.
-    pub fn is_running(&self) -> bool {
-        self.state == State::Running
-    }
-
-    pub fn is_finished(&self) -> bool {
-        self.state == State::Finished
-    }
-
     /// Lines that could not be read.
     fn unread(&self) -> BTreeSet<u64> {
         self.noted.iter().map(|(line, _)| *line).collect()
@@ -138,19 +108,14 @@ impl History {
             Told::Started(e) => {
                 let import = self.import(&e.digest);
                 import.file.clone_from(&e.file);
-                import.declines = e.declines;
-                import.state = State::Running;
-                import.last = import.last.max(event.at());
             }
             Told::Noted(e) => self.import(&e.digest).note(&e.unreadable),
-            Told::Suspended(e) => self.import(&e.digest).state = State::Suspended,
-            Told::Resumed(e) => self.import(&e.digest).state = State::Running,
             Told::Finished(e) => {
                 let import = self.import(&e.digest);
                 import.note(&e.unreadable);
-                import.state = State::Finished;
+                import.finished = true;
             }
-            Told::Imported(e) => self.imported(e, event.at()),
+            Told::Imported(e) => self.imported(e),
             Told::Product(e) => _ = self.products.insert(e.sku.to_string()),
             Told::Customer(e) => _ = self.customers.insert(e.customer_id.to_string()),
             Told::Created(e) => self.sales.extend(sale(e, event.at())),
@@ -166,11 +131,10 @@ impl History {
         self.imports.entry(digest.to_owned()).or_default()
     }
 
-    fn imported(&mut self, e: &InvoiceImported, at: Timestamp) {
+    fn imported(&mut self, e: &InvoiceImported) {
         let import = self.import(&e.digest);
         import.note(&e.unreadable);
         import.done.insert(e.invoice.clone());
-        import.last = import.last.max(at);
         if e.kind == InvoiceKind::Refused {
             return;
         }
@@ -309,9 +273,9 @@ impl History {
         if let Some((number, digest, how)) = differs {
             let other = self.imports.get(digest).map_or("another file", |import| import.file.as_str());
             anyhow::bail!(
-                "{known} invoices of {} are in this directory already, from {other}, and this is not that file with more \
-                 in it: invoice {number} {how}. Nothing was stored: take what is in already out of the file, or import it \
-                 into a fresh directory",
+                "{} names what is in this directory already, from {other}: {known} of its invoices. It is not that file \
+                 with more in it: invoice {number} {how}. Nothing was stored: take what is in already out of the file, or \
+                 import it into a fresh directory",
                 file.name
             );
         }

@@ -390,3 +390,6 @@ impl Decider for Journal {
 pub fn service() -> Service {
     Service::new("import").decider::<Journal>()
 }
+
+#[cfg(test)]
+mod tests;

@@ -161,7 +161,7 @@ pub async fn go_on(
 ) -> anyhow::Result<Outcome> {
     let history = History::of(&Archive::of(app.reader()))?;
     match history.imports().get(&file.digest) {
-        Some(begun) if !begun.is_finished() => {}
+        Some(begun) if !begun.finished => {}
         _ => bail!("no import of {} waits to be resumed here: leave --resume out", file.name),
     }
     // Told before anything is stored, if another import has taken its invoices meanwhile.

@@ -1,14 +1,14 @@
 //! Imports that were begun and not finished: what is under way of them is brought to rest on the file's own time, so that
 //! the shop can meet the present.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::bail;
 use factum::{App, Archive, prelude::*};
 
 use super::{
     history::History,
-    journal::SuspendImport,
+    journal::{ImportEvent, SuspendImport},
     loader::{self, Returns, Settings, entry, until},
 };
 use crate::services::archive;
@@ -25,6 +25,7 @@ pub struct Unfinished {
     /// Invoices that are in.
     pub invoices: u64,
     at: Timestamp,
+    runs: bool,
 }
 
 /// The imports of a log that run, or were cut off while they did.
@@ -32,16 +33,29 @@ pub struct Unfinished {
 /// # Errors
 /// [`HandlerError`] if the log cannot be read.
 pub fn unfinished(archive: &Archive) -> Result<Vec<Unfinished>, HandlerError> {
-    let history = History::of(archive)?;
-    let running = history.imports().iter().filter(|(_, import)| import.is_running());
-    let all = running.map(|(digest, import)| Unfinished {
-        digest: digest.clone(),
-        file: import.file.clone(),
-        declines: import.declines,
-        invoices: import.done.len() as u64,
-        at: import.last,
-    });
-    Ok(all.collect())
+    // Told by the journals alone: this is asked at every start of the shop.
+    let running: BTreeMap<String, Unfinished> = archive.fold(BTreeMap::new(), hear)?;
+    Ok(running.into_values().filter(|import| import.runs).collect())
+}
+
+fn hear(imports: &mut BTreeMap<String, Unfinished>, event: &Recorded<ImportEvent>) {
+    let mut of =
+        |digest: &String, change: &dyn Fn(&mut Unfinished)| imports.get_mut(digest).into_iter().for_each(change);
+    match &event.data {
+        ImportEvent::Started(e) => {
+            let (digest, file) = (e.digest.clone(), e.file.clone());
+            let import = Unfinished { digest, file, declines: e.declines, invoices: 0, at: event.at(), runs: true };
+            imports.insert(e.digest.clone(), import);
+        }
+        ImportEvent::Imported(e) => of(&e.digest, &|import| {
+            import.invoices += 1;
+            import.at = import.at.max(event.at());
+        }),
+        ImportEvent::Resumed(e) => of(&e.digest, &|import| import.runs = true),
+        ImportEvent::Suspended(e) => of(&e.digest, &|import| import.runs = false),
+        ImportEvent::Finished(e) => of(&e.digest, &|import| import.runs = false),
+        ImportEvent::Noted(_) => {}
+    }
 }
 
 /// Brings what is under way in a directory to rest on data time, and sets its unfinished imports aside; answers which.

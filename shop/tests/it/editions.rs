@@ -228,7 +228,10 @@ async fn a_number_that_another_import_has_taken_is_refused_whatever_its_kind() {
     for (number, quantity, price) in [("1", 1, "9"), ("C3", -1, "9"), ("W4", -9, "0"), ("A5", 9, "9")] {
         let other = file("other.csv", &[row_on(8, "6", "A", 4, "2"), row_on(9, number, "A", quantity, price)]);
         let error = import(&log, &other).await.unwrap_err().to_string();
-        assert!(error.starts_with("1 invoices of other.csv are in this directory already"), "{number}: {error}");
+        assert!(
+            error.starts_with("other.csv names what is in this directory already, from a.csv: 1 of its invoices"),
+            "{number}: {error}"
+        );
         assert_eq!(app(&log).await.position(), position, "{number}");
     }
 }

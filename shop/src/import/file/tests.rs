@@ -1,3 +1,5 @@
+//! Files as people have them: sound, damaged, drawn at random.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::invoice::Kind;

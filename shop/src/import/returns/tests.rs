@@ -1,3 +1,5 @@
+//! Credit notes and the orders that they find.
+
 use super::super::file::from_rows;
 use super::*;
 
