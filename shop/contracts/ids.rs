@@ -7,25 +7,35 @@ use factum::id::MessageId;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{borrow::Cow, fmt, marker::PhantomData, str::FromStr, sync::Arc};
+use unicode_normalization::UnicodeNormalization;
 
 /// Most bytes in an id: a stream's key has 128, and ids that follow from others put up to seven in front.
 pub const LONGEST: usize = 120;
 
 /// A text that cannot be an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidId;
+pub struct InvalidId {
+    /// The character that it must not hold; `None` if its length is wrong, or it holds a control character.
+    pub unseen: Option<char>,
+}
 
 impl fmt::Display for InvalidId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "an id has 1 to {LONGEST} bytes and no control characters among them")
+        match self.unseen {
+            Some(char) => {
+                write!(f, "it holds U+{:04X}, which nobody can see or tell from a space: leave it out", char as u32)
+            }
+            None => write!(f, "an id has 1 to {LONGEST} bytes and no control characters among them"),
+        }
     }
 }
 
 impl std::error::Error for InvalidId {}
 
-/// A type that is a text on the wire; `$normal` turns what was written into what is kept.
+/// A type that is a text on the wire; `$normal` turns what was written into what is kept, `$unseen` says which characters
+/// it must not hold besides control characters.
 macro_rules! text {
-    ($(#[$doc:meta])* $name:ident, $normal:path) => {
+    ($(#[$doc:meta])* $name:ident, $normal:path, $unseen:path) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
@@ -36,9 +46,17 @@ macro_rules! text {
                 &self.0
             }
 
-            /// Whether it has 1 to 120 bytes, no control characters among them.
+            /// Whether it can be an id.
+            ///
+            /// # Errors
+            /// [`InvalidId`] that says why not.
+            pub fn check(&self) -> Result<(), InvalidId> {
+                check(&self.0, $unseen)
+            }
+
+            /// Whether it can be an id: 1 to 120 bytes, no control characters among them.
             pub fn valid(&self) -> bool {
-                is_valid(&self.0)
+                self.check().is_ok()
             }
         }
 
@@ -59,7 +77,8 @@ macro_rules! text {
 
             fn from_str(text: &str) -> Result<Self, InvalidId> {
                 let id = Self::from(text);
-                if id.valid() { Ok(id) } else { Err(InvalidId) }
+                id.check()?;
+                Ok(id)
             }
         }
 
@@ -102,57 +121,69 @@ macro_rules! text {
 text!(
     /// A cart.
     CartId,
-    as_written
+    as_written,
+    none
 );
 text!(
     /// An order.
     OrderId,
-    as_written
+    as_written,
+    none
 );
 text!(
     /// A customer.
     CustomerId,
-    as_written
+    as_written,
+    none
 );
 text!(
     /// A payment: one per order, and one per credit that has no order.
     PaymentId,
-    as_written
+    as_written,
+    none
 );
 text!(
     /// A shipment: one per order.
     ShipmentId,
-    as_written
+    as_written,
+    none
 );
 text!(
     /// A credit.
     CreditId,
-    as_written
+    as_written,
+    none
 );
 text!(
     /// A refund; a payment can have several.
     RefundId,
-    as_written
+    as_written,
+    none
 );
 text!(
     /// The reservation of one article for one order.
     ReservationId,
-    as_written
+    as_written,
+    none
 );
 text!(
     /// A warehouse.
     WarehouseId,
-    as_written
+    as_written,
+    none
 );
 text!(
-    /// An article's number. Always in upper case: `85123a` and `85123A` are one article.
+    /// An article's number. What people read as the same is one article: it is kept in upper case, in Unicode's composed
+    /// form (NFC) and without outer spaces, and holds nothing that cannot be seen.
     Sku,
-    upper_case
+    article,
+    unseen
 );
 text!(
     /// How somebody pays: `card`, `invoice`, `paypal` and whatever else the provider knows.
     PaymentMethod,
-    as_written
+    as_written,
+    none
 );
 
 // Ids that follow from others: a pure decider makes none at random, and a repeated command meets the same stream.
@@ -192,14 +223,40 @@ fn as_written(text: &str) -> Arc<str> {
     text.into()
 }
 
-fn upper_case(text: &str) -> Arc<str> {
+fn article(text: &str) -> Arc<str> {
     // Nearly all are written so already, and every line of every order is read many times.
-    let stays = text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_lowercase());
-    if stays { text.into() } else { text.to_uppercase().into() }
+    let stays = text.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_lowercase());
+    if stays {
+        return text.into();
+    }
+    // Taken apart first, so that both ways to write an accent meet the same upper case.
+    let outer = |char: char| char.is_whitespace() && !char.is_control();
+    text.trim_matches(outer).nfd().flat_map(char::to_uppercase).nfc().collect::<String>().into()
 }
 
-fn is_valid(text: &str) -> bool {
-    (1..=LONGEST).contains(&text.len()) && !text.chars().any(char::is_control)
+fn none(_: char) -> bool {
+    false
+}
+
+/// Whether a character cannot be seen, or changes how its neighbours are shown: Unicode's default ignorable ones, and all
+/// white space but the plain space.
+pub fn unseen(char: char) -> bool {
+    let ignorable = matches!(char,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}');
+    ignorable || (char.is_whitespace() && char != ' ' && !char.is_control())
+}
+
+fn check(text: &str, unseen: fn(char) -> bool) -> Result<(), InvalidId> {
+    if !(1..=LONGEST).contains(&text.len()) || text.chars().any(char::is_control) {
+        return Err(InvalidId { unseen: None });
+    }
+    match text.chars().find(|char| unseen(*char)) {
+        None => Ok(()),
+        unseen => Err(InvalidId { unseen }),
+    }
 }
 
 struct Text<T>(PhantomData<T>);

@@ -458,7 +458,7 @@ fn ids_have_a_length_and_no_control_characters() {
         assert!(text.parse::<OrderId>().unwrap().valid());
     }
     for text in ["", "a\nb", "\u{0}", "\u{85}", &format!("{longest}x")] {
-        assert_eq!(text.parse::<OrderId>(), Err(InvalidId));
+        assert_eq!(text.parse::<OrderId>(), Err(InvalidId { unseen: None }));
         assert!(!OrderId::from(text).valid());
     }
 }
@@ -474,5 +474,32 @@ fn lines_are_priced_exactly() {
 fn discounts_and_samples_are_manual_lines() {
     for kind in ["manual", "discount", "sample"] {
         assert_eq!(serde_json::from_value::<LineKind>(json!(kind)).unwrap(), LineKind::Manual);
+    }
+}
+
+#[test]
+fn an_articles_number_is_what_people_read_and_what_they_cannot_see_is_named() {
+    let one = ["CAF\u{c9}", "cafe\u{301}", "  caf\u{e9}\u{a0}", "\u{3000}CAFE\u{301}"].map(Sku::from);
+    assert!(one.iter().all(|sku| sku.as_str() == "CAF\u{c9}" && sku.valid()), "{one:?}");
+    for (text, unseen) in
+        [("A\u{200b}B", '\u{200b}'), ("\u{202e}AB", '\u{202e}'), ("A\u{a0}B", '\u{a0}'), ("A\u{feff}", '\u{feff}')]
+    {
+        let error = text.parse::<Sku>().unwrap_err();
+        assert_eq!(error, InvalidId { unseen: Some(unseen) });
+        assert!(error.to_string().contains(&format!("U+{:04X}", unseen as u32)), "{error}");
+        assert!(text.parse::<CustomerId>().is_ok(), "other ids are opaque");
+    }
+    for text in ["", "   ", "A\tB", "A\n"] {
+        assert_eq!(text.parse::<Sku>(), Err(InvalidId { unseen: None }), "{text:?}");
+    }
+}
+
+#[test]
+fn an_articles_number_that_was_kept_is_kept_as_it_is() {
+    for first in '\0'..=char::MAX {
+        for text in [first.to_string(), format!("a{first}\u{301}")] {
+            let once = Sku::from(text.as_str());
+            assert_eq!(Sku::from(once.as_str()), once, "{text:?}");
+        }
     }
 }

@@ -17,6 +17,7 @@ pub mod http;
 pub mod import;
 pub mod money;
 pub mod partners;
+pub mod plain;
 pub mod report;
 pub mod serve;
 pub mod services;

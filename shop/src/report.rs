@@ -13,7 +13,7 @@ use crate::{
         payment::{PaymentCaptured, PaymentRefunded},
         shapes::Quantity,
     },
-    import::journal::{ImportFinished, InvoiceImported, InvoiceKind},
+    import::journal::{ImportFinished, InvoiceImported, InvoiceKind, RowsNoted},
     order::decider::word,
 };
 
@@ -27,7 +27,7 @@ const TOP: usize = 10;
 pub struct Report {
     pub input: InputTotals,
     pub orders: OrderTotals,
-    pub credit_notes: CountAndTotal,
+    pub credit_notes: CreditNoteTotals,
     pub payments: PaymentTotals,
     pub stock: StockTotals,
     pub top_products: Vec<ProductUnits>,
@@ -63,12 +63,30 @@ pub struct CountryTotals {
     pub total: i64,
 }
 
-/// A count and a sum.
+/// Credit notes of files.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 #[allow(missing_docs, reason = "the fields say what they are")]
-pub struct CountAndTotal {
+pub struct CreditNoteTotals {
     pub count: u64,
     pub total: i64,
+    /// What of it was not given back, since it had not come in or was given back before; absent if there is none.
+    #[serde(skip_serializing_if = "NotDue::is_none")]
+    pub not_due: NotDue,
+}
+
+/// Credits of which nothing, or not all, was due.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "the fields say what they are")]
+pub struct NotDue {
+    pub count: u64,
+    pub amount: i64,
+}
+
+impl NotDue {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Money that moved.
@@ -130,10 +148,12 @@ enum Counted {
     Delivered(OrderDelivered),
     Cancelled(OrderCancelled),
     Returned(OrderReturned),
+    Credited(OrderCredited),
     Captured(PaymentCaptured),
     Refunded(PaymentRefunded),
     Adjusted(StockAdjusted),
     StockShipped(StockShipped),
+    Noted(RowsNoted),
     Imported(InvoiceImported),
     Finished(ImportFinished),
 }
@@ -202,6 +222,12 @@ fn count(fold: &mut Fold, event: &Recorded<Counted>) {
         Counted::Delivered(e) => to(&e.order_id, S::Delivered),
         Counted::Cancelled(e) => to(&e.order_id, S::Cancelled),
         Counted::Returned(e) => to(&e.order_id, S::Returned),
+        Counted::Credited(e) => {
+            if let Some(not_due) = e.not_due {
+                report.credit_notes.not_due.count += 1;
+                report.credit_notes.not_due.amount += not_due.amount;
+            }
+        }
         Counted::Captured(e) => report.payments.captured += e.amount.amount,
         Counted::Refunded(e) => report.payments.refunded += e.amount.amount,
         Counted::Adjusted(e) if e.quantity > 0 => report.stock.found += e.quantity,
@@ -211,6 +237,10 @@ fn count(fold: &mut Fold, event: &Recorded<Counted>) {
                 report.stock.sold += quantity;
                 *fold.units.entry(sku.clone()).or_default() += quantity;
             }
+        }
+        Counted::Noted(e) => {
+            report.skipped.ledger_rows += e.skipped.len() as u64;
+            report.unreadable.rows += e.unreadable.len() as u64;
         }
         Counted::Imported(e) => {
             report.input.rows += e.rows;
@@ -223,6 +253,7 @@ fn count(fold: &mut Fold, event: &Recorded<Counted>) {
                     report.credit_notes.count += 1;
                     report.credit_notes.total -= e.amount;
                 }
+                InvoiceKind::Refused => report.unreadable.rows += e.rows,
                 InvoiceKind::Order | InvoiceKind::Stock => {}
             }
         }

@@ -16,7 +16,9 @@ use factum::{
 };
 
 use crate::{
+    import::settle,
     partners::{Partners, refuse_others},
+    plain::plain,
     services::{Options, equipped},
     shipping::signature::Secret,
 };
@@ -70,6 +72,7 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
     }
     let listener = http::listen(options.listen).await?;
     let address = listener.local_addr()?;
+    bring_to_rest(&options).await;
     let settings = Options {
         provider: options.provider.clone(),
         carrier: options.carrier.clone(),
@@ -94,6 +97,28 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
 /// A shop does its work also if nobody hears what it says.
 fn say(text: impl Display) {
     let _ = writeln!(stdout().lock(), "{text}");
+}
+
+/// An import that was cut off lives on the file's time: what is under way of it is carried out there, before the shop meets
+/// the present. Whatever comes of that, the shop opens.
+async fn bring_to_rest(options: &Serve) {
+    match settle::set_aside(&options.data, "the shop was opened", options.hold_unknown).await {
+        Ok(imports) => {
+            for import in imports {
+                say(format_args!(
+                    "the import of {} is not finished: its {} invoices were carried out, the rest is set aside\n  \
+                     to take it too  shop import <FILE> --data {} --declines {} --resume",
+                    plain(&import.file),
+                    import.invoices,
+                    options.data.display(),
+                    import.declines
+                ));
+            }
+        }
+        Err(error) => {
+            tracing::warn!(error = %format!("{error:#}"), "an unfinished import could not be brought to rest")
+        }
+    }
 }
 
 fn greeting(options: &Serve, partners: &Partners, address: SocketAddr, durability: &str) -> String {

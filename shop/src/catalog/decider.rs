@@ -4,7 +4,7 @@ use factum::{money::UnitPrice, prelude::*};
 
 use crate::contracts::{
     catalog::{ProductChanged, ProductCommand, ProductEvent, ProductRegistered},
-    ids::Sku,
+    ids::{InvalidId, Sku},
 };
 
 /// A product.
@@ -17,8 +17,8 @@ pub struct Product {
 #[derive(Debug, Rejection)]
 #[allow(missing_docs, reason = "each variant says itself what it is")]
 pub enum ProductRejection {
-    #[rejection("bad_sku", "`{sku}` is no valid article number: use 1 to 120 bytes of printable text", invalid)]
-    BadSku { sku: Sku },
+    #[rejection("bad_sku", "that is no article number: {problem}", invalid)]
+    BadSku { problem: InvalidId },
     #[rejection("negative_price", "the price of {sku} is {price}: it must not be negative", invalid)]
     NegativePrice { sku: Sku, price: String },
 }
@@ -37,9 +37,7 @@ impl Decider for Product {
 
     fn decide(&self, sku: &Sku, command: ProductCommand, _: &Context) -> Result<Vec<ProductEvent>, ProductRejection> {
         let ProductCommand::Register(wanted) = command;
-        if !sku.valid() {
-            return Err(ProductRejection::BadSku { sku: sku.clone() });
-        }
+        sku.check().map_err(|problem| ProductRejection::BadSku { problem })?;
         if wanted.price.amount().starts_with('-') {
             let price = wanted.price.amount().to_owned();
             return Err(ProductRejection::NegativePrice { sku: sku.clone(), price });

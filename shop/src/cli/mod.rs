@@ -9,11 +9,11 @@ mod summary;
 
 use std::{
     io::{self, Write as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use factum::prelude::*;
 use jiff::{civil, tz::TimeZone};
@@ -23,10 +23,11 @@ use serving::Serving;
 use shop::{
     check,
     import::{
-        journal::ImportEvent,
         loader::{self, Settings},
+        settle,
     },
     partners::{Partners, refuse_others},
+    plain::plain,
     report,
     serve::serve,
     services::archive,
@@ -73,7 +74,9 @@ enum Command {
     },
     /// Run a file of real invoices through the whole shop, on the data's own time.
     ///
-    /// It can be killed at any moment and started again: it goes on where it was.
+    /// It can be killed at any moment and started again: it goes on where it was. A later edition of a file, with more
+    /// invoices in it, goes on behind the earlier one. Rows that cannot be read, and invoices that the shop would refuse,
+    /// are reported with their line and reason; the rest goes on.
     Import {
         /// Invoice rows as CSV, or zstd of it: InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country
         #[arg(value_name = "FILE")]
@@ -87,6 +90,12 @@ enum Command {
         /// Interleave deliveries at random by this seed, keeping only the order that is promised. The result is the same.
         #[arg(long, value_name = "SEED")]
         shuffle: Option<u64>,
+        /// Go on with an import that was begun, also if it was set aside: by --abandon, or because `serve` was started.
+        #[arg(long, conflicts_with = "abandon")]
+        resume: bool,
+        /// Import no more of the file: what is under way of it is brought to rest, and what is in stays.
+        #[arg(long)]
+        abandon: bool,
     },
     /// Take orders over HTTP.
     Serve(Box<Serving>),
@@ -144,11 +153,11 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             demo::prepare(&data, again)?;
             interruptible(demo::demo(&data, declines))
         }
-        Command::Import { file, data, declines, shuffle } => {
-            interruptible(import(file, data, Settings { declines, shuffle }))
+        Command::Import { file, data, abandon: true, .. } => interruptible(abandon(file, data)),
+        Command::Import { file, data, declines, shuffle, resume, .. } => {
+            interruptible(import(file, data, Settings { declines, shuffle }, resume))
         }
         Command::Serve(serving) => {
-            refuse_unfinished(&serving.data)?;
             runtime()?.block_on(serve(serving.options()?))?;
             Ok(ExitCode::SUCCESS)
         }
@@ -186,11 +195,16 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn import(file: PathBuf, data: PathBuf, settings: Settings) -> anyhow::Result<()> {
+async fn import(file: PathBuf, data: PathBuf, settings: Settings, resume: bool) -> anyhow::Result<()> {
     // An import runs with simulated partners.
     refuse_others(&data, &Partners::of(None, None))?;
     let bar = progress::Bar::new();
-    let outcome = loader::import(&file, &data, &settings, &|done, of| bar.set(done, of)).await?;
+    let tell = |done, of| bar.set(done, of);
+    let outcome = if resume {
+        loader::resume(&file, &data, &settings, &tell).await?
+    } else {
+        loader::import(&file, &data, &settings, &tell).await?
+    };
     bar.done();
     say(&summary::outcome(&outcome, &data))?;
     Ok(())
@@ -208,6 +222,19 @@ pub fn explain(usage: &clap::Error) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(if usage.exit_code() == 0 { 0 } else { 2 }))
 }
 
+async fn abandon(file: PathBuf, data: PathBuf) -> anyhow::Result<()> {
+    let abandoned = settle::abandon(&file, &data).await?;
+    let text = format!(
+        "The import of {} is set aside: its first {} invoices stay, each order to its end, and nothing more of it comes in. \
+         To take the rest after all: shop import <FILE> --data {} --declines {} --resume\n",
+        plain(&abandoned.file),
+        abandoned.invoices,
+        data.display(),
+        abandoned.declines
+    );
+    Ok(say(&text)?)
+}
+
 /// Runs a command until it is through or Ctrl-C; what was committed stands.
 fn interruptible(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(async {
@@ -223,25 +250,6 @@ fn interruptible(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Resu
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Runtime::new().context("the async runtime could not be started")
-}
-
-/// A shop whose import was interrupted lives on data time: it must not meet the present in between.
-fn refuse_unfinished(data: &Path) -> anyhow::Result<()> {
-    if !data.join("log").exists() {
-        return Ok(());
-    }
-    type Open = Option<(String, f64)>;
-    let unfinished = archive(data)?.fold::<ImportEvent, Open>(None, |open, event| match &event.data {
-        ImportEvent::Started(started) => *open = Some((started.file.clone(), started.declines)),
-        ImportEvent::Imported(_) => {}
-        ImportEvent::Finished(_) => *open = None,
-    })?;
-    if let Some((file, declines)) = unfinished {
-        let data = data.display();
-        let again = format!("shop import {file} --data {data} --declines {declines}");
-        bail!("the import of {file} into {data} is not finished: run `{again}` (with the file's path) first");
-    }
-    Ok(())
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -17,12 +17,10 @@ use serde_json::Value;
 use shop::{
     contracts::order::{OrderEvent, OrderStatus},
     order::{decider::word, views::OrderRow},
+    plain::plain,
 };
 
-use super::{
-    out::{MOST, plain},
-    summary::money,
-};
+use super::summary::money;
 
 /// The whole history of an order.
 pub fn history(archive: &Archive, order: &str, json: bool) -> anyhow::Result<String> {
@@ -36,7 +34,7 @@ pub fn history(archive: &Archive, order: &str, json: bool) -> anyhow::Result<Str
         }
         return Ok(text);
     }
-    let _ = writeln!(text, "Order {}, its own stream:", plain(order, MOST));
+    let _ = writeln!(text, "Order {}, its own stream:", plain(order));
     for stored in &stream {
         let _ = writeln!(text, "  {:>3}  {}  {}", stored.version.0, time(stored), stored.type_name());
     }
@@ -60,7 +58,7 @@ pub fn one(archive: &Archive) -> anyhow::Result<String> {
         Ok(())
     })?;
     let Some(order) = cancelled.or(first) else { return Ok(String::new()) };
-    Ok(format!("One order's story (shop history {}):\n{}\n", plain(&order, MOST), history(archive, &order, false)?))
+    Ok(format!("One order's story (shop history {}):\n{}\n", plain(&order), history(archive, &order, false)?))
 }
 
 /// An order as it was at a time.
@@ -83,13 +81,13 @@ pub fn at(archive: &Archive, order: &str, time: Timestamp) -> anyhow::Result<Str
         let first = stream.first().map(|stored| stored.envelope().timestamp.to_string()).unwrap_or_default();
         bail!("order {order} did not exist at {time}: it was placed at {first}");
     };
-    let mut text = format!("Order {} at {time} (version {version} of its stream):\n", plain(order, MOST));
+    let mut text = format!("Order {} at {time} (version {version} of its stream):\n", plain(order));
     let _ = writeln!(text, "  status      {}", word(row.status));
     let _ = writeln!(text, "  placed      {}", row.created_at);
     let _ = writeln!(
         text,
         "  customer    {}",
-        row.customer_id.as_ref().map_or("a guest".to_owned(), |id| plain(id.as_str(), MOST))
+        row.customer_id.as_ref().map_or_else(|| "a guest".to_owned(), |id| plain(id.as_str()))
     );
     let _ = writeln!(text, "  pieces      {}", row.item_count);
     let _ = writeln!(text, "  total       {}", money(row.total_amount.amount));
@@ -105,7 +103,7 @@ pub fn at(archive: &Archive, order: &str, time: Timestamp) -> anyhow::Result<Str
     ];
     for (name, value) in lines {
         if let Some(value) = value {
-            let _ = writeln!(text, "  {name:<11} {}", plain(&value, MOST));
+            let _ = writeln!(text, "  {name:<11} {}", plain(&value));
         }
     }
     Ok(text)
@@ -146,8 +144,7 @@ fn branch(
         Kind::Receipt => "✓ ",
     };
     let what = format!("{lead}{mark}{}", stored.type_name());
-    let stream = plain(stored.stream.as_str(), MOST);
-    let _ = writeln!(text, "  {}  {what:<58} {stream}{}", time(stored), detail(stored));
+    let _ = writeln!(text, "  {}  {what:<58} {}{}", time(stored), plain(stored.stream.as_str()), detail(stored));
     let followers = children.get(&Some(&stored.envelope().id)).map_or(&[][..], Vec::as_slice);
     for (index, follower) in followers.iter().enumerate() {
         // A single line of causes is not indented: only a fork is.
@@ -166,10 +163,10 @@ fn detail(stored: &Stored) -> String {
     let mut text = String::new();
     for field in ["step", "sent", "verdict", "isValid", "act", "reason", "message", "deliveredAt"] {
         match data.get(field) {
-            Some(Value::String(value)) => _ = write!(text, " {field}={}", plain(value, MOST)),
+            Some(Value::String(value)) => _ = write!(text, " {field}={}", plain(value)),
             Some(Value::Array(values)) if !values.is_empty() => {
                 let words: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
-                let _ = write!(text, " {field}={}", plain(&words.join(","), MOST));
+                let _ = write!(text, " {field}={}", plain(&words.join(",")));
             }
             Some(Value::Bool(value)) => _ = write!(text, " {field}={value}"),
             _ => {}

@@ -3,16 +3,16 @@
 use std::{fmt::Write, path::Path, time::Duration};
 
 use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
-use shop::{check::Findings, import::loader::Outcome, report::Report};
-
-use super::out::{MOST, plain};
+use shop::{check::Findings, import::loader::Outcome, plain::plain, report::Report};
 
 /// How an import went.
 pub fn outcome(outcome: &Outcome, data: &Path) -> String {
     let mut text = String::new();
     let fresh = outcome.accepted.len() as u64;
     let seconds = outcome.took.as_secs_f64();
-    if fresh == 0 && outcome.before > 0 {
+    if outcome.invoices == 0 {
+        let _ = writeln!(text, "Nothing to do: the file holds no invoice that can be read.");
+    } else if fresh == 0 && outcome.before > 0 {
         let _ = writeln!(text, "Nothing to do: all {} invoices are in {} already.", outcome.invoices, data.display());
     } else {
         let rate = fresh as f64 / seconds.max(0.001);
@@ -37,10 +37,10 @@ pub fn outcome(outcome: &Outcome, data: &Path) -> String {
     if !outcome.unreadable.is_empty() {
         let _ = writeln!(text, "\n{} rows could not be read:", outcome.unreadable.len());
         for row in outcome.unreadable.iter().take(10) {
-            let _ = writeln!(text, "  line {}: {}", row.line, plain(&row.reason, MOST));
+            let _ = writeln!(text, "  line {}: {}", row.line, plain(&row.reason));
         }
         if outcome.unreadable.len() > 10 {
-            let _ = writeln!(text, "  … all are in the journal: see `shop report --json`");
+            let _ = writeln!(text, "  … all are in the journal, under `import.rows_noted`");
         }
     }
     text.push('\n');
@@ -62,11 +62,11 @@ pub fn report(report: &Report) -> String {
     states.add_row(["all".to_owned(), thousands(orders.placed as i64), money(orders.total)]);
     let mut countries = table(&["country", "orders", "total"]);
     for country in orders.by_country.iter().take(5) {
-        countries.add_row([plain(&country.country, 40), thousands(country.orders as i64), money(country.total)]);
+        countries.add_row([plain(&country.country), thousands(country.orders as i64), money(country.total)]);
     }
     let mut products = table(&["article", "units shipped"]);
     for product in report.top_products.iter().take(5) {
-        products.add_row([plain(&product.sku, 40), thousands(product.units)]);
+        products.add_row([plain(&product.sku), thousands(product.units)]);
     }
     let mut books = table(&["money and stock", ""]);
     books.add_row(["captured".to_owned(), money(report.payments.captured)]);
@@ -113,7 +113,7 @@ pub fn findings(findings: &Findings) -> String {
     }
     let _ = writeln!(text, "{} problems:", findings.problem_count);
     for problem in &findings.problems {
-        let _ = writeln!(text, "  {}", plain(problem, MOST));
+        let _ = writeln!(text, "  {}", plain(problem));
     }
     if findings.problem_count > findings.problems.len() as u64 {
         text.push_str("  …\n");

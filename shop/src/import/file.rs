@@ -3,14 +3,21 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::invoice::{Invoice, classify};
+use super::judge;
 use super::row::{self, COLUMNS, Fault, Row};
 
 /// The largest file, in bytes after decompression: a file is held in memory, and a small one may unpack to anything.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
+/// The most rows that may be unreadable: each is reported, and a file with more is no export of invoices.
+const MAX_UNREADABLE: usize = 100_000;
+/// How far ahead of this machine's clock a row's date may be, in hours: the file names no zone.
+const AHEAD_HOURS: u64 = 24;
 /// What zstd frames begin with; the name of a file proves nothing.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
@@ -78,6 +85,20 @@ pub enum FileError {
         /// The beginning of the first line.
         found: String,
     },
+    /// Hardly anything of it is what an export of invoices holds.
+    #[error(
+        "more than {MAX_UNREADABLE} rows of {} cannot be read, the first in line {line}: {reason}; check that it is an \
+         invoice export",
+        .path.display()
+    )]
+    TooManyUnreadable {
+        /// As asked for.
+        path: PathBuf,
+        /// The first of them.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// More than the importer takes.
     #[error("{} holds more than {} MiB of CSV; split it by date and import the parts in order", .path.display(),
         MAX_BYTES / 1024 / 1024)]
@@ -87,32 +108,50 @@ pub enum FileError {
     },
 }
 
-/// Reads and groups the whole file. Rows that cannot be read are in [`File::unreadable`] and stop nothing.
+/// Reads, groups and judges the whole file. Rows that cannot be read, and those of invoices that the shop would refuse,
+/// are in [`File::unreadable`] and stop nothing.
 pub fn read(path: &Path) -> Result<File, FileError> {
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    parse(name, &bytes(path)?).map_err(|found| FileError::Header { path: path.to_owned(), found })
+    parse(path, &bytes(path)?, Timestamp::now() + Duration::from_secs(AHEAD_HOURS * 3_600))
 }
 
-/// The file of these CSV bytes; the error is the beginning of what stands in place of the header.
-fn parse(name: String, bytes: &[u8]) -> Result<File, String> {
+/// The file of these CSV bytes; a row of a time behind `latest` cannot be read.
+fn parse(path: &Path, bytes: &[u8], latest: Timestamp) -> Result<File, FileError> {
     let mut lines = (1..).zip(bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)));
     let header = lines.next().map(|(_, line)| line).unwrap_or_default();
     // Spreadsheets put a byte order mark before the first column's name.
     let header = header.strip_prefix(b"\xef\xbb\xbf").unwrap_or(header);
     if !row::fields(header).is_ok_and(|fields| fields.iter().map(AsRef::as_ref).eq(COLUMNS.map(str::as_bytes))) {
-        return Err(String::from_utf8_lossy(&header[..header.len().min(120)]).escape_debug().to_string());
+        let found = String::from_utf8_lossy(&header[..header.len().min(120)]).escape_debug().to_string();
+        return Err(FileError::Header { path: path.to_owned(), found });
     }
     let mut groups = Groups::default();
     for (number, line) in lines.filter(|(_, line)| !line.is_empty()) {
-        groups.add(number, line);
+        groups.add(number, line, latest);
+        check(path, &groups.unreadable)?;
     }
     let Groups { invoices, unreadable, rows, by_number } = groups;
     let mut invoices: Vec<Invoice> =
         invoices.into_iter().filter_map(|group| classify(group.rows, group.unreadable)).collect();
     // Stable: what carries the same minute stays in order of first appearance.
     invoices.sort_by_key(|invoice| invoice.at);
+    let (invoices, refused) = judge::judge(invoices);
+    let mut unreadable = unreadable;
+    unreadable.extend(refused);
+    unreadable.sort_by_key(|row| row.line);
+    check(path, &unreadable)?;
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let digest = format!("{:032x}", xxh3_128(bytes));
     Ok(File { name, digest, invoices, unreadable, rows, numbers: by_number.len() as u64 })
+}
+
+fn check(path: &Path, unreadable: &[Unreadable]) -> Result<(), FileError> {
+    match unreadable {
+        [first, rest @ ..] if rest.len() >= MAX_UNREADABLE => {
+            let (line, reason) = (first.line, first.reason.clone());
+            Err(FileError::TooManyUnreadable { path: path.to_owned(), line, reason })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The CSV bytes of the file, unpacked.
@@ -156,9 +195,9 @@ struct Group {
 }
 
 impl Groups {
-    fn add(&mut self, line: u64, text: &[u8]) {
+    fn add(&mut self, line: u64, text: &[u8], latest: Timestamp) {
         self.rows += 1;
-        match row::parse(text) {
+        match row::parse(text).and_then(|row| row.not_after(latest)) {
             Ok(row) => {
                 let number = row.number.clone();
                 self.invoice(number).rows.push((line, row));
@@ -185,161 +224,9 @@ impl Groups {
 /// A file of these rows, for the tests of this folder.
 #[cfg(test)]
 pub(super) fn from_rows(rows: &[&str]) -> File {
-    parse("test.csv".to_owned(), format!("{}\n{}\n", COLUMNS.join(","), rows.join("\n")).as_bytes()).unwrap()
+    let text = format!("{}\n{}\n", COLUMNS.join(","), rows.join("\n"));
+    parse(Path::new("test.csv"), text.as_bytes(), Timestamp::now()).unwrap()
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    use super::super::invoice::Kind;
-    use super::*;
-
-    const HEADER: &str = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country";
-
-    /// A file in a folder of its own, gone with the value.
-    struct Temp(PathBuf);
-
-    impl Temp {
-        fn new(name: &str, bytes: impl AsRef<[u8]>) -> Temp {
-            static NEXT: AtomicU64 = AtomicU64::new(0);
-            let unique = format!("import-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-            let folder = std::env::temp_dir().join(unique);
-            std::fs::create_dir_all(&folder).unwrap();
-            std::fs::write(folder.join(name), bytes).unwrap();
-            Temp(folder.join(name))
-        }
-    }
-
-    impl Drop for Temp {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(self.0.parent().unwrap());
-        }
-    }
-
-    fn csv(rows: &[&str]) -> String {
-        let rows: String = rows.iter().map(|row| format!("{row}\n")).collect();
-        format!("{HEADER}\n{rows}")
-    }
-
-    fn row(number: &str, minute: u32, code: &str) -> String {
-        format!("{number},{code},N,1,2010-12-01 08:{minute:02}:00,1.5,17850,EIRE")
-    }
-
-    #[test]
-    fn groups_by_number_across_runs_and_takes_the_first_rows_time() {
-        let rows = [row("2", 30, "A"), row("1", 26, "A"), row("2", 29, "B1"), row("3", 26, "A"), row("1", 27, "C")];
-        let file = from_rows(&rows.each_ref().map(String::as_str));
-        let order: Vec<_> = file.invoices.iter().map(|invoice| (invoice.number.as_str(), invoice.rows)).collect();
-        assert_eq!(order, [("1", 2), ("3", 1), ("2", 2)], "by time, then by first appearance");
-        assert_eq!(file.invoices[2].at.to_string(), "2010-12-01T08:30:00Z");
-        assert_eq!((file.rows, file.numbers), (5, 3));
-    }
-
-    #[test]
-    fn numbers_compare_without_case() {
-        let file = from_rows(&[&row("c1", 1, "A"), &row("C1", 1, "A")]);
-        assert_eq!((file.invoices.len(), file.invoices[0].number.as_str()), (1, "C1"));
-    }
-
-    #[test]
-    fn packed_and_plain_files_with_the_same_rows_are_the_same_file() {
-        let text = csv(&[&row("1", 1, "A")]);
-        let plain = read(&Temp::new("a.csv", &text).0).unwrap();
-        let packed = read(&Temp::new("b.csv.zst", zstd::encode_all(text.as_bytes(), 3).unwrap()).0).unwrap();
-        let unnamed = read(&Temp::new("c", zstd::encode_all(text.as_bytes(), 3).unwrap()).0).unwrap();
-        assert_eq!((&plain.digest, &plain.invoices), (&packed.digest, &packed.invoices));
-        assert_eq!(packed.digest, unnamed.digest);
-        assert_eq!((plain.name.as_str(), packed.name.as_str(), plain.digest.len()), ("a.csv", "b.csv.zst", 32));
-    }
-
-    #[test]
-    fn takes_the_line_breaks_and_the_mark_of_a_spreadsheet() {
-        let text = format!("\u{feff}{}\r\n", csv(&[&row("1", 1, "A")]).replace('\n', "\r\n"));
-        let file = read(&Temp::new("a.csv", text).0).unwrap();
-        assert_eq!((file.rows, file.unreadable.len(), file.invoices[0].country.as_str()), (1, 0, "EIRE"));
-    }
-
-    #[test]
-    fn reports_unreadable_rows_and_goes_on() {
-        let bad = row("1", 1, "A").replace("1.5", "x");
-        let open = row("1", 1, "A").replace(",N,", ",\"N,");
-        let lone = row("9", 1, "A").replace("2010", "10");
-        let file = from_rows(&[&row("1", 1, "A"), &bad, "", "garbage", &open, &lone, &row("2", 2, "A")]);
-        let reported: Vec<_> = file.unreadable.iter().map(|row| (row.line, row.invoice.as_deref())).collect();
-        assert_eq!(reported, [(3, Some("1")), (5, None), (6, Some("1")), (7, Some("9"))]);
-        assert_eq!(file.unreadable[0].reason, "`x` is no price");
-        let rows: Vec<_> = file.invoices.iter().map(|invoice| (invoice.number.as_str(), invoice.rows)).collect();
-        assert_eq!(rows, [("1", 3), ("2", 1)], "an invoice without a readable row has no time and no kind");
-        assert_eq!((file.rows, file.numbers), (6, 3));
-        assert_eq!(file.invoices[0].lines().len(), 1);
-    }
-
-    #[test]
-    fn invalid_utf8_costs_one_row() {
-        let mut bytes = csv(&[&row("1", 1, "A")]).into_bytes();
-        bytes.extend_from_slice(b"1,B,\xff,1,2010-12-01 08:01:00,1,,EIRE\n");
-        let file = read(&Temp::new("a.csv", bytes).0).unwrap();
-        assert_eq!((file.unreadable.len(), file.unreadable[0].invoice.as_deref()), (1, Some("1")));
-        assert_eq!(file.invoices[0].rows, 2);
-    }
-
-    #[test]
-    fn a_header_alone_is_an_empty_file() {
-        let file = from_rows(&[]);
-        assert_eq!((file.rows, file.numbers, file.invoices.len()), (0, 0, 0));
-    }
-
-    #[test]
-    fn a_file_that_is_no_export_is_refused_with_advice() {
-        let error = |name: &str, bytes: &[u8]| read(&Temp::new(name, bytes).0).unwrap_err();
-        let header = error("a.csv", b"InvoiceNo;StockCode\n");
-        assert!(matches!(&header, FileError::Header { found, .. } if found == "InvoiceNo;StockCode"), "{header}");
-        assert!(header.to_string().contains("give an invoice export"), "{header}");
-        assert!(matches!(error("a.csv", b""), FileError::Header { .. }));
-        assert!(matches!(error("a.csv", b"PK\x03\x04\0\xff"), FileError::Header { .. }));
-        let text = error("a.csv.zst", HEADER.as_bytes());
-        assert!(matches!(&text, FileError::NotZstd { .. }) && text.to_string().contains("unpacked .csv"), "{text}");
-        let whole = zstd::encode_all(csv(&[&row("1", 1, "A")]).as_bytes(), 3).unwrap();
-        assert!(matches!(error("a.csv.zst", &whole[..whole.len() - 9]), FileError::NotZstd { .. }));
-    }
-
-    #[test]
-    fn a_missing_file_and_a_folder_are_told_apart() {
-        let here = Temp::new("a.csv", "");
-        let missing = read(&here.0.with_file_name("b.csv")).unwrap_err();
-        assert!(matches!(missing, FileError::NotFound { .. }) && missing.to_string().contains("check the path"));
-        assert!(matches!(read(here.0.parent().unwrap()).unwrap_err(), FileError::Read { .. }));
-    }
-
-    #[test]
-    fn damage_never_stops_the_reading_and_never_hides_a_row() {
-        let rows: Vec<String> = (0..20).map(|at| row(&(at / 3).to_string(), at, "\"A, \"\"B\"\"\"")).collect();
-        let whole = csv(&rows.iter().map(String::as_str).collect::<Vec<_>>()).into_bytes();
-        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-        for round in 0..2000 {
-            let mut bytes = whole.clone();
-            for _ in 0..8 {
-                random ^= random << 13;
-                random ^= random >> 7;
-                random ^= random << 17;
-                let body = HEADER.len() + 1;
-                let at = body + (random >> 16) as usize % (bytes.len() - body);
-                bytes[at] = b"\",\n\r-.0Cc\xff\xc3 9"[random as usize % 13];
-            }
-            let file = parse(String::new(), &bytes).unwrap();
-            let invoices: Vec<&str> = file.invoices.iter().map(|invoice| invoice.number.as_str()).collect();
-            let lone = |row: &&Unreadable| row.invoice.as_deref().is_none_or(|number| !invoices.contains(&number));
-            let inside: u64 = file.invoices.iter().map(|invoice| invoice.rows).sum();
-            let outside = file.unreadable.iter().filter(lone).count() as u64;
-            assert_eq!(inside + outside, file.rows, "round {round}");
-        }
-    }
-
-    #[test]
-    fn a_long_invoice_keeps_every_line() {
-        let rows: Vec<String> = (0..1114).map(|_| row("1", 1, "A")).collect();
-        let file = from_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>());
-        assert!(matches!(&file.invoices[0].kind, Kind::Order { lines } if lines[1113].line == 1114));
-    }
-}
+mod tests;

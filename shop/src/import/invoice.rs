@@ -1,6 +1,9 @@
 //! What an invoice is: an order, a credit note, a stock adjustment, or ledger entries that are no business of a shop.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::row::Row;
 
@@ -15,6 +18,10 @@ pub struct Invoice {
     pub customer: Option<String>,
     /// Of its first row; the words of the file, not an ISO name.
     pub country: String,
+    /// Lines of the file that its readable rows stand in, the header being 1.
+    pub places: Vec<u64>,
+    /// XXH3-128 of what each of them says, however the file is packed or writes its dates.
+    pub contents: Vec<u128>,
     /// Rows of the file that carry the number: kept, skipped and unreadable ones.
     pub rows: u64,
     /// The ledger entries among them.
@@ -103,7 +110,36 @@ pub struct Skipped {
 impl Invoice {
     /// Pence, signed: the sum of the kept lines of an order or a credit note, else zero.
     pub fn amount(&self) -> i64 {
-        self.lines().iter().map(|line| line.amount).sum()
+        // Exact: a row is bounded, and so are an invoice's lines.
+        self.lines().iter().fold(0, |sum: i64, line| sum.saturating_add(line.amount))
+    }
+
+    /// A digest of what its rows say, in hex, but for those in these lines: the same invoice in another edition of the file
+    /// has the same.
+    pub fn content(&self, but: &BTreeSet<u64>) -> String {
+        let mut digest = Xxh3::new();
+        for (_, content) in self.places.iter().zip(&self.contents).filter(|(line, _)| !but.contains(line)) {
+            digest.update(&content.to_le_bytes());
+        }
+        format!("{:032x}", digest.digest128())
+    }
+
+    /// Units that it takes out of stock, sold and written off, by code.
+    pub fn takes(&self) -> BTreeMap<&str, i64> {
+        let mut units: BTreeMap<&str, i64> = BTreeMap::new();
+        let mut take = |code, quantity: i64| {
+            let sum: &mut i64 = units.entry(code).or_default();
+            *sum = sum.saturating_add(quantity);
+        };
+        match &self.kind {
+            Kind::Order { lines } => lines
+                .iter()
+                .filter(|line| line.class == Class::Goods)
+                .for_each(|line| take(line.code.as_str(), line.quantity)),
+            Kind::Stock { lines } => lines.iter().for_each(|line| take(line.sku.as_str(), -line.quantity.min(0))),
+            Kind::CreditNote { .. } | Kind::Skipped => {}
+        }
+        units
     }
 
     /// The lines of an order or a credit note, else none.
@@ -122,6 +158,7 @@ pub(super) fn classify(rows: Vec<(u64, Row)>, unreadable: u64) -> Option<Invoice
     let (number, at, country) = (first.number.clone(), first.at, first.country.clone());
     let customer = rows.iter().find_map(|(_, row)| row.customer.clone());
     let count = rows.len() as u64 + unreadable;
+    let (places, contents) = rows.iter().map(|(line, row)| (*line, content(row))).unzip();
     let mut kept = Vec::with_capacity(rows.len());
     let mut skipped = Vec::new();
     for (line, row) in rows {
@@ -139,7 +176,19 @@ pub(super) fn classify(rows: Vec<(u64, Row)>, unreadable: u64) -> Option<Invoice
     } else {
         Kind::Order { lines: lines(kept, class_in_order) }
     };
-    Some(Invoice { number, at, customer, country, rows: count, skipped, kind })
+    Some(Invoice { number, at, customer, country, places, contents, rows: count, skipped, kind })
+}
+
+fn content(row: &Row) -> u128 {
+    let mut digest = Xxh3::new();
+    for number in [row.quantity, row.at.as_second(), row.price_micros] {
+        digest.update(&number.to_le_bytes());
+    }
+    for text in [row.code.as_str(), &row.description, row.customer.as_deref().unwrap_or_default(), &row.country] {
+        digest.update(&(text.len() as u64).to_le_bytes());
+        digest.update(text.as_bytes());
+    }
+    digest.digest128()
 }
 
 /// Why a row is a ledger entry, if it is one.

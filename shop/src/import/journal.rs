@@ -7,6 +7,8 @@ use factum::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::contracts::ids::{OrderId, Sku};
+
 /// An import was started. Published once per file.
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event("import.started")]
@@ -35,10 +37,50 @@ pub struct InvoiceImported {
     pub rows: u64,
     /// The sum of its kept lines, in minor units.
     pub amount: i64,
+    /// Rows that are no business of the shop, as older imports noted them; now `import.rows_noted` does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedRow>,
+    /// Rows that could not be read, as older imports noted them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<UnreadableRow>,
+    /// A digest of what its rows say; older imports did not note it.
+    pub content: Option<String>,
+    /// What a credit note gives back, of which orders; older imports did not note it.
+    pub owed: Option<Vec<Owed>>,
+    /// Why the shop did not take it.
+    pub refused: Option<String>,
+}
+
+/// Rows of the file that come to nothing were noted, so many at a time. Published before its first invoice.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("import.rows_noted")]
+pub struct RowsNoted {
+    /// A digest of the file's rows.
+    pub digest: String,
+    /// Counts from 0.
+    pub part: u64,
     /// Rows that are no business of the shop.
     pub skipped: Vec<SkippedRow>,
-    /// Rows that could not be read.
+    /// Rows that could not be read, or whose invoice the shop does not take.
     pub unreadable: Vec<UnreadableRow>,
+}
+
+/// The rest of the file will not be handed in, unless somebody resumes it.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("import.suspended")]
+pub struct ImportSuspended {
+    /// A digest of the file's rows.
+    pub digest: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The rest of the file is handed in after all.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("import.resumed")]
+pub struct ImportResumed {
+    /// A digest of the file's rows.
+    pub digest: String,
 }
 
 /// The whole file was handed in.
@@ -51,7 +93,8 @@ pub struct ImportFinished {
     pub rows: u64,
     /// Invoice numbers of which no row could be read.
     pub invoices: u64,
-    /// Rows that could not be read and belong to no invoice.
+    /// Rows that could not be read and belong to no invoice, as older imports noted them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreadable: Vec<UnreadableRow>,
 }
 
@@ -67,6 +110,41 @@ pub enum InvoiceKind {
     Stock,
     /// Nothing but ledger rows.
     Skipped,
+    /// The shop did not take it.
+    Refused,
+}
+
+/// Goods of a credit note that come back out of one order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Owed {
+    /// The order.
+    pub order: OrderId,
+    /// When they are handed in: the order has surely arrived by then.
+    pub due: Timestamp,
+    /// The note's lines.
+    pub lines: Vec<OwedLine>,
+    /// Pence to give back.
+    pub amount: i64,
+    /// They came back before without a credit note: nothing is due for them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settled: bool,
+}
+
+/// Units of one line of a credit note.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OwedLine {
+    /// Its number in the note.
+    pub line: u32,
+    /// The article.
+    pub sku: Sku,
+    /// Units.
+    pub quantity: i64,
+    /// Pence.
+    pub amount: i64,
+    /// The same units by lines of the order: number and units.
+    pub of: Vec<(u32, i64)>,
 }
 
 /// A row that is no business of the shop.
@@ -96,7 +174,10 @@ pub struct UnreadableRow {
 #[allow(missing_docs, reason = "each variant holds the type that its name says")]
 pub enum ImportEvent {
     Started(ImportStarted),
+    Noted(RowsNoted),
     Imported(InvoiceImported),
+    Suspended(ImportSuspended),
+    Resumed(ImportResumed),
     Finished(ImportFinished),
 }
 
@@ -114,6 +195,38 @@ pub struct StartImport {
     pub shuffle: Option<u64>,
 }
 
+/// Notes rows that come to nothing; a part that was noted before changes nothing.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("import.note_rows")]
+pub struct NoteRows {
+    /// A digest of the file's rows.
+    pub digest: String,
+    /// Counts from 0.
+    pub part: u64,
+    /// Rows that are no business of the shop.
+    pub skipped: Vec<SkippedRow>,
+    /// Rows that could not be read, or whose invoice the shop does not take.
+    pub unreadable: Vec<UnreadableRow>,
+}
+
+/// Sets the rest of a file aside.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("import.suspend")]
+pub struct SuspendImport {
+    /// A digest of the file's rows.
+    pub digest: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Goes on with an import that was suspended.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("import.resume")]
+pub struct ResumeImport {
+    /// A digest of the file's rows.
+    pub digest: String,
+}
+
 /// Notes an invoice.
 #[derive(Command, Clone, Debug, PartialEq)]
 #[command("import.take_invoice")]
@@ -128,10 +241,12 @@ pub struct TakeInvoice {
     pub rows: u64,
     /// The sum of its kept lines, in minor units.
     pub amount: i64,
-    /// Rows that are no business of the shop.
-    pub skipped: Vec<SkippedRow>,
-    /// Rows that could not be read.
-    pub unreadable: Vec<UnreadableRow>,
+    /// A digest of what its rows say.
+    pub content: String,
+    /// What a credit note gives back, of which orders.
+    pub owed: Vec<Owed>,
+    /// Why the shop does not take it.
+    pub refused: Option<String>,
 }
 
 /// Ends an import.
@@ -144,8 +259,6 @@ pub struct FinishImport {
     pub rows: u64,
     /// Invoice numbers of which no row could be read.
     pub invoices: u64,
-    /// Rows that could not be read and belong to no invoice.
-    pub unreadable: Vec<UnreadableRow>,
 }
 
 /// What an import can be asked.
@@ -153,7 +266,10 @@ pub struct FinishImport {
 #[allow(missing_docs, reason = "each variant holds the type that its name says")]
 pub enum ImportCommand {
     Start(StartImport),
+    Note(NoteRows),
     Take(TakeInvoice),
+    Suspend(SuspendImport),
+    Resume(ResumeImport),
     Finish(FinishImport),
 }
 
@@ -162,7 +278,9 @@ pub enum ImportCommand {
 pub struct Journal {
     declines: Option<f64>,
     taken: BTreeSet<String>,
+    parts: u64,
     finished: bool,
+    suspended: bool,
 }
 
 /// Why an import does not go on.
@@ -174,6 +292,12 @@ pub enum ImportRejection {
         "this import was started with --declines {started}, not {wanted}: use the same, or another directory"
     )]
     OtherDeclines { started: f64, wanted: f64 },
+    #[rejection(
+        "suspended",
+        "this import was set aside after {invoices} invoices, by --abandon or since the shop was opened: to take the rest \
+         after all, add --resume"
+    )]
+    Suspended { invoices: u64 },
     #[rejection("already_taken", "invoice {invoice} was taken before")]
     AlreadyTaken { invoice: String },
 }
@@ -188,7 +312,10 @@ impl Decider for Journal {
     fn address(command: &ImportCommand, _: &Envelope) -> String {
         match command {
             ImportCommand::Start(start) => start.digest.clone(),
+            ImportCommand::Note(note) => note.digest.clone(),
             ImportCommand::Take(take) => take.digest.clone(),
+            ImportCommand::Suspend(suspend) => suspend.digest.clone(),
+            ImportCommand::Resume(resume) => resume.digest.clone(),
             ImportCommand::Finish(finish) => finish.digest.clone(),
         }
     }
@@ -199,6 +326,7 @@ impl Decider for Journal {
                 Some(started) if started != start.declines => {
                     Err(ImportRejection::OtherDeclines { started, wanted: start.declines })
                 }
+                Some(_) if self.suspended => Err(ImportRejection::Suspended { invoices: self.taken.len() as u64 }),
                 Some(_) => Ok(vec![]),
                 None => Ok(vec![ImportEvent::Started(ImportStarted {
                     digest: start.digest,
@@ -207,6 +335,16 @@ impl Decider for Journal {
                     shuffle: start.shuffle,
                 })]),
             },
+            ImportCommand::Note(note) if note.part < self.parts => Ok(vec![]),
+            ImportCommand::Note(NoteRows { digest, part, skipped, unreadable }) => {
+                Ok(vec![ImportEvent::Noted(RowsNoted { digest, part, skipped, unreadable })])
+            }
+            ImportCommand::Suspend(_) if self.finished || self.suspended => Ok(vec![]),
+            ImportCommand::Suspend(SuspendImport { digest, reason }) => {
+                Ok(vec![ImportEvent::Suspended(ImportSuspended { digest, reason })])
+            }
+            ImportCommand::Resume(_) if !self.suspended => Ok(vec![]),
+            ImportCommand::Resume(ResumeImport { digest }) => Ok(vec![ImportEvent::Resumed(ImportResumed { digest })]),
             ImportCommand::Take(take) if self.taken.contains(&take.invoice) => {
                 Err(ImportRejection::AlreadyTaken { invoice: take.invoice })
             }
@@ -216,15 +354,18 @@ impl Decider for Journal {
                 kind: take.kind,
                 rows: take.rows,
                 amount: take.amount,
-                skipped: take.skipped,
-                unreadable: take.unreadable,
+                skipped: Vec::new(),
+                unreadable: Vec::new(),
+                content: Some(take.content),
+                owed: Some(take.owed),
+                refused: take.refused,
             })]),
             ImportCommand::Finish(_) if self.finished => Ok(vec![]),
             ImportCommand::Finish(finish) => Ok(vec![ImportEvent::Finished(ImportFinished {
                 digest: finish.digest,
                 rows: finish.rows,
                 invoices: finish.invoices,
-                unreadable: finish.unreadable,
+                unreadable: Vec::new(),
             })]),
         }
     }
@@ -232,6 +373,9 @@ impl Decider for Journal {
     fn evolve(&mut self, event: &ImportEvent) {
         match event {
             ImportEvent::Started(e) => self.declines = Some(e.declines),
+            ImportEvent::Noted(e) => self.parts = e.part + 1,
+            ImportEvent::Suspended(_) => self.suspended = true,
+            ImportEvent::Resumed(_) => self.suspended = false,
             ImportEvent::Imported(e) => _ = self.taken.insert(e.invoice.clone()),
             ImportEvent::Finished(_) => self.finished = true,
         }
@@ -242,29 +386,10 @@ impl Decider for Journal {
     }
 }
 
-impl Journal {
-    /// Whether an invoice was handed in.
-    pub fn has(&self, invoice: &str) -> bool {
-        self.taken.contains(invoice)
-    }
-
-    /// How many invoices were handed in.
-    pub fn count(&self) -> usize {
-        self.taken.len()
-    }
-
-    /// Whether the whole file was handed in.
-    pub fn is_finished(&self) -> bool {
-        self.finished
-    }
-
-    /// Whether the import was started.
-    pub fn is_started(&self) -> bool {
-        self.declines.is_some()
-    }
-}
-
 /// The service that keeps the journals.
 pub fn service() -> Service {
     Service::new("import").decider::<Journal>()
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,9 @@
 //! Each invoice is one commit: what it asks of the shop, and its line in the journal. So an import can be killed at any
 //! moment and started again; it goes on where it was, with nothing doubled. A return is handed in when its order has
 //! surely arrived; the order remembers the credit notes it has seen, so that a return handed in twice counts once.
+//!
+//! Nothing that a file holds ends an import: an invoice that the shop refuses is noted with the reason, and a return that
+//! cannot be becomes a credit.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,30 +14,35 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use factum::{App, Archive, ExecuteError, Together, prelude::*, stream::StreamId};
+use factum::{App, AppBuilder, Archive, ExecuteError, Together, error::CommitError, prelude::*, stream::StreamId};
 use futures_util::future::try_join_all;
 use jiff::tz::TimeZone;
 
 use super::{
-    Class, Credit, Customer, Demand, File, Invoice, Kind, Ledger, Line as FileLine,
-    journal::{
-        self, FinishImport, ImportEvent, InvoiceKind, Journal, SkippedRow, StartImport, TakeInvoice, UnreadableRow,
-    },
+    commands::{back, balance, instead, kind, register},
+    demand::movements,
+    file::{File, Unreadable},
+    history::{Edition, History},
+    invoice::{Invoice, Kind},
+    journal::{self, FinishImport, InvoiceKind, NoteRows, Owed, ResumeImport, StartImport, SuspendImport, TakeInvoice},
+    plan::{Plan, parts},
 };
 use crate::{
     contracts::{
         catalog::RegisterProduct,
-        customer::RegisterCustomer,
-        ids::{CreditId, CustomerId, OrderId, PaymentMethod, Sku, WarehouseId},
+        ids::{OrderId, Sku, WarehouseId},
         inventory::{AdjustStock, ReceiveStock},
-        order::{CreateOrder, CreditOrder, ReturnOrder},
-        shapes::{Address, Line, LineKind, Quantity},
+        order::OrderEvent,
     },
     inventory::decider::DEFAULT_WAREHOUSE,
-    money::{pence, price},
+    money::price,
     services::{Options, services},
-    shipping::gateway::LONGEST_DAYS,
 };
+
+pub use super::commands::order;
+
+/// Invoices that are handed in at once.
+const AT_ONCE: usize = 500;
 
 /// How an import runs.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,10 +58,10 @@ pub struct Settings {
 pub struct Outcome {
     /// Invoices of the file.
     pub invoices: u64,
-    /// Invoices that an earlier run had taken.
+    /// Invoices that an earlier run, or an earlier edition of the file, had brought.
     pub before: u64,
-    /// Rows that could not be read.
-    pub unreadable: Vec<super::Unreadable>,
+    /// Rows that could not be read, and the first row of each invoice that the shop refused.
+    pub unreadable: Vec<Unreadable>,
     /// How long this run took.
     pub took: Duration,
     /// How long each invoice of this run took to be durably accepted, shortest first.
@@ -72,32 +80,94 @@ pub fn options(settings: &Settings) -> Options {
     }
 }
 
-/// Imports a file into a directory, telling how many invoices are through.
+/// The app of an import over a directory.
+pub(super) fn shop(data: &Path, settings: &Settings) -> anyhow::Result<AppBuilder> {
+    let mut app = App::open(data)?.on_data_time().with(journal::service());
+    for service in services(&options(settings)) {
+        app = app.with(service);
+    }
+    Ok(match settings.shuffle {
+        Some(seed) => app.shuffled(seed),
+        None => app,
+    })
+}
+
+/// Imports a file into a directory, telling how many invoices are through. One that was begun goes on where it was.
 ///
 /// # Errors
-/// If the file or the directory cannot be used, or the shop refuses an invoice; a sentence says what to do.
+/// If the file or the directory cannot be used, or another import has taken invoices of the file; a sentence says what to
+/// do, and nothing of the file was stored.
 pub async fn import(
     path: &Path,
     data: &Path,
     settings: &Settings,
     progress: &dyn Fn(u64, u64),
 ) -> anyhow::Result<Outcome> {
+    import_as(path, data, settings, Begun::Perhaps, progress).await
+}
+
+/// Goes on with an import that was begun, also if it was set aside.
+///
+/// # Errors
+/// As [`import`], and if it was not begun or is finished.
+pub async fn resume(
+    path: &Path,
+    data: &Path,
+    settings: &Settings,
+    progress: &dyn Fn(u64, u64),
+) -> anyhow::Result<Outcome> {
+    import_as(path, data, settings, Begun::Surely, progress).await
+}
+
+/// Whether an import was begun before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begun {
+    Perhaps,
+    /// It goes on also if it was set aside.
+    Surely,
+}
+
+async fn import_as(
+    path: &Path,
+    data: &Path,
+    settings: &Settings,
+    begun: Begun,
+    progress: &dyn Fn(u64, u64),
+) -> anyhow::Result<Outcome> {
     let file = super::read(path)?;
-    let mut app = App::open(data)?.on_data_time().with(journal::service());
-    for service in services(&options(settings)) {
-        app = app.with(service);
-    }
-    if let Some(seed) = settings.shuffle {
-        app = app.shuffled(seed);
-    }
-    let app = app.start().await?;
-    let outcome = run(&app, &file, settings, progress).await;
+    let app = shop(data, settings)?.start().await?;
+    let outcome = match begun {
+        Begun::Perhaps => run(&app, &file, settings, progress).await,
+        Begun::Surely => go_on(&app, &file, settings, progress).await,
+    };
     let health = app.health();
     app.stop().await;
+    let outcome = outcome?;
     if !health.is_well() {
         bail!("the shop did not run well: {}", serde_json::to_string(&health)?);
     }
-    outcome
+    Ok(outcome)
+}
+
+/// The same as [`run`] for an import that was begun, also if it was set aside.
+///
+/// # Errors
+/// As [`resume`].
+pub async fn go_on(
+    app: &App,
+    file: &File,
+    settings: &Settings,
+    progress: &dyn Fn(u64, u64),
+) -> anyhow::Result<Outcome> {
+    let history = History::of(&Archive::of(app.reader()))?;
+    match history.imports().get(&file.digest) {
+        Some(begun) if !begun.finished => {}
+        _ => bail!("no import of {} waits to be resumed here: leave --resume out", file.name),
+    }
+    // Told before anything is stored, if another import has taken its invoices meanwhile.
+    history.edition(file)?;
+    app.execute(ResumeImport { digest: file.digest.clone() }).at(Timestamp::UNIX_EPOCH).await?;
+    run(app, file, settings, progress).await
 }
 
 /// Runs a file through an app that is on data time and has the shop's services and the journal.
@@ -106,170 +176,87 @@ pub async fn import(
 /// As [`import`].
 pub async fn run(app: &App, file: &File, settings: &Settings, progress: &dyn Fn(u64, u64)) -> anyhow::Result<Outcome> {
     let started = Instant::now();
-    let journal = read_journal(app, &file.digest)?;
-    let before = journal.count() as u64;
-    if let Some(first) = file.invoices.first() {
-        app.advance(first.at);
+    let history = History::of(&Archive::of(app.reader()))?;
+    let begun = history.imports().get(&file.digest);
+    let edition = history.edition(file)?;
+    let nothing = BTreeSet::new();
+    let done = begun.map_or(&nothing, |import| &import.done);
+    let plan = Plan::of(&edition, &history);
+    let loader = Loader { app, file, edition: &edition, history: &history, plan };
+    let is_news = begun.is_some() || !edition.invoices.is_empty() || !edition.unreadable.is_empty();
+    if is_news {
+        let first = edition.invoices.first().map_or(Timestamp::UNIX_EPOCH, |invoice| invoice.at);
+        app.advance(first);
+        loader.start(settings, first).await?;
     }
-    let start = StartImport {
-        digest: file.digest.clone(),
-        file: file.name.clone(),
-        declines: settings.declines,
-        shuffle: settings.shuffle,
-    };
-    let at = file.invoices.first().map_or(Timestamp::UNIX_EPOCH, |invoice| invoice.at);
-    app.execute(start).at(at).await?;
-    let plan = Plan::of(file);
-    let loader = Loader { app, file, plan };
-    let mut through = 0;
-    let mut accepted = Vec::new();
-    let mut returns = BTreeMap::new();
-    for (day, invoices) in by_day(&file.invoices) {
-        loader.until(day, &mut returns).await?;
-        let fresh: Vec<&Invoice> = invoices.iter().copied().filter(|invoice| !journal.has(&invoice.number)).collect();
-        accepted.extend(try_join_all(fresh.iter().map(|invoice| loader.hand_in(invoice))).await?);
-        for invoice in &invoices {
-            if let Some(credit) = loader.plan.credits.get(&invoice.number) {
-                schedule(&mut returns, invoice, credit);
+    let mut returns: Returns = history.pending().map(|(note, owed)| entry(note, owed)).collect();
+    let (mut through, mut accepted, mut unreadable) = (0, Vec::new(), file.unreadable.clone());
+    unreadable.extend(edition.late.iter().cloned());
+    for (day, invoices) in by_day(&edition.invoices) {
+        until(app, day, &mut returns).await?;
+        let fresh: Vec<&Invoice> = invoices.iter().copied().filter(|invoice| !done.contains(&invoice.number)).collect();
+        for some in fresh.chunks(AT_ONCE) {
+            for (took, refused) in try_join_all(some.iter().map(|invoice| loader.hand_in(invoice))).await? {
+                accepted.push(took);
+                unreadable.extend(refused);
             }
+        }
+        for note in fresh {
+            let owed = loader.plan.owed.get(&note.number).into_iter().flatten();
+            returns.extend(owed.filter(|owed| !owed.settled).map(|owed| entry(&note.number, owed)));
         }
         app.rest().await?;
         through += invoices.len() as u64;
-        progress(through, file.invoices.len() as u64);
+        progress(through, edition.invoices.len() as u64);
     }
-    loader.until(Timestamp::MAX, &mut returns).await?;
-    if !journal.is_finished() {
+    until(app, Timestamp::MAX, &mut returns).await?;
+    if is_news {
         loader.finish().await?;
     }
     app.rest().await?;
     accepted.sort_unstable();
-    let (unreadable, took) = (file.unreadable.clone(), started.elapsed());
-    Ok(Outcome { invoices: file.numbers, before, unreadable, took, accepted })
+    let before = (file.invoices.len() - edition.invoices.len() + done.len()) as u64;
+    Ok(Outcome { invoices: file.numbers, before, unreadable, took: started.elapsed(), accepted })
 }
 
-/// What the whole file says, known before the first invoice is handed in.
-struct Plan {
-    products: BTreeMap<String, Vec<(String, Demand)>>,
-    customers: BTreeMap<String, Vec<(String, Customer)>>,
-    credits: BTreeMap<String, Credit>,
-    unreadable: BTreeMap<String, Vec<UnreadableRow>>,
-}
+/// Returns that wait for their time, by it, the credit note that they come from and the order.
+pub(super) type Returns = BTreeMap<(Timestamp, String, String), Owed>;
 
-impl Plan {
-    fn of(file: &File) -> Self {
-        let mut products: BTreeMap<String, Vec<(String, Demand)>> = BTreeMap::new();
-        for (code, demand) in super::demand(file) {
-            products.entry(demand.invoice.clone()).or_default().push((code, demand));
-        }
-        let mut customers: BTreeMap<String, Vec<(String, Customer)>> = BTreeMap::new();
-        for (id, customer) in super::customers(file) {
-            customers.entry(customer.invoice.clone()).or_default().push((id, customer));
-        }
-        let mut ledger = Ledger::default();
-        let mut credits = BTreeMap::new();
-        for invoice in &file.invoices {
-            match &invoice.kind {
-                Kind::Order { .. } => ledger.order(invoice),
-                Kind::CreditNote { .. } => _ = credits.insert(invoice.number.clone(), ledger.credit(invoice)),
-                Kind::Stock { .. } | Kind::Skipped => {}
-            }
-        }
-        let mut unreadable: BTreeMap<String, Vec<UnreadableRow>> = BTreeMap::new();
-        for row in &file.unreadable {
-            let invoice = row.invoice.clone().unwrap_or_default();
-            unreadable.entry(invoice).or_default().push(UnreadableRow { line: row.line, reason: row.reason.clone() });
-        }
-        Self { products, customers, credits, unreadable }
-    }
-}
-
-/// Returns that wait for their time, with the credit note that they come from.
-type Returns = BTreeMap<(Timestamp, String, String), ReturnOrder>;
-
-fn schedule(returns: &mut Returns, note: &Invoice, credit: &Credit) {
-    for back in &credit.returns {
-        let arrived = back.order_at + (u64::from(LONGEST_DAYS) + 1).days();
-        let items =
-            back.lines.iter().map(|line| Quantity { sku: Sku::from(line.code.as_str()), quantity: line.quantity });
-        let command = ReturnOrder {
-            order_id: OrderId::from(back.order.as_str()),
-            credit_id: Some(CreditId::from(note.number.as_str())),
-            items: items.collect(),
-            amount: Some(pence(back.amount)),
-            reason: "returned".to_owned(),
-        };
-        returns.insert((note.at.max(arrived), note.number.clone(), back.order.clone()), command);
-    }
+pub(super) fn entry(note: &str, owed: &Owed) -> ((Timestamp, String, String), Owed) {
+    ((owed.due, note.to_owned(), owed.order.to_string()), owed.clone())
 }
 
 struct Loader<'a> {
     app: &'a App,
     file: &'a File,
+    edition: &'a Edition<'a>,
+    history: &'a History,
     plan: Plan,
 }
 
 impl Loader<'_> {
-    /// Moves the mark on: timers fire and returns are handed in, in order of time, until nothing is due before `end`.
-    async fn until(&self, end: Timestamp, returns: &mut Returns) -> anyhow::Result<()> {
-        loop {
-            let rested = self.app.rest().await?;
-            let back = returns.first_key_value().map(|((due, ..), _)| *due).filter(|due| *due < end);
-            let timer = rested.next.filter(|due| *due < end);
-            let Some(next) = back.into_iter().chain(timer).min() else { break };
-            let day = end_of_day(next).min(end);
-            self.app.advance(day);
-            self.app.rest().await?;
-            let later = returns.split_off(&(day, String::new(), String::new()));
-            let due = std::mem::replace(returns, later);
-            try_join_all(due.iter().map(|((at, note, _), back)| self.take_back(*at, note, back))).await?;
-        }
-        if end < Timestamp::MAX {
-            self.app.advance(end);
-        }
-        Ok(())
-    }
-
-    async fn take_back(&self, at: Timestamp, note: &str, back: &ReturnOrder) -> anyhow::Result<()> {
-        if !self.was_cancelled(&back.order_id)? {
-            let context = || format!("the return of {} by {note}", back.order_id);
-            self.app.execute(back.clone()).at(at).await.with_context(context)?;
-            return Ok(());
-        }
-        let order = back.order_id.as_str();
-        let original =
-            self.plan.credits.get(note).and_then(|credit| credit.returns.iter().find(|back| back.order == order));
-        let Some(original) = original else { return Ok(()) };
-        let lines = original.lines.iter().map(|line| Line {
-            line: line.line,
-            kind: LineKind::Goods,
-            sku: Sku::from(line.code.as_str()),
-            name: String::new(),
-            quantity: line.quantity,
-            unit_price: None,
-            amount: pence(line.amount),
-        });
-        let credit = CreditOrder {
-            credit_id: CreditId::from(format!("{note}-{order}")),
-            customer_id: None,
-            items: lines.collect(),
-            // What was never paid is not given back.
-            amount: pence(0),
-            order_id: Some(OrderId::from(order)),
-            not_due: back.amount,
-            reason: "order_cancelled".to_owned(),
+    /// Notes the import, that it takes the place of earlier editions, and the rows that come to nothing.
+    async fn start(&self, settings: &Settings, at: Timestamp) -> anyhow::Result<()> {
+        let start = StartImport {
+            digest: self.file.digest.clone(),
+            file: self.file.name.clone(),
+            declines: settings.declines,
+            shuffle: settings.shuffle,
         };
-        self.app.execute(credit).at(at).await?;
+        self.app.execute(start).at(at).await?;
+        for digest in &self.edition.earlier {
+            let reason = format!("{} holds all of it and more", self.file.name);
+            self.app.execute(SuspendImport { digest: digest.clone(), reason }).at(at).await?;
+        }
+        for (part, (skipped, unreadable)) in (0..).zip(parts(self.edition)) {
+            let digest = self.file.digest.clone();
+            self.app.execute(NoteRows { digest, part, skipped, unreadable }).at(at).await?;
+        }
         Ok(())
     }
 
-    fn was_cancelled(&self, order: &OrderId) -> anyhow::Result<bool> {
-        let stream = StreamId::new("order", order.as_str())?;
-        let messages = Archive::of(self.app.reader()).stream(&stream)?;
-        Ok(messages.iter().any(|stored| matches!(stored.type_name(), "order.cancelled" | "order.rejected")))
-    }
-
-    /// One invoice, in one commit; answers how long it took to be durable.
-    async fn hand_in(&self, invoice: &Invoice) -> anyhow::Result<Duration> {
+    /// One invoice, in one commit; answers how long it took to be durable, and why the shop refused it, if it did.
+    async fn hand_in(&self, invoice: &Invoice) -> anyhow::Result<(Duration, Option<Unreadable>)> {
         let started = Instant::now();
         let together = self.first_sights(self.app.together(), invoice)?;
         let together = match &invoice.kind {
@@ -281,97 +268,185 @@ impl Loader<'_> {
             }),
             Kind::Skipped => together,
         };
-        let skipped = invoice.skipped.iter().map(|row| SkippedRow {
-            line: row.line,
-            code: row.code.clone(),
-            reason: row.reason.to_owned(),
-        });
-        let take = TakeInvoice {
-            digest: self.file.digest.clone(),
-            invoice: invoice.number.clone(),
-            kind: kind(&invoice.kind),
-            rows: invoice.rows,
-            amount: invoice.amount(),
-            skipped: skipped.collect(),
-            unreadable: self.plan.unreadable.get(&invoice.number).cloned().unwrap_or_default(),
-        };
-        match together.add(&take, invoice.at).execute().await {
-            Ok(_) => Ok(started.elapsed()),
-            Err(ExecuteError::Rejected(refused)) if refused.code == "order_exists" => bail!(
-                "invoice {} is in this directory already, from another file: import into a fresh directory",
-                invoice.number
-            ),
+        match together.add(&self.take(invoice, None), invoice.at).execute().await {
+            Ok(_) => Ok((started.elapsed(), None)),
+            Err(error) if is_about_the_request(&error) => {
+                let reason = error.to_string();
+                self.refuse(invoice, &reason).await?;
+                let (line, number) = (invoice.places.first().copied().unwrap_or_default(), invoice.number.clone());
+                let reason = format!("invoice {number}: {reason}");
+                Ok((started.elapsed(), Some(Unreadable { line, invoice: Some(number), reason })))
+            }
             Err(error) => Err(error).with_context(|| format!("invoice {}", invoice.number)),
         }
     }
 
-    /// Products and customers that this invoice is the first to name.
+    /// Notes that the shop does not take an invoice. What it is the first to name is made known all the same: others will
+    /// name it too.
+    async fn refuse(&self, invoice: &Invoice, reason: &str) -> anyhow::Result<()> {
+        let refused = self.take(invoice, Some(reason.to_owned()));
+        let sights = self.first_sights(self.app.together(), invoice)?;
+        match sights.add(&refused, invoice.at).execute().await {
+            Err(error) if is_about_the_request(&error) => _ = self.app.execute(refused).at(invoice.at).await?,
+            other => _ = other?,
+        }
+        Ok(())
+    }
+
+    fn take(&self, invoice: &Invoice, refused: Option<String>) -> TakeInvoice {
+        let taken = refused.is_none();
+        let owed = self.plan.owed.get(&invoice.number).filter(|_| taken);
+        TakeInvoice {
+            digest: self.file.digest.clone(),
+            invoice: invoice.number.clone(),
+            kind: if taken { kind(&invoice.kind) } else { InvoiceKind::Refused },
+            rows: invoice.rows,
+            amount: if taken { invoice.amount() } else { 0 },
+            content: invoice.content(&BTreeSet::new()),
+            owed: owed.cloned().unwrap_or_default(),
+            refused,
+        }
+    }
+
+    /// Products and customers that this invoice is the first to name, and what the file takes of the products.
     fn first_sights<'a>(&self, mut together: Together<'a>, invoice: &Invoice) -> anyhow::Result<Together<'a>> {
         for (code, demand) in self.plan.products.get(&invoice.number).into_iter().flatten() {
             let sku = Sku::from(code.as_str());
-            let line = invoice.lines().iter().find(|line| line.code == *code);
-            let price = price(line.map_or("0", |line| line.unit_price.as_str()))?;
-            let register = RegisterProduct { sku: sku.clone(), name: demand.name.clone(), price, active: true };
-            let warehouse_id = WarehouseId::from(DEFAULT_WAREHOUSE);
-            together = together
-                .add(&register, invoice.at)
-                .add(&ReceiveStock { sku, quantity: demand.receipt(), warehouse_id }, invoice.at);
+            let is_known = self.history.knows_product(code);
+            if !is_known {
+                let (name, price) = (demand.name.clone(), price(&demand.price)?);
+                together = together.add(&RegisterProduct { sku: sku.clone(), name, price, active: true }, invoice.at);
+            }
+            for quantity in movements(if is_known { demand.units } else { demand.receipt() }) {
+                let warehouse_id = WarehouseId::from(DEFAULT_WAREHOUSE);
+                together = together.add(&ReceiveStock { sku: sku.clone(), quantity, warehouse_id }, invoice.at);
+            }
         }
         for (id, customer) in self.plan.customers.get(&invoice.number).into_iter().flatten() {
-            let register = RegisterCustomer {
-                customer_id: CustomerId::from(id.as_str()),
-                name: None,
-                email: None,
-                phone: None,
-                address: Some(address(&customer.country)),
-            };
-            together = together.add(&register, invoice.at);
+            together = together.add(&register(id, customer), invoice.at);
         }
         Ok(together)
     }
 
-    /// What of a credit note belongs to no order.
-    fn credit<'a>(&self, together: Together<'a>, note: &Invoice) -> anyhow::Result<Together<'a>> {
-        let balance = self.plan.credits.get(&note.number).and_then(|credit| credit.credit.as_ref());
-        let Some(balance) = balance else { return Ok(together) };
-        let credit = CreditOrder {
-            credit_id: CreditId::from(note.number.as_str()),
-            customer_id: note.customer.as_deref().map(CustomerId::from),
-            items: balance.lines.iter().map(line).collect::<anyhow::Result<_>>()?,
-            amount: pence(balance.amount),
-            order_id: None,
-            not_due: None,
-            reason: "no_matching_order".to_owned(),
-        };
-        Ok(together.add(&credit, note.at))
+    /// What of a credit note waits for no order.
+    fn credit<'a>(&self, mut together: Together<'a>, note: &Invoice) -> anyhow::Result<Together<'a>> {
+        if let Some(rest) = self.plan.balances.get(&note.number) {
+            together = together.add(&balance(note, rest)?, note.at);
+        }
+        let owed = self.plan.owed.get(&note.number).into_iter().flatten();
+        for owed in owed.filter(|owed| owed.settled) {
+            let number = format!("{}/settled", note.number);
+            together = together.add(&instead(&number, owed, 0, owed.amount, "came_back_before"), note.at);
+        }
+        Ok(together)
     }
 
     async fn finish(&self) -> anyhow::Result<()> {
         let kept: BTreeSet<&str> = self.file.invoices.iter().map(|invoice| invoice.number.as_str()).collect();
-        let orphans = self.plan.unreadable.iter().filter(|(invoice, _)| !kept.contains(invoice.as_str()));
-        let unreadable: Vec<UnreadableRow> = orphans.flat_map(|(_, rows)| rows.clone()).collect();
+        let is_kept = |row: &&&Unreadable| row.invoice.as_deref().is_some_and(|number| kept.contains(number));
+        let orphans: Vec<&Unreadable> = self.edition.unreadable.iter().filter(|row| !is_kept(row)).copied().collect();
+        let invoices: BTreeSet<&str> = orphans.iter().filter_map(|row| row.invoice.as_deref()).collect();
         let last = self.file.invoices.last().map_or(Timestamp::UNIX_EPOCH, |invoice| invoice.at);
-        let finish = FinishImport {
-            digest: self.file.digest.clone(),
-            rows: unreadable.len() as u64,
-            invoices: self.file.numbers - kept.len() as u64,
-            unreadable,
-        };
+        let (rows, invoices) = (orphans.len() as u64, invoices.len() as u64);
+        let finish = FinishImport { digest: self.file.digest.clone(), rows, invoices };
         self.app.execute(finish).at(last).await?;
         Ok(())
     }
 }
 
-/// The journal of a file, folded from the log.
-fn read_journal(app: &App, digest: &str) -> anyhow::Result<Journal> {
-    let mut journal = Journal::default();
-    for stored in Archive::of(app.reader()).stream(&StreamId::new("import", digest)?)? {
-        journal.evolve(&stored.decode::<ImportEvent>()?);
-    }
-    Ok(journal)
+/// Whether an error speaks of what was asked, and not of the shop.
+fn is_about_the_request(error: &ExecuteError) -> bool {
+    matches!(
+        error,
+        ExecuteError::Rejected(_) | ExecuteError::Handler(_) | ExecuteError::Commit(CommitError::Refused(_))
+    )
 }
 
-fn by_day(invoices: &[Invoice]) -> BTreeMap<Timestamp, Vec<&Invoice>> {
+/// Moves the mark on: timers fire and returns are handed in, in order of time, until nothing is due before `end`.
+pub(super) async fn until(app: &App, end: Timestamp, returns: &mut Returns) -> anyhow::Result<()> {
+    loop {
+        let rested = app.rest().await?;
+        let back = returns.first_key_value().map(|((due, ..), _)| *due).filter(|due| *due < end);
+        let timer = rested.next.filter(|due| *due < end);
+        let Some(next) = back.into_iter().chain(timer).min() else { break };
+        let day = end_of_day(next).min(end);
+        app.advance(day);
+        app.rest().await?;
+        let later = returns.split_off(&(day, String::new(), String::new()));
+        let due = std::mem::replace(returns, later);
+        // One after the other of each order: what is left of it depends on what came back before.
+        let mut orders: BTreeMap<&OrderId, Vec<(Timestamp, &str, &Owed)>> = BTreeMap::new();
+        for ((at, note, _), owed) in &due {
+            orders.entry(&owed.order).or_default().push((*at, note, owed));
+        }
+        try_join_all(orders.into_values().map(|due| async move {
+            for (at, note, owed) in due {
+                take_back(app, at, note, owed).await?;
+            }
+            anyhow::Ok(())
+        }))
+        .await?;
+    }
+    if end < Timestamp::MAX {
+        app.advance(end);
+    }
+    Ok(())
+}
+
+/// Hands a return in. What cannot be is capped or becomes a credit: of an order that was never paid nothing goes back, nor
+/// for goods that came back before; else the file's word counts.
+async fn take_back(app: &App, at: Timestamp, note: &str, owed: &Owed) -> anyhow::Result<()> {
+    let standing = Standing::of(app, &owed.order)?;
+    let capped = owed.amount.min(standing.left);
+    let mut together = app.together();
+    if !standing.cancelled {
+        together = together.add(&back(note, owed, capped), at);
+    }
+    let excess = if standing.cancelled { owed.amount } else { owed.amount - capped };
+    if excess > 0 || standing.cancelled {
+        let reason = if standing.cancelled { "order_cancelled" } else { "more_than_was_paid" };
+        together = together.add(&instead(note, owed, 0, excess, reason), at);
+    }
+    let refused = match together.execute().await {
+        Ok(_) => return Ok(()),
+        Err(ExecuteError::Rejected(refused)) => refused,
+        Err(error) => return Err(error).with_context(|| format!("the return of {} by {note}", owed.order)),
+    };
+    let credit = match refused.code.as_str() {
+        "not_that_many" => instead(note, owed, 0, owed.amount, "came_back_before"),
+        code => instead(note, owed, owed.amount, 0, code),
+    };
+    app.execute(credit).at(at).await.with_context(|| format!("the credit for {} by {note}", owed.order))?;
+    Ok(())
+}
+
+/// How an order stands, as far as a return must know.
+#[derive(Default)]
+struct Standing {
+    cancelled: bool,
+    /// Pence that were not given back.
+    left: i64,
+}
+
+impl Standing {
+    fn of(app: &App, order: &OrderId) -> anyhow::Result<Self> {
+        let mut standing = Self::default();
+        for stored in Archive::of(app.reader()).stream(&StreamId::new("order", order.as_str())?)? {
+            match stored.type_name() {
+                "order.cancelled" | "order.rejected" => standing.cancelled = true,
+                "order.created" | "order.returned" => match stored.decode::<OrderEvent>()? {
+                    OrderEvent::Created(e) => standing.left = e.total.amount.max(0),
+                    OrderEvent::Returned(e) => standing.left = (standing.left - e.amount.amount).max(0),
+                    _ => {}
+                },
+                _ => {}
+            }
+        }
+        Ok(standing)
+    }
+}
+
+fn by_day<'a>(invoices: &[&'a Invoice]) -> BTreeMap<Timestamp, Vec<&'a Invoice>> {
     let mut days: BTreeMap<Timestamp, Vec<&Invoice>> = BTreeMap::new();
     for invoice in invoices {
         days.entry(start_of_day(invoice.at)).or_default().push(invoice);
@@ -384,54 +459,5 @@ fn start_of_day(at: Timestamp) -> Timestamp {
 }
 
 fn end_of_day(at: Timestamp) -> Timestamp {
-    start_of_day(at) + 1.days()
-}
-
-fn kind(kind: &Kind) -> InvoiceKind {
-    match kind {
-        Kind::Order { .. } => InvoiceKind::Order,
-        Kind::CreditNote { .. } => InvoiceKind::CreditNote,
-        Kind::Stock { .. } => InvoiceKind::Stock,
-        Kind::Skipped => InvoiceKind::Skipped,
-    }
-}
-
-/// The order that an invoice stands for.
-///
-/// # Errors
-/// If a price is no decimal number.
-pub fn order(invoice: &Invoice, lines: &[FileLine]) -> anyhow::Result<CreateOrder> {
-    Ok(CreateOrder {
-        order_id: OrderId::from(invoice.number.as_str()),
-        customer_id: invoice.customer.as_deref().map(CustomerId::from),
-        cart_id: None,
-        items: lines.iter().map(line).collect::<anyhow::Result<_>>()?,
-        subtotal: None,
-        discount: None,
-        tax: None,
-        shipping_charge: None,
-        total: pence(invoice.amount()),
-        shipping_address: Some(address(&invoice.country)),
-        payment_method: Some(PaymentMethod::from("card")),
-    })
-}
-
-fn line(line: &FileLine) -> anyhow::Result<Line> {
-    Ok(Line {
-        line: line.line,
-        kind: match line.class {
-            Class::Goods => LineKind::Goods,
-            Class::Carriage => LineKind::Carriage,
-            Class::Manual => LineKind::Manual,
-        },
-        sku: Sku::from(line.code.as_str()),
-        name: line.name.clone(),
-        quantity: line.quantity,
-        unit_price: Some(price(&line.unit_price)?),
-        amount: pence(line.amount),
-    })
-}
-
-fn address(country: &str) -> Address {
-    Address { country: country.to_owned(), name: None, street: None, city: None, region: None, postcode: None }
+    start_of_day(at).checked_add(jiff::SignedDuration::from_hours(24)).unwrap_or(Timestamp::MAX)
 }

@@ -1,24 +1,33 @@
-//! From a file of invoice rows to what the shop must do: pure reading and planning, nothing is sent from here.
+//! From a file of invoice rows to what the shop must do, and through it.
 //!
 //! ```text
 //! file.rs ──rows──> row.rs        one line: fields, numbers, what is wrong with it
 //!    └──by number──> invoice.rs   order, credit note, stock adjustment, or nothing
+//!                        ├──> judge.rs     what the shop would refuse is told before anything is handed in
 //!                        ├──> demand.rs    first sights, and what to receive before selling
 //!                        └──> returns.rs   which earlier order a credit note gives back
+//! history.rs   what the directory knows before        plan.rs    what the file comes to, given that
+//! loader.rs    hands it in, with commands.rs           settle.rs  brings what was cut off to rest
 //! ```
 
+mod commands;
 pub mod demand;
 pub mod file;
+mod history;
 pub mod invoice;
 pub mod journal;
+mod judge;
 pub mod loader;
+mod plan;
 pub mod returns;
 mod row;
+pub mod settle;
 
 #[cfg(test)]
 mod totals;
 
+pub use commands::order;
 pub use demand::{Customer, Demand, customers, demand};
 pub use file::{File, FileError, Unreadable, read};
 pub use invoice::{Adjustment, Class, Invoice, Kind, Line, Skipped};
-pub use returns::{Balance, Credit, Ledger, Portion, Return, ReturnLine};
+pub use returns::{Balance, Credit, Ledger, Portion, Return, ReturnLine, Sale, SoldLine};

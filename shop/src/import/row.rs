@@ -1,8 +1,15 @@
 //! One line of the file: its eight fields, its numbers, and what is wrong with it. No floats touch the money.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::RangeInclusive};
 
+use factum::money::UnitPrice;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+
+use crate::{
+    contracts::ids::{CustomerId, Sku},
+    http::MAX_TEXT_BYTES,
+    inventory::decider::MOST_UNITS,
+};
 
 /// The columns, in order; the first line of a file must name exactly these.
 pub(super) const COLUMNS: [&str; 8] =
@@ -10,14 +17,14 @@ pub(super) const COLUMNS: [&str; 8] =
 
 /// The largest amount of one row, in pence either way: far beyond any order, and sums of whole files stay in an `i64`.
 const MAX_AMOUNT: i64 = 10_000_000_000;
-/// The largest quantity of one row, either way.
-const MAX_QUANTITY: u64 = 1_000_000_000;
-/// The longest stock code, in characters.
-const MAX_CODE: usize = 64;
+/// The largest quantity of one row, either way: what one movement of stock may have.
+const MAX_QUANTITY: u64 = MOST_UNITS.unsigned_abs();
 /// The longest invoice number, in characters.
 const MAX_NUMBER: usize = 20;
 /// Decimals a price may have: micro-pounds are the unit in which two prices are compared.
 const MAX_DECIMALS: usize = 6;
+/// The first year that a row may be of: before it the shop's clock does not count.
+const FIRST_YEAR: i16 = 1970;
 
 /// A row that can be read, with the number and the code in upper case.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,6 +39,17 @@ pub(super) struct Row {
     pub amount: i64,
     pub customer: Option<String>,
     pub country: String,
+}
+
+impl Row {
+    /// The same, if it does not lie behind that time.
+    pub(super) fn not_after(self, latest: Timestamp) -> Result<Self, Fault> {
+        if self.at <= latest {
+            return Ok(self);
+        }
+        let reason = format!("{} has not come yet: check the date, or this machine's clock", self.at);
+        Err(Fault { number: Some(self.number), reason })
+    }
 }
 
 /// Why a line is no row; `number` is its invoice, if that much can be read.
@@ -113,22 +131,30 @@ fn parts(line: &[u8]) -> Result<Row, String> {
         None if raw.is_empty() => return Err("the invoice number is empty".to_owned()),
         None => return Err(format!("`{}` is no invoice number", shown(raw))),
     };
-    let code = text(1)?.to_uppercase();
-    if code.is_empty() {
-        return Err("the stock code is empty".to_owned());
-    }
-    if code.chars().count() > MAX_CODE {
-        return Err(format!("the stock code is longer than {MAX_CODE} characters"));
-    }
-    let description = text(2)?.to_owned();
+    let code: Sku = match text(1)? {
+        "" => return Err("the stock code is empty".to_owned()),
+        code => code.parse().map_err(|error| format!("the stock code `{}` cannot be: {error}", shown(code)))?,
+    };
+    let code = code.as_str().to_owned();
+    let short = |column: usize| match text(column)? {
+        text if text.len() <= MAX_TEXT_BYTES => Ok(text),
+        text => Err(format!("{} has {} bytes; {MAX_TEXT_BYTES} are allowed", COLUMNS[column], text.len())),
+    };
+    let description = short(2)?.to_owned();
     let quantity = quantity(text(3)?)?;
     let at = time(text(4)?)?;
     let price = text(5)?.to_owned();
     let price_micros = micros(&price).ok_or_else(|| format!("`{}` is no price", shown(&price)))?;
     let amount = pence(quantity, price_micros).ok_or("the amount is beyond 100,000,000 pounds")?;
-    let customer = Some(text(6)?.to_owned()).filter(|customer| !customer.is_empty());
+    let customer = match text(6)? {
+        "" => None,
+        id => match id.parse::<CustomerId>() {
+            Ok(_) => Some(id.to_owned()),
+            Err(error) => return Err(format!("the customer `{}` cannot be: {error}", shown(id))),
+        },
+    };
     // The data's own word for a country nobody wrote down.
-    let country = Some(text(7)?).filter(|country| !country.is_empty()).unwrap_or("Unspecified").to_owned();
+    let country = Some(short(7)?).filter(|country| !country.is_empty()).unwrap_or("Unspecified").to_owned();
     Ok(Row { number, code, description, quantity, at, price, price_micros, amount, customer, country })
 }
 
@@ -154,24 +180,47 @@ fn quantity(text: &str) -> Result<i64, String> {
     }
 }
 
-/// The file names no zone; the shop reads its clock as UTC.
+/// Both forms in which this data goes round: `2010-12-01 08:26:00`, and month first `12/1/2010 8:26`. The file names no
+/// zone; the shop reads its clock as UTC.
 fn time(text: &str) -> Result<Timestamp, String> {
-    let bad = || format!("`{}` is no date of the form YYYY-MM-DD HH:MM:SS", shown(text));
-    if text.len() != "YYYY-MM-DD HH:MM:SS".len() {
-        return Err(bad());
+    let bad = || format!("`{}` is no date of the form YYYY-MM-DD HH:MM:SS or month/day/year H:MM", shown(text));
+    let (date, clock) = text.split_once(' ').ok_or_else(bad)?;
+    let [year, month, day] = match (date.split_once('-'), date.split_once('/')) {
+        (Some(_), None) => digits(date, '-', [4..=4, 2..=2, 2..=2]),
+        (None, Some(_)) => digits(date, '/', [1..=2, 1..=2, 4..=4]).map(|[month, day, year]| [year, month, day]),
+        _ => None,
     }
-    let civil = DateTime::strptime("%Y-%m-%d %H:%M:%S", text).map_err(|_| bad())?;
+    .ok_or_else(bad)?;
+    let to_minutes = || digits(clock, ':', [1..=2, 2..=2]).map(|[hour, minute]| [hour, minute, 0]);
+    let [hour, minute, second] =
+        digits(clock, ':', [1..=2, 2..=2, 2..=2]).or_else(to_minutes).ok_or_else(bad)?.map(|part| part as i8);
+    let civil = DateTime::new(year, month as i8, day as i8, hour, minute, second, 0).map_err(|_| bad())?;
+    if year < FIRST_YEAR {
+        return Err(format!("`{}` is before {FIRST_YEAR}", shown(text)));
+    }
     TimeZone::UTC.to_timestamp(civil).map_err(|_| bad())
 }
 
+/// The numbers between the separators, if there are just so many and each has as many digits as it may.
+fn digits<const N: usize>(text: &str, separator: char, widths: [RangeInclusive<usize>; N]) -> Option<[i16; N]> {
+    let mut numbers = [0; N];
+    let mut parts = text.split(separator);
+    for (number, width) in numbers.iter_mut().zip(widths) {
+        let part = parts.next().filter(|part| width.contains(&part.len()))?;
+        *number = part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok())??;
+    }
+    parts.next().is_none().then_some(numbers)
+}
+
 /// A plain decimal in millionths; `None` for anything else (exponents, separators, more than six decimals).
-fn micros(text: &str) -> Option<i64> {
+pub(super) fn micros(text: &str) -> Option<i64> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
         None => (false, text),
     };
     let (whole, fraction) = match digits.split_once('.') {
         Some((_, "")) => return None,
+        Some((_, fraction)) if fraction.len() > UnitPrice::MOST_DECIMALS => return None,
         Some((whole, fraction)) => (whole, fraction.trim_end_matches('0')),
         None => (digits, ""),
     };
@@ -229,6 +278,41 @@ mod tests {
     }
 
     #[test]
+    fn reads_both_forms_of_the_date() {
+        let at = |text: &str| parse(with(4, text).as_bytes()).unwrap().at.to_string();
+        for same in ["2010-12-01 08:26:00", "2010-12-01 8:26", "12/1/2010 8:26", "12/01/2010 08:26:00"] {
+            assert_eq!(at(same), "2010-12-01T08:26:00Z", "{same}");
+        }
+        assert_eq!(at("12/9/2011 12:50"), "2011-12-09T12:50:00Z", "the month stands first");
+        assert!(fault(with(4, "1/1/1969 0:00")).1.contains("is before 1970"));
+    }
+
+    #[test]
+    fn a_code_is_read_as_people_read_it_and_what_nobody_sees_is_named() {
+        let code = |text: &str| parse(with(1, text).as_bytes()).map(|row| row.code);
+        assert_eq!(code(" caf\u{e9} "), Ok("CAF\u{c9}".to_owned()));
+        assert_eq!(code("cafe\u{301}"), Ok("CAF\u{c9}".to_owned()));
+        assert!(fault(with(1, "85123A\u{200b}")).1.contains("U+200B"));
+        assert!(fault(with(1, "851\u{202e}23A")).1.contains("U+202E"));
+        assert!(fault(with(1, &"\u{f1}".repeat(61))).1.contains("1 to 120 bytes"));
+    }
+
+    #[test]
+    fn what_is_too_long_or_not_printable_costs_its_row() {
+        assert!(fault(with(6, &"7".repeat(130))).1.contains("1 to 120 bytes"));
+        for id in ["17\t850", "17\0850"] {
+            assert!(fault(with(6, id)).1.starts_with("the customer `17"), "{id}");
+        }
+        let page = "x".repeat(2 << 20);
+        for column in [1, 2, 3, 4, 5, 6, 7] {
+            let (number, reason) = fault(with(column, &page));
+            assert_eq!(number.as_deref(), Some("536365"));
+            assert!(reason.len() < 1_000, "column {column}: {} bytes", reason.len());
+        }
+        assert!(fault(with(5, &format!("2.5{}", "0".repeat(2 << 20)))).1.contains("is no price"));
+    }
+
+    #[test]
     fn an_empty_customer_is_nobody_and_an_empty_country_is_unspecified() {
         assert_eq!(parse(with(6, "").as_bytes()).unwrap().customer, None);
         assert_eq!(parse(with(7, " ").as_bytes()).unwrap().country, "Unspecified");
@@ -257,7 +341,7 @@ mod tests {
     fn prices_of_equal_value_are_equal_however_they_are_written() {
         assert_eq!(micros("2.5"), micros("2.500"));
         assert_eq!(micros("2"), Some(2_000_000));
-        assert_eq!(micros("0.0010000000"), Some(1_000));
+        assert_eq!(micros("0.001000000"), Some(1_000));
     }
 
     #[test]
@@ -272,7 +356,7 @@ mod tests {
             assert_eq!(of(5, price).0, mine, "{price}");
         }
         assert_eq!(of(5, "999999999").1, "the amount is beyond 100,000,000 pounds");
-        for date in ["", "2010-12-01", "01/12/2010 08:26:00", "2010-13-01 08:26:00", "2010-12-01T08:26:00"] {
+        for date in ["", "2010-12-01", "13/12/2010 8:26", "2010-13-01 08:26:00", "2010-12-01T08:26:00"] {
             assert!(of(4, date).1.contains("is no date"), "{date}");
         }
         assert_eq!(of(1, "").1, "the stock code is empty");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Class, File, Kind, Ledger, customers, demand, read};
+use super::{Class, File, Kind, Ledger, Sale, customers, demand, read};
 
 /// What a report says of a file, in pence and units; `by_country` and `top_products` are the first five.
 #[derive(Debug, PartialEq)]
@@ -48,7 +48,7 @@ fn totals(file: &File) -> Totals {
         sum.ledger_rows += invoice.skipped.len() as u64;
         match &invoice.kind {
             Kind::Order { lines } => {
-                ledger.order(invoice);
+                Sale::of(invoice).iter().for_each(|sale| ledger.order(sale));
                 sum.placed += 1;
                 sum.total += invoice.amount();
                 let country = countries.entry(invoice.country.clone()).or_default();
@@ -179,8 +179,8 @@ fn nothing_of_the_file_is_lost_and_nothing_runs_short() {
 /// received at first sight lasts to the end whatever comes back.
 fn conserves(file: &File) {
     assert_eq!(file.invoices.iter().map(|invoice| invoice.rows).sum::<u64>(), file.rows);
-    let demand = demand(file);
-    let customers = customers(file);
+    let demand = demand(&file.invoices);
+    let customers = customers(&file.invoices);
     let mut stock: BTreeMap<&str, i64> = demand.iter().map(|(sku, demand)| (sku.as_str(), demand.receipt())).collect();
     let mut bought: BTreeMap<(String, u32), i64> = BTreeMap::new();
     let mut ledger = Ledger::default();
@@ -191,7 +191,7 @@ fn conserves(file: &File) {
         }
         match &invoice.kind {
             Kind::Order { lines } => {
-                ledger.order(invoice);
+                Sale::of(invoice).iter().for_each(|sale| ledger.order(sale));
                 for line in lines.iter().filter(|line| line.class == Class::Goods) {
                     assert!(demand[&line.code].at <= invoice.at);
                     bought.insert((invoice.number.clone(), line.line), line.quantity);

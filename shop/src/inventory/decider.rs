@@ -13,7 +13,7 @@ use factum::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::contracts::{
-    ids::{OrderId, ReservationId, Sku, WarehouseId},
+    ids::{InvalidId, OrderId, ReservationId, Sku, WarehouseId},
     inventory::*,
     shapes::{Quantity, Reservation, Shortage},
 };
@@ -51,8 +51,8 @@ enum Kept {
 pub enum InventoryRejection {
     #[rejection("bad_quantity", "{quantity} of {sku} is no quantity: use 1 to 1000000000", invalid)]
     BadQuantity { sku: Sku, quantity: i64 },
-    #[rejection("bad_sku", "`{sku}` is no valid article number: use 1 to 120 bytes of printable text", invalid)]
-    BadSku { sku: Sku },
+    #[rejection("bad_sku", "that is no article number: {problem}", invalid)]
+    BadSku { problem: InvalidId },
     #[rejection("not_in_stock", "{sku} has {available} units; {wanted} cannot be written off", invalid)]
     NotInStock { sku: Sku, available: i64, wanted: i64 },
     #[rejection("already_released", "the reservation of order {order} was released before it came")]
@@ -270,7 +270,7 @@ impl Warehouse {
 
 /// What runs short is ordered in a stream of its own, so that its number must be able to name one.
 fn known_as(sku: &Sku) -> Result<(), InventoryRejection> {
-    if sku.valid() { Ok(()) } else { Err(InventoryRejection::BadSku { sku: sku.clone() }) }
+    sku.check().map_err(|problem| InventoryRejection::BadSku { problem })
 }
 
 fn at_least_one(sku: &Sku, quantity: i64) -> Result<(), InventoryRejection> {

@@ -180,7 +180,8 @@ impl Decider for Order {
 }
 
 impl Order {
-    fn create(create: CreateOrder) -> Result<Vec<OrderEvent>, OrderRejection> {
+    /// Places an order, if it can be: also asked beforehand, of a file's invoices.
+    pub(crate) fn create(create: CreateOrder) -> Result<Vec<OrderEvent>, OrderRejection> {
         if !create.order_id.valid() {
             return Err(OrderRejection::BadId { what: "orderId" });
         }

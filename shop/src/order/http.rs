@@ -110,8 +110,7 @@ fn quantities(items: &[Item]) -> Result<Vec<Quantity>, Problem> {
     }
     let quantity = |(line, item): (u32, &Item)| {
         let wrong = |code, what: String| Problem::invalid(code, format!("line {line}: {what}")).with("line", line);
-        let named = factum::id::check_id("sku", item.sku.as_str());
-        named.map_err(|error| wrong("bad_id", error.to_string()))?;
+        item.sku.check().map_err(|error| wrong("bad_id", format!("the sku: {error}")))?;
         let quantity = units(&item.quantity, 1)
             .map_err(|what| wrong("bad_quantity", format!("the quantity of {} {what}", item.sku)))?;
         Ok(Quantity { sku: item.sku.clone(), quantity })

@@ -373,3 +373,25 @@ async fn health_tells_how_everything_stands() {
     shop.app.stop().await;
     shop.post("/orders", &tea(1)).await.refuses(503, "stopped", "stopped");
 }
+
+#[tokio::test]
+async fn an_articles_number_is_one_however_it_is_written_and_what_nobody_sees_is_named() {
+    let shop = Shop::open().await;
+    let product = json!({ "name": "Coffee", "price": "2.55" });
+    assert_eq!(shop.put("/products/caf%C3%A9", &product).await.status, 200);
+    for same in ["CAFE%CC%81", "%20caf%C3%A9%20", "cafe%CC%81"] {
+        assert_eq!(shop.get(&format!("/products/{same}")).await.body["sku"], "CAF\u{c9}", "{same}");
+        let received = shop.post(&format!("/stock/{same}/receive"), &json!({ "quantity": 1 })).await;
+        assert_eq!((received.status, &received.body["sku"]), (200, &json!("CAF\u{c9}")));
+    }
+    let order = shop.post("/orders", &json!({ "items": [{ "sku": " cafe\u{301}", "quantity": 3 }] })).await.order();
+    shop.days(6).await;
+    assert_eq!(shop.get(&format!("/orders/{order}")).await.body["status"], "delivered");
+
+    for (path, point) in [("TEA%E2%80%8B", "U+200B"), ("%E2%80%AETEA", "U+202E"), ("T%C2%A0EA", "U+00A0")] {
+        shop.put(&format!("/products/{path}"), &product).await.refuses(400, "bad_id", point);
+        shop.post(&format!("/stock/{path}/receive"), &json!({ "quantity": 1 })).await.refuses(400, "bad_id", point);
+    }
+    let hidden = json!({ "items": [{ "sku": "TEA", "quantity": 1 }, { "sku": "TEA\u{200b}", "quantity": 1 }] });
+    shop.post("/orders", &hidden).await.refuses(422, "bad_id", "line 2: the sku: it holds U+200B");
+}

@@ -4,13 +4,17 @@
 mod away;
 mod backup;
 mod command;
+mod editions;
 mod gateways;
+mod hostile;
 mod http;
 mod imports;
 mod old;
 mod orders;
 mod partners;
 mod repeats;
+mod rows;
 mod shop;
 mod sim;
 mod stop;
+mod unfinished;
