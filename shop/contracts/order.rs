@@ -205,6 +205,9 @@ pub struct OrderCancelled {
     pub reason: String,
 }
 
+/// The reason of a return that the carrier has lost on its way: nothing of it comes to the warehouse.
+pub const LOST: &str = "lost";
+
 /// Published when goods come back, whole or in part, more than once.
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event("order.returned")]
@@ -217,6 +220,9 @@ pub struct OrderReturned {
     pub items: Vec<Quantity>,
     /// What is given back for it.
     pub amount: Money,
+    /// What is not, because no more was paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_due: Option<Money>,
     /// Why.
     pub reason: String,
 }
@@ -227,15 +233,17 @@ pub struct OrderReturned {
 pub struct OrderCredited {
     /// The credit.
     pub credit_id: CreditId,
-    /// The order that its goods are of, if it is known.
-    pub order_id: Option<OrderId>,
     /// Who gets it, if it is known.
     pub customer_id: Option<CustomerId>,
     /// For what.
     pub items: Vec<Line>,
     /// How much.
     pub amount: Money,
-    /// What was asked for and is not given back: it had not come in, or was given back before.
+    /// The order that it is for, if that was never paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<OrderId>,
+    /// What is not given back, because it was never paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_due: Option<Money>,
     /// Why.
     pub reason: String,
@@ -293,6 +301,24 @@ pub struct CancelOrder {
     pub reason: String,
 }
 
+/// Own. Gives an order up whose money the provider has refused to take; answered by `order.cancelled`.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("order.fail")]
+pub struct FailOrder {
+    /// The order.
+    pub order_id: OrderId,
+    /// Why.
+    pub reason: String,
+}
+
+/// Own. Books a parcel that was lost as come back, all of it; answered by `order.returned` with the reason `lost`.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("order.lose")]
+pub struct LoseOrder {
+    /// The order.
+    pub order_id: OrderId,
+}
+
 /// Asks to book goods that come back; answered by `order.returned`.
 #[derive(Command, Clone, Debug, PartialEq)]
 #[command("order.return")]
@@ -303,8 +329,10 @@ pub struct ReturnOrder {
     pub credit_id: Option<CreditId>,
     /// What comes back.
     pub items: Vec<Quantity>,
-    /// What is to be given back for it.
-    pub amount: Money,
+    /// What is to be given back for it; what its pieces are worth, if it is not said. Never more than was paid and not given
+    /// back yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<Money>,
     /// Why.
     pub reason: String,
 }
@@ -315,15 +343,17 @@ pub struct ReturnOrder {
 pub struct CreditOrder {
     /// The credit.
     pub credit_id: CreditId,
-    /// The order that its goods are of, if it is known.
-    pub order_id: Option<OrderId>,
     /// Who gets it, if it is known.
     pub customer_id: Option<CustomerId>,
     /// For what.
     pub items: Vec<Line>,
     /// How much.
     pub amount: Money,
-    /// What was asked for and is not given back: it had not come in, or was given back before.
+    /// The order that it is for, if that was never paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<OrderId>,
+    /// What is not given back, because it was never paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_due: Option<Money>,
     /// Why.
     pub reason: String,
@@ -466,6 +496,8 @@ pub enum OrderCommand {
     Create(CreateOrder),
     Update(UpdateOrder),
     Cancel(CancelOrder),
+    Fail(FailOrder),
+    Lose(LoseOrder),
     Return(ReturnOrder),
     ReleaseHold(ReleaseHold),
     MarkValidated(MarkValidated),

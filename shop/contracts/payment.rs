@@ -19,9 +19,12 @@ pub struct PaymentOpened {
     pub amount: Money,
     /// By which means.
     pub method: PaymentMethod,
+    /// Whether it is taken as soon as it is held.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub take: bool,
 }
 
-/// Published when the provider holds the money.
+/// Published when the provider holds the money. An order of nothing is authorized without one.
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event("payment.authorized")]
 pub struct PaymentAuthorized {
@@ -98,6 +101,38 @@ pub struct VoidOpened {
     pub order_id: OrderId,
     /// How much.
     pub amount: Money,
+}
+
+/// Own. Published when the provider has refused to let the money go: a person must see to it.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("payment.void_refused")]
+pub struct VoidRefused {
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// What was to be paid.
+    pub order_id: OrderId,
+    /// How much is held.
+    pub amount: Money,
+    /// What the provider has said.
+    pub reason: String,
+}
+
+/// Own. Published when the provider has refused to give money back: a person must see to it.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("payment.refund_refused")]
+pub struct RefundRefused {
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// The order that was paid, if it is known.
+    pub order_id: Option<OrderId>,
+    /// The credit that is to be paid out, if it is for one.
+    pub credit_id: Option<CreditId>,
+    /// Which refund.
+    pub refund_id: RefundId,
+    /// How much should go back.
+    pub amount: Money,
+    /// What the provider has said.
+    pub reason: String,
 }
 
 /// Published when money that was held is free again.
@@ -196,6 +231,16 @@ pub struct VoidPayment {
     pub reason: String,
 }
 
+/// Has what the provider refused asked once more, because somebody has seen to it; answered by the event that says so.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("payment.retry")]
+pub struct RetryPayment {
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// Of a refund: which one.
+    pub refund_id: Option<RefundId>,
+}
+
 /// Own. Tells the payment service the provider's answer; answered by the event that it amounts to.
 #[derive(Command, Clone, Debug, PartialEq)]
 #[command("payment.record")]
@@ -282,8 +327,10 @@ pub enum PaymentEvent {
     Captured(PaymentCaptured),
     Failed(PaymentFailed),
     VoidOpened(VoidOpened),
+    VoidRefused(VoidRefused),
     Voided(PaymentVoided),
     RefundOpened(RefundOpened),
+    RefundRefused(RefundRefused),
     Refunded(PaymentRefunded),
 }
 
@@ -295,6 +342,7 @@ pub enum PaymentCommand {
     Capture(CapturePayment),
     Process(ProcessPayment),
     Void(VoidPayment),
+    Retry(RetryPayment),
     Record(RecordPayment),
     Refund(RefundPayment),
 }

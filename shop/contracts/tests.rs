@@ -250,8 +250,13 @@ fn payment() {
             json!({ "paymentId": "pay-o-1", "orderId": "o-1", "amount": gbp(2030), "reason": "card_declined" }),
         )
         .example::<VoidOpened>("payment.void_opened", amount.clone())
+        .example::<VoidRefused>(
+            "payment.void_refused",
+            json!({ "paymentId": "pay-o-1", "orderId": "o-1", "amount": gbp(2030), "reason": "unknown_payment" }),
+        )
         .example::<PaymentVoided>("payment.voided", amount)
         .example::<RefundOpened>("payment.refund_opened", refund.clone())
+        .example::<RefundRefused>("payment.refund_refused", refund.clone())
         .example::<PaymentRefunded>("payment.refunded", refund)
         .done();
 
@@ -261,6 +266,7 @@ fn payment() {
         .example::<CapturePayment>("payment.capture", json!({ "orderId": "o-1", "paymentId": "pay-o-1" }))
         .example::<ProcessPayment>("payment.process", asked)
         .example::<VoidPayment>("payment.void", json!({ "orderId": "o-1", "reason": "customer" }))
+        .example::<RetryPayment>("payment.retry", json!({ "paymentId": "pay-o-1", "refundId": "r-1" }))
         .example::<RecordPayment>(
             "payment.record",
             json!({ "paymentId": "pay-o-1", "act": "capture", "refundId": "r-1",
@@ -392,6 +398,8 @@ fn order_commands() {
             json!({ "orderId": "o-1", "contact": contact(), "shippingAddress": address(), "items": [line()] }),
         )
         .example::<CancelOrder>("order.cancel", json!({ "orderId": "o-1", "reason": "customer" }))
+        .example::<FailOrder>("order.fail", json!({ "orderId": "o-1", "reason": "payment_failed" }))
+        .example::<LoseOrder>("order.lose", json!({ "orderId": "o-1" }))
         .example::<ReturnOrder>("order.return", returned())
         .example::<ReleaseHold>("order.release_hold", json!({ "orderId": "o-1", "verdict": "cleared" }))
         .example::<MarkValidated>("order.mark_validated", json!({ "orderId": "o-1" }))

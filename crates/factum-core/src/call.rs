@@ -179,6 +179,8 @@ pub type Attempt = Pin<Box<dyn Future<Output = Answer<Draft>> + Send>>;
 type Ask = Arc<dyn Fn(&Stored, String, u32) -> Result<Attempt, HandlerError> + Send + Sync>;
 type GaveUp = Arc<dyn Fn(&Stored, &str) -> Result<Draft, HandlerError> + Send + Sync>;
 type Fallback = Arc<dyn Fn(&Stored) -> Result<Option<Draft>, HandlerError> + Send + Sync>;
+/// Says whether a request is asked for a week instead of so many times.
+type Patient = Arc<dyn Fn(&Stored) -> Result<bool, HandlerError> + Send + Sync>;
 
 /// A call's name, with what it is asked and what it answers: a command where reactions make it, anything where steps of
 /// sagas do. Declare it once, where both sides see it:
@@ -248,6 +250,8 @@ pub struct AnyCall {
     pub gave_up: Option<GaveUp>,
     /// The answer while the breaker is open, if there is one.
     pub fallback: Option<Fallback>,
+    /// Which requests are asked for a week instead of so many times.
+    pub patient: Option<Patient>,
 }
 
 /// A call of a service: what asks the outside, and how.
@@ -312,6 +316,7 @@ where
             query: None,
             gave_up: None,
             fallback: None,
+            patient: None,
         };
         Self { any, draft, marker: PhantomData }
     }
@@ -366,6 +371,15 @@ where
             let answer = fallback(request(stored)?);
             Ok(answer.map(|answer| draft(&answer)).transpose()?)
         }));
+        self
+    }
+
+    /// Requests that are not given up by the number of their attempts: they are asked for 7 days, with growing waits, and then
+    /// are letters. To be redriven: it is asked again, under the same key. For what must happen in the end, such as giving
+    /// money back, whether the other side is away for a minute or a day.
+    #[must_use]
+    pub fn patient(mut self, patient: impl Fn(&R) -> bool + Send + Sync + 'static) -> Self {
+        self.any.patient = Some(Arc::new(move |stored| Ok(patient(&request(stored)?))));
         self
     }
 

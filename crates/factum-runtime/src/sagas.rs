@@ -190,7 +190,7 @@ pub fn show(
     let Ok(stream) = StreamId::parse(instance) else { return Ok(None) };
     let shown = Shown::of(&reader.stream(&stream, StreamVersion(0))?);
     let Some(mut shown) = shown.map_err(|error| StoreError::Corrupt(error.to_string()))? else { return Ok(None) };
-    let lost = SignedDuration::from_micros(engine::ran(reader)?.map_or(0, |ran| ran.lost));
+    let lost = SignedDuration::from_micros(engine::stands(reader)?.1.map_or(0, |ran| ran.lost));
     let mut is_held = false;
     for step in shown.steps.iter_mut().filter(|step| is_under_way(step.status)) {
         let cell: CellKey = Timers::cell(&full_name(&stream, &step.name));

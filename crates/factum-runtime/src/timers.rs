@@ -5,8 +5,7 @@
 //! while their instance is held.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
-    ops::Bound,
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -129,10 +128,15 @@ pub fn full_name(stream: &StreamId, name: &str) -> Arc<str> {
     format!("{stream}/{name}").into()
 }
 
+/// The stream of a timer, as it stands in its full name.
+pub fn stream_of(name: &str) -> &str {
+    name.split_once('/').map_or(name, |(stream, _)| stream)
+}
+
 /// All timers of a unit, in the order in which they fire: by time, then by name.
 #[derive(Debug, Default)]
 pub struct Timers {
-    by_name: BTreeMap<Arc<str>, Entry>,
+    by_name: HashMap<Arc<str>, Entry>,
     order: BTreeSet<(Timestamp, Arc<str>)>,
     /// Those that go by the unit's running time, by that.
     limits: BTreeSet<(Timestamp, Arc<str>)>,
@@ -313,21 +317,24 @@ impl Timers {
         self.running > 0
     }
 
-    /// The timers of a stream that stand still but should not, or the other way round; and how they should stand at `mark`.
-    pub fn to_pause(&self, stream: &StreamId, pause: bool, mark: Timestamp) -> Vec<(Arc<str>, When)> {
+    /// The timers that go by the unit's running time and do not stand as they should, and how they should at `mark`: still,
+    /// where `wanted` says so of their stream. It looks at all timers, so that nothing is kept for what is rare.
+    pub fn to_pause(&self, wanted: &HashMap<Arc<str>, bool>, mark: Timestamp) -> Vec<(Arc<str>, When)> {
+        if wanted.is_empty() {
+            return Vec::new();
+        }
         let running = self.running(mark);
-        let prefix = full_name(stream, "");
-        let of_stream = self.by_name.range::<str, _>((Bound::Included(&*prefix), Bound::Unbounded));
-        let of_stream = of_stream.take_while(|(name, _)| name.starts_with(&*prefix));
-        let changed = of_stream.filter_map(|(name, entry)| {
-            let when = match (entry.when, pause) {
+        let changed = self.by_name.iter().filter_map(|(name, entry)| {
+            let when = match (entry.when, wanted.get(stream_of(name))?) {
                 (When::Running(due), true) => When::Paused(due.duration_since(running).max(SignedDuration::ZERO)),
                 (When::Paused(left), false) => When::Running(running.saturating_add(left).unwrap_or(Timestamp::MAX)),
                 _ => return None,
             };
             Some((name.clone(), when))
         });
-        changed.collect()
+        let mut changed: Vec<(Arc<str>, When)> = changed.collect();
+        changed.sort_by(|(one, _), (other, _)| one.cmp(other));
+        changed
     }
 
     /// How many there are.

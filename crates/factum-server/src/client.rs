@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | 2xx, a body that can be read | done | done |
 //! | 2xx, any other body | unknown | unknown |
-//! | 402, 409, 422 | refused | refused |
+//! | 402, 422 | refused | refused |
+//! | 409 | unknown: under our own key it is still under way | the same |
 //! | 404 | again | again: it does not know the key |
 //! | 429, or 503 with `Retry-After` | again, not before the time it names | unknown |
 //! | any other 5xx | unknown | unknown |
@@ -200,10 +201,12 @@ fn ending<T: DeserializeOwned>(status: StatusCode, headers: &HeaderMap, body: &[
             Ok(data) => Ending::Done(data),
             Err(error) => Ending::Unknown(format!("{} with a body that cannot be read: {error}", answered())),
         },
-        402 | 409 | 422 => Ending::Refused(match serde_json::from_slice::<Refusal>(body) {
+        402 | 422 => Ending::Refused(match serde_json::from_slice::<Refusal>(body) {
             Ok(refusal) => shortened(refusal.reason),
             Err(_) => format!("http_{}", status.as_u16()),
         }),
+        // Under our own key: the first request is still under way (draft-ietf-httpapi-idempotency-key-header).
+        409 => Ending::Unknown("answered 409: it is under way".to_owned()),
         429 => Ending::Again(answered(), wait(headers)),
         503 if headers.contains_key(RETRY_AFTER) => Ending::Again(answered(), wait(headers)),
         500..=599 => Ending::Unknown(answered()),
@@ -257,7 +260,7 @@ mod tests {
             assert_eq!(ended(status, &[], r#"{"a":1}"#), Ending::Done(json!({ "a": 1 })));
             assert!(matches!(ended(status, &[], "thanks"), Ending::Unknown(_)));
         }
-        for status in [402, 409, 422] {
+        for status in [402, 422] {
             assert_eq!(
                 ended(status, &[], r#"{"reason":"card_declined"}"#),
                 Ending::Refused("card_declined".to_owned())

@@ -104,9 +104,7 @@ impl Archive {
     /// # Errors
     /// [`StoreError`] if the log cannot be read.
     pub fn under_way(&self) -> Result<UnderWay, StoreError> {
-        let cursors = self.reader.cells(CellKind::Cursor)?;
-        let engine = cursors.iter().find(|cell| cell.key.name == "engine");
-        let cursor: Position = engine.and_then(|cell| serde_json::from_slice(&cell.value).ok()).unwrap_or_default();
+        let (cursor, _) = factum_runtime::engine::stands(&*self.reader)?;
         let timers = self.reader.cells(CellKind::Timer)?.into_iter();
         Ok(UnderWay {
             unread: self.head().0.saturating_sub(cursor.0),

@@ -4,7 +4,7 @@ use factum::prelude::*;
 
 use crate::contracts::{
     inventory::{LowStockDetected, ReorderPlaced, Restock, ShipStock},
-    order::{OrderReturned, OrderShipped},
+    order::{LOST, OrderReturned, OrderShipped},
 };
 
 /// How many units a reorder asks for.
@@ -22,6 +22,8 @@ pub enum Moved {
 pub fn follow_orders(event: &Recorded<Moved>, fx: &mut Effects) {
     match &event.data {
         Moved::Shipped(e) => fx.send(ShipStock { order_id: e.order_id.clone(), warehouse_id: None }),
+        // What is lost does not come back.
+        Moved::Returned(e) if e.reason == LOST => {}
         Moved::Returned(e) => {
             fx.send(Restock { order_id: e.order_id.clone(), items: e.items.clone(), warehouse_id: None });
         }

@@ -3,14 +3,17 @@
 //! ```text
 //!  pending_validation ─► validated ─► reserved ─► confirmed ─► paid ─► ready_for_shipping ─► shipped ─► delivered ─► returned
 //!     │  ▲ │                 │            │        (pivot: from here a cancel is refused)
-//!     ▼  │ └► rejected       │            │
-//!    held ──► cancelled ◄────┴────────────┘
+//!     ▼  │ └► rejected       │            │             │ (only if the provider refuses the money)
+//!    held ──► cancelled ◄────┴────────────┴─────────────┘
 //! ```
+//!
+//! What was ready for shipping or shipped and is lost on its way is returned, too.
 
 use std::collections::BTreeMap;
 
 use factum::prelude::*;
 
+use super::pieces::Pieces;
 use crate::contracts::{
     ids::{CreditId, OrderId, Sku},
     order::*,
@@ -28,8 +31,8 @@ pub const MAX_QUANTITY: i64 = 1_000_000_000;
 pub struct Order {
     status: Option<OrderStatus>,
     before_hold: OrderStatus,
-    /// Units of goods, less what came back.
-    units: BTreeMap<Sku, i64>,
+    /// What did not come back yet, and what it is worth.
+    pieces: Pieces,
     items: Vec<Quantity>,
     address: Option<Address>,
     reservations: Vec<Reservation>,
@@ -57,7 +60,7 @@ pub enum OrderRejection {
     #[rejection("bad_id", "the {what} is no valid id: use 1 to 120 bytes of printable text", invalid)]
     BadId { what: &'static str },
     #[rejection("wrong_total", "the total is {total} but the lines come to {sum}: send the sum of the lines", invalid)]
-    WrongTotal { total: Money, sum: i64 },
+    WrongTotal { total: Money, sum: i128 },
     #[rejection("no_price", "{sku} had no price when it was ordered: order it again", invalid)]
     NoPrice { sku: Sku },
     #[rejection("mixed_currencies", "the total is in {currency}: give every line in {currency}", invalid)]
@@ -70,8 +73,10 @@ pub enum OrderRejection {
     NotDelivered { status: &'static str },
     #[rejection("not_that_many", "{quantity} of {sku} cannot come back: the order has {left} left of it", invalid)]
     NotThatMany { sku: Sku, quantity: i64, left: i64 },
-    #[rejection("too_much_money", "the amount is {amount} but only {left} of the order's total is left", invalid)]
-    TooMuchMoney { amount: Money, left: i64 },
+    #[rejection("bad_amount", "the amount is {amount}: an amount to be given back is 0 or more", invalid)]
+    BadAmount { amount: Money },
+    #[rejection("negative_total", "the total is {total}: an order cannot cost less than nothing", invalid)]
+    NegativeTotal { total: Money },
 }
 
 impl Decider for Order {
@@ -87,6 +92,8 @@ impl Decider for Order {
             C::Create(c) => &c.order_id,
             C::Update(c) => &c.order_id,
             C::Cancel(c) => &c.order_id,
+            C::Fail(c) => &c.order_id,
+            C::Lose(c) => &c.order_id,
             C::Return(c) => &c.order_id,
             C::ReleaseHold(c) => &c.order_id,
             C::MarkValidated(c) => &c.order_id,
@@ -114,6 +121,8 @@ impl Decider for Order {
             C::Create(_) => Err(OrderRejection::Exists { order_id: id.clone() }),
             C::Update(update) => self.update(update, status),
             C::Cancel(cancel) => Self::cancel(cancel, status),
+            C::Fail(fail) => Self::fail(fail, status),
+            C::Lose(lose) => self.lose(lose, status),
             C::Return(back) => self.take_back(back, status),
             command => self.go_on(command, status),
         }
@@ -127,9 +136,7 @@ impl Decider for Order {
                 let unpriced =
                     |line: &&Line| line.kind == LineKind::Goods && line.unit_price.is_none() && line.amount.amount == 0;
                 self.unpriced = e.items.iter().find(unpriced).map(|line| line.sku.clone());
-                for item in &self.items {
-                    *self.units.entry(item.sku.clone()).or_default() += item.quantity;
-                }
+                self.pieces = Pieces::of(&e.items);
                 self.address.clone_from(&e.shipping_address);
                 self.total = Some(e.total);
                 self.status = Some(OrderStatus::PendingValidation);
@@ -149,10 +156,8 @@ impl Decider for Order {
                 self.status = Some(OrderStatus::Reserved);
             }
             E::Returned(e) => {
-                for item in &e.items {
-                    *self.units.entry(item.sku.clone()).or_default() -= item.quantity;
-                }
-                self.returned += e.amount.amount;
+                self.pieces.take_back(&e.items);
+                self.returned = self.returned.saturating_add(e.amount.amount);
                 self.credits.extend(e.credit_id.clone());
                 self.status = Some(OrderStatus::Returned);
             }
@@ -168,7 +173,7 @@ impl Decider for Order {
     }
 
     fn bytes(&self) -> usize {
-        size_of::<Self>() + 96 * (self.units.len() + self.items.len() + self.reservations.len())
+        size_of::<Self>() + self.pieces.bytes() + 96 * (self.items.len() + self.reservations.len())
     }
 }
 
@@ -199,9 +204,12 @@ impl Order {
         if create.items.iter().any(|line| line.amount.currency != create.total.currency) {
             return Err(OrderRejection::MixedCurrencies { currency: create.total.currency.to_string() });
         }
-        let sum = create.items.iter().fold(0i64, |sum, line| sum.saturating_add(line.amount.amount));
-        if sum != create.total.amount {
+        let sum: i128 = create.items.iter().map(|line| i128::from(line.amount.amount)).sum();
+        if sum != i128::from(create.total.amount) {
             return Err(OrderRejection::WrongTotal { total: create.total, sum });
+        }
+        if sum < 0 {
+            return Err(OrderRejection::NegativeTotal { total: create.total });
         }
         Ok(vec![OrderEvent::Created(OrderCreated {
             order_id: create.order_id,
@@ -257,6 +265,36 @@ impl Order {
         }
     }
 
+    /// Only a refused capture comes behind the confirmation; what fails before it is cancelled.
+    fn fail(fail: FailOrder, status: OrderStatus) -> Result<Vec<OrderEvent>, OrderRejection> {
+        let FailOrder { order_id, reason } = fail;
+        match status {
+            OrderStatus::Confirmed => Ok(vec![OrderEvent::Cancelled(OrderCancelled { order_id, reason })]),
+            _ => Self::cancel(CancelOrder { order_id, reason }, status),
+        }
+    }
+
+    fn lose(&self, lose: LoseOrder, status: OrderStatus) -> Result<Vec<OrderEvent>, OrderRejection> {
+        use OrderStatus as S;
+        match status {
+            S::ReadyForShipping | S::Shipped => Ok(vec![OrderEvent::Returned(OrderReturned {
+                order_id: lose.order_id,
+                credit_id: None,
+                items: self.pieces.all_left(),
+                amount: Money { amount: self.left(), ..self.total.unwrap_or_else(|| crate::money::pence(0)) },
+                not_due: None,
+                reason: LOST.to_owned(),
+            })]),
+            S::Returned => Ok(vec![]),
+            _ => Err(OrderRejection::NotNow { status: word(status), wanted: "a loss" }),
+        }
+    }
+
+    /// What was paid and not given back.
+    fn left(&self) -> i64 {
+        self.total.map_or(0, |total| total.amount).saturating_sub(self.returned)
+    }
+
     fn take_back(&self, back: ReturnOrder, status: OrderStatus) -> Result<Vec<OrderEvent>, OrderRejection> {
         if back.credit_id.as_ref().is_some_and(|credit| self.credits.contains(credit)) {
             return Ok(vec![]);
@@ -271,26 +309,29 @@ impl Order {
         for item in &back.items {
             let sum = wanted.entry(&item.sku).or_default();
             *sum = sum.saturating_add(item.quantity.max(0));
-            let left = self.units.get(&item.sku).copied().unwrap_or_default();
+            let left = self.pieces.left(&item.sku);
             if item.quantity < 1 || *sum > left {
                 let (sku, quantity) = (item.sku.clone(), item.quantity);
                 return Err(OrderRejection::NotThatMany { sku, quantity, left });
             }
         }
-        let left = self.total.as_ref().map_or(0, |total| total.amount) - self.returned;
-        if let Some(total) = self.total
-            && total.currency != back.amount.currency
-        {
-            return Err(OrderRejection::MixedCurrencies { currency: total.currency.to_string() });
-        }
-        if back.amount.amount < 0 || back.amount.amount > left {
-            return Err(OrderRejection::TooMuchMoney { amount: back.amount, left });
-        }
+        let total = self.total.unwrap_or_else(|| crate::money::pence(0));
+        let wanted = match back.amount {
+            Some(amount) if amount.currency != total.currency => {
+                return Err(OrderRejection::MixedCurrencies { currency: total.currency.to_string() });
+            }
+            Some(amount) if amount.amount < 0 => return Err(OrderRejection::BadAmount { amount }),
+            Some(amount) => amount.amount,
+            None => self.pieces.clone().take_back(&back.items),
+        };
+        let given = wanted.min(self.left());
+        let not_due = wanted - given;
         Ok(vec![OrderEvent::Returned(OrderReturned {
             order_id: back.order_id,
             credit_id: back.credit_id,
             items: back.items,
-            amount: back.amount,
+            amount: Money { amount: given, ..total },
+            not_due: (not_due > 0).then_some(Money { amount: not_due, ..total }),
             reason: back.reason,
         })])
     }
@@ -351,120 +392,18 @@ impl Order {
     }
 }
 
-/// A step that lies behind is a repetition; one that does not fit is refused.
-fn repeated(command: &OrderCommand, status: OrderStatus) -> Result<Vec<OrderEvent>, OrderRejection> {
-    use OrderCommand as C;
-    use OrderStatus as S;
-    let ended = matches!(status, S::Cancelled | S::Rejected);
-    let (wanted, reached) = match command {
-        C::MarkValidated(_) => ("validation", S::Validated),
-        C::MarkReserved(_) => ("a reservation", S::Reserved),
-        C::Confirm(_) => ("a confirmation", S::Confirmed),
-        C::MarkPaid(_) => ("a payment", S::Paid),
-        C::ReleaseForShipping(_) => ("a release for shipping", S::ReadyForShipping),
-        C::MarkShipped(_) => ("a shipment", S::Shipped),
-        C::MarkDelivered(_) => ("a delivery", S::Delivered),
-        C::ReleaseHold(_) => return Err(OrderRejection::NotNow { status: word(status), wanted: "releasing a hold" }),
-        C::Hold(_) => return Err(OrderRejection::NotNow { status: word(status), wanted: "a hold" }),
-        C::Reject(_) if status == S::Rejected => return Ok(vec![]),
-        _ => return Err(OrderRejection::NotNow { status: word(status), wanted: "a rejection" }),
-    };
-    if !ended && rank(status) >= rank(reached) {
-        return Ok(vec![]);
-    }
-    Err(OrderRejection::NotNow { status: word(status), wanted })
-}
-
-fn rank(status: OrderStatus) -> u8 {
-    use OrderStatus as S;
-    match status {
-        S::PendingValidation | S::Held | S::Rejected | S::Cancelled => 0,
-        S::Validated => 1,
-        S::Reserved => 2,
-        S::Confirmed => 3,
-        S::Paid => 4,
-        S::ReadyForShipping => 5,
-        S::Shipped => 6,
-        S::Delivered => 7,
-        S::Returned => 8,
-    }
-}
-
-/// A status as people and programs read it.
-pub fn word(status: OrderStatus) -> &'static str {
-    use OrderStatus as S;
-    match status {
-        S::PendingValidation => "pending_validation",
-        S::Validated => "validated",
-        S::Rejected => "rejected",
-        S::Held => "held",
-        S::Cancelled => "cancelled",
-        S::Reserved => "reserved",
-        S::Confirmed => "confirmed",
-        S::Paid => "paid",
-        S::ReadyForShipping => "ready_for_shipping",
-        S::Shipped => "shipped",
-        S::Delivered => "delivered",
-        S::Returned => "returned",
-    }
-}
-
 /// The goods among an order's lines, one entry per line.
 pub fn goods(lines: &[Line]) -> Vec<Quantity> {
     let goods = lines.iter().filter(|line| line.kind == LineKind::Goods);
     goods.map(|line| Quantity { sku: line.sku.clone(), quantity: line.quantity }).collect()
 }
 
-/// A credit whose order is unknown.
-#[derive(Default)]
-pub struct Credit {
-    credited: bool,
-}
+mod credit;
+mod steps;
 
-/// Why a credit is not booked.
-#[derive(Debug, Rejection)]
-#[allow(missing_docs, reason = "each variant says itself what it is")]
-pub enum CreditRejection {
-    #[rejection("bad_id", "the creditId is no valid id: use 1 to 120 bytes of printable text", invalid)]
-    BadId,
-}
-
-impl Decider for Credit {
-    const CATEGORY: &'static str = "credit";
-    type Id = CreditId;
-    type Command = CreditCommand;
-    type Event = CreditEvent;
-    type Rejection = CreditRejection;
-
-    fn address(command: &CreditCommand, _: &Envelope) -> CreditId {
-        let CreditCommand::Credit(credit) = command;
-        credit.credit_id.clone()
-    }
-
-    fn decide(&self, _: &CreditId, command: CreditCommand, _: &Context) -> Result<Vec<CreditEvent>, CreditRejection> {
-        if self.credited {
-            return Ok(vec![]);
-        }
-        let CreditCommand::Credit(credit) = command;
-        // The payment that pays it out is named after it.
-        if !credit.credit_id.valid() {
-            return Err(CreditRejection::BadId);
-        }
-        Ok(vec![CreditEvent::Credited(OrderCredited {
-            credit_id: credit.credit_id,
-            order_id: credit.order_id,
-            customer_id: credit.customer_id,
-            items: credit.items,
-            amount: credit.amount,
-            not_due: credit.not_due,
-            reason: credit.reason,
-        })])
-    }
-
-    fn evolve(&mut self, _: &CreditEvent) {
-        self.credited = true;
-    }
-}
+pub use credit::{Credit, CreditRejection};
+use steps::repeated;
+pub use steps::word;
 
 #[cfg(test)]
 mod tests;

@@ -286,15 +286,8 @@ async fn take_back(
 ) -> Result<impl IntoResponse, Problem> {
     check_text("reason", data.reason.as_deref())?;
     let items = quantities(&data.items)?;
-    // What the rest is worth depends on what came back before: no earlier return may be missing.
-    let now = app.position();
-    let order = app.rows::<OrderRow>().after(now).get(&order_id).await?.ok_or_else(|| unknown(&order_id))?;
-    let lines = app.rows::<OrderLinesRow>().after(now).get(&order_id).await?.ok_or_else(|| unknown(&order_id))?;
-    let returned = order.returned_items.unwrap_or_default();
-    let amount = pricing::worth(&lines.items, &returned, &items)
-        .map_err(|error| Problem::invalid("no_price", format!("the return cannot be priced: {error}")))?;
     let reason = data.reason.unwrap_or_else(|| "customer".to_owned());
-    let command = ReturnOrder { order_id: order_id.clone(), credit_id: None, items, amount, reason };
+    let command = ReturnOrder { order_id: order_id.clone(), credit_id: None, items, amount: None, reason };
     let receipt = carry_out(&app, command, key.as_ref(), &[&raw]).await?;
     Ok(accepted(&app, &order_id, None, &receipt))
 }
@@ -325,10 +318,6 @@ fn accepted(app: &App, order: &OrderId, status: Option<OrderStatus>, receipt: &R
         body["status"] = word(status).into();
     }
     (StatusCode::ACCEPTED, position(app.lineage(), receipt.position), Json(body))
-}
-
-fn unknown(order: &OrderId) -> Problem {
-    rejected(OrderRejection::Unknown { order_id: order.clone() })
 }
 
 fn rejected(rejection: OrderRejection) -> Problem {

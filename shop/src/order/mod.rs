@@ -2,6 +2,7 @@
 
 pub mod decider;
 pub mod http;
+pub mod pieces;
 pub mod pricing;
 pub mod reactions;
 pub mod saga;

@@ -75,6 +75,10 @@ impl Fulfilment {
     }
 }
 
+/// The provider and the carrier are asked for days to let go of what is held, by those who know them: so many repetitions, each
+/// twice as long as the one before up to two hours, are four days until a person is called.
+const DAYS: u32 = 50;
+
 /// The table.
 pub fn fulfilment() -> Saga<Fulfilment> {
     Saga::new("fulfilment", 1)
@@ -124,6 +128,7 @@ pub fn fulfilment() -> Saga<Fulfilment> {
                     order_id: f.order(),
                     reason: "undone".to_owned(),
                 })
+                .undo_attempts(DAYS)
         })
         .step("ship", |step| {
             step.send(|f: &Fulfilment| CreateShipment {
@@ -144,6 +149,7 @@ pub fn fulfilment() -> Saga<Fulfilment> {
                 order_id: f.order(),
                 reason: "undone".to_owned(),
             })
+            .undo_attempts(DAYS)
         })
         .pivot("capture", |step| {
             step.own(|f: &Fulfilment| ConfirmOrder { order_id: f.order() })
@@ -192,6 +198,9 @@ pub fn fulfilment() -> Saga<Fulfilment> {
 /// What becomes of the order when a step failed: rejected for what was wrong with it, cancelled for what came between.
 fn tell_the_order(f: &Fulfilment, failure: &Failure) -> Option<OrderCommand> {
     let order_id = f.order();
+    if failure.step == "capture" && failure.kind == FailureKind::Refused {
+        return Some(OrderCommand::Fail(FailOrder { order_id, reason: "payment_failed".to_owned() }));
+    }
     if failure.step == "validate" && failure.kind == FailureKind::Refused {
         let (reason, invalid_items) = (failure.reason.clone(), f.invalid_items.clone());
         return Some(OrderCommand::Reject(RejectOrder { order_id, reason, invalid_items }));

@@ -44,7 +44,8 @@ pub enum Provider {
     /// Over HTTP, each act under its call's `Idempotency-Key`:
     ///
     /// - `POST <url>/payments/<paymentId>/<authorize|capture|void|refund>` with `{amount, refundId?}` is answered by
-    ///   `{transactionId?, refundId?}`, or refused with 402, 409 or 422 and `{reason}`;
+    ///   `{transactionId?, refundId?}`, or refused with 402 or 422 and `{reason}`; 409 says
+    ///   that the first request by this key is still under way;
     /// - `GET <url>/payments/<paymentId>/calls/<key>` is answered as the act was, or by 404 if the key is not known.
     Http {
         /// Where it is.
@@ -58,6 +59,8 @@ pub fn call(provider: Provider) -> CallSpec<ProviderRequest, RecordPayment> {
     let spec = CallSpec::new(PROVIDER, move |call| ask(asked.clone(), call), gave_up)
         .retry(exp(200.ms(), 2.0).max(8))
         .timeout(10.secs())
+        // What is decided happens in the end: only whether there is to be a payment may be given up.
+        .patient(|request: &ProviderRequest| request.act != PaymentAct::Authorize)
         .window(256);
     match provider {
         Provider::Simulated { .. } => spec,

@@ -1,27 +1,41 @@
-//! Payments over HTTP, for reading: what changes them comes from orders.
+//! Payments over HTTP: what changes them comes from orders, but for what the provider refused and a person wants asked again.
 
-use axum::{Router, extract::State, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    http::StatusCode,
+    response::IntoResponse,
+    routing::{get, post},
+};
 use factum::{
-    http::{After, Key, Problem, Query},
+    http::{After, Body, IdempotencyKey, Key, Problem, Query, position},
     prelude::*,
 };
 use serde::Deserialize;
 
 use super::views::PaymentRow;
 use crate::{
-    contracts::ids::{OrderId, PaymentId},
-    http::{Paging, one, page},
+    contracts::{
+        ids::{OrderId, PaymentId, RefundId},
+        payment::{PaymentAct, RetryPayment},
+    },
+    http::{Paging, carry_out, one, page},
 };
 
 /// The routes of the payments.
 pub fn routes() -> Router<App> {
-    Router::new().route("/payments", get(list)).route("/payments/{id}", get(read))
+    Router::new()
+        .route("/payments", get(list))
+        .route("/payments/{id}", get(read))
+        .route("/payments/{id}/retry", post(retry))
 }
 
 /// Which payments.
 #[derive(Deserialize)]
 struct Filter {
     order: Option<OrderId>,
+    /// What is decided and not done yet.
+    open: Option<PaymentAct>,
 }
 
 async fn list(
@@ -34,6 +48,9 @@ async fn list(
     if let Some(order) = &filter.order {
         rows = rows.equal("orderId", order);
     }
+    if let Some(open) = &filter.open {
+        rows = rows.equal("open", open);
+    }
     page(rows, &paging).await
 }
 
@@ -43,4 +60,22 @@ async fn read(
     After(after): After,
 ) -> Result<impl IntoResponse, Problem> {
     one(app.rows::<PaymentRow>().after(after), "payment", id).await
+}
+
+/// What is to be asked again.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Retried {
+    refund_id: Option<RefundId>,
+}
+
+async fn retry(
+    State(app): State<App>,
+    Key(payment_id): Key<PaymentId>,
+    key: Option<IdempotencyKey>,
+    Body { data, raw }: Body<Retried>,
+) -> Result<impl IntoResponse, Problem> {
+    let command = RetryPayment { payment_id, refund_id: data.refund_id };
+    let receipt = carry_out(&app, command, key.as_ref(), &[&raw]).await?;
+    Ok((StatusCode::ACCEPTED, position(app.lineage(), receipt.position)))
 }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     contracts::{
-        ids::{OrderId, PaymentId, PaymentMethod},
-        payment::PaymentEvent,
+        ids::{OrderId, PaymentId, PaymentMethod, RefundId},
+        payment::{PaymentAct, PaymentEvent},
     },
     money::pence,
 };
@@ -27,6 +27,13 @@ pub struct PaymentRow {
     pub refunded: Money,
     pub transaction_id: Option<String>,
     pub reason: Option<String>,
+    /// What is decided and not done yet: `authorize`, `capture`, `void` or `refund`.
+    #[index]
+    pub open: Option<PaymentAct>,
+    /// Why that needs a person: the provider has refused it.
+    pub refused: Option<String>,
+    /// Refunds that are decided and not done yet.
+    pub open_refunds: Vec<RefundId>,
 }
 
 /// Where a payment stands.
@@ -56,47 +63,69 @@ pub fn payments(rows: &mut Rows<PaymentRow>, event: &Recorded<PaymentEvent>) {
         refunded: pence(0),
         transaction_id: None,
         reason: None,
+        open: None,
+        refused: None,
+        open_refunds: Vec::new(),
     };
     match &event.data {
         E::Opened(e) => rows.put(PaymentRow {
             amount: e.amount,
             method: Some(e.method.clone()),
+            open: Some(PaymentAct::Authorize),
             ..blank(&e.payment_id, Some(&e.order_id), S::Opened)
         }),
-        E::Authorized(e) => to(rows, &e.payment_id, S::Authorized),
+        E::Authorized(e) => {
+            let new = || PaymentRow {
+                amount: e.amount,
+                method: Some(e.method.clone()),
+                ..blank(&e.payment_id, Some(&e.order_id), S::Authorized)
+            };
+            rows.upsert(&e.payment_id, new, |row| (row.status, row.open) = (S::Authorized, None));
+        }
+        E::CaptureOpened(e) => is_open(rows, &e.payment_id, PaymentAct::Capture),
         E::Captured(e) => {
             _ = rows.update(&e.payment_id, |row| {
-                row.status = S::Captured;
+                (row.status, row.open) = (S::Captured, None);
                 row.transaction_id = Some(e.transaction_id.clone());
             })
         }
         E::Failed(e) => {
             if let Some(payment) = &e.payment_id {
                 rows.update(payment, |row| {
-                    row.status = S::Failed;
+                    (row.status, row.open) = (S::Failed, None);
                     row.reason = Some(e.reason.clone());
                 });
             }
         }
+        E::VoidOpened(e) => is_open(rows, &e.payment_id, PaymentAct::Void),
+        E::VoidRefused(e) => _ = rows.update(&e.payment_id, |row| row.refused = Some(e.reason.clone())),
         E::Voided(e) => {
             rows.upsert(
                 &e.payment_id,
                 || blank(&e.payment_id, Some(&e.order_id), S::Voided),
-                |row| row.status = S::Voided,
+                |row| (row.status, row.open, row.refused) = (S::Voided, None, None),
             );
         }
         E::RefundOpened(e) => {
             rows.upsert(&e.payment_id, || blank(&e.payment_id, e.order_id.as_ref(), S::Credit), |_| {});
+            is_open(rows, &e.payment_id, PaymentAct::Refund);
+            rows.update(&e.payment_id, |row| row.open_refunds.push(e.refund_id.clone()));
         }
+        E::RefundRefused(e) => _ = rows.update(&e.payment_id, |row| row.refused = Some(e.reason.clone())),
         E::Refunded(e) => {
             if let Some(payment) = &e.payment_id {
-                rows.update(payment, |row| row.refunded = pence(row.refunded.amount + e.amount.amount));
+                rows.update(payment, |row| {
+                    row.refunded = pence(row.refunded.amount.saturating_add(e.amount.amount));
+                    row.open_refunds.retain(|refund| *refund != e.refund_id);
+                    if row.open_refunds.is_empty() {
+                        (row.open, row.refused) = (None, None);
+                    }
+                });
             }
         }
-        E::CaptureOpened(_) | E::VoidOpened(_) => {}
     }
 }
 
-fn to(rows: &mut Rows<PaymentRow>, payment: &PaymentId, status: PaymentStatus) {
-    rows.update(payment, |row| row.status = status);
+fn is_open(rows: &mut Rows<PaymentRow>, payment: &PaymentId, act: PaymentAct) {
+    rows.update(payment, |row| (row.open, row.refused) = (Some(act), None));
 }

@@ -275,7 +275,7 @@ async fn goods_that_came_back_over_the_counter_are_not_paid_for_again_by_a_later
         order_id: OrderId::from("1"),
         credit_id: None,
         items: vec![Quantity { sku: "A".into(), quantity: 5 }],
-        amount: pence(1_000),
+        amount: Some(pence(1_000)),
         reason: "customer".to_owned(),
     };
     shop.execute(back).at("2010-12-09T10:00:00Z".parse().unwrap()).await.unwrap();

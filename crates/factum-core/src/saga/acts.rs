@@ -73,18 +73,11 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run<'_,
         if self.instance.started != Some(Status::Running) {
             return Err(HandlerError::failed("it is being undone already"));
         }
-        let pivot = self.saga.steps.iter().position(|step| step.pivot);
-        let mut refused = None;
-        if let Some(pivot) = pivot.filter(|_| self.past_pivot()) {
-            let name = self.saga.steps[pivot].name;
-            let attention = self.instance.attention.as_ref();
-            let said_no = attention.is_some_and(|it| it.step == Some(pivot) && it.kind == Some(FailureKind::Refused));
-            if !said_no {
-                return Err(HandlerError::Failed(format!(
-                    "its pivot `{name}` is done or may be: there is no way back; try its step again, or treat it as done"
-                )));
-            }
-            refused = Some(pivot);
+        if let Some(pivot) = self.saga.steps.iter().find(|step| step.pivot).filter(|_| self.past_pivot()) {
+            let name = pivot.name;
+            return Err(HandlerError::Failed(format!(
+                "its pivot `{name}` is done or may be: there is no way back; try its step again, or treat it as done"
+            )));
         }
         for at in 0..self.saga.steps.len() {
             if self.instance.steps[at] == StepState::Sent {
@@ -92,7 +85,7 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run<'_,
             }
         }
         self.withdraw_waiting();
-        self.record(UNDO_ORDERED, record(refused, self))?;
+        self.record(UNDO_ORDERED, record(None, self))?;
         let failure = Failure { step: String::new(), kind: FailureKind::Ordered, reason: act.why.clone() };
         self.tell_own(&failure)?;
         self.undo_next(1)

@@ -149,7 +149,6 @@ pub(super) struct Instance<F> {
 #[derive(Clone, Debug)]
 pub(super) struct Attention {
     pub(super) step: Option<usize>,
-    pub(super) kind: Option<FailureKind>,
 }
 
 impl<F> AnySaga for Saga<F>
@@ -356,7 +355,7 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
             if record.kind == Some(FailureKind::Refused) {
                 self.answered_no(instance, step);
             }
-            instance.attention = Some(Attention { step, kind: record.kind });
+            instance.attention = Some(Attention { step });
             return Ok(());
         }
         let about_it = instance.attention.as_ref().is_some_and(|attention| attention.step == step);

@@ -4,8 +4,8 @@
 //!             start event
 //!                 ▼
 //!              running ──── last step done ─────────────────────► completed
-//!                 │  └── after the pivot: limit or refusal ──► needs_attention (goes on with a late answer)
-//!   refused, limit, abort event, before the pivot
+//!                 │  └── from the pivot on: limit or refusal ──► needs_attention (goes on with a late answer)
+//!   refused, limit, abort event, before the pivot; the pivot itself refused
 //!                 ▼
 //!              undoing ──── every step sent is undone, in reverse ► compensated
 //!                 └── an undo that keeps failing ────────────► needs_attention

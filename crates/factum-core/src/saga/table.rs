@@ -126,7 +126,8 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
     }
 
     /// The step behind which there is no way back. It must decide on the service's own aggregate, so that the aggregate
-    /// itself knows.
+    /// itself knows. As long as its answer is open nothing is undone; if what it asks for is refused, it was not done, and
+    /// everything is undone as before it.
     #[must_use]
     pub fn pivot<S: Into<Step<F>>>(self, name: &'static str, build: impl FnOnce(Step<F>) -> S) -> Self {
         let mut saga = self.step(name, build);

@@ -183,8 +183,9 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
         facts: Option<Box<RawValue>>,
     ) -> Result<(), HandlerError> {
         let name = index.map(|index| self.saga.steps[index].name.to_owned());
-        // The pivot's own decision may still be refused: only a pivot that was sent has no way back.
-        if self.past_pivot() {
+        // The pivot's own decision may still be refused, and what it asks for: only what may have been done has no way back.
+        let pivot_refused = kind == FailureKind::Refused && index.is_some_and(|index| self.saga.steps[index].pivot);
+        if self.past_pivot() && !pivot_refused {
             if let Some(index) = index {
                 self.cancel_limit(index);
             }

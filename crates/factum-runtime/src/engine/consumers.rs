@@ -76,13 +76,14 @@ pub struct Ran {
     pub lost: i64,
 }
 
-/// How long the unit has run, as the store says.
+/// Where the engine stands, and how long its unit has run, as the store says.
 ///
 /// # Errors
 /// [`StoreError`] if the store cannot be read.
-pub fn ran(reader: &dyn Reader) -> Result<Option<Ran>, StoreError> {
+pub fn stands(reader: &dyn Reader) -> Result<(Position, Option<Ran>), StoreError> {
     let cell = reader.cell(&CellKey::new(CellKind::Cursor, ENGINE))?;
-    Ok(cell.map(|cell| read::<EngineCell>(&cell)).transpose()?.and_then(|cell| cell.parts().2))
+    let parts = cell.map(|cell| read::<EngineCell>(&cell)).transpose()?.map(EngineCell::parts);
+    Ok(parts.map_or((Position::START, None), |(position, _, ran)| (position, ran)))
 }
 
 /// See the module.

@@ -26,6 +26,8 @@ pub(super) struct Holds {
     by_consumer: BTreeMap<ConsumerId, BTreeMap<Key, Held>>,
     /// Those whose cells must be written.
     changed: BTreeSet<At>,
+    /// Those that were held or freed in this batch.
+    begun_and_ended: BTreeSet<At>,
     releasing: BTreeSet<At>,
     /// Those that wait for a time.
     limits: BTreeSet<(Timestamp, ConsumerId, Key)>,
@@ -265,6 +267,7 @@ impl Holds {
         if let Some(held) = gone {
             self.unindex(id, &held);
             self.changed.insert((id, key.clone()));
+            self.begun_and_ended.insert((id, key.clone()));
         }
     }
 
@@ -281,9 +284,9 @@ impl Holds {
         !self.changed.is_empty()
     }
 
-    /// Those whose cells must be written.
-    pub(super) fn changed(&self) -> impl Iterator<Item = &At> {
-        self.changed.iter()
+    /// Those that were held or freed since this was last asked.
+    pub(super) fn take_begun_and_ended(&mut self) -> BTreeSet<At> {
+        std::mem::take(&mut self.begun_and_ended)
     }
 
     fn put(&mut self, registry: &Registry, id: ConsumerId, key: &Key, why: Why, since: Timestamp) {
@@ -307,6 +310,7 @@ impl Holds {
         self.index(id, &held);
         self.by_consumer.entry(id).or_default().insert(key.clone(), held);
         self.changed.insert((id, key.clone()));
+        self.begun_and_ended.insert((id, key.clone()));
     }
 
     fn change(&mut self, id: ConsumerId, key: &Key) -> Option<&mut Held> {

@@ -64,7 +64,7 @@ use std::{
 
 pub use arrange::Arrange;
 use consumers::Consumers;
-pub use consumers::{Ran, ran};
+pub use consumers::{Ran, stands};
 use factum_core::{
     error::StoreError,
     ports::{Clock, IdSource, Notes, Snapshots},

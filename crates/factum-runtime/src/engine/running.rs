@@ -1,7 +1,7 @@
 //! The unit's running time, by which the limits of a saga's steps go: time in which the unit did not run adds nothing, and
 //! as long as an instance is held its limits stand still.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use factum_core::{Timestamp, error::StoreError, letter::Key, stream::StreamId};
 use jiff::SignedDuration;
@@ -10,7 +10,7 @@ use super::{consumers::Ran, instances::SagaCount, stage::Stage, work::Work};
 use crate::{
     registry::{Handler, Registry},
     sabotage,
-    timers::{Timer, Timers, When},
+    timers::{Timer, Timers, full_name, stream_of},
 };
 
 /// Between two looks at the clock passes a second at most as long as the unit runs. What is longer than this is a time in
@@ -41,8 +41,19 @@ impl Work {
             false => self.instances.lacking(registry).map(ToOwned::to_owned).collect(),
         };
         let streams = open.iter().filter_map(|name| StreamId::parse(name).ok());
-        let paced: Vec<(Arc<str>, When)> = streams.flat_map(|stream| self.paced(registry, &stream, mark)).collect();
-        for (name, when) in paced {
+        self.pace(registry, streams.collect(), mark);
+    }
+
+    /// The limits of these instances stand still as long as they are held or the program lacks their version, and go on else.
+    fn pace(&mut self, registry: &Registry, streams: Vec<StreamId>, mark: Timestamp) {
+        let still = |stream: &StreamId| {
+            let id = registry.saga(stream.category())?;
+            let is_held = || self.holds.has(id, &Key::Ordered(stream.key().to_owned()));
+            let is_still = self.instances.is_lacking(registry, stream.as_str()) || is_held();
+            Some((stream_of(&full_name(stream, "")).into(), is_still))
+        };
+        let wanted: HashMap<Arc<str>, bool> = streams.iter().filter_map(still).collect();
+        for (name, when) in self.timers.to_pause(&wanted, mark) {
             self.timers.set(name.clone(), when);
             self.paced.push(name);
         }
@@ -55,15 +66,6 @@ impl Work {
             false => SignedDuration::ZERO,
         };
         SignedDuration::from_micros(lost).saturating_add(off)
-    }
-
-    /// The limits of an instance that do not stand as they should, and how they should: still as long as it is held or the
-    /// program lacks its version.
-    fn paced(&self, registry: &Registry, stream: &StreamId, mark: Timestamp) -> Vec<(Arc<str>, When)> {
-        let Some(id) = registry.saga(stream.category()) else { return Vec::new() };
-        let is_held = || self.holds.has(id, &Key::Ordered(stream.key().to_owned()));
-        let still = self.instances.is_lacking(registry, stream.as_str()) || is_held();
-        self.timers.to_pause(stream, still, mark)
     }
 
     /// The clock is looked at, for the first time since `before`; if that is long ago, the unit stood still.
@@ -103,17 +105,17 @@ impl Work {
 
     /// The limits of instances that this batch holds stand still, and those of instances that it frees go on.
     pub(super) fn pace_limits(&mut self, registry: &Registry, stage: &mut Stage) -> Result<(), StoreError> {
-        let mark = self.clock.mark();
-        let sagas = self.holds.changed().filter_map(|(id, key)| match (registry.consumer(*id).handler, key) {
-            (Handler::Saga(at), Key::Ordered(key)) => StreamId::new(registry.service(*id).sagas[at].name(), key).ok(),
+        let sagas = self.holds.take_begun_and_ended().into_iter();
+        let sagas = sagas.filter_map(|(id, key)| match (registry.consumer(id).handler, key) {
+            (Handler::Saga(at), Key::Ordered(key)) => StreamId::new(registry.service(id).sagas[at].name(), &key).ok(),
             _ => None,
         });
-        let changed: Vec<(Arc<str>, When)> = sagas.flat_map(|stream| self.paced(registry, &stream, mark)).collect();
-        let mut names = std::mem::take(&mut self.paced);
-        for (name, when) in changed {
-            self.timers.set(name.clone(), when);
-            names.push(name);
+        let streams: Vec<StreamId> = sagas.collect();
+        if !streams.is_empty() {
+            let mark = self.clock.mark();
+            self.pace(registry, streams, mark);
         }
+        let names = std::mem::take(&mut self.paced);
         for name in names {
             let (Some(when), key) = (self.timers.when(&name), Timers::cell(&name)) else { continue };
             let value = match stage.staged_cell(&key) {

@@ -91,7 +91,7 @@ impl Teller {
         );
         let last = match (self.to_saga(How::GaveUp, None, Some(reason.clone())), &self.call.gave_up) {
             // Nothing else would ever end it: a person must.
-            (Some(_), _) if work.open.patient => Err(HandlerError::failed("it was asked for a week")),
+            _ if work.open.patient => Err(HandlerError::failed("it was asked for a week")),
             (Some(told), _) => told.map_err(HandlerError::from),
             (None, Some(gave_up)) => guard(|| gave_up(&work.stored, &reason)),
             (None, None) => Err(HandlerError::failed("it answers the steps of sagas only")),

@@ -17,6 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::{breaker::Purse, open::OpenCall};
+use crate::engine::guard;
 
 /// Calls of one name that may wait in memory; of more only the positions are kept.
 const QUEUED: usize = 4096;
@@ -114,7 +115,11 @@ impl Queue {
         self.enqueue(work);
     }
 
-    fn enqueue(&mut self, work: Work) {
+    fn enqueue(&mut self, mut work: Work) {
+        if let Some(patient) = &self.call.patient {
+            // One that cannot be read fails when it is made.
+            work.open.patient |= guard(|| patient(&work.stored)).unwrap_or(false);
+        }
         let key = work.stored.envelope().partition_key.to_string();
         self.queued += 1;
         match self.lanes.get_mut(&key) {

@@ -225,6 +225,29 @@ async fn a_lone_call_outlasts_an_outage() {
     assert_eq!((all.open(), all.noted()), (0, vec![1]), "I6: given up while nobody was there");
 }
 
+/// What must happen in the end is asked for a week, and then by a person.
+#[tokio::test(start_paused = true)]
+async fn a_patient_call_outlasts_its_attempts_and_is_a_letter_after_a_week() {
+    let partners = Partners::default();
+    partners.is("poor", Does::Away);
+    let call = partners.call("poor").retry(exp(200.ms(), 2.0).max(2)).breaker(Breaker::never());
+    let mut all = start(services(vec![call.patient(|ask| ask.cents == 1)]));
+    all.pay(0, "a", "poor");
+    all.pay(1, "b", "poor");
+    all.pass(1.hours()).await;
+    assert_eq!((all.open(), all.noted()), (1, vec![400]), "only the other one is given up");
+    for _ in 0..8 {
+        all.pass(1.days()).await;
+    }
+    assert_eq!(all.bench.letters().len(), 1);
+    assert!(all.bench.letters()[0].reason().contains("it was asked for a week"));
+    partners.is("poor", Does::Well);
+    let letter = all.bench.letters().remove(0).id;
+    all.bench.act(factum_runtime::acts::What::Redrive(letter)).unwrap();
+    all.pass(1.minutes()).await;
+    assert_eq!((all.open(), all.noted()), (0, vec![400, 1]));
+}
+
 /// Of calls that were asked for as probes, each has used up one of its attempts: the others must not wait behind one.
 #[tokio::test(start_paused = true)]
 async fn probes_go_round_so_that_no_call_is_used_up_by_them_alone() {

@@ -314,13 +314,13 @@ fn what_cannot_be_moved_is_named_step_by_step() {
     }
 }
 
-/// The pivot's step is refused: there is no way back by itself.
+/// The pivot's step is not answered: there is no way back, as long as nobody knows.
 fn stuck() -> (Bench, Arc<Mutex<Vec<String>>>) {
     let told: Arc<Mutex<Vec<String>>> = Arc::default();
     let mut bench = Bench::new(paged(&told));
     bench.ask("p", pay("a", 5)).unwrap();
     say(&mut bench, "a", "first");
-    say(&mut bench, "a", "refused");
+    bench.advance(NOW + 25.hours());
     (bench, told)
 }
 
@@ -337,7 +337,11 @@ fn paged(told: &Arc<Mutex<Vec<String>>>) -> Vec<Service> {
 #[test]
 fn who_is_needed_is_called_by_event_by_health_and_in_the_list() {
     let (bench, told) = stuck();
-    assert_eq!(*told.lock().unwrap(), ["transfer-a Some(\"thank\") no"], "I7: a saga needs a person, and nobody heard");
+    assert_eq!(
+        *told.lock().unwrap(),
+        ["transfer-a Some(\"thank\") no answer within the limit"],
+        "I7: a saga needs a person, and nobody heard"
+    );
     let counts = count(&bench, 1);
     assert_eq!((counts.open, counts.needs_person, counts.who), (1, 1, vec!["transfer-a".to_owned()]));
     let told = Arc::default();
@@ -346,16 +350,14 @@ fn who_is_needed_is_called_by_event_by_health_and_in_the_list() {
     let query = Query { status: Some("needs_attention".to_owned()), ..Query::default() };
     let page = list(&*bench.committer.reader(), &query, NOW, None).unwrap();
     assert_eq!(page.sagas.len(), 1);
-    assert_eq!(page.sagas[0].attention.as_deref(), Some("step `thank` was refused: no"));
+    assert_eq!(page.sagas[0].attention.as_deref(), Some("step `thank` is late: no answer within the limit"));
 }
 
 #[test]
 fn a_person_tries_a_step_again_treats_it_as_done_or_undoes_it_all() {
-    for (wanted, then, status) in [
-        (Wanted::Retry(None), Some("second"), "completed"),
-        (Wanted::Resolve(None), None, "completed"),
-        (Wanted::Undo, Some("undone"), "compensated"),
-    ] {
+    for (wanted, then, status) in
+        [(Wanted::Retry(None), Some("second"), "completed"), (Wanted::Resolve(None), None, "completed")]
+    {
         let (mut bench, told) = stuck();
         act(&mut bench, "a", wanted.clone()).unwrap();
         assert_eq!(count(&bench, 1).needs_person, 0);
@@ -369,6 +371,26 @@ fn a_person_tries_a_step_again_treats_it_as_done_or_undoes_it_all() {
         assert_eq!((bench.cells(CellKind::Saga), bench.cells(CellKind::Timer)), (1, 0), "only the mark is left");
         let again = act(&mut bench, "a", wanted).unwrap_err().to_string();
         assert!(again.starts_with("it has ended"), "{again}");
+        bench.check_versions();
+    }
+}
+
+/// What the pivot asks for was refused: it was not done, and the way back is open, by itself.
+#[test]
+fn a_refused_pivot_is_undone_also_after_a_person_was_called() {
+    for late in [false, true] {
+        let (mut bench, _) = stuck();
+        if !late {
+            bench = Bench::new(v1());
+            bench.ask("p", pay("a", 5)).unwrap();
+            say(&mut bench, "a", "first");
+        }
+        say(&mut bench, "a", "refused");
+        assert_eq!(steps(&bench, "a"), ["first undoing", "thank failed"]);
+        assert!(bench.events::<Paid>().iter().any(|paid| paid.note == "Refused"), "the own aggregate has heard of it");
+        let mut bench = bench.restart(v1());
+        say(&mut bench, "a", "undone");
+        assert_eq!((count(&bench, 1).open, shown(&bench, "a").status), (0, "compensated"));
         bench.check_versions();
     }
 }
@@ -434,16 +456,21 @@ fn open_instances_are_listed_by_what_is_asked_for() {
 #[test]
 fn open_instances_of_an_older_log_are_found_at_the_start() {
     let mut bench = Bench::new(v1());
-    for id in ["a", "b", "c"] {
-        bench.ask(&format!("p-{id}"), pay(id, 5)).unwrap();
-    }
-    for (id, word) in [("b", "first"), ("b", "second"), ("c", "first"), ("c", "refused")] {
+    let begin = |bench: &mut Bench, id: &str| {
+        let at = Some(factum_core::ports::Clock::mark(&bench.clock));
+        let begun = factum_runtime::inbox::Request { at, ..request(&format!("p-{id}"), pay(id, 5)) };
+        bench.ask_all(vec![begun]).unwrap();
+    };
+    ["b", "c"].iter().for_each(|id| begin(&mut bench, id));
+    for (id, word) in [("b", "first"), ("b", "second"), ("c", "first")] {
         say(&mut bench, id, word);
     }
+    bench.advance(NOW + 25.hours());
+    begin(&mut bench, "a");
     bench.forget_cells(CellKind::Saga);
     let mut bench = bench.restart(v1());
     assert_eq!((count(&bench, 1).open, count(&bench, 1).needs_person, bench.cells(CellKind::Saga)), (2, 1, 0));
-    bench.ask("more", pay("d", 5)).unwrap();
+    begin(&mut bench, "d");
     assert_eq!(bench.cells(CellKind::Saga), 4, "three instances, and the mark that these are all");
     let bench = bench.restart(v1());
     assert_eq!((count(&bench, 1).open, count(&bench, 1).needs_person), (3, 1));

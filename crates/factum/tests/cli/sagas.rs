@@ -94,11 +94,13 @@ async fn a_person_does_what_show_says_whatever_stands_in_the_name() {
     says(&told, &format!(r"  factum sagas resolve {at} 'transfer-o'\''b c/7 ü?#%2F&+..' --why REASON"));
 
     let stands = served.app.position();
-    for act in ["retry", "resolve", "undo"] {
+    for act in ["retry", "resolve"] {
         let tried = run(&["sagas", act, at, &id, "--dry-run"]);
         says(&tried, &format!("{id}: this would follow:\n"));
         says(&tried, "Nothing was stored.\n");
     }
+    let late = run(&["sagas", "undo", at, &id, "--dry-run"]);
+    assert!(late.code == 2 && late.out.contains("there is no way back"), "{}", late.out);
     run(&["sagas", "resolve", at, &id]).refuses("not done without a reason: say why");
     run(&["sagas", "undo", at, &id, "--why", " "]).refuses("say why");
     run(&["sagas", "retry", at, &id, "--step", "reserve"]).refuses("step `reserve` does not wait for an answer");

@@ -151,9 +151,8 @@ fn transfer(version: u32) -> Saga<Facts> {
         })
     };
     let saga = if version == 1 { saga } else { check(saga) };
-    saga.pivot("hand", |step| {
-        step.own(|facts: &Facts| Ship { order: facts.order.clone() })
-            .send(|facts| Hand { order: facts.order.clone() })
+    saga.pivot("ship", |step| step.own(|facts: &Facts| Ship { order: facts.order.clone() })).step("hand", |step| {
+        step.send(|facts: &Facts| Hand { order: facts.order.clone() })
             .done::<Handed>()
             .refused::<Refused>(|_| "the box\nis \u{1b}[31mbroken".to_owned())
     })
@@ -181,7 +180,7 @@ pub async fn say(app: &App, order: &str, what: &str) {
     app.rest().await.unwrap();
 }
 
-/// A process that needs a person: its pivot was refused.
+/// A process that needs a person: a step behind its pivot was refused.
 pub async fn refused(app: &App, order: &str) {
     place(app, order).await;
     say(app, order, "reserved").await;

@@ -29,6 +29,7 @@ fn shipped_goods_leave_the_books_and_returned_ones_come_back() {
         credit_id: None,
         items: items(),
         amount: pence(1),
+        not_due: None,
         reason: String::new(),
     });
     let restock = Restock { order_id: order_id(), items: items(), warehouse_id: None };

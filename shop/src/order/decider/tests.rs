@@ -183,7 +183,7 @@ fn give_back(credit: Option<&str>, sku: &str, quantity: i64, amount: i64) -> Ret
         order_id: id(),
         credit_id: credit.map(CreditId::from),
         items: vec![Quantity { sku: Sku::from(sku), quantity }],
-        amount: pence(amount),
+        amount: Some(pence(amount)),
         reason: "broken".to_owned(),
     }
 }
@@ -193,8 +193,13 @@ fn returning(back: ReturnOrder) -> OrderCommand {
 }
 
 fn returned(back: ReturnOrder) -> OrderEvent {
-    let ReturnOrder { order_id, credit_id, items, amount, reason } = back;
-    OrderEvent::Returned(OrderReturned { order_id, credit_id, items, amount, reason })
+    let amount = back.amount.unwrap();
+    given_back(back, amount, None)
+}
+
+fn given_back(back: ReturnOrder, amount: Money, not_due: Option<Money>) -> OrderEvent {
+    let ReturnOrder { order_id, credit_id, items, reason, .. } = back;
+    OrderEvent::Returned(OrderReturned { order_id, credit_id, items, amount, not_due, reason })
 }
 
 #[test]
@@ -214,6 +219,10 @@ fn an_order_that_makes_no_sense_is_not_created() {
         ("bad_quantity", create(goods(i64::MAX), 0)),
         ("bad_id", create(vec![line(1, LineKind::Goods, "", 1, 0)], 0)),
         ("wrong_total", create(two_lines(), 349)),
+        (
+            "negative_total",
+            create(vec![line(1, LineKind::Goods, "A", 1, 200), line(2, LineKind::Manual, "D", 1, -201)], -1),
+        ),
         ("bad_id", CreateOrder { order_id: OrderId::from("x".repeat(121)), ..create(two_lines(), 350) }),
         ("bad_id", CreateOrder { customer_id: Some(CustomerId::from("a\nb")), ..create(two_lines(), 350) }),
         (
@@ -318,8 +327,47 @@ fn goods_come_back_in_parts_up_to_what_was_ordered_and_paid() {
     let rest = give_back(None, "A", 2, 250);
     with(7, returned(first.clone())).when(returning(rest.clone())).then([returned(rest.clone())]);
     with(7, returned(first.clone())).when(returning(give_back(None, "A", 3, 1))).then_rejected("not_that_many");
-    with(7, returned(first.clone())).when(returning(give_back(None, "A", 1, 251))).then_rejected("too_much_money");
-    with(7, returned(first)).when(returning(give_back(None, "A", 1, -1))).then_rejected("too_much_money");
+    let more = give_back(None, "A", 1, 251);
+    with(7, returned(first.clone())).when(returning(more.clone())).then([given_back(more, pence(250), Some(pence(1)))]);
+    with(7, returned(first)).when(returning(give_back(None, "A", 1, -1))).then_rejected("bad_amount");
+}
+
+/// Nobody says how much: what the pieces are worth is decided by the order, also if two come at once.
+#[test]
+fn what_comes_back_without_an_amount_is_worth_what_its_pieces_cost() {
+    let back = |quantity| ReturnOrder { amount: None, ..give_back(None, "A", quantity, 0) };
+    let worth = two_lines()[0].amount.amount;
+    let (one, rest) = (worth / 3 + worth % 3, worth - worth / 3 - worth % 3);
+    order(after(7))
+        .when(returning(back(1)))
+        .then([given_back(back(1), pence(one), None)])
+        .when(returning(back(2)))
+        .then([given_back(back(2), pence(rest), None)])
+        .when(returning(back(1)))
+        .then_rejected("not_that_many");
+}
+
+#[test]
+fn only_a_refused_capture_cancels_behind_the_pivot() {
+    let fail = || OrderCommand::Fail(FailOrder { order_id: id(), reason: "payment_failed".to_owned() });
+    for at in 0..=3 {
+        order(after(at)).when(fail()).then([cancelled("payment_failed")]).again_changes_nothing();
+    }
+    for at in 4..=7 {
+        order(after(at)).when(fail()).then_rejected("too_late_to_cancel");
+    }
+}
+
+#[test]
+fn a_lost_parcel_comes_back_whole_but_not_to_the_shelves() {
+    let lose = || OrderCommand::Lose(LoseOrder { order_id: id() });
+    let back = ReturnOrder { reason: LOST.to_owned(), ..give_back(None, "A", 3, 350) };
+    for at in 5..=6 {
+        order(after(at)).when(lose()).then([returned(back.clone())]).again_changes_nothing();
+    }
+    for at in [0, 3, 4, 7] {
+        order(after(at)).when(lose()).then_rejected("not_now");
+    }
 }
 
 #[test]
@@ -335,7 +383,7 @@ fn what_cannot_come_back_is_rejected() {
         .when(returning(ReturnOrder { items: vec![], ..give_back(None, "A", 1, 1) }))
         .then_rejected("no_items");
     let euros = Money::new(1, factum::money::Currency::EUR);
-    let foreign = ReturnOrder { amount: euros, ..give_back(None, "A", 1, 1) };
+    let foreign = ReturnOrder { amount: Some(euros), ..give_back(None, "A", 1, 1) };
     order(after(7)).when(returning(foreign)).then_rejected("mixed_currencies");
     for at in 0..=6 {
         order(after(at)).when(back("A", 1)).then_rejected("not_delivered");
@@ -382,17 +430,17 @@ fn it_is_changed_until_it_is_shipped() {
 fn a_credit_is_booked_once() {
     let credit = |id: &str| {
         let (credit_id, items, reason) = (CreditId::from(id), Vec::new(), "goodwill".to_owned());
-        CreditOrder { credit_id, order_id: None, customer_id: None, items, amount: pence(7), not_due: None, reason }
+        CreditOrder { credit_id, customer_id: None, items, amount: pence(7), order_id: None, not_due: None, reason }
     };
-    let CreditOrder { credit_id, order_id, customer_id, items, amount, not_due, reason } = credit("C1");
+    let CreditOrder { credit_id, customer_id, items, amount, order_id, not_due, reason } = credit("C1");
     given_nothing::<Credit>()
         .when(CreditCommand::Credit(credit("C1")))
         .then([CreditEvent::Credited(OrderCredited {
             credit_id,
-            order_id,
             customer_id,
             items,
             amount,
+            order_id,
             not_due,
             reason,
         })])

@@ -57,7 +57,13 @@ fn took() -> PaymentCommand {
 }
 
 fn opened() -> PaymentEvent {
-    PaymentEvent::Opened(PaymentOpened { payment_id: id(), order_id: order(), amount: pence(500), method: card() })
+    PaymentEvent::Opened(PaymentOpened {
+        payment_id: id(),
+        order_id: order(),
+        amount: pence(500),
+        method: card(),
+        take: false,
+    })
 }
 
 fn authorized() -> PaymentEvent {
@@ -81,7 +87,8 @@ fn captured() -> PaymentEvent {
 }
 
 fn failed(reason: &str) -> PaymentEvent {
-    super::failed(id(), order(), pence(500), reason.to_owned())
+    let (payment_id, amount) = (Some(id()), Some(pence(500)));
+    PaymentEvent::Failed(PaymentFailed { payment_id, order_id: order(), amount, reason: reason.to_owned() })
 }
 
 fn void_opened() -> PaymentEvent {
@@ -169,22 +176,113 @@ fn the_provider_is_asked_before_anything_is_authorised() {
 #[test]
 fn the_providers_no_fails_the_payment_and_so_does_its_silence_on_an_authorisation() {
     payment(vec![opened()]).when(no(PaymentAct::Authorize)).then([failed("card_declined")]);
-    payment(vec![opened()]).when(dark(PaymentAct::Authorize)).then([failed("provider_unavailable")]);
+    payment(vec![opened()])
+        .when(dark(PaymentAct::Authorize))
+        .then([failed("provider_unavailable"), void_opened()])
+        .when(void())
+        .then_nothing()
+        .when(record(PaymentAct::Void, PaymentOutcome::Voided))
+        .then([voided(500)]);
+}
+
+/// What is held although its capture was refused is let go of at the provider, not only in our books.
+#[test]
+fn a_refused_capture_leaves_money_held_that_is_voided() {
     payment(vec![opened(), authorized(), capture_opened()])
         .when(no(PaymentAct::Capture))
-        .then([failed("card_declined")]);
+        .then([failed("card_declined")])
+        .when(void())
+        .then([void_opened()])
+        .when(record(PaymentAct::Void, PaymentOutcome::Voided))
+        .then([voided(500)]);
 }
 
 #[test]
-fn silence_on_anything_else_is_for_a_person() {
-    payment(vec![opened(), authorized(), capture_opened()])
-        .when(dark(PaymentAct::Capture))
-        .then_rejected("provider_failed");
-    payment(vec![opened(), void_opened()]).when(dark(PaymentAct::Void)).then_rejected("provider_failed");
-    payment(vec![opened(), void_opened()]).when(no(PaymentAct::Void)).then_rejected("provider_failed");
+fn what_the_provider_refuses_to_let_go_of_or_give_back_is_for_a_person_who_has_it_asked_again() {
+    let retry = |refund: Option<&str>| {
+        PaymentCommand::Retry(RetryPayment { payment_id: id(), refund_id: refund.map(RefundId::from) })
+    };
+    let reason = || "card_declined".to_owned();
+    let refused = VoidRefused { payment_id: id(), order_id: order(), amount: pence(500), reason: reason() };
+    payment(vec![opened(), void_opened()])
+        .when(no(PaymentAct::Void))
+        .then([PaymentEvent::VoidRefused(refused)])
+        .when(void())
+        .then_nothing()
+        .when(retry(None))
+        .then([void_opened()])
+        .when(record(PaymentAct::Void, PaymentOutcome::Voided))
+        .then([voided(500)])
+        .when(retry(None))
+        .then_rejected("nothing_to_retry");
     let mut owed = taken();
     owed.push(refund_opened(1, None, 500));
-    payment(owed).when(no(PaymentAct::Refund)).then_rejected("provider_failed");
+    let outcome = |outcome| {
+        let (act, refund_id) = (PaymentAct::Refund, Some(RefundId::from("pay-1/1")));
+        PaymentCommand::Record(RecordPayment { payment_id: id(), act, outcome, refund_id })
+    };
+    let refused = PaymentEvent::RefundRefused(RefundRefused {
+        payment_id: id(),
+        order_id: Some(order()),
+        credit_id: None,
+        refund_id: RefundId::from("pay-1/1"),
+        amount: pence(500),
+        reason: reason(),
+    });
+    payment(owed.clone()).when(retry(Some("pay-1/1"))).then_rejected("nothing_to_retry");
+    payment(owed.clone())
+        .when(outcome(PaymentOutcome::Failed { reason: reason() }))
+        .then([refused.clone()])
+        .when(retry(Some("pay-1/1")))
+        .then([refund_opened(1, None, 500)]);
+    owed.push(refused);
+    payment(owed).when(refund(None, Some(1))).then_rejected("too_much");
+}
+
+#[test]
+fn nothing_is_asked_about_nothing() {
+    let free = |take| {
+        let (order_id, amount, method) = (order(), pence(0), card());
+        match take {
+            false => PaymentCommand::Authorize(AuthorizePayment { order_id, amount, method }),
+            true => PaymentCommand::Process(ProcessPayment { order_id, amount, method }),
+        }
+    };
+    let held = PaymentAuthorized { payment_id: id(), order_id: order(), amount: pence(0), method: card() };
+    let took = super::captured(&held, "none".to_owned());
+    let held = PaymentEvent::Authorized(held);
+    given_nothing::<Payment>().when(free(false)).then([held.clone()]).when(capture()).then([took.clone()]);
+    given_nothing::<Payment>().when(free(true)).then([held.clone(), took.clone()]);
+    given_nothing::<Payment>().when(free(false)).then([held]).when(void()).then([voided(0)]);
+    payment(taken()).when(refund(None, Some(0))).then_nothing();
+    let negative = AuthorizePayment { order_id: order(), amount: pence(-1), method: card() };
+    given_nothing::<Payment>().when(PaymentCommand::Authorize(negative)).then_rejected("bad_amount");
+}
+
+/// Hold and take in one.
+#[test]
+fn a_payment_that_is_processed_is_taken_as_soon_as_it_is_held() {
+    let process = || {
+        let (order_id, amount, method) = (order(), pence(500), card());
+        PaymentCommand::Process(ProcessPayment { order_id, amount, method })
+    };
+    let both = PaymentEvent::Opened(PaymentOpened {
+        payment_id: id(),
+        order_id: order(),
+        amount: pence(500),
+        method: card(),
+        take: true,
+    });
+    given_nothing::<Payment>().when(process()).then([both.clone()]).when(yes()).then([authorized(), capture_opened()]);
+    payment(vec![both, authorized(), capture_opened()])
+        .when(no(PaymentAct::Capture))
+        .then([failed("card_declined"), void_opened()]);
+}
+
+#[test]
+fn a_refund_of_what_is_only_held_lets_it_go() {
+    payment(vec![opened(), authorized()]).when(refund(None, None)).then([void_opened()]);
+    payment(vec![opened(), failed("card_declined")]).when(refund(None, None)).then_rejected("not_captured");
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn the_provider_is_asked_once_for_each_act() {
         (
             PaymentAct::Authorize,
             None,
-            happened(PaymentOpened { payment_id: payment_id(), order_id: order_id(), amount, method }),
+            happened(PaymentOpened { payment_id: payment_id(), order_id: order_id(), amount, method, take: false }),
         ),
         (PaymentAct::Capture, None, happened(CaptureOpened { payment_id: payment_id(), order_id: order_id(), amount })),
         (PaymentAct::Void, None, happened(VoidOpened { payment_id: payment_id(), order_id: order_id(), amount })),
@@ -49,6 +49,7 @@ fn money_is_given_back_for_returns_and_credits() {
         credit_id: credit(),
         items: Vec::new(),
         amount: pence(7),
+        not_due: None,
         reason: "broken".to_owned(),
     });
     let refund = |order_id: Option<OrderId>| RefundPayment {
@@ -60,11 +61,11 @@ fn money_is_given_back_for_returns_and_credits() {
     assert_eq!(back.react(give_back).sent::<RefundPayment>(), [refund(Some(OrderId::from("1")))]);
     let credited = happened(OrderCredited {
         credit_id: CreditId::from("C1"),
-        order_id: None,
-        not_due: None,
         customer_id: None,
         items: Vec::new(),
         amount: pence(7),
+        order_id: None,
+        not_due: None,
         reason: "broken".to_owned(),
     });
     assert_eq!(credited.react(give_back).sent::<RefundPayment>(), [refund(None)]);

@@ -122,23 +122,41 @@ fn the_aggregates_no_to_a_failure_changes_nothing_about_the_undo() {
 }
 
 #[test]
-fn after_the_pivot_a_no_calls_a_person_and_a_late_answer_still_completes() {
-    for how in ["event", "rejection", "limit"] {
+fn at_the_pivot_silence_calls_a_person_and_a_late_answer_still_completes() {
+    let mut trip = Instance::after(&TO_PIVOT);
+    trip.expire("pay");
+    assert_eq!(trip.news, ["attention_needed pay"]);
+    assert_eq!(trip.status(), Status::Running);
+    assert!(trip.timers.is_empty(), "nobody is called twice");
+    trip.event("bank.charged", "");
+    assert_eq!(trip.news, ["step_done pay +letter", "> post.send"]);
+    trip.expire("letter");
+    assert_eq!(trip.news, ["attention_needed letter"]);
+    trip.event("post.sent", "");
+    assert_eq!(trip.status(), Status::Completed);
+}
+
+/// It was refused, so it was not done: there is a way back, also when a person was called already.
+#[test]
+fn a_refused_pivot_is_undone_as_before_it() {
+    for how in ["event", "rejection", "late"] {
         let mut trip = Instance::after(&TO_PIVOT);
         match how {
-            "event" => trip.event("bank.declined", "no money"),
             "rejection" => trip.rejection("bank.charge"),
-            _ => trip.expire("pay"),
+            "late" => {
+                trip.expire("pay");
+                trip.event("bank.declined", "no money");
+            }
+            _ => trip.event("bank.declined", "no money"),
         }
-        assert_eq!(trip.news, ["attention_needed pay"], "{how}");
-        assert_eq!(trip.status(), Status::Running);
-        assert!(trip.timers.is_empty(), "nobody is called twice");
+        assert_eq!(trip.news, ["step_failed pay", "undo_sent flight", "> flight.cancel"], "{how}");
+        assert_eq!((trip.status(), trip.step("pay")), (Status::Undoing, StepState::Refused));
         trip.event("bank.charged", "");
-        assert_eq!(trip.news, ["step_done pay +letter", "> post.send"]);
-        trip.expire("letter");
-        assert_eq!(trip.news, ["attention_needed letter"]);
-        trip.event("post.sent", "");
-        assert_eq!(trip.status(), Status::Completed);
+        assert!(trip.news.is_empty(), "a refusal is final");
+        for answer in ["flight.cancelled", "car.cancelled", "hotel.cancelled"] {
+            trip.event(answer, "");
+        }
+        assert_eq!(trip.status(), Status::Compensated);
     }
 }
 
