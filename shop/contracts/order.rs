@@ -232,15 +232,17 @@ pub struct OrderReturned {
 pub struct OrderCredited {
     /// The credit.
     pub credit_id: CreditId,
-    /// The order that its goods are of, if it is known.
-    pub order_id: Option<OrderId>,
     /// Who gets it, if it is known.
     pub customer_id: Option<CustomerId>,
     /// For what.
     pub items: Vec<Line>,
     /// How much.
     pub amount: Money,
-    /// What was asked for and is not given back: it had not come in, or was given back before.
+    /// The order that it is for, if that was never paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<OrderId>,
+    /// What is not given back, because it was never paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_due: Option<Money>,
     /// Why.
     pub reason: String,
@@ -341,15 +343,17 @@ pub struct ReturnOrder {
 pub struct CreditOrder {
     /// The credit.
     pub credit_id: CreditId,
-    /// The order that its goods are of, if it is known.
-    pub order_id: Option<OrderId>,
     /// Who gets it, if it is known.
     pub customer_id: Option<CustomerId>,
     /// For what.
     pub items: Vec<Line>,
     /// How much.
     pub amount: Money,
-    /// What was asked for and is not given back: it had not come in, or was given back before.
+    /// The order that it is for, if that was never paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<OrderId>,
+    /// What is not given back, because it was never paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_due: Option<Money>,
     /// Why.
     pub reason: String,

@@ -84,6 +84,13 @@ pub struct NotDue {
 }
 
 impl NotDue {
+    fn add(&mut self, amount: Option<Money>) {
+        if let Some(amount) = amount {
+            self.count += 1;
+            self.amount += amount.amount;
+        }
+    }
+
     fn is_none(&self) -> bool {
         *self == Self::default()
     }
@@ -221,13 +228,13 @@ fn count(fold: &mut Fold, event: &Recorded<Counted>) {
         Counted::Shipped(e) => to(&e.order_id, S::Shipped),
         Counted::Delivered(e) => to(&e.order_id, S::Delivered),
         Counted::Cancelled(e) => to(&e.order_id, S::Cancelled),
-        Counted::Returned(e) => to(&e.order_id, S::Returned),
-        Counted::Credited(e) => {
-            if let Some(not_due) = e.not_due {
-                report.credit_notes.not_due.count += 1;
-                report.credit_notes.not_due.amount += not_due.amount;
+        Counted::Returned(e) => {
+            to(&e.order_id, S::Returned);
+            if e.credit_id.is_some() {
+                report.credit_notes.not_due.add(e.not_due);
             }
         }
+        Counted::Credited(e) => report.credit_notes.not_due.add(e.not_due),
         Counted::Captured(e) => report.payments.captured += e.amount.amount,
         Counted::Refunded(e) => report.payments.refunded += e.amount.amount,
         Counted::Adjusted(e) if e.quantity > 0 => report.stock.found += e.quantity,

@@ -65,19 +65,19 @@ pub(super) fn balance(note: &Invoice, balance: &Balance) -> anyhow::Result<Credi
     })
 }
 
-/// Goods that come back out of an order; `amount` in pence.
-pub(super) fn back(note: &str, owed: &Owed, amount: i64) -> ReturnOrder {
+/// Goods that come back out of an order.
+pub(super) fn back(note: &str, owed: &Owed) -> ReturnOrder {
     let items = owed.lines.iter().map(|line| Quantity { sku: line.sku.clone(), quantity: line.quantity });
     ReturnOrder {
         order_id: owed.order.clone(),
         credit_id: Some(CreditId::from(note)),
         items: items.collect(),
-        amount: Some(pence(amount)),
+        amount: Some(pence(owed.amount)),
         reason: "returned".to_owned(),
     }
 }
 
-/// What stands in place of a return, or beside it: so many pence are given back all the same, so many are not due.
+/// What stands in place of a return: so many pence are given back all the same, so many are not due.
 pub(super) fn instead(note: &str, owed: &Owed, amount: i64, not_due: i64, reason: &str) -> CreditOrder {
     let items = owed.lines.iter().map(|line| Line {
         line: line.line,

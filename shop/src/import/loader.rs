@@ -32,7 +32,6 @@ use crate::{
         catalog::RegisterProduct,
         ids::{OrderId, Sku, WarehouseId},
         inventory::{AdjustStock, ReceiveStock},
-        order::OrderEvent,
     },
     inventory::decider::DEFAULT_WAREHOUSE,
     money::price,
@@ -374,18 +373,7 @@ pub(super) async fn until(app: &App, end: Timestamp, returns: &mut Returns) -> a
         app.rest().await?;
         let later = returns.split_off(&(day, String::new(), String::new()));
         let due = std::mem::replace(returns, later);
-        // One after the other of each order: what is left of it depends on what came back before.
-        let mut orders: BTreeMap<&OrderId, Vec<(Timestamp, &str, &Owed)>> = BTreeMap::new();
-        for ((at, note, _), owed) in &due {
-            orders.entry(&owed.order).or_default().push((*at, note, owed));
-        }
-        try_join_all(orders.into_values().map(|due| async move {
-            for (at, note, owed) in due {
-                take_back(app, at, note, owed).await?;
-            }
-            anyhow::Ok(())
-        }))
-        .await?;
+        try_join_all(due.iter().map(|((at, note, _), owed)| take_back(app, *at, note, owed))).await?;
     }
     if end < Timestamp::MAX {
         app.advance(end);
@@ -393,57 +381,28 @@ pub(super) async fn until(app: &App, end: Timestamp, returns: &mut Returns) -> a
     Ok(())
 }
 
-/// Hands a return in. What cannot be is capped or becomes a credit: of an order that was never paid nothing goes back, nor
-/// for goods that came back before; else the file's word counts.
+/// Hands a return in; the order gives no more than was paid. What cannot be becomes a credit: of an order that was never
+/// paid nothing goes back, nor for goods that came back before; else the file's word counts.
 async fn take_back(app: &App, at: Timestamp, note: &str, owed: &Owed) -> anyhow::Result<()> {
-    let standing = Standing::of(app, &owed.order)?;
-    let capped = owed.amount.min(standing.left);
-    let mut together = app.together();
-    if !standing.cancelled {
-        together = together.add(&back(note, owed, capped), at);
-    }
-    let excess = if standing.cancelled { owed.amount } else { owed.amount - capped };
-    if excess > 0 || standing.cancelled {
-        let reason = if standing.cancelled { "order_cancelled" } else { "more_than_was_paid" };
-        together = together.add(&instead(note, owed, 0, excess, reason), at);
-    }
-    let refused = match together.execute().await {
-        Ok(_) => return Ok(()),
-        Err(ExecuteError::Rejected(refused)) => refused,
-        Err(error) => return Err(error).with_context(|| format!("the return of {} by {note}", owed.order)),
-    };
-    let credit = match refused.code.as_str() {
-        "not_that_many" => instead(note, owed, 0, owed.amount, "came_back_before"),
-        code => instead(note, owed, owed.amount, 0, code),
+    let credit = if was_cancelled(app, &owed.order)? {
+        instead(note, owed, 0, owed.amount, "order_cancelled")
+    } else {
+        match app.execute(back(note, owed)).at(at).await {
+            Ok(_) => return Ok(()),
+            Err(ExecuteError::Rejected(refused)) if refused.code == "not_that_many" => {
+                instead(note, owed, 0, owed.amount, "came_back_before")
+            }
+            Err(ExecuteError::Rejected(refused)) => instead(note, owed, owed.amount, 0, &refused.code),
+            Err(error) => return Err(error).with_context(|| format!("the return of {} by {note}", owed.order)),
+        }
     };
     app.execute(credit).at(at).await.with_context(|| format!("the credit for {} by {note}", owed.order))?;
     Ok(())
 }
 
-/// How an order stands, as far as a return must know.
-#[derive(Default)]
-struct Standing {
-    cancelled: bool,
-    /// Pence that were not given back.
-    left: i64,
-}
-
-impl Standing {
-    fn of(app: &App, order: &OrderId) -> anyhow::Result<Self> {
-        let mut standing = Self::default();
-        for stored in Archive::of(app.reader()).stream(&StreamId::new("order", order.as_str())?)? {
-            match stored.type_name() {
-                "order.cancelled" | "order.rejected" => standing.cancelled = true,
-                "order.created" | "order.returned" => match stored.decode::<OrderEvent>()? {
-                    OrderEvent::Created(e) => standing.left = e.total.amount.max(0),
-                    OrderEvent::Returned(e) => standing.left = (standing.left - e.amount.amount).max(0),
-                    _ => {}
-                },
-                _ => {}
-            }
-        }
-        Ok(standing)
-    }
+fn was_cancelled(app: &App, order: &OrderId) -> anyhow::Result<bool> {
+    let messages = Archive::of(app.reader()).stream(&StreamId::new("order", order.as_str())?)?;
+    Ok(messages.iter().any(|stored| matches!(stored.type_name(), "order.cancelled" | "order.rejected")))
 }
 
 fn by_day<'a>(invoices: &[&'a Invoice]) -> BTreeMap<Timestamp, Vec<&'a Invoice>> {

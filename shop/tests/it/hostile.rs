@@ -127,7 +127,7 @@ fn numbers() -> Vec<Odd> {
         odd("prices that are none", ["1e3", "1.0000000000", "--1", "", "NaN"].map(|price| with(5, price)))
             .none_of_it("is no price"),
         odd("an order of less than nothing", [row("2", "A", 1, "2"), row("2", "D", -1, "50")])
-            .none_of_it("an order that costs less than nothing"),
+            .none_of_it("an order cannot cost less than nothing"),
         odd("an order of nothing", [row("2", "A", 1, "5"), row("2", "D", -1, "5")]).orders(1),
         odd("an article first seen at a price below zero", [row("2", "A", 1, "-0.5"), row("2", "A", 1, "1")]).orders(1),
     ]

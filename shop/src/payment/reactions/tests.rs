@@ -61,11 +61,11 @@ fn money_is_given_back_for_returns_and_credits() {
     assert_eq!(back.react(give_back).sent::<RefundPayment>(), [refund(Some(OrderId::from("1")))]);
     let credited = happened(OrderCredited {
         credit_id: CreditId::from("C1"),
-        order_id: None,
-        not_due: None,
         customer_id: None,
         items: Vec::new(),
         amount: pence(7),
+        order_id: None,
+        not_due: None,
         reason: "broken".to_owned(),
     });
     assert_eq!(credited.react(give_back).sent::<RefundPayment>(), [refund(None)]);
