@@ -23,7 +23,7 @@ use shop::shipping::signature::Secret;
 use crate::shop::{Answer, Headers, Shop, secret};
 
 /// What may go wrong with a request.
-enum Trouble {
+pub enum Trouble {
     /// It is refused for good.
     Refused,
     /// It is not done, and may be tried again at once.
@@ -32,19 +32,21 @@ enum Trouble {
     AnswerLost,
     /// It is not done, and the connection breaks.
     RequestLost,
+    /// It is not done yet: an earlier request by its key is said to be under way.
+    UnderWay,
 }
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-struct Seen {
+pub struct Seen {
     what: String,
     path: String,
-    key: String,
-    body: Value,
+    pub key: String,
+    pub body: Value,
 }
 
 #[derive(Default)]
-struct Outside {
+pub struct Outside {
     troubles: Mutex<BTreeMap<String, VecDeque<Trouble>>>,
     seen: Mutex<Vec<Seen>>,
     done: Mutex<Vec<(String, String)>>,
@@ -52,7 +54,7 @@ struct Outside {
 }
 
 impl Outside {
-    async fn open() -> (Arc<Self>, Remote) {
+    pub async fn open() -> (Arc<Self>, Remote) {
         let outside = Arc::new(Self::default());
         let router = Router::new()
             .route("/payments/{payment}/{act}", post(act))
@@ -67,21 +69,21 @@ impl Outside {
     }
 
     /// The next requests for something meet these troubles, the later ones none.
-    fn trouble(&self, what: &str, troubles: impl IntoIterator<Item = Trouble>) {
+    pub fn trouble(&self, what: &str, troubles: impl IntoIterator<Item = Trouble>) {
         self.troubles.lock().unwrap().insert(what.to_owned(), troubles.into_iter().collect());
     }
 
     /// Requests for something, in order.
-    fn seen(&self, what: &str) -> Vec<Seen> {
+    pub fn seen(&self, what: &str) -> Vec<Seen> {
         self.seen.lock().unwrap().iter().filter(|seen| seen.what == what).cloned().collect()
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub fn asked(&self) -> Vec<String> {
         self.seen.lock().unwrap().iter().map(|seen| seen.what.clone()).collect()
     }
 
     /// How often something was really done.
-    fn done(&self, what: &str) -> usize {
+    pub fn done(&self, what: &str) -> usize {
         self.done.lock().unwrap().iter().filter(|(done, _)| done == what).count()
     }
 
@@ -108,6 +110,7 @@ impl Outside {
                 broken().into_response()
             }
             Some(Trouble::RequestLost) => broken().into_response(),
+            Some(Trouble::UnderWay) => StatusCode::CONFLICT.into_response(),
         }
     }
 }
@@ -134,9 +137,13 @@ async fn look_up(
     Path((payment, key)): Path<(String, String)>,
 ) -> Result<Json<Value>, StatusCode> {
     let known = outside.answers.lock().unwrap().get(&key).cloned();
+    let trouble = outside.troubles.lock().unwrap().get_mut("calls").and_then(VecDeque::pop_front);
     let seen = Seen { what: "calls".to_owned(), path: payment, key, body: Value::Null };
     outside.seen.lock().unwrap().push(seen);
-    known.map(Json).ok_or(StatusCode::NOT_FOUND)
+    match trouble {
+        Some(_) => Err(StatusCode::INTERNAL_SERVER_ERROR),
+        None => known.map(Json).ok_or(StatusCode::NOT_FOUND),
+    }
 }
 
 async fn ship(
@@ -162,7 +169,7 @@ async fn cancel(
 }
 
 /// Orders tea, and lets everything happen that follows.
-async fn ordered(shop: &Shop) -> String {
+pub async fn ordered(shop: &Shop) -> String {
     let address = json!({ "country": "GB", "city": "Hull" });
     let items = json!([{ "sku": "TEA", "quantity": 2 }]);
     let order = json!({ "customerId": "c-1", "items": items, "shippingAddress": address });
@@ -171,11 +178,11 @@ async fn ordered(shop: &Shop) -> String {
     order
 }
 
-async fn status(shop: &Shop, order: &str) -> Value {
+pub async fn status(shop: &Shop, order: &str) -> Value {
     shop.get(&format!("/orders/{order}")).await.body["status"].clone()
 }
 
-async fn shipment(shop: &Shop, order: &str) -> String {
+pub async fn shipment(shop: &Shop, order: &str) -> String {
     let shipments = shop.get(&format!("/shipments?order={order}")).await.body;
     shipments["items"][0]["shipmentId"].as_str().unwrap().to_owned()
 }
@@ -184,12 +191,12 @@ fn news(shipment: &str, state: &str) -> Value {
     news_of(shipment, state, "2025-01-01T00:01:00Z")
 }
 
-fn news_of(shipment: &str, state: &str, at: &str) -> Value {
+pub fn news_of(shipment: &str, state: &str, at: &str) -> Value {
     json!({ "shipmentId": shipment, "state": state, "at": at })
 }
 
 /// What the carrier tells, and signs.
-async fn told(shop: &Shop, news: &Value) -> Answer {
+pub async fn told(shop: &Shop, news: &Value) -> Answer {
     let body = news.to_string();
     let signature = secret().sign(body.as_bytes());
     shop.send(Method::POST, "/carrier/news", Headers(&[("Carrier-Signature", &signature)]), body).await

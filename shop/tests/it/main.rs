@@ -9,6 +9,7 @@ mod gateways;
 mod hostile;
 mod http;
 mod imports;
+mod money;
 mod old;
 mod orders;
 mod partners;
