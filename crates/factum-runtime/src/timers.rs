@@ -108,7 +108,11 @@ fn head(bytes: &[u8]) -> Result<(When, Stored<'_>), StoreError> {
     let when = match clock {
         [] => When::At(time()?),
         RUNNING => When::Running(time()?),
-        PAUSED => When::Paused(SignedDuration::new(stored.second, stored.nanosecond)),
+        PAUSED => {
+            let whole = SignedDuration::from_secs(stored.second);
+            let left = whole.checked_add(SignedDuration::from_nanos(stored.nanosecond.into()));
+            When::Paused(left.ok_or_else(|| corrupt("what is left of it is no time"))?)
+        }
         _ => return Err(corrupt("it goes by a clock that this program does not know")),
     };
     Ok((when, stored))

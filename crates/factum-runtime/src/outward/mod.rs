@@ -15,12 +15,13 @@
 
 mod attempt;
 mod breaker;
+mod instances;
 mod open;
 mod queue;
 mod time;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet},
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -39,6 +40,7 @@ use factum_core::{
     stream::Position,
 };
 use futures_util::FutureExt;
+use instances::Instances;
 pub use open::{OpenCall, Reply, message_of, messages_of};
 use queue::{Queue, Work, find, open_call};
 use time::Time;
@@ -96,8 +98,8 @@ pub struct Outward {
     waiting: BTreeSet<(Instant, Lane)>,
     /// Open calls that no service has any more, by name.
     unserved: BTreeMap<String, u64>,
-    /// Attempts under way of the instances of sagas, by stream.
-    of_sagas: HashMap<String, usize>,
+    /// The instances of sagas that are asking.
+    instances: Instances,
     shown: Shown,
 }
 
@@ -129,8 +131,8 @@ impl Outward {
         }
         let position = parts.tail.head();
         let waiting = BTreeSet::new();
-        let (unserved, of_sagas, shown) = (BTreeMap::new(), HashMap::new(), Shown::default());
-        let mut outward = Self { parts, time, position, queues, breakers, waiting, unserved, of_sagas, shown };
+        let (unserved, instances, shown) = (BTreeMap::new(), Instances::default(), Shown::default());
+        let mut outward = Self { parts, time, position, queues, breakers, waiting, unserved, instances, shown };
         let mut calls = Vec::new();
         for cell in outward.parts.reader.cells(CellKind::Call)? {
             let open = OpenCall::decode(&cell)?;
@@ -313,12 +315,14 @@ impl Outward {
                     queue.over(key);
                     continue;
                 }
-                let held_up = work.open.undoes && self.of_sagas.contains_key(&work.open.stream);
-                if held_up && !crate::sabotage::is("undo-overtakes-its-call") {
-                    queue.later(key);
+                let lane = (name.clone(), key.clone());
+                if work.open.undoes
+                    && !crate::sabotage::is("undo-overtakes-its-call")
+                    && self.instances.holds_up(&work.open.stream, &lane)
+                {
+                    queue.stands_behind(&key);
                     continue;
                 }
-                let lane = (name.clone(), key.clone());
                 let teller = Teller {
                     call: call.clone(),
                     inbox: self.parts.inbox.clone(),
@@ -373,7 +377,7 @@ impl Outward {
                 let patience = work.open.patient.then_some(mark);
                 let instance = teller.saga.is_some().then(|| work.open.stream.clone());
                 if let Some(instance) = &instance {
-                    *self.of_sagas.entry(instance.clone()).or_default() += 1;
+                    self.instances.begins(instance);
                 }
                 attempts.spawn(async move {
                     let made = AssertUnwindSafe(attempt::make(teller, work, patience, turn)).catch_unwind().await;
@@ -385,12 +389,9 @@ impl Outward {
 
     fn ended(&mut self, Task { lane, instance, turn, ended }: Task) {
         let (now, mark) = (self.time.now(), self.time.mark());
-        if let Some(instance) = instance
-            && let Entry::Occupied(mut under_way) = self.of_sagas.entry(instance)
-        {
-            *under_way.get_mut() -= 1;
-            if *under_way.get() == 0 {
-                under_way.remove();
+        for (name, key) in instance.map(|instance| self.instances.ends(instance)).unwrap_or_default() {
+            if let Some(queue) = self.queues.get_mut(&name) {
+                queue.is_free(key);
             }
         }
         let Some(queue) = self.queues.get_mut(&lane.0) else { return };

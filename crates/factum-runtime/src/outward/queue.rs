@@ -58,6 +58,8 @@ enum First {
     Ready,
     /// It waits for its next attempt.
     Waits(Instant),
+    /// It waits until another call of its instance is not being made any more.
+    Behind,
     /// It is being made.
     UnderWay,
 }
@@ -171,6 +173,23 @@ impl Queue {
     pub(super) fn waits(&mut self, key: &str, until: Instant) {
         if let Some(lane) = self.lanes.get_mut(key) {
             lane.first = First::Waits(until);
+        }
+    }
+
+    /// The first call of a key waits for another that is being made.
+    pub(super) fn stands_behind(&mut self, key: &str) {
+        if let Some(lane) = self.lanes.get_mut(key) {
+            lane.first = First::Behind;
+        }
+    }
+
+    /// What the first call of a key has waited for is over.
+    pub(super) fn is_free(&mut self, key: String) {
+        if let Some(lane) = self.lanes.get_mut(&key)
+            && lane.first == First::Behind
+        {
+            lane.first = First::Ready;
+            self.ready.push_back(key);
         }
     }
 

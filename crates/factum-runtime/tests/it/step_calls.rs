@@ -189,11 +189,12 @@ fn saga() -> Saga<Facts> {
 }
 
 fn services(provider: &Provider) -> Vec<Service> {
-    let accounts = accounts()
-        .saga(saga())
-        .call(provider.call(CHARGE).breaker(Breaker::never()))
-        .call(provider.call(REFUND).budget(Budget { ratio: 1.0, free: 100 }))
-        .call(provider.call(SHIP));
+    let refund = provider.call(REFUND).budget(Budget { ratio: 1.0, free: 100 });
+    with(provider.call(CHARGE).breaker(Breaker::never()), refund, provider)
+}
+
+fn with(charge: CallSpec<Ask, Told>, refund: CallSpec<Ask, Told>, provider: &Provider) -> Vec<Service> {
+    let accounts = accounts().saga(saga()).call(charge).call(refund).call(provider.call(SHIP));
     vec![accounts, Service::new("wishes").decider::<Wish>()]
 }
 
@@ -207,6 +208,13 @@ pub struct Running {
 pub fn start(provider: Provider) -> Running {
     let bench = Bench::new(services(&provider));
     run(bench, provider)
+}
+
+/// One bank behind both, with this breaker.
+pub fn start_with(provider: Provider, breaker: Breaker) -> Running {
+    let to_bank = |call: CallSpec<Ask, Told>| call.to("bank").breaker(breaker).retry(exp(1.minutes(), 1.0));
+    let services = with(to_bank(provider.call(CHARGE)), to_bank(provider.call(REFUND)), &provider);
+    run(Bench::new(services), provider)
 }
 
 fn run(bench: Bench, provider: Provider) -> Running {
