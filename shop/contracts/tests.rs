@@ -1,5 +1,7 @@
 //! Every type of the contracts with one example: what is read is written again, and the optional may be missing.
 
+mod examples;
+
 use super::catalog::*;
 use super::customer::*;
 use super::fraud::*;
@@ -10,71 +12,9 @@ use super::payment::*;
 use super::shapes::*;
 use super::shipping::*;
 use factum::money::{Currency, UnitPrice};
-use factum::payload::Payload;
 use serde_json::{Value, json};
-use std::{fmt::Debug, marker::PhantomData};
 
-/// The examples of one enum of messages.
-struct Examples<All> {
-    seen: Vec<&'static str>,
-    of: PhantomData<All>,
-}
-
-impl<All: Payload + PartialEq + Debug> Examples<All> {
-    fn of() -> Self {
-        Self { seen: Vec::new(), of: PhantomData }
-    }
-
-    /// Reads the example as the type itself and through the enum, and writes it back.
-    fn example<One>(mut self, name: &'static str, example: Value) -> Self
-    where
-        One: Payload + Clone + PartialEq + Debug,
-        All: From<One>,
-    {
-        let one: One = read(name, &example);
-        assert_eq!(one.type_info().name, name);
-        assert_eq!(one.type_info().version, "1.0.0");
-        assert_eq!(write(&one), example, "{name}");
-
-        let all: All = read(name, &example);
-        assert_eq!(all, All::from(one.clone()));
-        assert_eq!(write(&all), example, "{name}");
-
-        let mut more = example.clone();
-        more["addedInALaterVersion"] = json!({ "a": 1 });
-        assert_eq!(read::<One>(name, &more), one, "{name} ignores unknown fields");
-
-        let schema = (one.type_info().schema)().to_value();
-        assert!(schema["description"].is_string(), "{name} has a description");
-        let required = schema["required"].as_array().cloned().unwrap_or_default();
-        let properties = schema["properties"].as_object().unwrap();
-        let mut least = example;
-        least.as_object_mut().unwrap().retain(|field, _| {
-            assert!(properties.contains_key(field), "{name}: {field} is in the schema");
-            required.contains(&json!(field))
-        });
-        read::<One>(name, &least);
-
-        self.seen.push(name);
-        self
-    }
-
-    /// No type of the enum is without an example.
-    fn done(self) {
-        let declared: Vec<&str> = All::types().iter().map(|info| info.name).collect();
-        assert_eq!(self.seen, declared);
-    }
-}
-
-fn read<P: Payload>(name: &str, json: &Value) -> P {
-    P::decode(name, json.to_string().as_bytes()).unwrap()
-}
-
-fn write<P: Payload>(payload: &P) -> Value {
-    let mut out = Vec::new();
-    payload.encode(&mut out).unwrap();
-    serde_json::from_slice(&out).unwrap()
-}
+use examples::{Examples, read, write};
 
 fn gbp(amount: i64) -> Value {
     json!({ "amount": amount, "currency": "GBP" })

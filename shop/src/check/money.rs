@@ -43,7 +43,8 @@ struct Payment {
     asked: Option<&'static str>,
     refused: Option<String>,
     refunds: BTreeMap<RefundId, i128>,
-    open_refunds: BTreeSet<RefundId>,
+    /// Decided and not done, with the provider's reason if it has refused one.
+    open_refunds: BTreeMap<RefundId, Option<String>>,
     refunded: i128,
     negative: bool,
 }
@@ -137,12 +138,15 @@ fn check_payment(id: &PaymentId, payment: &Payment, findings: &mut Findings, und
     if payment.captures > 0 && payment.captured != payment.amount {
         findings.problem(format!("payment {id}: {} pence captured, {} held", payment.captured, payment.amount));
     }
-    if let Some(reason) = &payment.refused {
+    for reason in payment.refused.iter().chain(payment.open_refunds.values().flatten()) {
         findings.problem(format!(
             "payment {id}: the provider has refused what was decided ({reason}); a person must see to it"
         ));
-    } else if let Some(asked) = payment.asked.filter(|_| under_way.is_quiet()) {
-        findings.problem(format!("payment {id}: the {asked} was decided, and nobody asks the provider for it"));
+    }
+    let refunds = payment.open_refunds.values().any(Option::is_none).then_some("refund");
+    let asked = payment.asked.filter(|_| payment.refused.is_none());
+    for act in asked.into_iter().chain(refunds).filter(|_| under_way.is_quiet()) {
+        findings.problem(format!("payment {id}: the {act} was decided, and nobody asks the provider for it"));
     }
 }
 
@@ -295,12 +299,13 @@ fn of_payments(books: &mut Books, event: &Recorded<PaymentEvent>) {
         }),
         E::RefundOpened(e) => of(&e.payment_id, &mut |payment| {
             payment.order = payment.order.take().or_else(|| e.order_id.clone());
-            payment.refused = None;
             payment.refunds.insert(e.refund_id.clone(), e.amount.amount.into());
-            payment.open_refunds.insert(e.refund_id.clone());
+            payment.open_refunds.insert(e.refund_id.clone(), None);
             payment.negative |= e.amount.amount < 0;
         }),
-        E::RefundRefused(e) => of(&e.payment_id, &mut |payment| payment.refused = Some(e.reason.clone())),
+        E::RefundRefused(e) => of(&e.payment_id, &mut |payment| {
+            payment.open_refunds.insert(e.refund_id.clone(), Some(e.reason.clone()));
+        }),
         E::Refunded(e) => {
             let amount = i128::from(e.amount.amount);
             match (&e.order_id, &e.credit_id) {
@@ -319,11 +324,9 @@ fn of_payments(books: &mut Books, event: &Recorded<PaymentEvent>) {
             payment.order = payment.order.take().or_else(|| e.order_id.clone());
             payment.refunded += amount;
             payment.negative |= amount < 0;
-            if !payment.open_refunds.remove(&e.refund_id) || payment.refunds.get(&e.refund_id) != Some(&amount) {
+            if payment.open_refunds.remove(&e.refund_id).is_none() || payment.refunds.get(&e.refund_id) != Some(&amount)
+            {
                 books.problems.push(format!("refund {} was not decided so, or was paid before", e.refund_id));
-            }
-            if payment.open_refunds.is_empty() {
-                payment.refused = None;
             }
         }
     }

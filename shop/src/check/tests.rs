@@ -299,6 +299,15 @@ async fn each_planted_wrong_is_found_and_named() {
         amount: pence(510),
         reason: "account closed".to_owned(),
     }));
+    let ([half, _], [rest, rest_done]) = (refund(1, 255), refund(2, 255));
+    let half_refused = One::Payment(PaymentEvent::RefundRefused(RefundRefused {
+        payment_id: payment(),
+        order_id: Some(order()),
+        credit_id: None,
+        refund_id: RefundId::from(format!("{}/1", payment())),
+        amount: pence(255),
+        reason: "closed".to_owned(),
+    }));
     let credited = |amount: i64| {
         One::Credit(CreditEvent::Credited(OrderCredited {
             credit_id: CreditId::from("C1"),
@@ -366,6 +375,11 @@ async fn each_planted_wrong_is_found_and_named() {
         (
             with(delivered(), [returned(2, 510), opened, refund_refused, stock_back(2)]),
             "the provider has refused what was decided (account closed)",
+        ),
+        (with(delivered(), [returned(2, 510), half.clone(), stock_back(2)]), "the refund was decided, and nobody asks"),
+        (
+            with(delivered(), [returned(1, 255), half, half_refused, returned(1, 255), rest, rest_done, stock_back(2)]),
+            "the provider has refused what was decided (closed)",
         ),
         (with(delivered(), [credited(70)]), "credit C1: 0 pence given back, 70 owed"),
         (with(delivered(), [credited(-70)]), "credit C1 has a negative amount"),

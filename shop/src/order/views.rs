@@ -1,14 +1,16 @@
 //! What can be asked about orders, and what the order service must know of others to price one.
 
+use std::collections::BTreeMap;
+
 use factum::{money::UnitPrice, prelude::*};
 
 use super::decider::{goods, word};
 use crate::contracts::{
     catalog::{ProductChanged, ProductEvent, ProductRegistered},
     customer::CustomerEvent,
-    ids::{CustomerId, OrderId, PaymentId, Sku},
+    ids::{CustomerId, OrderId, PaymentId, RefundId, Sku},
     order::*,
-    payment::{PaymentAct, PaymentEvent},
+    payment::{PaymentAct, PaymentEvent, PaymentRefunded, RefundOpened, RefundRefused},
     shapes::{Contact, InvalidItem, Line, Quantity},
 };
 
@@ -146,15 +148,27 @@ pub struct OrderPaymentRow {
     /// The provider is asked for it, or has refused it.
     pub open: Option<PaymentAct>,
     pub refused: Option<String>,
-    open_refunds: u32,
+    open_refunds: BTreeMap<RefundId, Option<String>>,
+}
+
+impl OrderPaymentRow {
+    /// A refund is open, or refused, or done.
+    fn refund(&mut self, id: &RefundId, open: Option<Option<String>>) {
+        match open {
+            Some(refused) => _ = self.open_refunds.insert(id.clone(), refused),
+            None => _ = self.open_refunds.remove(id),
+        }
+        self.open = (!self.open_refunds.is_empty()).then_some(PaymentAct::Refund);
+        self.refused = self.open_refunds.values().flatten().next().cloned();
+    }
 }
 
 /// Follows the payments of orders.
 pub fn order_payments(rows: &mut Rows<OrderPaymentRow>, event: &Recorded<PaymentEvent>) {
     use PaymentEvent as E;
     let mut to = |order: &OrderId, change: &dyn Fn(&mut OrderPaymentRow)| {
-        let new = || OrderPaymentRow { order_id: order.clone(), open: None, refused: None, open_refunds: 0 };
-        let mut fresh = new();
+        let order_id = order.clone();
+        let mut fresh = OrderPaymentRow { order_id, open: None, refused: None, open_refunds: BTreeMap::new() };
         change(&mut fresh);
         rows.upsert(order, || fresh, change);
     };
@@ -168,32 +182,17 @@ pub fn order_payments(rows: &mut Rows<OrderPaymentRow>, event: &Recorded<Payment
         E::Failed(e) => to(&e.order_id, &is(None)),
         E::Voided(e) => to(&e.order_id, &is(None)),
         E::VoidRefused(e) => to(&e.order_id, &|row| row.refused = Some(e.reason.clone())),
-        E::RefundOpened(e) => {
-            if let Some(order) = &e.order_id {
-                to(order, &|row| {
-                    (row.open, row.refused) = (Some(PaymentAct::Refund), None);
-                    row.open_refunds += 1;
-                });
-            }
+        E::RefundOpened(RefundOpened { order_id: Some(order), refund_id, .. }) => {
+            to(order, &|row| row.refund(refund_id, Some(None)));
         }
-        E::RefundRefused(e) => {
-            if let Some(order) = &e.order_id {
-                to(order, &|row| {
-                    row.refused = Some(e.reason.clone());
-                    row.open_refunds = row.open_refunds.saturating_sub(1);
-                });
-            }
+        E::RefundRefused(RefundRefused { order_id: Some(order), refund_id, reason, .. }) => {
+            to(order, &|row| row.refund(refund_id, Some(Some(reason.clone()))));
         }
-        E::Refunded(e) => {
-            if let Some(order) = &e.order_id {
-                to(order, &|row| {
-                    row.open_refunds = row.open_refunds.saturating_sub(1);
-                    if row.open_refunds == 0 {
-                        (row.open, row.refused) = (None, None);
-                    }
-                });
-            }
+        E::Refunded(PaymentRefunded { order_id: Some(order), refund_id, .. }) => {
+            to(order, &|row| row.refund(refund_id, None));
         }
+        // Of a credit without an order.
+        E::RefundOpened(_) | E::RefundRefused(_) | E::Refunded(_) => {}
     }
 }
 

@@ -1,5 +1,7 @@
 //! What can be asked about payments.
 
+use std::collections::BTreeMap;
+
 use factum::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -32,8 +34,8 @@ pub struct PaymentRow {
     pub open: Option<PaymentAct>,
     /// Why that needs a person: the provider has refused it.
     pub refused: Option<String>,
-    /// Refunds that are decided and not done yet.
-    pub open_refunds: Vec<RefundId>,
+    /// Refunds that are decided and not done yet, with the provider's reason if it has refused one.
+    pub open_refunds: BTreeMap<RefundId, Option<String>>,
 }
 
 /// Where a payment stands.
@@ -65,7 +67,7 @@ pub fn payments(rows: &mut Rows<PaymentRow>, event: &Recorded<PaymentEvent>) {
         reason: None,
         open: None,
         refused: None,
-        open_refunds: Vec::new(),
+        open_refunds: BTreeMap::new(),
     };
     match &event.data {
         E::Opened(e) => rows.put(PaymentRow {
@@ -108,21 +110,31 @@ pub fn payments(rows: &mut Rows<PaymentRow>, event: &Recorded<PaymentEvent>) {
         }
         E::RefundOpened(e) => {
             rows.upsert(&e.payment_id, || blank(&e.payment_id, e.order_id.as_ref(), S::Credit), |_| {});
-            is_open(rows, &e.payment_id, PaymentAct::Refund);
-            rows.update(&e.payment_id, |row| row.open_refunds.push(e.refund_id.clone()));
+            rows.update(&e.payment_id, |row| row.refund(&e.refund_id, Some(None)));
         }
-        E::RefundRefused(e) => _ = rows.update(&e.payment_id, |row| row.refused = Some(e.reason.clone())),
+        E::RefundRefused(e) => {
+            rows.update(&e.payment_id, |row| row.refund(&e.refund_id, Some(Some(e.reason.clone()))));
+        }
         E::Refunded(e) => {
             if let Some(payment) = &e.payment_id {
                 rows.update(payment, |row| {
                     row.refunded = pence(row.refunded.amount.saturating_add(e.amount.amount));
-                    row.open_refunds.retain(|refund| *refund != e.refund_id);
-                    if row.open_refunds.is_empty() {
-                        (row.open, row.refused) = (None, None);
-                    }
+                    row.refund(&e.refund_id, None);
                 });
             }
         }
+    }
+}
+
+impl PaymentRow {
+    /// A refund is open, or refused, or done.
+    fn refund(&mut self, id: &RefundId, open: Option<Option<String>>) {
+        match open {
+            Some(refused) => _ = self.open_refunds.insert(id.clone(), refused),
+            None => _ = self.open_refunds.remove(id),
+        }
+        self.open = (!self.open_refunds.is_empty()).then_some(PaymentAct::Refund);
+        self.refused = self.open_refunds.values().flatten().next().cloned();
     }
 }
 

@@ -1,0 +1,68 @@
+//! One example of each type, read and written both as itself and through its enum.
+
+use std::{fmt::Debug, marker::PhantomData};
+
+use factum::payload::Payload;
+use serde_json::{Value, json};
+
+/// The examples of one enum of messages.
+pub struct Examples<All> {
+    seen: Vec<&'static str>,
+    of: PhantomData<All>,
+}
+
+impl<All: Payload + PartialEq + Debug> Examples<All> {
+    pub fn of() -> Self {
+        Self { seen: Vec::new(), of: PhantomData }
+    }
+
+    /// Reads the example as the type itself and through the enum, and writes it back.
+    pub fn example<One>(mut self, name: &'static str, example: Value) -> Self
+    where
+        One: Payload + Clone + PartialEq + Debug,
+        All: From<One>,
+    {
+        let one: One = read(name, &example);
+        assert_eq!(one.type_info().name, name);
+        assert_eq!(one.type_info().version, "1.0.0");
+        assert_eq!(write(&one), example, "{name}");
+
+        let all: All = read(name, &example);
+        assert_eq!(all, All::from(one.clone()));
+        assert_eq!(write(&all), example, "{name}");
+
+        let mut more = example.clone();
+        more["addedInALaterVersion"] = json!({ "a": 1 });
+        assert_eq!(read::<One>(name, &more), one, "{name} ignores unknown fields");
+
+        let schema = (one.type_info().schema)().to_value();
+        assert!(schema["description"].is_string(), "{name} has a description");
+        let required = schema["required"].as_array().cloned().unwrap_or_default();
+        let properties = schema["properties"].as_object().unwrap();
+        let mut least = example;
+        least.as_object_mut().unwrap().retain(|field, _| {
+            assert!(properties.contains_key(field), "{name}: {field} is in the schema");
+            required.contains(&json!(field))
+        });
+        read::<One>(name, &least);
+
+        self.seen.push(name);
+        self
+    }
+
+    /// No type of the enum is without an example.
+    pub fn done(self) {
+        let declared: Vec<&str> = All::types().iter().map(|info| info.name).collect();
+        assert_eq!(self.seen, declared);
+    }
+}
+
+pub fn read<P: Payload>(name: &str, json: &Value) -> P {
+    P::decode(name, json.to_string().as_bytes()).unwrap()
+}
+
+pub fn write<P: Payload>(payload: &P) -> Value {
+    let mut out = Vec::new();
+    payload.encode(&mut out).unwrap();
+    serde_json::from_slice(&out).unwrap()
+}
