@@ -22,6 +22,7 @@ mod store;
 mod subject;
 mod supply;
 mod table;
+mod warehouse;
 mod work;
 
 use std::{
@@ -101,6 +102,12 @@ enum What {
         /// For how long each of six rounds.
         #[arg(long, default_value_t = 5)]
         seconds: u64,
+    },
+    /// One warehouse: orders reserved and shipped behind a few thousand of them, and behind millions of a year.
+    Warehouse {
+        /// Behind how many.
+        #[arg(long, default_value_t = 3_000_000)]
+        orders: usize,
     },
     /// Acknowledgements at a steady rate, across the rolls of segments.
     Rolls {
@@ -204,6 +211,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         }
         What::Holds { seconds } => runtime.block_on(holds::run(dir, Duration::from_secs(seconds))),
         What::Partners { seconds } => runtime.block_on(partners::run(dir, Duration::from_secs(seconds))),
+        What::Warehouse { orders } => runtime.block_on(warehouse::run(dir, orders)),
         What::Rolls { rate, rolls, segment_mib } => rolls::run(dir, rolls::Settings { rate, rolls, segment_mib }),
         What::Open(size) => opened(dir, "open", size, 10_000_000),
         What::Scale(size) => opened(dir, "scale", size, 100_000_000),
@@ -219,6 +227,7 @@ fn all(dir: &Path, runtime: &Runtime, choice: &Choice) -> anyhow::Result<()> {
     runtime.block_on(latency::run(&dir.join("latency"), latency::Settings { rate: 100, seconds: 20 }))?;
     runtime.block_on(holds::run(dir, Duration::from_secs(2)))?;
     runtime.block_on(partners::run(dir, Duration::from_secs(3)))?;
+    runtime.block_on(warehouse::run(dir, 500_000))?;
     rolls::run(dir, rolls::Settings { rate: 50_000, rolls: 10, segment_mib: 64 })?;
     open::run(dir, "open", 10_000_000, 1_000_000, 100)
 }

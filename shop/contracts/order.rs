@@ -5,7 +5,7 @@ mod process;
 pub use process::*;
 
 use super::ids::{CartId, CreditId, CustomerId, OrderId, PaymentId, PaymentMethod, ShipmentId};
-use super::shapes::{Address, Contact, InvalidItem, Line, Quantity, Reservation, Verdict};
+use super::shapes::{Address, Contact, InvalidItem, Line, Quantity, Reservation, ReturnItem, Verdict};
 use factum::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -220,7 +220,7 @@ pub struct OrderReturned {
     /// The credit that it was booked under.
     pub credit_id: Option<CreditId>,
     /// What came back.
-    pub items: Vec<Quantity>,
+    pub items: Vec<ReturnItem>,
     /// What is given back for it.
     pub amount: Money,
     /// What is not, because no more was paid.
@@ -332,7 +332,7 @@ pub struct ReturnOrder {
     /// The credit that it is booked under.
     pub credit_id: Option<CreditId>,
     /// What comes back.
-    pub items: Vec<Quantity>,
+    pub items: Vec<ReturnItem>,
     /// What is to be given back for it; what its pieces are worth, if it is not said. Never more than was paid and not given
     /// back yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -62,6 +62,31 @@ pub struct Quantity {
     pub quantity: i64,
 }
 
+/// So many pieces of an article that come back out of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ReturnItem {
+    /// The article.
+    pub sku: Sku,
+    /// How many pieces.
+    pub quantity: i64,
+    /// Of which of the order's lines; of the first ones that have any left, if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+}
+
+impl From<Quantity> for ReturnItem {
+    fn from(Quantity { sku, quantity }: Quantity) -> Self {
+        Self { sku, quantity, line: None }
+    }
+}
+
+impl From<ReturnItem> for Quantity {
+    fn from(ReturnItem { sku, quantity, .. }: ReturnItem) -> Self {
+        Self { sku, quantity }
+    }
+}
+
 /// So many pieces of an article, kept for an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

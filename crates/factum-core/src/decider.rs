@@ -66,6 +66,12 @@ pub trait Decider: Default + Send + 'static {
     /// Takes an event in. It has happened; it cannot be refused.
     fn evolve(&mut self, event: &Self::Event);
 
+    /// Takes an event in, and when it happened: for a state that forgets what is long over. It is what is called; by
+    /// default it calls [`evolve`](Decider::evolve). Times may go back, where recorded data comes late.
+    fn evolve_at(&mut self, event: &Self::Event, _at: Timestamp) {
+        self.evolve(event);
+    }
+
     /// What a command is about, where one aggregate serves many: for a warehouse, its article. A command from outside
     /// that is sent again under its key gets the first answer as long as it is not older than 24 hours and among the last
     /// 1,024 of its aggregate, *or among the last 64 with this key*; so that one busy client does not make the aggregate
@@ -144,7 +150,7 @@ pub fn erase<D: Decider>() -> Box<dyn AnyDecider> {
 }
 
 /// Takes a decider's types away; its states are kept in snapshots of this version.
-pub fn erase_with_snapshots<D: Decider + Serialize + DeserializeOwned>(version: u32) -> Box<dyn AnyDecider> {
+pub fn erase_with_snapshots<D: Decider + Clone + Serialize + DeserializeOwned>(version: u32) -> Box<dyn AnyDecider> {
     erased::<D>(Some(Codec::of::<D>(version, &D::Event::types())))
 }
 
@@ -201,7 +207,7 @@ impl<D: Decider> AnyDecider for Typed<D> {
             Ok(events) => {
                 let drafts: Result<Vec<Draft>, _> = events.iter().map(Draft::of).collect();
                 for event in &events {
-                    state.evolve(event);
+                    state.evolve_at(event, context.now);
                 }
                 Ok(Decision::Accepted(drafts?))
             }
@@ -212,7 +218,7 @@ impl<D: Decider> AnyDecider for Typed<D> {
         if stored.envelope().kind != Kind::Event || !self.events.contains(&stored.type_name()) {
             return Ok(());
         }
-        typed::<D>(state)?.evolve(&stored.decode()?);
+        typed::<D>(state)?.evolve_at(&stored.decode()?, stored.envelope().timestamp);
         Ok(())
     }
 

@@ -76,7 +76,7 @@ impl Service {
     /// folded. Raise the version whenever `evolve` changes its meaning; what is noticed without it says
     /// [`Codec`](crate::snapshot::Codec).
     #[must_use]
-    pub fn decider_with_snapshots<D: Decider + Serialize + DeserializeOwned>(mut self, version: u32) -> Self {
+    pub fn decider_with_snapshots<D: Decider + Clone + Serialize + DeserializeOwned>(mut self, version: u32) -> Self {
         self.deciders.push(erase_with_snapshots::<D>(version));
         self
     }

@@ -71,6 +71,29 @@ fn checksum(name: &str, header: &[u8], state: &[u8]) -> u64 {
     sum.digest()
 }
 
+/// A snapshot whose state is not written as bytes yet. Writing a large one takes long, a copy of it need not: so the copy
+/// is taken where the state lives, and written elsewhere.
+pub struct Unwritten {
+    /// What folded it: [`Codec::model`].
+    pub model: u64,
+    /// Nothing behind this place is in it.
+    pub at: Cursor,
+    /// About how many bytes it will have.
+    pub about: usize,
+    /// Writes it.
+    pub write: Box<dyn FnOnce() -> Result<Vec<u8>, HandlerError> + Send>,
+}
+
+impl Unwritten {
+    /// As bytes.
+    ///
+    /// # Errors
+    /// [`HandlerError`] if the state has no JSON form.
+    pub fn write(self) -> Result<Snapshot, HandlerError> {
+        Ok(Snapshot { model: self.model, at: self.at, state: (self.write)()? })
+    }
+}
+
 /// A state without its type.
 type State = Box<dyn Any + Send>;
 
@@ -89,13 +112,14 @@ type State = Box<dyn Any + Send>;
 pub struct Codec {
     /// Tells the code that folded one snapshot from the code that folded another.
     pub model: u64,
+    copy: fn(&dyn Any) -> Result<State, HandlerError>,
     encode: fn(&dyn Any) -> Result<Vec<u8>, HandlerError>,
     decode: fn(&[u8]) -> Result<State, HandlerError>,
 }
 
 impl Codec {
     /// For states of type `S` that are folded from these events.
-    pub fn of<S: Serialize + DeserializeOwned + Send + 'static>(version: u32, folded: &[TypeInfo]) -> Self {
+    pub fn of<S: Clone + Serialize + DeserializeOwned + Send + 'static>(version: u32, folded: &[TypeInfo]) -> Self {
         let mut model = Xxh3::new();
         let mut part = |text: &str| {
             model.update(&(text.len() as u64).to_le_bytes());
@@ -107,7 +131,15 @@ impl Codec {
             part(info.version);
         }
         model.update(&version.to_le_bytes());
-        Self { model: model.digest(), encode: encode::<S>, decode: decode::<S> }
+        Self { model: model.digest(), copy: copy::<S>, encode: encode::<S>, decode: decode::<S> }
+    }
+
+    /// Copies a state, to be written later.
+    ///
+    /// # Errors
+    /// [`HandlerError`] if it is the state of another model.
+    pub fn copy(&self, state: &dyn Any) -> Result<Box<dyn Any + Send>, HandlerError> {
+        (self.copy)(state)
     }
 
     /// Writes a state.
@@ -127,9 +159,16 @@ impl Codec {
     }
 }
 
+fn copy<S: Clone + Send + 'static>(state: &dyn Any) -> Result<State, HandlerError> {
+    Ok(Box::new(known::<S>(state)?.clone()))
+}
+
 fn encode<S: Serialize + 'static>(state: &dyn Any) -> Result<Vec<u8>, HandlerError> {
-    let state = state.downcast_ref::<S>().ok_or_else(|| HandlerError::failed("it is the state of another model"))?;
-    serde_json::to_vec(state).map_err(HandlerError::failed)
+    serde_json::to_vec(known::<S>(state)?).map_err(HandlerError::failed)
+}
+
+fn known<S: 'static>(state: &dyn Any) -> Result<&S, HandlerError> {
+    state.downcast_ref::<S>().ok_or_else(|| HandlerError::failed("it is the state of another model"))
 }
 
 fn decode<S: Serialize + DeserializeOwned + Send + 'static>(bytes: &[u8]) -> Result<State, HandlerError> {
@@ -176,19 +215,19 @@ mod tests {
         }
     }
 
-    #[derive(Serialize, Deserialize)]
+    #[derive(Clone, Serialize, Deserialize)]
     struct Old {
         items: BTreeMap<String, OldItem>,
     }
-    #[derive(Serialize, Deserialize)]
+    #[derive(Clone, Serialize, Deserialize)]
     struct OldItem {
         pieces: u32,
     }
-    #[derive(Debug, Serialize, Deserialize)]
+    #[derive(Clone, Debug, Serialize, Deserialize)]
     struct New {
         items: BTreeMap<String, NewItem>,
     }
-    #[derive(Debug, Serialize, Deserialize)]
+    #[derive(Clone, Debug, Serialize, Deserialize)]
     struct NewItem {
         pieces: u32,
         place: Option<String>,

@@ -1,4 +1,5 @@
-//! Checking an order's products against what the catalogue knew at the order's time.
+//! Checking an order's products against the catalogue. What the log has registered is for sale, whatever the clock said
+//! then; whether it was switched off goes by the order's time.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use crate::contracts::{
 };
 
 /// Since when each product can or cannot be ordered; oldest first.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Products {
     history: BTreeMap<Sku, Vec<(Timestamp, bool)>>,
 }
@@ -52,11 +53,9 @@ fn validate(products: &Products, order: &ValidateProducts, context: &Context, fx
 impl Products {
     fn problem(&self, sku: &Sku, at: Timestamp) -> Option<&'static str> {
         let Some(history) = self.history.get(sku) else { return Some("unknown_product") };
-        match history.iter().rev().find(|(since, _)| *since <= at) {
-            Some((_, true)) => None,
-            Some((_, false)) => Some("not_for_sale"),
-            None => Some("not_yet_for_sale"),
-        }
+        // Before its first news it was as that says: it was registered under a clock that was ahead.
+        let known = history.iter().rev().find(|(since, _)| *since <= at).or(history.first());
+        known.is_some_and(|(_, active)| !active).then_some("not_for_sale")
     }
 }
 

@@ -9,7 +9,7 @@ use crate::contracts::{
     ids::{CreditId, OrderId, PaymentId, RefundId, Sku},
     order::*,
     payment::PaymentEvent,
-    shapes::{LineKind, Quantity},
+    shapes::{LineKind, ReturnItem},
 };
 
 /// What became of an order.
@@ -253,7 +253,7 @@ fn of_orders(books: &mut Books, event: &Recorded<Moved>) {
     }
 }
 
-fn take_back(pieces: &mut BTreeMap<Sku, i128>, items: &[Quantity]) {
+fn take_back(pieces: &mut BTreeMap<Sku, i128>, items: &[ReturnItem]) {
     for item in items {
         *pieces.entry(item.sku.clone()).or_default() -= i128::from(item.quantity);
     }

@@ -131,7 +131,7 @@ fn returned(quantity: i64, amount: i64) -> One {
     One::Order(OrderEvent::Returned(OrderReturned {
         order_id: order(),
         credit_id: None,
-        items: tea(quantity),
+        items: tea(quantity).into_iter().map(Into::into).collect(),
         amount: pence(amount),
         not_due: None,
         reason: "customer".to_owned(),

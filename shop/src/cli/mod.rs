@@ -2,6 +2,7 @@
 
 mod demo;
 mod out;
+mod payments;
 mod progress;
 mod serving;
 mod story;
@@ -45,7 +46,7 @@ While `serve` runs:
   factum letters list http://127.0.0.1:8080          the same, and how to end it: docs/operations.md
 
 A data directory holds a log (the truth), rows and snapshots (rebuilt from it at will). One process writes it at a time;
-report, check, history and at only read, also beside a running `serve`.";
+report, check, payments, history and at only read, also beside a running `serve`.";
 
 /// A shop on Factum: orders run from the first click to the last return.
 #[derive(Debug, Parser)]
@@ -117,6 +118,22 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// List payments; with --open what is decided with the provider and not done yet, the longest open first.
+    Payments {
+        /// The data directory.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// Only what is open: an authorisation, a capture, a void or a refund that the provider was not asked for yet, has not
+        /// answered, or has refused.
+        #[arg(long)]
+        open: bool,
+        /// Only of this order.
+        #[arg(long, value_name = "ORDER")]
+        order: Option<String>,
+        /// As JSON, one payment a line, money in pence.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show an order's stream, and everything that followed from it in all services, as a tree.
     History {
         /// The order's id.
@@ -178,6 +195,17 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 say(&summary::findings(&findings))?;
             }
             Ok(if findings.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Payments { data, open, order, json } => {
+            let wanted = payments::Wanted { open, order: order.map(Into::into) };
+            let rows = payments::payments(&archive(&data)?, &wanted)?;
+            if json {
+                let lines = rows.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+                lines.iter().try_for_each(|line| say_json(line))?;
+            } else {
+                say(&payments::text(&rows, &wanted))?;
+            }
+            Ok(ExitCode::SUCCESS)
         }
         Command::History { order, data, json } => {
             let history = story::history(&archive(&data)?, &order, json)?;

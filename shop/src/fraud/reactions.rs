@@ -31,7 +31,7 @@ pub enum Policy {
 }
 
 /// When each customer ordered lately.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Velocity {
     recent: BTreeMap<CustomerId, VecDeque<Timestamp>>,
 }

@@ -11,7 +11,7 @@ use crate::{
         customer::RegisterCustomer,
         ids::{CreditId, CustomerId, OrderId, PaymentMethod, Sku},
         order::{CreateOrder, CreditOrder, ReturnOrder},
-        shapes::{Address, Line, LineKind, Quantity},
+        shapes::{Address, Line, LineKind, ReturnItem},
     },
     money::{pence, price},
 };
@@ -67,7 +67,7 @@ pub(super) fn balance(note: &Invoice, balance: &Balance) -> anyhow::Result<Credi
 
 /// Goods that come back out of an order.
 pub(super) fn back(note: &str, owed: &Owed) -> ReturnOrder {
-    let items = owed.lines.iter().map(|line| Quantity { sku: line.sku.clone(), quantity: line.quantity });
+    let items = owed.lines.iter().map(|line| ReturnItem { sku: line.sku.clone(), quantity: line.quantity, line: None });
     ReturnOrder {
         order_id: owed.order.clone(),
         credit_id: Some(CreditId::from(note)),

@@ -120,7 +120,10 @@ impl History {
             Told::Customer(e) => _ = self.customers.insert(e.customer_id.to_string()),
             Told::Created(e) => self.sales.extend(sale(e, event.at())),
             Told::Returned(e) => {
-                let back = Returned { note: e.credit_id.as_ref().map(ToString::to_string), items: e.items.clone() };
+                let back = Returned {
+                    note: e.credit_id.as_ref().map(ToString::to_string),
+                    items: e.items.iter().cloned().map(Into::into).collect(),
+                };
                 self.returned.entry(e.order_id.to_string()).or_default().push(back);
             }
             Told::Credited(e) => _ = self.credits.insert(e.credit_id.to_string()),

@@ -6,10 +6,14 @@
 //!                ├──► failed
 //!                └──► released (before it was reserved: the late reservation is refused)
 //! ```
+//!
+//! What is over is forgotten 30 days later, by the newest event; until then whatever is said of it again changes nothing.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
 use factum::prelude::*;
+use jiff::SignedDuration;
+use rpds::{QueueSync, RedBlackTreeMapSync};
 use serde::{Deserialize, Serialize};
 
 use crate::contracts::{
@@ -25,21 +29,29 @@ pub const MOST_UNITS: i64 = 1_000_000_000;
 /// An article with this many units left, or fewer, is short.
 pub const LOW_STOCK: i64 = 10;
 
-/// A warehouse. Kept in snapshots: raise the version in `mod.rs` when `evolve` changes what it means.
-#[derive(Default, Serialize, Deserialize)]
+/// How long what is over is remembered.
+pub const REMEMBERED: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// A warehouse. Kept in snapshots: raise the version in `mod.rs` when `evolve_at` changes what it means. The orders are
+/// many, in maps whose copies share what is in them: a copy is taken for each snapshot.
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Warehouse {
     stock: BTreeMap<Sku, Stock>,
-    orders: BTreeMap<OrderId, Kept>,
+    reserved: BTreeMap<OrderId, Vec<Quantity>>,
+    over: RedBlackTreeMapSync<OrderId, Over>,
+    /// Those, the first to be forgotten first, each with the newest time that was known when it was over.
+    ends: QueueSync<(Timestamp, OrderId)>,
+    newest: Option<Timestamp>,
 }
 
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct Stock {
     available: i64,
 }
 
-#[derive(Serialize, Deserialize)]
-enum Kept {
-    Reserved(Vec<Quantity>),
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Over {
     Shipped,
     Released,
     Failed,
@@ -61,8 +73,6 @@ pub enum InventoryRejection {
     AlreadyShipped { order: OrderId },
     #[rejection("not_reserved", "nothing is reserved for order {order}")]
     NotReserved { order: OrderId },
-    #[rejection("not_shipped", "nothing was shipped for order {order}, so nothing can come back")]
-    NotShipped { order: OrderId },
 }
 
 impl Decider for Warehouse {
@@ -103,7 +113,7 @@ impl Decider for Warehouse {
             C::Reserve(c) => self.reserve(c),
             C::Release(c) => self.release(c),
             C::Ship(c) => self.ship(c),
-            C::Restock(c) => self.restock(c),
+            C::Restock(c) => Self::restock(c),
         }
     }
 
@@ -117,16 +127,16 @@ impl Decider for Warehouse {
                     self.add(&item.sku, -item.quantity);
                 }
                 let items = e.items.iter().map(|item| Quantity { sku: item.sku.clone(), quantity: item.quantity });
-                self.orders.insert(e.order_id.clone(), Kept::Reserved(items.collect()));
+                self.reserved.insert(e.order_id.clone(), items.collect());
             }
-            E::ReservationFailed(e) => _ = self.orders.insert(e.order_id.clone(), Kept::Failed),
+            E::ReservationFailed(e) => self.end(&e.order_id, Over::Failed),
             E::Released(e) => {
                 for item in &e.items {
                     self.add(&item.sku, item.quantity);
                 }
-                self.orders.insert(e.order_id.clone(), Kept::Released);
+                self.end(&e.order_id, Over::Released);
             }
-            E::StockShipped(e) => _ = self.orders.insert(e.order_id.clone(), Kept::Shipped),
+            E::StockShipped(e) => self.end(&e.order_id, Over::Shipped),
             E::StockReturned(e) => {
                 for item in &e.items {
                     self.add(&item.sku, item.quantity);
@@ -134,6 +144,13 @@ impl Decider for Warehouse {
             }
             E::LowStockDetected(_) | E::ReorderPlaced(_) => {}
         }
+    }
+
+    fn evolve_at(&mut self, event: &InventoryEvent, at: Timestamp) {
+        let newest = self.newest.map_or(at, |newest| newest.max(at));
+        self.newest = Some(newest);
+        self.evolve(event);
+        self.forget(newest);
     }
 
     /// One stream holds all articles: what is sent again for one is known however much came for the others.
@@ -146,7 +163,7 @@ impl Decider for Warehouse {
     }
 
     fn bytes(&self) -> usize {
-        size_of::<Self>() + 128 * (self.stock.len() + self.orders.len())
+        size_of::<Self>() + 128 * (self.stock.len() + self.reserved.len()) + 256 * self.over.size()
     }
 }
 
@@ -155,6 +172,26 @@ impl Warehouse {
         match self.stock.get_mut(sku) {
             Some(stock) => stock.available += quantity,
             None => _ = self.stock.insert(sku.clone(), Stock { available: quantity }),
+        }
+    }
+
+    /// An order is over; one that is so already may end otherwise, and is forgotten no later.
+    fn end(&mut self, order: &OrderId, how: Over) {
+        self.reserved.remove(order);
+        if let Some(newest) = self.newest
+            && !self.over.contains_key(order)
+        {
+            self.ends.enqueue_mut((newest, order.clone()));
+        }
+        self.over.insert_mut(order.clone(), how);
+    }
+
+    fn forget(&mut self, newest: Timestamp) {
+        while let Some((since, order)) = self.ends.peek()
+            && newest.duration_since(*since) > REMEMBERED
+        {
+            self.over.remove_mut(order);
+            self.ends.dequeue_mut();
         }
     }
 
@@ -185,9 +222,10 @@ impl Warehouse {
 
     fn reserve(&self, reserve: ReserveStock) -> Result<Vec<InventoryEvent>, InventoryRejection> {
         let order_id = reserve.order_id;
-        match self.orders.get(&order_id) {
-            Some(Kept::Released) => return Err(InventoryRejection::AlreadyReleased { order: order_id }),
-            Some(_) => return Ok(vec![]),
+        match self.over.get(&order_id) {
+            Some(Over::Released) => return Err(InventoryRejection::AlreadyReleased { order: order_id }),
+            Some(Over::Shipped | Over::Failed) => return Ok(vec![]),
+            None if self.reserved.contains_key(&order_id) => return Ok(vec![]),
             None => {}
         }
         let mut wanted: BTreeMap<&Sku, i64> = BTreeMap::new();
@@ -224,37 +262,35 @@ impl Warehouse {
 
     fn release(&self, release: ReleaseStock) -> Result<Vec<InventoryEvent>, InventoryRejection> {
         let (order_id, reason) = (release.order_id, release.reason);
-        let items = match self.orders.get(&order_id) {
-            Some(Kept::Released) => return Ok(vec![]),
-            Some(Kept::Shipped) => return Err(InventoryRejection::AlreadyShipped { order: order_id }),
-            Some(Kept::Reserved(items)) => items.clone(),
-            // Undone before it was done: noted, so that the late reservation is refused.
-            Some(Kept::Failed) | None => Vec::new(),
-        };
+        match self.over.get(&order_id) {
+            Some(Over::Released) => return Ok(vec![]),
+            Some(Over::Shipped) => return Err(InventoryRejection::AlreadyShipped { order: order_id }),
+            Some(Over::Failed) | None => {}
+        }
+        // Undone before it was done: noted, so that the late reservation is refused.
+        let items = self.reserved.get(&order_id).cloned().unwrap_or_default();
         Ok(vec![InventoryEvent::Released(InventoryReleased { order_id, items, reason })])
     }
 
     fn ship(&self, ship: ShipStock) -> Result<Vec<InventoryEvent>, InventoryRejection> {
         let order_id = ship.order_id;
-        match self.orders.get(&order_id) {
-            Some(Kept::Reserved(items)) => {
-                let items = items.clone();
-                Ok(vec![InventoryEvent::StockShipped(StockShipped { order_id, items })])
-            }
-            Some(Kept::Shipped) => Ok(vec![]),
+        if let Some(items) = self.reserved.get(&order_id) {
+            let items = items.clone();
+            return Ok(vec![InventoryEvent::StockShipped(StockShipped { order_id, items })]);
+        }
+        match self.over.get(&order_id) {
+            Some(Over::Shipped) => Ok(vec![]),
             _ => Err(InventoryRejection::NotReserved { order: order_id }),
         }
     }
 
-    fn restock(&self, restock: Restock) -> Result<Vec<InventoryEvent>, InventoryRejection> {
+    /// Whether so much of the order can come back is for the order itself to say: it knows its pieces for ever.
+    fn restock(restock: Restock) -> Result<Vec<InventoryEvent>, InventoryRejection> {
         let (order_id, items) = (restock.order_id, restock.items);
         for item in &items {
             at_least_one(&item.sku, item.quantity)?;
         }
-        match self.orders.get(&order_id) {
-            Some(Kept::Shipped) => Ok(vec![InventoryEvent::StockReturned(StockReturned { order_id, items })]),
-            _ => Err(InventoryRejection::NotShipped { order: order_id }),
-        }
+        Ok(vec![InventoryEvent::StockReturned(StockReturned { order_id, items })])
     }
 
     /// Whether taking so many crosses the threshold; once per crossing.

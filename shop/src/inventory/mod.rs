@@ -11,7 +11,7 @@ use factum::prelude::*;
 pub fn service() -> Service {
     Service::new("inventory")
         .source("inventory-service")
-        .decider_with_snapshots::<decider::Warehouse>(1)
+        .decider_with_snapshots::<decider::Warehouse>(2)
         .react("follow-orders", reactions::follow_orders)
         .reaction(reactions::reordering())
         .owns("reorder")

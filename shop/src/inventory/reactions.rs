@@ -25,7 +25,8 @@ pub fn follow_orders(event: &Recorded<Moved>, fx: &mut Effects) {
         // What is lost does not come back.
         Moved::Returned(e) if e.reason == LOST => {}
         Moved::Returned(e) => {
-            fx.send(Restock { order_id: e.order_id.clone(), items: e.items.clone(), warehouse_id: None });
+            let items = e.items.iter().cloned().map(Into::into).collect();
+            fx.send(Restock { order_id: e.order_id.clone(), items, warehouse_id: None });
         }
     }
 }

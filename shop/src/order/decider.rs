@@ -75,6 +75,12 @@ pub enum OrderRejection {
     NotDelivered { status: &'static str },
     #[rejection("not_that_many", "{quantity} of {sku} cannot come back: the order has {left} left of it", invalid)]
     NotThatMany { sku: Sku, quantity: i64, left: i64 },
+    #[rejection(
+        "not_in_that_line",
+        "{quantity} of {sku} cannot come back of line {line}: it has {left} left of it",
+        invalid
+    )]
+    NotInThatLine { sku: Sku, quantity: i64, left: i64, line: u32 },
     #[rejection("bad_amount", "the amount is {amount}: an amount to be given back is 0 or more", invalid)]
     BadAmount { amount: Money },
     #[rejection("negative_total", "the total is {total}: an order cannot cost less than nothing", invalid)]
@@ -306,14 +312,21 @@ impl Order {
         if back.items.is_empty() {
             return Err(OrderRejection::NoItems);
         }
-        let mut wanted: BTreeMap<&Sku, i64> = BTreeMap::new();
+        let mut wanted: BTreeMap<(&Sku, Option<u32>), i64> = BTreeMap::new();
         for item in &back.items {
-            let sum = wanted.entry(&item.sku).or_default();
-            *sum = sum.saturating_add(item.quantity.max(0));
-            let left = self.pieces.left(&item.sku);
-            if item.quantity < 1 || *sum > left {
-                let (sku, quantity) = (item.sku.clone(), item.quantity);
-                return Err(OrderRejection::NotThatMany { sku, quantity, left });
+            let whole = (&item.sku, None);
+            // A line's pieces are pieces of the order too.
+            for of in [Some(whole), item.line.map(|line| (&item.sku, Some(line)))].into_iter().flatten() {
+                let sum = wanted.entry(of).or_default();
+                *sum = sum.saturating_add(item.quantity.max(0));
+                let left = self.pieces.left(of.0, of.1);
+                if item.quantity < 1 || *sum > left {
+                    let (sku, quantity) = (item.sku.clone(), item.quantity);
+                    return Err(match of.1 {
+                        Some(line) => OrderRejection::NotInThatLine { sku, quantity, left, line },
+                        None => OrderRejection::NotThatMany { sku, quantity, left },
+                    });
+                }
             }
         }
         let total = self.total.unwrap_or_else(|| crate::money::pence(0));

@@ -29,7 +29,7 @@ use crate::{
         ids::{CustomerId, OrderId, PaymentId, PaymentMethod, Sku},
         order::{CancelOrder, CreateOrder, OrderStatus, ReleaseHold, ReturnOrder},
         payment::PaymentAct,
-        shapes::{Address, Contact, InvalidItem, Line, Quantity, Verdict},
+        shapes::{Address, Contact, InvalidItem, Line, Quantity, ReturnItem, Verdict},
     },
     http::{Body, List, Paging, carry_out, check_address, check_id_field, check_text, missing, simulated, units},
 };
@@ -173,7 +173,7 @@ struct OrderView {
     #[serde(skip_serializing_if = "Option::is_none")]
     returned_amount: Option<Money>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    returned_items: Option<Vec<Quantity>>,
+    returned_items: Option<Vec<ReturnItem>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     items: Option<Vec<Line>>,
     /// What of its money is decided and not done yet.
@@ -290,8 +290,16 @@ async fn cancel(
 /// What comes back.
 #[derive(Deserialize)]
 struct Returned {
-    items: Vec<Item>,
+    items: Vec<ReturnedItem>,
     reason: Option<String>,
+}
+
+/// An item as it was sent, and which of the order's lines it is of.
+#[derive(Deserialize)]
+struct ReturnedItem {
+    #[serde(flatten)]
+    item: Item,
+    line: Option<u32>,
 }
 
 async fn take_back(
@@ -301,7 +309,9 @@ async fn take_back(
     Body { data, raw }: Body<Returned>,
 ) -> Result<impl IntoResponse, Problem> {
     check_text("reason", data.reason.as_deref())?;
-    let items = quantities(&data.items)?;
+    let (items, lines): (Vec<Item>, Vec<_>) = data.items.into_iter().map(|back| (back.item, back.line)).unzip();
+    let items = quantities(&items)?.into_iter().zip(lines);
+    let items = items.map(|(item, line)| ReturnItem { line, ..item.into() }).collect();
     let reason = data.reason.unwrap_or_else(|| "customer".to_owned());
     let command = ReturnOrder { order_id: order_id.clone(), credit_id: None, items, amount: None, reason };
     let receipt = carry_out(&app, command, key.as_ref(), &[&raw]).await?;

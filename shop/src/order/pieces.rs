@@ -9,12 +9,13 @@ use std::cmp::Reverse;
 
 use crate::contracts::{
     ids::Sku,
-    shapes::{Line, LineKind, Quantity},
+    shapes::{Line, LineKind, ReturnItem},
 };
 
 /// The pieces of one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct OfLine {
+    line: u32,
     sku: Sku,
     quantity: i64,
     value: i64,
@@ -23,6 +24,10 @@ struct OfLine {
 }
 
 impl OfLine {
+    fn is(&self, sku: &Sku, line: Option<u32>) -> bool {
+        self.sku == *sku && line.is_none_or(|line| line == self.line)
+    }
+
     /// What the pieces between two are worth.
     fn worth(&self, from: i64, to: i64) -> i128 {
         let (quantity, value) = (i128::from(self.quantity), i128::from(self.value));
@@ -42,6 +47,7 @@ impl Pieces {
         let goods = lines.iter().filter(|line| line.kind == LineKind::Goods && line.quantity > 0);
         let mut pieces: Vec<OfLine> = goods
             .map(|line| OfLine {
+                line: line.line,
                 sku: line.sku.clone(),
                 quantity: line.quantity,
                 value: line.amount.amount.max(0),
@@ -53,28 +59,30 @@ impl Pieces {
         Self(pieces)
     }
 
-    /// Pieces of an article that did not come back.
-    pub fn left(&self, sku: &Sku) -> i64 {
-        let left = self.0.iter().filter(|line| line.sku == *sku).map(|line| i128::from(line.quantity - line.back));
-        i64::try_from(left.sum::<i128>()).unwrap_or(i64::MAX)
+    /// Pieces that did not come back, of an article, in the line if one is named; none if that line is of another article.
+    pub fn left(&self, sku: &Sku, line: Option<u32>) -> i64 {
+        let of = self.0.iter().filter(|of| of.is(sku, line));
+        i64::try_from(of.map(|of| i128::from(of.quantity - of.back)).sum::<i128>()).unwrap_or(i64::MAX)
     }
 
     /// All that did not come back, line by line.
-    pub fn all_left(&self) -> Vec<Quantity> {
+    pub fn all_left(&self) -> Vec<ReturnItem> {
         let left = self.0.iter().filter(|line| line.back < line.quantity);
-        left.map(|line| Quantity { sku: line.sku.clone(), quantity: line.quantity - line.back }).collect()
+        let item = |line: &OfLine| (line.sku.clone(), line.quantity - line.back, Some(line.line));
+        left.map(item).map(|(sku, quantity, line)| ReturnItem { sku, quantity, line }).collect()
     }
 
-    /// Takes pieces back, of the first line first, and says what they are worth. Pieces that the order has not are worth
-    /// nothing.
-    pub fn take_back(&mut self, items: &[Quantity]) -> i64 {
+    /// Takes pieces back and says what they are worth: those of a named line before those of any, and these of the first
+    /// line first. Pieces that the order has not are worth nothing.
+    pub fn take_back(&mut self, items: &[ReturnItem]) -> i64 {
+        let (named, others): (Vec<_>, Vec<_>) = items.iter().partition(|item| item.line.is_some());
         let mut worth = 0;
-        for item in items {
+        for item in named.into_iter().chain(others) {
             let mut wanted = item.quantity.max(0);
-            for line in self.0.iter_mut().filter(|line| line.sku == item.sku) {
-                let taken = wanted.min(line.quantity - line.back);
-                worth += line.worth(line.back, line.back + taken);
-                line.back += taken;
+            for of in self.0.iter_mut().filter(|of| of.is(&item.sku, item.line)) {
+                let taken = wanted.min(of.quantity - of.back);
+                worth += of.worth(of.back, of.back + taken);
+                of.back += taken;
                 wanted -= taken;
             }
         }
@@ -120,8 +128,12 @@ mod tests {
         Line { line, kind, sku, name, quantity: 1, unit_price: None, amount: pence(amount) }
     }
 
-    fn of(sku: &str, quantity: i64) -> Quantity {
-        Quantity { sku: Sku::from(sku), quantity }
+    fn of(sku: &str, quantity: i64) -> ReturnItem {
+        ReturnItem { sku: Sku::from(sku), quantity, line: None }
+    }
+
+    fn of_line(line: u32, sku: &str, quantity: i64) -> ReturnItem {
+        ReturnItem { line: Some(line), ..of(sku, quantity) }
     }
 
     fn one_by_one(lines: &[Line], sku: &str, count: usize) -> Vec<i64> {
@@ -143,7 +155,21 @@ mod tests {
         assert_eq!(one_by_one(&lines, "A", 3), [500, 500, 300]);
         let mut pieces = Pieces::of(&lines);
         assert_eq!(pieces.take_back(&[of("A", 1), of("B", 1), of("A", 2)]), 500 + 999 + 500 + 300);
-        assert_eq!((pieces.left(&Sku::from("A")), pieces.all_left()), (0, vec![]));
+        assert_eq!((pieces.left(&Sku::from("A"), None), pieces.all_left()), (0, vec![]));
+    }
+
+    #[test]
+    fn a_named_line_gives_its_own_pieces_and_the_others_what_is_left() {
+        let lines = [goods(1, "A", 2, "5.00"), goods(2, "B", 1, "9.99"), goods(3, "A", 1, "3.00")];
+        let sku = Sku::from("A");
+        let mut pieces = Pieces::of(&lines);
+        assert_eq!((pieces.left(&sku, Some(1)), pieces.left(&sku, Some(3)), pieces.left(&sku, Some(2))), (2, 1, 0));
+        assert_eq!(pieces.take_back(&[of("A", 1), of_line(1, "A", 2)]), 1_000 + 300, "whatever order they are told in");
+        assert_eq!(pieces.left(&sku, None), 0);
+        let mut pieces = Pieces::of(&lines);
+        assert_eq!(pieces.take_back(&[of_line(3, "A", 1)]), 300);
+        assert_eq!(pieces.take_back(&[of_line(2, "A", 1), of_line(9, "B", 1)]), 0, "of another article, or no line");
+        assert_eq!(pieces.take_back(&[of("A", 2), of("B", 1)]), 1_000 + 999);
     }
 
     #[test]
@@ -177,10 +203,11 @@ mod tests {
             let mut pieces = Pieces::of(&lines);
             let mut given = 0;
             while let [first, ..] = pieces.all_left().as_slice() {
-                let quantity = random.i64(1..=first.quantity.max(1)).min(pieces.left(&first.sku));
+                let quantity = random.i64(1..=first.quantity.max(1)).min(pieces.left(&first.sku, None));
                 let others = pieces.all_left();
                 let other = &others[random.usize(..others.len())];
-                let items = [of(first.sku.as_ref(), quantity), of(other.sku.as_ref(), 1)];
+                let line = first.line.filter(|_| random.bool() && quantity <= first.quantity);
+                let items = [ReturnItem { line, ..of(first.sku.as_ref(), quantity) }, of(other.sku.as_ref(), 1)];
                 given += pieces.take_back(&items[..random.usize(1..=2)]);
             }
             assert_eq!(given, cost - off.min(cost), "seed {seed}");

@@ -13,7 +13,7 @@ use crate::contracts::{
 };
 
 /// Which orders of a customer are under way.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct OpenOrders {
     by_customer: BTreeMap<CustomerId, BTreeSet<OrderId>>,
     customers: BTreeMap<OrderId, CustomerId>,

@@ -11,7 +11,7 @@ use crate::contracts::{
     ids::{CustomerId, OrderId, PaymentId, RefundId, Sku},
     order::*,
     payment::{PaymentAct, PaymentEvent, PaymentRefunded, RefundOpened, RefundRefused},
-    shapes::{Contact, InvalidItem, Line, Quantity},
+    shapes::{Contact, InvalidItem, Line, ReturnItem},
 };
 
 /// An order, as its customer sees it.
@@ -40,7 +40,7 @@ pub struct OrderRow {
     pub country: Option<String>,
     pub returned_amount: Option<Money>,
     /// What came back so far: what is still to come back is worth what these left over.
-    pub returned_items: Option<Vec<Quantity>>,
+    pub returned_items: Option<Vec<ReturnItem>>,
     status_before_hold: Option<OrderStatus>,
 }
 

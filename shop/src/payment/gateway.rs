@@ -131,7 +131,8 @@ fn outcome(request: &ProviderRequest, acted: Acted) -> Result<PaymentOutcome, St
     })
 }
 
-fn verb(act: PaymentAct) -> &'static str {
+/// The provider's word for an act.
+pub fn verb(act: PaymentAct) -> &'static str {
     match act {
         PaymentAct::Authorize => "authorize",
         PaymentAct::Capture => "capture",

@@ -16,5 +16,5 @@ pub fn service(provider: gateway::Provider) -> Service {
         .reaction(reactions::asking())
         .react("give-back", reactions::give_back)
         .call(gateway::call(provider))
-        .view(2, views::payments)
+        .view(3, views::payments)
 }

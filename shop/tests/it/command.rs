@@ -47,11 +47,13 @@ async fn one_order(dir: &Path) {
     app.stop().await;
 }
 
-fn answers() -> [Vec<&'static str>; 6] {
+fn answers() -> [Vec<&'static str>; 8] {
     [
         vec!["report"],
         vec!["report", "--json"],
         vec!["check"],
+        vec!["payments"],
+        vec!["payments", "--open"],
         vec!["history", "o-1"],
         vec!["history", "o-1", "--json"],
         vec!["at", "o-1", "9999-01-01"],

@@ -6,7 +6,7 @@ use factum::{App, Archive, envelope::Kind, memory::Memory, prelude::*};
 use serde_json::Value;
 use shop::{
     check::check,
-    contracts::{ids::OrderId, order::ReturnOrder, shapes::Quantity},
+    contracts::{ids::OrderId, order::ReturnOrder, shapes::ReturnItem},
     import::{
         File, journal,
         loader::{self, Settings},
@@ -274,7 +274,7 @@ async fn goods_that_came_back_over_the_counter_are_not_paid_for_again_by_a_later
     let back = ReturnOrder {
         order_id: OrderId::from("1"),
         credit_id: None,
-        items: vec![Quantity { sku: "A".into(), quantity: 5 }],
+        items: vec![ReturnItem { sku: "A".into(), quantity: 5, line: None }],
         amount: Some(pence(1_000)),
         reason: "customer".to_owned(),
     };

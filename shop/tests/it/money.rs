@@ -95,8 +95,10 @@ async fn what_is_owed_is_asked_for_until_it_is_paid_and_shown_meanwhile() {
     assert_eq!((&view["paymentOpen"], &view["paymentRefused"]), (&json!("refund"), &json!("card_declined")));
     let row = payment(&shop, &order).await;
     let (id, refunds) = (row["paymentId"].as_str().unwrap(), row["openRefunds"].as_object().unwrap());
-    let (refund, reason) = refunds.iter().next().unwrap();
-    assert_eq!((refunds.len(), reason), (1, &json!("card_declined")));
+    let (refund, open) = refunds.iter().next().unwrap();
+    assert_eq!((refunds.len(), &open["refused"], &open["amount"]["amount"]), (1, &json!("card_declined"), &json!(255)));
+    assert_eq!(row["openAmount"]["amount"], 255);
+    assert!(row["openSince"].is_string());
     let again = shop.post(&format!("/payments/{id}/retry"), &json!({ "refundId": refund })).await;
     assert_eq!(again.status, 202, "{again:?}");
     shop.app.rest().await.unwrap();
@@ -140,6 +142,35 @@ async fn returns_at_once_or_one_by_one_give_back_what_was_paid() {
     let paid = outside.seen("capture")[0].body["amount"]["amount"].as_i64().unwrap();
     let given = |seen: &Seen| seen.body["amount"]["amount"].as_i64().unwrap();
     assert_eq!((outside.seen("refund").iter().map(given).sum::<i64>(), outside.done("refund")), (paid, 3));
+    is_well(&shop);
+}
+
+/// One article at two prices: what comes back says of which line it is.
+#[tokio::test]
+async fn a_return_may_name_the_line() {
+    let (outside, url) = Outside::open().await;
+    let shop = Shop::calling(&url).await;
+    let items =
+        json!([{ "sku": "TEA", "quantity": 2 }, { "sku": "CUP", "quantity": 1 }, { "sku": "TEA", "quantity": 3 }]);
+    let order = json!({ "items": items, "shippingAddress": { "country": "GB" } });
+    let order = shop.post("/orders", &order).await.order();
+    shop.a_minute().await;
+    arrives(&shop, &order).await;
+    let path = format!("/orders/{order}/return");
+    let of = |line: Value, quantity: u32| json!({ "items": [{ "sku": "TEA", "quantity": quantity, "line": line }] });
+    shop.post(&path, &of(json!(2), 1)).await.refuses(422, "not_in_that_line", "of line 2: it has 0 left");
+    shop.post(&path, &of(json!(3), 4)).await.refuses(422, "not_in_that_line", "of line 3: it has 3 left");
+    for wrong in [json!("3"), json!(-1), json!(1.5), json!(4_294_967_296_u64)] {
+        assert_eq!(shop.post(&path, &of(wrong.clone(), 1)).await.status, 422, "{wrong}");
+    }
+    assert_eq!(shop.post(&path, &of(json!(3), 3)).await.status, 202);
+    shop.post(&path, &of(json!(3), 1)).await.refuses(422, "not_in_that_line", "0 left");
+    assert_eq!(shop.post(&path, &of(Value::Null, 2)).await.status, 202);
+    shop.a_minute().await;
+    let view = shop.get(&format!("/orders/{order}")).await.body;
+    assert_eq!(view["returnedItems"][0], json!({ "sku": "TEA", "quantity": 3, "line": 3 }));
+    assert_eq!(view["returnedItems"][1], json!({ "sku": "TEA", "quantity": 2 }));
+    assert_eq!(outside.done("refund"), 2);
     is_well(&shop);
 }
 

@@ -2,9 +2,12 @@
 
 use factum::{Archive, stream::Position};
 use serde_json::{Value, json};
-use shop::contracts::order::OrderHoldReleased;
+use shop::{
+    contracts::{catalog::RegisterProduct, inventory::ReceiveStock, order::OrderHoldReleased},
+    money::price,
+};
 
-use crate::shop::Shop;
+use crate::shop::{DAY, Shop};
 
 fn order(sku: &str, quantity: i64) -> Value {
     json!({ "customerId": "c-1", "items": [{ "productId": sku, "quantity": quantity }] })
@@ -151,4 +154,22 @@ async fn an_order_comes_back_piece_by_piece_for_what_it_cost() {
     let refunded = &shop.get(&format!("/payments?order={id}")).await.body["items"][0]["refunded"];
     assert_eq!(refunded, &view["totalAmount"]);
     assert_eq!(shop.get("/stock/CUP").await.body["available"], 100_000);
+}
+
+/// CLOSING 21: the machine's clock was a day ahead when the article was registered, and has been set right since.
+#[tokio::test]
+async fn what_was_registered_while_the_clock_was_ahead_is_for_sale() {
+    let shop = Shop::open().await;
+    let tomorrow = shop.app.now() + DAY;
+    let (name, price) = ("lamp".to_owned(), price("4.00").unwrap());
+    let lamp = RegisterProduct { sku: "LAMP".into(), name, price, active: true };
+    shop.app.execute(lamp).at(tomorrow).await.unwrap();
+    let (quantity, warehouse_id) = (5, "main".into());
+    shop.app.execute(ReceiveStock { sku: "LAMP".into(), quantity, warehouse_id }).at(tomorrow).await.unwrap();
+    shop.app.rest().await.unwrap();
+    let ordered = json!({ "items": [{ "sku": "LAMP", "quantity": 1 }], "shippingAddress": { "country": "GB" } });
+    let order = shop.post("/orders", &ordered).await.order();
+    shop.a_minute().await;
+    let view = shop.get(&format!("/orders/{order}")).await.body;
+    assert_eq!((&view["status"], &view["reason"]), (&json!("shipped"), &json!(null)));
 }

@@ -99,6 +99,30 @@ async fn open_calls_are_not_handed_to_another_partner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_partner_is_listed_also_while_nobody_serves() {
+    let dir = tempfile::tempdir().unwrap();
+    waits_for(&nobody().await, dir.path()).await;
+    let told = |args: &[&str]| imports::text(&mut imports::shop(args, dir.path()));
+    let (done, text, error) = told(&["payments", "--open"]);
+    assert!(done && error.is_empty(), "{error}");
+    for says in ["pay-o-1", "opened", "authorize", "£5.10", "1 open: the provider is asked until it answers"] {
+        assert!(text.contains(says), "no {says} in {text}");
+    }
+    let (_, lines, _) = told(&["payments", "--open", "--order", "o-1", "--json"]);
+    let row: serde_json::Value = serde_json::from_str(lines.trim_end()).unwrap();
+    assert_eq!(
+        (&row["open"], &row["openAmount"]["amount"], &row["orderId"]),
+        (&json!("authorize"), &json!(510), &json!("o-1"))
+    );
+    assert_eq!(told(&["payments", "--order", "o-2", "--json"]).1, "");
+    assert_eq!(told(&["payments", "--order", "o-2"]).1, "There are no payments of order o-2.\n");
+    assert_eq!(
+        told(&["payments", "--open", "--order", "o-2"]).1,
+        "Nothing of order o-2 is open: all that was decided with the provider is done.\n"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_nothing_is_open_another_partner_may_come() {
     let dir = tempfile::tempdir().unwrap();
     serve_until(serving(dir.path()), async {}).await.unwrap();

@@ -1,12 +1,12 @@
 //! The port of snapshots: folded states by name, so that a start need not fold everything again.
 
 use crate::{
-    snapshot::Snapshot,
+    snapshot::{Snapshot, Unwritten},
     stream::{Lineage, Position},
 };
 
 /// Most bytes of a state; larger ones are folded from the log at every start.
-pub const MAX_STATE_BYTES: usize = 64 << 20;
+pub const MAX_STATE_BYTES: usize = 256 << 20;
 
 /// Keeps snapshots; used from several threads.
 ///
@@ -31,6 +31,22 @@ pub trait Snapshots: Send + Sync {
     /// # Errors
     /// [`SnapshotError`]; what was there before may be gone.
     fn put(&self, name: &str, snapshot: Snapshot) -> Result<(), SnapshotError>;
+
+    /// Puts a snapshot whose state is to be written by the store, at once or in the background. Then `done` is told how
+    /// many bytes the state had, or nothing if it has no form that can be kept.
+    ///
+    /// # Errors
+    /// [`SnapshotError`], as of `put`; `done` may have been called or not.
+    fn put_unwritten(
+        &self,
+        name: &str,
+        snapshot: Unwritten,
+        done: Box<dyn FnOnce(Option<usize>) + Send>,
+    ) -> Result<(), SnapshotError> {
+        let snapshot = snapshot.write().map_err(|error| SnapshotError::NoForm(error.to_string()));
+        done(snapshot.as_ref().ok().map(|snapshot| snapshot.state.len()));
+        self.put(name, snapshot?)
+    }
 
     /// Removes the snapshot of that name; nothing happens if there is none.
     ///
@@ -58,6 +74,9 @@ pub enum SnapshotError {
         /// Its size.
         bytes: usize,
     },
+    /// This state has no form that can be kept.
+    #[error("a state cannot be written, and is folded from the log at every start: {0}")]
+    NoForm(String),
     /// The store failed.
     #[error("the snapshots cannot be used, and states are folded from the log instead: {0}")]
     Store(String),

@@ -130,7 +130,7 @@ impl<S: Default + Send + 'static> Folding<S> {
     }
 }
 
-impl<S: Serialize + DeserializeOwned + Send + 'static> Folding<S> {
+impl<S: Clone + Serialize + DeserializeOwned + Send + 'static> Folding<S> {
     /// Keeps the state in snapshots, for states that take long to fold from all events. Raise the version of the folding
     /// whenever the folds change their meaning; what is noticed without it says [`Codec`].
     #[must_use]

@@ -141,8 +141,7 @@ impl Folds {
         let codec = Self::codec(registry, id);
         let found = codec.and_then(|codec| {
             shelf.find(&fold_name(&registry.consumer(id).name), codec, stands, |snapshot| {
-                let kept = Kept { at: snapshot.at.position.0, bytes: snapshot.state.len() };
-                Ok((codec.decode(&snapshot.state)?, kept))
+                Ok((codec.decode(&snapshot.state)?, Kept::new(snapshot.at.position.0, snapshot.state.len())))
             })
         });
         let (state, kept) = match found {
@@ -150,10 +149,11 @@ impl Folds {
             None => (guard(|| Ok(folding.blank()))?, Kept::default()),
         };
         self.states.insert(id, state);
+        let stands = Position(kept.at);
         if codec.is_some() {
             self.kept.insert(id, kept);
         }
-        Ok(Position(kept.at))
+        Ok(stands)
     }
 }
 

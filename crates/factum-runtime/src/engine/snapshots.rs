@@ -4,13 +4,16 @@
 //! has come as far as the state, because what lies between them would be folded twice after a kill. They are taken
 //! one at a time at rest, and behind so many commits.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use factum_core::{
     envelope::Stored,
     error::{HandlerError, StoreError},
     ports::{Reader, SnapshotError, Snapshots},
-    snapshot::{Codec, Snapshot},
+    snapshot::{Codec, Snapshot, Unwritten},
     stream::{Cursor, Position, StreamId, StreamVersion},
 };
 
@@ -28,19 +31,48 @@ const COMMITS: u32 = 64;
 /// as long as writing so many bytes, so that large states are not written all the time.
 const BYTES_A_MESSAGE: u64 = 256;
 
+/// The size of a state that has no form that can be kept: no snapshot of it is due any more.
+const NO_FORM: usize = usize::MAX;
+
 /// How old a state's last snapshot is.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Kept {
     /// The stream's version, or the log's position, that it stands for; 0 if there is none.
     pub(super) at: u64,
-    /// Its size.
-    pub(super) bytes: usize,
+    /// None if there is none.
+    written: Option<Arc<Written>>,
+}
+
+/// What is known of a state's snapshots where they are written: elsewhere, and later.
+#[derive(Debug, Default)]
+struct Written {
+    /// The size of the last one, once there is one.
+    bytes: AtomicUsize,
+    /// How many wait to be written.
+    waiting: AtomicUsize,
 }
 
 impl Kept {
+    pub(super) fn new(at: u64, bytes: usize) -> Self {
+        Self { at, written: Some(Arc::new(Written { bytes: bytes.into(), waiting: 0.into() })) }
+    }
+
+    fn bytes(&self) -> usize {
+        self.written.as_ref().map_or(0, |written| written.bytes.load(Ordering::Relaxed))
+    }
+
+    fn waits(&self) -> bool {
+        self.written.as_ref().is_some_and(|written| written.waiting.load(Ordering::Relaxed) > 0)
+    }
+
     /// Whether a state that has come as far as `now` is worth another one.
-    pub(super) fn due(self, now: u64, after: u64) -> bool {
-        now.saturating_sub(self.at) >= after.saturating_add(self.bytes as u64 / BYTES_A_MESSAGE)
+    pub(super) fn due(&self, now: u64, after: u64) -> bool {
+        now.saturating_sub(self.at) >= after.saturating_add(self.bytes() as u64 / BYTES_A_MESSAGE) && !self.waits()
+    }
+
+    /// Whether there is anything in a state that has come as far as `now` that is not in it.
+    pub(super) fn is_behind(&self, now: u64) -> bool {
+        self.at < now && self.bytes() != NO_FORM
     }
 }
 
@@ -102,30 +134,45 @@ impl Shelf {
         }
     }
 
-    /// Puts a state on the shelf; answers how large it is, or nothing if it has no form that can be kept.
+    /// Puts a copy of a state on the shelf, to be written: as far as `at`, which is of the state's own count.
     fn put(
         &self,
         name: &str,
         codec: Codec,
-        position: Position,
-        state: impl FnOnce() -> Result<Vec<u8>, HandlerError>,
-    ) -> Result<Option<usize>, Busy> {
-        let state = match guard(state) {
-            Ok(state) => state,
+        (position, at, before): (Position, u64, &Kept),
+        copy: impl FnOnce() -> Result<Write, HandlerError>,
+    ) -> Result<Kept, Busy> {
+        let write = match guard(copy) {
+            Ok(write) => write,
             Err(error) => {
-                tracing::warn!(name, %error, "a state cannot be written into a snapshot: no other try before the next start");
-                return Ok(None);
+                tracing::warn!(name, %error, "a state cannot be copied: no snapshot of it before the next start");
+                return Ok(Kept::new(at, NO_FORM));
             }
         };
-        let (bytes, at) = (state.len(), Cursor { lineage: self.reader.lineage(), position });
-        match self.store.put(name, Snapshot { model: codec.model, at, state }) {
+        let written = before.written.clone().unwrap_or_default();
+        let (about, told) = (before.bytes(), written.clone());
+        let done = move |bytes: Option<usize>| {
+            told.bytes.store(bytes.unwrap_or(NO_FORM), Ordering::Relaxed);
+            told.waiting.fetch_sub(1, Ordering::Relaxed);
+        };
+        let place = Cursor { lineage: self.reader.lineage(), position };
+        // It is user code that writes.
+        let snapshot = Unwritten { model: codec.model, at: place, about, write: Box::new(|| guard(write)) };
+        written.waiting.fetch_add(1, Ordering::Relaxed);
+        match self.store.put_unwritten(name, snapshot, Box::new(done)) {
             Ok(()) => {}
-            Err(SnapshotError::Busy) => return Err(Busy),
+            Err(SnapshotError::Busy) => {
+                written.waiting.fetch_sub(1, Ordering::Relaxed);
+                return Err(Busy);
+            }
             Err(error) => tracing::warn!(name, %error, "no snapshot could be taken"),
         }
-        Ok(Some(bytes))
+        Ok(Kept { at, written: Some(written) })
     }
 }
+
+/// Writes a copy of a state.
+pub(super) type Write = Box<dyn FnOnce() -> Result<Vec<u8>, HandlerError> + Send>;
 
 /// Too much waits to be written.
 struct Busy;
@@ -163,7 +210,7 @@ impl Work {
     pub(super) fn take_snapshots(&mut self, registry: &Registry, saved: Position) {
         let cursor = self.consumers.cursor;
         if saved == cursor {
-            let behind = |(id, kept): (&_, &Kept)| (kept.at < cursor.0).then_some(*id);
+            let behind = |(id, kept): (&_, &Kept)| kept.is_behind(cursor.0).then_some(*id);
             let folds: Vec<_> = self.folds.kept.iter().filter_map(behind).collect();
             let joined = folds.into_iter().filter(|id| self.consumers.is_joined(*id)).collect::<Vec<_>>();
             if joined.into_iter().try_for_each(|id| self.take_fold(registry, id)).is_err() {
@@ -180,10 +227,12 @@ impl Work {
         };
         let position = self.consumers.reached(id);
         let name = fold_name(&registry.consumer(id).name);
-        match self.shelf.put(&name, codec, position, || codec.encode(&**state))? {
-            Some(bytes) => _ = self.folds.kept.insert(id, Kept { at: position.0, bytes }),
-            None => _ = self.folds.kept.remove(&id),
-        }
+        let before = self.folds.kept.get(&id).cloned().unwrap_or_default();
+        let kept = self.shelf.put(&name, codec, (position, position.0, &before), || {
+            let copy = codec.copy(&**state)?;
+            Ok(Box::new(move || codec.encode(&*copy)))
+        })?;
+        self.folds.kept.insert(id, kept);
         Ok(())
     }
 
@@ -191,10 +240,8 @@ impl Work {
         let Some(entry) = self.states.get_mut(stream) else { return Ok(()) };
         let Some(codec) = entry.codec else { return Ok(()) };
         // Everything in the entry is durable, so that it stands at or before the head.
-        match self.shelf.put(&stream_name(stream), codec, self.reader.head(), || entry.encode(codec))? {
-            Some(bytes) => entry.kept = Kept { at: entry.version.0, bytes },
-            None => entry.codec = None,
-        }
+        let place = (self.reader.head(), entry.version.0, &entry.kept);
+        entry.kept = self.shelf.put(&stream_name(stream), codec, place, || entry.copy(codec))?;
         Ok(())
     }
 

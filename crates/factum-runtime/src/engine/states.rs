@@ -9,7 +9,7 @@ use super::{
     causes::{Cause, Causes},
     failure::guard,
     origin::Origin,
-    snapshots::Kept,
+    snapshots::{Kept, Write},
 };
 use factum_core::{
     decider::AnyDecider,
@@ -119,12 +119,15 @@ impl Entry {
         self.last = Some(last.envelope.id.clone());
     }
 
-    /// For a snapshot.
-    pub(super) fn encode(&self, codec: Codec) -> Result<Vec<u8>, HandlerError> {
+    /// A copy for a snapshot, to be written elsewhere.
+    pub(super) fn copy(&self, codec: Codec) -> Result<Write, HandlerError> {
         let beside = (LAYOUT, self.version, &self.last, &self.causes);
         let mut bytes = postcard::to_allocvec(&beside).map_err(HandlerError::failed)?;
-        bytes.append(&mut codec.encode(&*self.state)?);
-        Ok(bytes)
+        let copy = codec.copy(&*self.state)?;
+        Ok(Box::new(move || {
+            bytes.append(&mut codec.encode(&*copy)?);
+            Ok(bytes)
+        }))
     }
 
     /// From a snapshot.
@@ -135,7 +138,7 @@ impl Entry {
         let (beside, state) = postcard::take_from_bytes::<Beside>(bytes).map_err(HandlerError::failed)?;
         let (_, version, last, causes) = beside;
         let causes = causes.into_iter().collect();
-        let kept = Kept { at: version.0, bytes: bytes.len() };
+        let kept = Kept::new(version.0, bytes.len());
         Ok(Self { state: codec.decode(state)?, version, last, depth: None, causes, codec: Some(codec), kept })
     }
 
@@ -162,6 +165,8 @@ pub(super) struct States {
     snapshot_messages: u64,
     /// Those that are.
     due: BTreeSet<StreamId>,
+    /// Whether it has been said that a state alone is over the limit.
+    warned: bool,
 }
 
 struct Cached {
@@ -173,7 +178,7 @@ struct Cached {
 impl States {
     pub(super) fn new(limit: usize, snapshot_messages: u64) -> Self {
         let (entries, order, due) = (ByStream::default(), BTreeMap::new(), BTreeSet::new());
-        Self { entries, order, clock: 0, bytes: 0, limit, snapshot_messages, due }
+        Self { entries, order, clock: 0, bytes: 0, limit, snapshot_messages, due, warned: false }
     }
 
     /// Takes a state out; whoever is done with it puts it back.
@@ -217,7 +222,8 @@ impl States {
     /// Streams of at least so many messages whose states have changed since their last snapshot, the least recently used
     /// first.
     pub(super) fn changed(&self) -> Vec<StreamId> {
-        let changed = |entry: &Entry| entry.version.0 >= self.snapshot_messages && entry.version.0 > entry.kept.at;
+        let changed =
+            |entry: &Entry| entry.version.0 >= self.snapshot_messages && entry.kept.is_behind(entry.version.0);
         self.which(|cached| cached.entry.codec.is_some() && changed(&cached.entry))
     }
 
@@ -245,6 +251,12 @@ impl States {
         }
         for stream in self.which(|cached| cached.bytes > self.limit / LARGE) {
             if self.bytes > self.limit {
+                let alone = self.entries.get(&stream).map_or(0, |cached| cached.bytes);
+                if alone > self.limit && !self.warned {
+                    let (bytes, limit) = (alone, self.limit);
+                    tracing::warn!(%stream, bytes, limit, "a state alone is over the limit of cached states, so that it is read again each time: raise `state_bytes`, or keep less in it");
+                    self.warned = true;
+                }
                 self.remove(&stream);
             }
         }

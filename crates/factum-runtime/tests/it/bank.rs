@@ -46,7 +46,7 @@ pub enum AccountCommand {
     Pay(Pay),
 }
 
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Account {
     balance: i64,
 }

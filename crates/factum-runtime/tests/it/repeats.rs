@@ -62,7 +62,7 @@ enum DepotRejection {
 }
 
 /// Where goods of many articles come in.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct Depot {
     units: i64,
     is_closed: bool,

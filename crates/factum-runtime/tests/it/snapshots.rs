@@ -299,7 +299,7 @@ fn the_state_of_a_folding_that_stopped_is_that_in_front_of_its_stop() {
 }
 
 /// A state that panics when it is written, or when it is read.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Touchy(i64);
 
 /// What a [`Touchy`] panics at.
@@ -372,6 +372,49 @@ fn a_store_of_snapshots_that_cannot_be_used_costs_time_only() {
     let mut bench = paid(10).restart_with(bank_with(true), Arc::new(Broken));
     assert_eq!((balance(&mut bench), sum(&mut bench)), (100, 100));
     stop(&mut bench);
+}
+
+/// A state that notes which thread writes it.
+#[derive(Clone, Default, Deserialize)]
+struct Heavy(i64);
+
+static WRITTEN_BY: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
+
+impl Serialize for Heavy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        WRITTEN_BY.lock().unwrap().push(std::thread::current().name().unwrap_or_default().to_owned());
+        self.0.serialize(serializer)
+    }
+}
+
+#[test]
+fn a_state_is_copied_by_the_engine_and_written_by_another_thread() {
+    let services = || {
+        let folding = Folding::<Heavy>::new("heavy", 1)
+            .fold(|seen: &mut Heavy, _: &Recorded<'_, Paid>| seen.0 += 1)
+            .react(|seen: &Heavy, event: &Recorded<'_, Paid>, fx: &mut Effects| {
+                fx.emit("tally", &event.id, Noted { id: event.id.clone(), cents: 0, sum: seen.0 });
+            })
+            .emits::<Noted>("tally")
+            .snapshots();
+        vec![accounts(), Service::new("tallies").owns("tally").folding(folding)]
+    };
+    let inner = factum_core::memory_snapshots::MemorySnapshots::new();
+    let background = || Arc::new(Background::over(Arc::new(inner.clone())).unwrap());
+    let mut bench = Bench::with(services(), often()).restart_with(services(), background());
+    for number in 0..10 {
+        bench.ask(&format!("p{number}"), pay("a", 10)).unwrap();
+    }
+    stop(&mut bench);
+    let mut bench = bench.restart_with(services(), background());
+    assert!(inner.names().contains(&"fold/tallies.heavy".to_owned()), "what waits at the end is written");
+    bench.ask("p10", pay("a", 10)).unwrap();
+    assert_eq!(bench.stream("tally-a").last().unwrap().decode::<Noted>().unwrap().sum, 11);
+    let by = WRITTEN_BY.lock().unwrap();
+    // Reading one writes it once more, to see that nothing has changed its shape: that is the start's.
+    assert!(by.iter().filter(|name| *name == "factum-snapshots").count() >= 1, "{by:?}");
+    let here = std::thread::current().name().unwrap_or_default().to_owned();
+    assert!(by.iter().filter(|name| **name == here).count() <= 1, "{by:?}");
 }
 
 /// A store whose `put` waits until it may go on.

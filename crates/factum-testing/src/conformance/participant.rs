@@ -7,7 +7,9 @@
 //!
 //! And what a saga needs besides: each undo is confirmed exactly once, also if the step was still under way.
 
-use factum_core::{decider::Decider, rejection::Refused};
+use std::time::Duration;
+
+use factum_core::{Timestamp, decider::Decider, rejection::Refused};
 
 use super::Run;
 use crate::scenario::{NOW, again, decide};
@@ -42,6 +44,10 @@ pub trait Subject {
     fn holds(&self, events: &[Event<Self>]) -> bool;
     /// The code by which a step is refused that was undone before it came.
     fn too_late(&self) -> &'static str;
+    /// How long it remembers what is over, if not for ever. What comes late or again comes as late as that.
+    fn remembers(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// The subject's events.
@@ -67,21 +73,22 @@ struct Play<'a, S: Subject> {
     subject: &'a S,
     state: S::Aggregate,
     events: Vec<Event<S>>,
+    now: Timestamp,
     time: u32,
 }
 
 impl<'a, S: Subject> Play<'a, S> {
     fn new(subject: &'a S, before: Vec<Event<S>>) -> Self {
         let mut state = S::Aggregate::default();
-        before.iter().for_each(|event| state.evolve(&again(event)));
-        Self { subject, state, events: Vec::new(), time: 0 }
+        before.iter().for_each(|event| state.evolve_at(&again(event), NOW));
+        Self { subject, state, events: Vec::new(), now: NOW, time: 0 }
     }
 
     /// Answers how many events followed.
     fn does(&mut self, command: Command<S>) -> Result<usize, Refused> {
         self.time += 1;
         let command = crate::scenario::draft(&command);
-        let events = decide(&mut self.state, &command, NOW, self.time)?;
+        let events = decide(&mut self.state, &command, self.now, self.time)?;
         let count = events.len();
         self.events.extend(events);
         Ok(count)
@@ -93,6 +100,11 @@ impl<'a, S: Subject> Play<'a, S> {
 
     fn must_change_nothing(&mut self, what: &str, command: Command<S>) {
         assert_eq!(self.must(what, command), 0, "{what} changed something");
+    }
+
+    /// As late as something may come.
+    fn later(&mut self) {
+        self.now += self.subject.remembers();
     }
 
     fn act(&mut self) {
@@ -114,6 +126,7 @@ impl<'a, S: Subject> Play<'a, S> {
                 self.must("the outside's answer to the undo", answer);
             }
         }
+        self.later();
         self.must_change_nothing("the undo's late repetition", self.subject.undo());
     }
 
@@ -130,6 +143,7 @@ fn doing_twice<S: Subject>(subject: &S) {
     play.must_change_nothing("the step's repetition", subject.act());
     play.accept();
     assert!(subject.holds(&play.events), "the step that was accepted holds nothing");
+    play.later();
     play.must_change_nothing("the step's late repetition", subject.act());
     if let Some(answer) = subject.accepted() {
         play.must_change_nothing("the answer's repetition", answer);
@@ -160,6 +174,7 @@ fn undoing_first<S: Subject>(subject: &S) {
     let mut play = Play::new(subject, subject.before());
     play.must("the undo", subject.undo());
     play.must_change_nothing("the undo's repetition", subject.undo());
+    play.later();
     match play.does(subject.act()) {
         Err(refused) => assert_eq!(refused.code, subject.too_late()),
         Ok(events) => panic!("the late step was taken, with {events} events"),
@@ -176,6 +191,7 @@ fn undoing_refused<S: Subject>(subject: &S) {
         (Err(refused), Some(_)) => panic!("the step was rejected before the outside was asked: {}", refused.message),
     }
     assert!(!subject.holds(&play.events), "what was refused holds something");
+    play.later();
     play.must("the undo", subject.undo());
     play.must_change_nothing("the undo's repetition", subject.undo());
     play.is_undone();

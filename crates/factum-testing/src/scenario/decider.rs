@@ -20,7 +20,7 @@ use crate::difference::{difference, line};
 pub fn given<D: Decider>(events: impl IntoEvents<D::Event>) -> Given<D> {
     let mut state = D::default();
     for event in events.into_events() {
-        state.evolve(&again(&event));
+        state.evolve_at(&again(&event), NOW);
     }
     Given { state, now: NOW }
 }
@@ -37,7 +37,7 @@ pub struct Given<D> {
     now: Timestamp,
 }
 
-impl<D: Decider + Serialize + DeserializeOwned> Given<D> {
+impl<D: Decider + Clone + Serialize + DeserializeOwned> Given<D> {
     /// The program has started again since, and read the state from a snapshot.
     ///
     /// # Panics
@@ -55,7 +55,7 @@ impl<D: Decider + Serialize + DeserializeOwned> Given<D> {
 }
 
 impl<D: Decider> Given<D> {
-    /// The time at which the command is decided.
+    /// The time at which the command is decided, and the state takes in what follows.
     pub fn at(self, now: Timestamp) -> Self {
         Self { now, ..self }
     }
@@ -201,7 +201,7 @@ pub(crate) fn decide<D: Decider>(
         message: rejection.message(),
     })?;
     let events: Vec<D::Event> = events.iter().map(again).collect();
-    events.iter().for_each(|event| state.evolve(event));
+    events.iter().for_each(|event| state.evolve_at(event, now));
     Ok(events)
 }
 

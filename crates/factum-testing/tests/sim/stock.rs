@@ -15,7 +15,7 @@ use super::contracts::*;
 /// Of each article.
 pub const ON_HAND: i64 = 12;
 
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct Stock {
     reserved: BTreeMap<String, i64>,
     released: BTreeSet<String>,

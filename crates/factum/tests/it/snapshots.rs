@@ -26,7 +26,7 @@ enum No {
     Over { at: u64 },
 }
 
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct Meter {
     at: u64,
 }

@@ -1,9 +1,11 @@
 //! What may happen in a warehouse, rule by rule.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::time::Duration;
+
 use factum_testing::{
     conformance::participant,
-    scenario::{Given, given, given_nothing},
+    scenario::{Given, NOW, given, given_nothing},
 };
 
 use super::*;
@@ -116,6 +118,9 @@ impl participant::Subject for Reserving {
     fn too_late(&self) -> &'static str {
         "already_released"
     }
+    fn remembers(&self) -> Duration {
+        REMEMBERED.unsigned_abs()
+    }
 }
 
 #[test]
@@ -222,7 +227,58 @@ fn what_is_shipped_is_not_released_but_comes_back_as_a_return() {
         .then([returned("1", &[of("A", 3)])])
         .when(reserve("2", &[of("A", 3)]))
         .then([reserved("2", &[of("A", 3)])]);
-    warehouse(vec![received("A", 20), reserved("1", &[of("A", 1)])])
-        .when(restock("1", &[of("A", 1)]))
-        .then_rejected("not_shipped");
+}
+
+/// Each of them, ended one way or the other, with what is left of it then.
+#[test]
+fn what_is_over_is_forgotten_a_month_later_by_the_newest_event() {
+    let history = || {
+        let items = [of("A", 1)];
+        let mut events = vec![received("A", 99)];
+        events.extend(["shipped", "released"].map(|order| reserved(order, &items)));
+        events.extend([shipped("shipped", &items), released("released", &items), released("never", &[])]);
+        events.extend([reserved("open", &items), failed("failed", "A", 100, 97)]);
+        warehouse(events)
+    };
+    let month = REMEMBERED.unsigned_abs();
+    for (after, forgotten) in [(month, false), (month + Duration::from_nanos(1), true)] {
+        // Time alone makes nothing be forgotten: an event does.
+        let later = || history().at(NOW + after).when(receive("B", 1)).then([received("B", 1)]);
+        let again = |order| later().when(reserve(order, &[of("A", 1)]));
+        later().when(release("open")).then([released("open", &[of("A", 1)])]);
+        later().when(ship("open")).then([shipped("open", &[of("A", 1)])]);
+        again("open").then_nothing();
+        if forgotten {
+            for order in ["shipped", "released", "never", "failed"] {
+                again(order).then([reserved(order, &[of("A", 1)])]);
+            }
+            later().when(ship("shipped")).then_rejected("not_reserved");
+        } else {
+            again("shipped").then_nothing();
+            again("failed").then_nothing();
+            again("released").then_rejected("already_released");
+            again("never").then_rejected("already_released");
+            later().when(ship("shipped")).then_nothing();
+            later().when(release("shipped")).then_rejected("already_shipped");
+        }
+        // Goods come back however late: how many may is known to the order.
+        later().when(restock("shipped", &[of("A", 1)])).then([returned("shipped", &[of("A", 1)])]);
+    }
+    history().at(NOW + 2 * month).when(reserve("released", &[of("A", 1)])).then_rejected("already_released");
+}
+
+#[test]
+fn an_order_that_ends_twice_is_forgotten_once_and_time_that_goes_back_forgets_nothing() {
+    let day = Duration::from_secs(24 * 60 * 60);
+    let mut warehouse = Warehouse::default();
+    warehouse.evolve_at(&failed("1", "A", 1, 0), NOW);
+    warehouse.evolve_at(&released("1", &[]), NOW + 20 * day);
+    warehouse.evolve_at(&released("2", &[]), NOW - 90 * day);
+    assert_eq!(warehouse.over.get(&"1".into()), Some(&Over::Released));
+    warehouse.evolve_at(&received("A", 1), NOW + 31 * day);
+    let left: Vec<_> = warehouse.over.keys().map(ToString::to_string).collect();
+    assert_eq!(left, ["2"], "it was over twenty days later, whatever its own time says");
+    warehouse.evolve_at(&reserved("1", &[of("A", 1)]), NOW + 32 * day);
+    warehouse.evolve_at(&received("A", 1), NOW + 60 * day);
+    assert!(warehouse.over.is_empty() && warehouse.ends.is_empty() && warehouse.reserved.len() == 1);
 }

@@ -27,7 +27,7 @@ fn shipped_goods_leave_the_books_and_returned_ones_come_back() {
     let returned = happened(OrderReturned {
         order_id: order_id(),
         credit_id: None,
-        items: items(),
+        items: items().into_iter().map(Into::into).collect(),
         amount: pence(1),
         not_due: None,
         reason: String::new(),

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     contracts::{
         ids::{CustomerId, PaymentId, ReservationId, ShipmentId},
-        shapes::{Contact, InvalidItem},
+        shapes::{Contact, InvalidItem, ReturnItem},
     },
     money::pence,
 };
@@ -182,7 +182,7 @@ fn give_back(credit: Option<&str>, sku: &str, quantity: i64, amount: i64) -> Ret
     ReturnOrder {
         order_id: id(),
         credit_id: credit.map(CreditId::from),
-        items: vec![Quantity { sku: Sku::from(sku), quantity }],
+        items: vec![ReturnItem { sku: Sku::from(sku), quantity, line: None }],
         amount: Some(pence(amount)),
         reason: "broken".to_owned(),
     }
@@ -362,6 +362,8 @@ fn only_a_refused_capture_cancels_behind_the_pivot() {
 fn a_lost_parcel_comes_back_whole_but_not_to_the_shelves() {
     let lose = || OrderCommand::Lose(LoseOrder { order_id: id() });
     let back = ReturnOrder { reason: LOST.to_owned(), ..give_back(None, "A", 3, 350) };
+    let items = back.items.iter().cloned().map(|item| ReturnItem { line: Some(1), ..item }).collect();
+    let back = ReturnOrder { items, ..back };
     for at in 5..=6 {
         order(after(at)).when(lose()).then([returned(back.clone())]).again_changes_nothing();
     }
@@ -376,6 +378,14 @@ fn what_cannot_come_back_is_rejected() {
     for (sku, quantity) in [("A", 0), ("A", -1), ("A", 4), ("B", 1), ("POST", 1), ("A", i64::MAX)] {
         order(after(7)).when(back(sku, quantity)).then_rejected("not_that_many");
     }
+    let of_line = |line, quantity| {
+        let items = vec![ReturnItem { sku: Sku::from("A"), quantity, line: Some(line) }];
+        returning(ReturnOrder { items, ..give_back(None, "A", 1, 1) })
+    };
+    for (line, quantity) in [(0, 1), (2, 1), (9, 1), (u32::MAX, 1)] {
+        order(after(7)).when(of_line(line, quantity)).then_rejected("not_in_that_line");
+    }
+    order(after(7)).when(of_line(1, 4)).then_rejected("not_that_many");
     let mut twice = give_back(None, "A", 2, 1);
     twice.items.extend(twice.items.clone());
     order(after(7)).when(returning(twice)).then_rejected("not_that_many");
