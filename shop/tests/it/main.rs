@@ -3,6 +3,7 @@
 
 mod away;
 mod backup;
+mod bodies;
 mod command;
 mod editions;
 mod gateways;
