@@ -6,6 +6,7 @@ mod backup;
 mod bodies;
 mod command;
 mod editions;
+mod fuzz;
 mod gateways;
 mod hostile;
 mod http;

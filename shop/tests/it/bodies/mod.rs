@@ -4,10 +4,11 @@
 //! `FACTUM_SEED=7` draws those of one again (ids that the shop makes are others).
 
 mod json;
-mod routes;
+pub mod routes;
+#[cfg(test)]
 mod socket;
 mod sources;
-mod world;
+pub mod world;
 
 use std::{collections::BTreeMap, env};
 
@@ -94,7 +95,7 @@ async fn run(seed: u64, seen: &mut BTreeMap<(&'static str, bool), u32>) {
 }
 
 /// Sends a request, and answers whether it was done; nothing if it could not be sent at all.
-async fn one(world: &World, case: &Case, takes: Option<&Takes>) -> Result<Option<bool>, String> {
+pub async fn one(world: &World, case: &Case, takes: Option<&Takes>) -> Result<Option<bool>, String> {
     let Some(request) = World::request(case) else { return Ok(None) };
     let before = world.app.position();
     let late = case.waits();

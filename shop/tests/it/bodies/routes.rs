@@ -185,7 +185,28 @@ impl fmt::Display for Case {
 /// The end of any log.
 const FAR: &str = "18446744073709551615";
 
+impl Takes {
+    /// A body that the route takes.
+    pub fn sound(&self, world: &World, random: &mut Rng) -> Value {
+        (self.sound)(world, random)
+    }
+}
+
 impl Case {
+    /// A body to its route, and nothing beside it.
+    pub fn plain(takes: &Takes, world: &World, body: Vec<u8>) -> Self {
+        let (before, after) = takes.path.split_once('{').unwrap_or((takes.path, ""));
+        let after = after.split_once('}').map_or("", |(_, after)| after);
+        let id = if before == takes.path { String::new() } else { world.first(takes.path) };
+        let query = if takes.path.ends_with("/resolve") { "?dryRun=true" } else { "" };
+        let headers = match takes.path {
+            "/carrier/news" => vec![("carrier-signature", secret().sign(&body).into_bytes())],
+            _ => Vec::new(),
+        };
+        let method = takes.method.parse().unwrap();
+        Self { method, path: format!("{before}{id}{after}{query}"), headers, body, id }
+    }
+
     /// Whether it asks for what the log will never hold.
     pub fn waits(&self) -> bool {
         let far = |(name, value): &(&str, Vec<u8>)| *name == "factum-position" && value.ends_with(FAR.as_bytes());
@@ -257,7 +278,7 @@ const TYPES: [&[u8]; 9] = [
 
 /// Draws a request to a route that takes a body. Half of them are nearly what the route takes.
 pub fn drawn(takes: &Takes, world: &World, random: &mut Rng) -> Case {
-    let mut tree = Json::of(&(takes.sound)(world, random));
+    let mut tree = Json::of(&takes.sound(world, random));
     for _ in 0..[0, 0, 1, 1, 2, 4][random.usize(..6)] {
         tree.change(random);
     }
@@ -373,7 +394,7 @@ fn signature(body: &[u8], random: &mut Rng) -> Vec<u8> {
 }
 
 /// What happens to bytes on their way, or is sent instead of a text.
-fn damage(body: &mut Vec<u8>, random: &mut Rng) {
+pub fn damage(body: &mut Vec<u8>, random: &mut Rng) {
     let at = random.usize(..body.len().max(1));
     match random.u8(..12) {
         0 => body.clear(),

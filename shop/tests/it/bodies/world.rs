@@ -162,6 +162,12 @@ impl World {
         encoded(random.choice(ids).map_or("none", String::as_str))
     }
 
+    /// The first id that fits a path.
+    pub fn first(&self, path: &str) -> String {
+        let (_, ids) = self.ids.iter().rfind(|(of, _)| path.starts_with(**of)).unwrap();
+        encoded(ids.first().map_or("none", String::as_str))
+    }
+
     /// Lets a day pass, and looks at what there is.
     pub async fn renew(&mut self) {
         let letters = self.list("/factum/v1/letters").await;
