@@ -59,20 +59,21 @@ bench: tools ## measure, with rivals: a table, and one JSON line a figure below 
 torture: tools ## the log under 100,000 crashes and 20,000 errors, every flipped bit and every cut
 	@FACTUM_SCALE=full $(CARGO) test --release --locked -p factum-log --test torture -- --nocapture
 
-fuzz: tools ## fuzz each decoder for SECONDS (60), from the corpus in crates/factum-testing/fuzz
+fuzz: tools ## fuzz each decoder for SECONDS (60), from the corpus in crates/factum-testing/fuzz and shop/fuzz
 	@cargo fuzz --version >/dev/null 2>&1 && cargo +nightly --version >/dev/null 2>&1 || { \
 		echo "fuzzing needs a nightly toolchain and cargo-fuzz:" \
 			"rustup toolchain install nightly && cargo install cargo-fuzz" >&2; exit 1; }
-	@cd crates/factum-testing; cargo +nightly fuzz build; \
-	for target in frames recovery envelope cells; do \
-		mkdir -p "fuzz/target/corpus/$$target"; \
-		ASAN_OPTIONS=quarantine_size_mb=1:malloc_context_size=0 cargo +nightly fuzz run "$$target" \
-			"fuzz/target/corpus/$$target" "fuzz/corpus/$$target" -- -max_total_time=$(SECONDS) \
-			-malloc_limit_mb=64 -rss_limit_mb=2048 -timeout=20 -print_final_stats=1; \
-	done
-
-sabotage: tools ## plant known bugs one by one: the check named for each must find it
-	@CARGO="$(CARGO)" crates/factum-testing/sabotage
+	@fuzz() { \
+		cargo +nightly fuzz build; \
+		for target in "$${@:2}"; do \
+			mkdir -p "fuzz/target/corpus/$$target"; \
+			ASAN_OPTIONS=quarantine_size_mb=1:malloc_context_size=0 cargo +nightly fuzz run "$$target" \
+				"fuzz/target/corpus/$$target" "fuzz/corpus/$$target" -- -max_total_time=$(SECONDS) \
+				-malloc_limit_mb="$$1" -rss_limit_mb=2048 -timeout=20 -print_final_stats=1; \
+		done; \
+	}; \
+	(cd crates/factum-testing; fuzz 64 frames recovery envelope cells); \
+	(cd shop; fuzz 1024 files bodies)
 
 clean-demo: ## delete the demo's data
 	@rm -rf -- "$(DATA)"

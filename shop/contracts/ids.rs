@@ -3,7 +3,7 @@
 //! An id is shared, not copied: cloning one costs a counter. Reading never refuses an id, because what is stored must
 //! stay readable; the edges check with [`str::parse`], deciders with `valid()`.
 
-use factum::id::MessageId;
+use factum::id::{MessageId, unseen};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{borrow::Cow, fmt, marker::PhantomData, str::FromStr, sync::Arc};
@@ -236,17 +236,6 @@ fn article(text: &str) -> Arc<str> {
 
 fn none(_: char) -> bool {
     false
-}
-
-/// Whether a character cannot be seen, or changes how its neighbours are shown: Unicode's default ignorable ones, and all
-/// white space but the plain space.
-pub fn unseen(char: char) -> bool {
-    let ignorable = matches!(char,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
-        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
-        | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-        | '\u{e0000}'..='\u{e0fff}');
-    ignorable || (char.is_whitespace() && char != ' ' && !char.is_control())
 }
 
 fn check(text: &str, unseen: fn(char) -> bool) -> Result<(), InvalidId> {

@@ -15,12 +15,10 @@ use factum::{
     row::Row,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
-    catalog, customer, fraud, inventory,
-    money::CURRENCY,
-    order,
+    catalog, currency, customer, fraud, inventory, order,
     partners::SIMULATED,
     payment,
     shipping::{self, signature::Secret},
@@ -53,8 +51,7 @@ pub fn router(app: App, carrier_signs: Option<Secret>) -> Router {
         .merge(app.platform_routes())
 }
 
-/// A JSON body, as [`http::Body`] takes it, that names no currency but the shop's: what is meant in another one must not
-/// silently become pence.
+/// A JSON body, as [`http::Body`] takes it, that names no currency but the shop's.
 #[derive(Clone, Debug)]
 pub struct Body<T> {
     /// What it says.
@@ -68,37 +65,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let http::Body { data, raw } = http::Body::from_request(request, state).await?;
-        if may_speak_of_currency(&raw) {
-            check_currency("", &serde_json::from_slice(&raw).unwrap_or_default())?;
-        }
+        currency::check(&raw)?;
         Ok(Self { data, raw })
-    }
-}
-
-/// Whether it is worth a second reading: most bodies name no currency. A name may be written with escapes.
-fn may_speak_of_currency(raw: &[u8]) -> bool {
-    const WORD: &[u8] = b"currency";
-    raw.contains(&b'\\') || raw.windows(WORD.len()).any(|word| word.eq_ignore_ascii_case(WORD))
-}
-
-/// Refuses a field, at any depth, whose name speaks of a currency and whose value is not the shop's.
-fn check_currency(path: &str, sent: &Value) -> Result<(), Problem> {
-    match sent {
-        Value::Object(fields) => fields.iter().try_for_each(|(name, value)| {
-            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-            let speaks = name.to_ascii_lowercase().contains("currency");
-            if speaks && !value.is_null() && *value != json!(CURRENCY) {
-                let detail =
-                    format!("`{path}` is {value}, and this shop counts in {CURRENCY}: send amounts in {CURRENCY}");
-                return Err(Problem::invalid("foreign_currency", detail).with("field", path));
-            }
-            check_currency(&path, value)
-        }),
-        Value::Array(items) => items
-            .iter()
-            .zip(0..)
-            .try_for_each(|(item, at): (&Value, u32)| check_currency(&format!("{path}[{at}]"), item)),
-        _ => Ok(()),
     }
 }
 

@@ -13,6 +13,7 @@ pub mod payment;
 pub mod shipping;
 
 pub mod check;
+pub mod currency;
 pub mod http;
 pub mod import;
 pub mod money;

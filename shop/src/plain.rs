@@ -1,7 +1,7 @@
 //! Texts of others on a terminal: names of a file, a provider's messages, a customer's reasons. They say what they say, and
 //! command nothing.
 
-use crate::contracts::ids::unseen;
+use factum::id::unseen;
 
 /// Characters of a text that are shown.
 const LONGEST: usize = 200;

@@ -220,6 +220,17 @@ pub fn check_id(what: &'static str, text: &str) -> Result<(), NameError> {
     Ok(())
 }
 
+/// Whether a character cannot be seen, or changes how its neighbours are shown: Unicode's default ignorable ones, and all
+/// white space but the plain space.
+pub fn unseen(char: char) -> bool {
+    let ignorable = matches!(char,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}');
+    ignorable || (char.is_whitespace() && char != ' ' && !char.is_control())
+}
+
 /// Checks a name of a type, service or consumer.
 ///
 /// # Errors

@@ -48,13 +48,15 @@ impl Default for DataClock {
 impl DataClock {
     /// Moves the mark forward; never backwards.
     pub fn advance(&self, to: Timestamp) {
-        self.mark.fetch_max(to.as_microsecond(), Ordering::Relaxed);
+        // Rounded up: what is due within a microsecond would never be reached.
+        let part = i64::from(to.subsec_nanosecond() % 1_000 > 0);
+        self.mark.fetch_max(to.as_microsecond() + part, Ordering::Relaxed);
     }
 }
 
 impl Clock for DataClock {
     fn mark(&self) -> Timestamp {
-        Timestamp::from_microsecond(self.mark.load(Ordering::Relaxed)).unwrap_or(Timestamp::MIN)
+        Timestamp::from_microsecond(self.mark.load(Ordering::Relaxed)).unwrap_or(Timestamp::MAX)
     }
 
     fn stamp(&self, cause: Timestamp) -> Timestamp {
@@ -63,5 +65,25 @@ impl Clock for DataClock {
 
     fn until(&self, _due: Timestamp) -> Option<Duration> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_reaches_every_time_that_it_is_moved_to() {
+        for to in ["1969-12-31T23:59:59.9999999Z", "2025-01-01T00:00:00Z", "2025-01-01T00:59:59.999999999Z"] {
+            let (clock, to) = (DataClock::default(), to.parse().unwrap());
+            clock.advance(to);
+            let beyond = clock.mark().as_nanosecond() - to.as_nanosecond();
+            assert!((0..1_000).contains(&beyond), "{to}: {}", clock.mark());
+        }
+        let clock = DataClock::default();
+        clock.advance(Timestamp::MAX);
+        assert_eq!(clock.mark(), Timestamp::MAX);
+        clock.advance(Timestamp::MIN);
+        assert_eq!(clock.mark(), Timestamp::MAX);
     }
 }

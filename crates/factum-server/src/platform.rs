@@ -18,8 +18,8 @@
 //! | `POST /factum/v1/consumers/{name}/try-again` | the same as of a letter |
 //! | `GET /live`, `/ready`, `/health` | see [`crate::health`] |
 //!
-//! What changes something has a body `{"by": "…", "why": "…"}`, which stands in the event of the act. A letter's id is one
-//! segment of the path, percent-encoded: it may hold `/`. So is an instance's.
+//! What changes something has a body `{"by": "…", "why": "…"}`, which stands in the event of the act, and takes no other
+//! parameters than are named here. A letter's id is one segment of the path, percent-encoded: it may hold `/`. So is an instance's.
 
 use std::{fmt::Display, sync::Arc, time::Duration};
 
@@ -182,15 +182,15 @@ struct Planned {
 /// What became of an act.
 pub(crate) type Acted = Result<Json<Outcome>, Problem>;
 
-async fn try_dry(State(unit): State<Arc<Unit>>, Named(id): Named, body: Body<Signed>) -> Acted {
+async fn try_dry(State(unit): State<Arc<Unit>>, Named(id): Named, _: NoQuery, body: Body<Signed>) -> Acted {
     act(unit, What::Try(id), body.data.by()?).await
 }
 
-async fn redrive(State(unit): State<Arc<Unit>>, Named(id): Named, body: Body<Signed>) -> Acted {
+async fn redrive(State(unit): State<Arc<Unit>>, Named(id): Named, _: NoQuery, body: Body<Signed>) -> Acted {
     act(unit, What::Redrive(id), body.data.by()?).await
 }
 
-async fn discard(State(unit): State<Arc<Unit>>, Named(id): Named, body: Body<Signed>) -> Acted {
+async fn discard(State(unit): State<Arc<Unit>>, Named(id): Named, _: NoQuery, body: Body<Signed>) -> Acted {
     let by = body.data.by()?;
     if by.why.trim().is_empty() {
         let detail = "a letter is not discarded without a reason: say why, for those who ask later";
@@ -199,11 +199,11 @@ async fn discard(State(unit): State<Arc<Unit>>, Named(id): Named, body: Body<Sig
     act(unit, What::Discard(id), by).await
 }
 
-async fn release(State(unit): State<Arc<Unit>>, Named(id): Named, body: Body<Signed>) -> Acted {
+async fn release(State(unit): State<Arc<Unit>>, Named(id): Named, _: NoQuery, body: Body<Signed>) -> Acted {
     act(unit, What::Release(id), body.data.by()?).await
 }
 
-async fn plan(State(unit): State<Arc<Unit>>, Named(id): Named, body: Body<Planned>) -> Acted {
+async fn plan(State(unit): State<Arc<Unit>>, Named(id): Named, _: NoQuery, body: Body<Planned>) -> Acted {
     let Planned { by, why, at, when_program_changes } = body.data;
     let by = Signed { by, why }.by()?;
     let retry = match (at, when_program_changes) {
@@ -253,7 +253,7 @@ async fn show_plan(State(unit): State<Arc<Unit>>, Segment(id): Segment) -> Resul
     found.map(fresh).ok_or_else(|| ActError::NoPlan(id).into())
 }
 
-async fn make_plan(State(unit): State<Arc<Unit>>, body: Body<Wanted>) -> Acted {
+async fn make_plan(State(unit): State<Arc<Unit>>, _: NoQuery, body: Body<Wanted>) -> Acted {
     let Wanted { by, why, making } = body.data;
     let by = Signed { by, why }.by()?;
     if matches!(making.selection, Selection::Discard { .. }) && by.why.trim().is_empty() {
@@ -263,12 +263,12 @@ async fn make_plan(State(unit): State<Arc<Unit>>, body: Body<Wanted>) -> Acted {
     in_time(async move { unit.make_plan(making, by).await }).await
 }
 
-async fn approve(State(unit): State<Arc<Unit>>, Segment(id): Segment, body: Body<Approval>) -> Acted {
+async fn approve(State(unit): State<Arc<Unit>>, Segment(id): Segment, _: NoQuery, body: Body<Approval>) -> Acted {
     let Approval { by, why, hash } = body.data;
     act(unit, What::Approve(id, hash), Signed { by, why }.by()?).await
 }
 
-async fn cancel(State(unit): State<Arc<Unit>>, Segment(id): Segment, body: Body<Signed>) -> Acted {
+async fn cancel(State(unit): State<Arc<Unit>>, Segment(id): Segment, _: NoQuery, body: Body<Signed>) -> Acted {
     act(unit, What::CancelPlan(id), body.data.by()?).await
 }
 
@@ -281,7 +281,7 @@ async fn consumers(State(unit): State<Arc<Unit>>) -> Result<Response, Problem> {
     Ok(fresh(blocking(move || Ok(Consumers { consumers: unit.consumers() })).await?))
 }
 
-async fn try_again(State(unit): State<Arc<Unit>>, Segment(name): Segment, body: Body<Signed>) -> Acted {
+async fn try_again(State(unit): State<Arc<Unit>>, Segment(name): Segment, _: NoQuery, body: Body<Signed>) -> Acted {
     let by = body.data.by()?;
     let asked = unit.clone();
     let list = blocking(move || Ok(asked.consumers())).await?;
@@ -329,6 +329,24 @@ pub(crate) async fn blocking<T: Send + 'static>(
 /// Nobody keeps it: it is about now.
 pub(crate) fn fresh(body: impl Serialize) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+/// No parameters: whoever sends one means to change what the act does, such as only to try it.
+struct NoQuery;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        match parts.uri.query() {
+            None | Some("") => Ok(Self),
+            Some(_) => {
+                let detail = "this takes no parameters, and is done at once: `try` shows what would follow of a letter, \
+                              a plan that is not approved what would follow of many";
+                Err(Problem::bad("bad_query", detail))
+            }
+        }
+    }
 }
 
 /// A segment of the path, decoded.

@@ -36,6 +36,7 @@ use axum::{
 };
 use factum_core::{
     error::{CommitError, HandlerError, Refusal, StoreError},
+    id::unseen,
     rejection::RejectionKind,
 };
 use factum_runtime::{acts::ActError, inbox::ExecuteError};
@@ -44,10 +45,15 @@ use serde_json::{Map, Value, json};
 
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
+/// Bytes of a problem's sentence at most; what is longer is left out in the middle.
+pub const MAX_DETAIL_BYTES: usize = 1_024;
+/// Bytes of the text of another member at most, such as a field's path.
+pub const MAX_MEMBER_BYTES: usize = 256;
 
 /// Why a request is refused, for programs (`status`, `code`) and for people (`detail`).
 ///
-/// Its `type` is `about:blank`, so the title is the status' own name, and `code` is the word that programs compare.
+/// What of it the client sent is written out where a terminal would obey it or nobody could see it, and is left out
+/// where it is long. Its `type` is `about:blank`, so the title is the status' own name, and `code` is the word that programs compare.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
     status: StatusCode,
@@ -113,14 +119,36 @@ impl Problem {
     }
 }
 
+/// A text as a person may see it: what was sent may stand in it, and a terminal would obey that, or nobody could see it.
+/// What is too long is left out in the middle, because the end says what to do.
+fn plain(text: &str, most: usize) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char.is_control() || unseen(char) {
+            true => plain.extend(char.escape_default()),
+            false => plain.push(char),
+        }
+    }
+    if plain.len() > most {
+        let (from, to) = (plain.floor_char_boundary(most / 2), plain.ceil_char_boundary(plain.len() - most / 2));
+        plain.replace_range(from..to, " … ");
+    }
+    plain
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut members = self.members;
+        for member in members.values_mut() {
+            if let Value::String(text) = member {
+                *text = plain(text, MAX_MEMBER_BYTES);
+            }
+        }
         let title = self.status.canonical_reason().unwrap_or("Refused");
         members.insert("type".to_owned(), json!("about:blank"));
         members.insert("title".to_owned(), json!(title));
         members.insert("status".to_owned(), json!(self.status.as_u16()));
-        members.insert("detail".to_owned(), json!(self.detail));
+        members.insert("detail".to_owned(), json!(plain(&self.detail, MAX_DETAIL_BYTES)));
         members.insert("code".to_owned(), json!(self.code));
         let body = Value::Object(members).to_string();
         let mut response =
@@ -308,6 +336,32 @@ mod tests {
     fn an_unknown_outcome_says_so_and_what_to_do() {
         let problem = Problem::from(store(StoreError::OutcomeUnknown));
         assert!(problem.detail.contains("unknown") && problem.detail.contains("same Idempotency-Key"));
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_commands_no_terminal_and_fills_no_page() {
+        let sent = "\u{1b}[2J\r\n\u{202e}£";
+        let problem =
+            Problem::invalid("bad_field", format!("`{sent}` does not fit")).with("field", sent).with("line", 3);
+        let long = Problem::missing("not_found", format!("no {}: send less", "ü".repeat(5_000)))
+            .with("field", "x".repeat(5_000));
+        let read = async |problem: Problem| {
+            let body = axum::body::to_bytes(problem.into_response().into_body(), 2_048).await.unwrap();
+            serde_json::from_slice::<Value>(&body).unwrap()
+        };
+        let plain = "\\u{1b}[2J\\r\\n\\u{202e}£";
+        let body = read(problem).await;
+        assert_eq!((&body["detail"], &body["line"]), (&json!(format!("`{plain}` does not fit")), &json!(3)));
+        assert_eq!(body["field"], plain);
+        let body = read(long).await;
+        let detail = body["detail"].as_str().unwrap();
+        assert!(
+            detail.starts_with("no üü") && detail.ends_with("üü: send less") && detail.contains("ü … ü"),
+            "{detail}"
+        );
+        assert!(detail.len() <= MAX_DETAIL_BYTES + 5, "{}", detail.len());
+        let half = "x".repeat(MAX_MEMBER_BYTES / 2);
+        assert_eq!(body["field"], format!("{half} … {half}"));
     }
 
     #[tokio::test]

@@ -249,7 +249,7 @@ impl App {
     /// Several commands in one commit, or none of them. Only for aggregates of one unit; meant for loaders, which must
     /// note what they did together with what they did.
     pub fn together(&self) -> Together<'_> {
-        Together { app: self, requests: Ok(Vec::new()), key: None }
+        Together { app: self, requests: Ok(Vec::new()), key: None, or_busy: false }
     }
 
     /// The rows of a view.
@@ -431,6 +431,7 @@ pub struct Together<'a> {
     app: &'a App,
     requests: Result<Vec<Request>, ExecuteError>,
     key: Option<MessageId>,
+    or_busy: bool,
 }
 
 impl Together<'_> {
@@ -455,6 +456,12 @@ impl Together<'_> {
         self
     }
 
+    /// [`ExecuteError::Busy`] at once instead of waiting for room in the inbox.
+    pub fn or_busy(mut self) -> Self {
+        self.or_busy = true;
+        self
+    }
+
     /// Carries them out.
     ///
     /// # Errors
@@ -462,13 +469,16 @@ impl Together<'_> {
     pub async fn execute(self) -> Result<Vec<Receipt>, ExecuteError> {
         let mut requests = self.requests?;
         let unit = &self.app.inner.unit;
-        let Some(key) = self.key else { return unit.execute(requests).await };
+        let send = async |requests| {
+            if self.or_busy { unit.try_execute(requests).await } else { unit.execute(requests).await }
+        };
+        let Some(key) = self.key else { return send(requests).await };
         let text = key.to_string();
         for (index, request) in requests.iter_mut().enumerate() {
             request.id = Some(MessageId::derived(&[&text, &index.to_string()]));
             request.correlation_id = Some(key.clone());
         }
-        unit.execute(requests).await.map_err(|error| match error {
+        send(requests).await.map_err(|error| match error {
             ExecuteError::IdReused(_) => ExecuteError::IdReused(key),
             error => error,
         })

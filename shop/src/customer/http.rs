@@ -3,8 +3,6 @@
 use axum::{Json, Router, extract::State, response::IntoResponse, routing::get};
 use factum::{
     http::{After, IdempotencyKey, Key, Problem, encoded, position},
-    id::MessageId,
-    payload::Command,
     prelude::*,
 };
 use serde::Deserialize;
@@ -46,12 +44,12 @@ struct Known {
     address: Option<Address>,
 }
 
-/// Registers a customer, or updates one: both are asked for, and the one that does not fit changes nothing.
+/// Registers a customer, or updates one: both are asked for in one commit, and the one that does not fit changes nothing.
 async fn put(
     State(app): State<App>,
     Key(customer_id): Key<CustomerId>,
     key: Option<IdempotencyKey>,
-    Body { data, raw }: Body<Known>,
+    Body { data, .. }: Body<Known>,
 ) -> Result<impl IntoResponse, Problem> {
     check_text("name", data.name.as_deref())?;
     check_text("email", data.email.as_deref())?;
@@ -67,27 +65,14 @@ async fn put(
         address: address.clone(),
     };
     let register = RegisterCustomer { customer_id: customer_id.clone(), name, email, phone, address };
-    let mut receipt = step(&app, register, "register", key.as_ref(), &raw).await?;
-    // A repeated registration must not bring back what was updated since.
-    if !receipt.repeated {
-        receipt = step(&app, update, "update", key.as_ref(), &raw).await?;
-    }
-    let links = json!({ "self": format!("/customers/{}", encoded(&customer_id)) });
-    Ok((position(app.lineage(), receipt.position), Json(json!({ "customerId": customer_id, "links": links }))))
-}
-
-/// One of the two commands of a request. Each needs an id of its own.
-async fn step<C: Command>(
-    app: &App,
-    command: C,
-    name: &str,
-    key: Option<&IdempotencyKey>,
-    raw: &[u8],
-) -> Result<Receipt, Problem> {
-    let execution = app.execute(command).body(raw).or_busy();
-    let execution = match key {
-        Some(key) => execution.id(&MessageId::derived(&["customer", name, key.as_str()]).to_string()),
-        None => execution,
+    let now = app.now();
+    let both = app.together().add(&register, now).add(&update, now).or_busy();
+    let both = match &key {
+        Some(key) => both.id(key.as_str()),
+        None => both,
     };
-    Ok(execution.await?)
+    let receipts = both.execute().await?;
+    let upto = receipts.iter().map(|receipt| receipt.position).max().unwrap_or_default();
+    let links = json!({ "self": format!("/customers/{}", encoded(&customer_id)) });
+    Ok((position(app.lineage(), upto), Json(json!({ "customerId": customer_id, "links": links }))))
 }

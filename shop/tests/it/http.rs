@@ -306,6 +306,13 @@ async fn another_currency_is_refused_wherever_it_stands() {
     let escaped = r#"{"name":"tea","price":"2.60","c\u0075rrency":"USD"}"#;
     let sent = shop.send(Method::PUT, "/products/TEA", Headers::default(), escaped).await;
     sent.refuses(422, "foreign_currency", "amounts in GBP");
+    // It cannot hide behind another one of its name, or behind what nobody can read.
+    let twice = r#"{"name":"tea","price":"2.60","currency":"USD","currency":"GBP"}"#;
+    let sent = shop.send(Method::PUT, "/products/TEA", Headers::default(), twice).await;
+    sent.refuses(422, "foreign_currency", "`currency` is \"USD\"");
+    let half = r#"{"name":"tea","price":"2.60","currency":"USD","note":"\ud800"}"#;
+    let sent = shop.send(Method::PUT, "/products/TEA", Headers::default(), half).await;
+    sent.refuses(400, "bad_json", "cannot be read");
     let order = json!({ "items": [{ "sku": "TEA", "quantity": 1, "currency": "USD" }] });
     shop.post("/orders", &order).await.refuses(422, "foreign_currency", "`items[0].currency`");
     for path in ["/orders/x/return", "/orders/x/cancel", "/stock/TEA/receive", "/orders/x/hold/release"] {
@@ -354,6 +361,15 @@ async fn customers_are_registered_and_updated_by_the_same_request() {
     assert_eq!(shop.put("/customers/c-2", &json!({ "name": "Bert" })).await.status, 200);
     assert_eq!(send("Bob").await.status, 200);
     assert_eq!(shop.get("/customers/c-2").await.body["name"], "Bert", "a repeated request changes nothing");
+    let key = Headers(&[("idempotency-key", "k-3")]);
+    let called = json!({ "name": "Carla" }).to_string();
+    let first = shop.send(Method::PUT, "/customers/c-2", key, called.clone()).await;
+    let again = shop.send(Method::PUT, "/customers/c-2", key, called).await;
+    assert_eq!(
+        again.header("factum-position"),
+        first.header("factum-position"),
+        "it stands for less than what was done"
+    );
     send("Bill").await.refuses(409, "id_reused", "another body");
     assert_eq!(shop.get("/customers").await.body["total"], 2);
 }

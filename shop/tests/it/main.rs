@@ -3,8 +3,10 @@
 
 mod away;
 mod backup;
+mod bodies;
 mod command;
 mod editions;
+mod fuzz;
 mod gateways;
 mod hostile;
 mod http;

@@ -386,6 +386,16 @@ async fn pages_of_other_sites_read_and_do_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_slip_in_a_parameter_does_what_was_to_be_tried() {
+    let (shop, id) = Shop::failed().await;
+    let before = shop.app.position();
+    for act in ["redrive?dryRun=true", "discard?dryrun", "release?dryRun=true", "plan?x=1", "try?x=1"] {
+        shop.act(&id, act).await.refuses(400, "bad_query", "takes no parameters");
+    }
+    assert_eq!(shop.app.position(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn health_says_that_something_waits_and_consumers_where_they_stand() {
     let (shop, id) = Shop::failed().await;
     let health = shop.get("/health").await;
