@@ -18,6 +18,7 @@ use shop::{
 };
 
 use crate::{
+    books::large,
     imports::committed,
     rows::{HEADER, row, row_on},
 };
@@ -146,10 +147,9 @@ async fn the_known_totals_are_the_same_by_the_week() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the cut 2010-12 to 2011-06 of the same data, its path in SHOP_LARGE_FILE"]
 async fn the_known_totals_are_the_same_by_the_month() {
-    let path = std::env::var_os("SHOP_LARGE_FILE").expect("SHOP_LARGE_FILE names the file");
     let months = (1..=6).map(|month| format!("2011-{month:02}-01T00:00:00Z")).collect::<Vec<_>>();
     let months: Vec<&str> = months.iter().map(String::as_str).collect();
-    known_totals_in_parts(Path::new(&path), &months, [481_264_540, 29_211_984, 29_211_984, 2_500_201]).await;
+    known_totals_in_parts(&large(), &months, [481_264_540, 29_211_984, 29_211_984, 2_500_201]).await;
 }
 
 fn december() -> Vec<String> {

@@ -32,7 +32,7 @@ async fn in_memory(settings: &Settings) -> App {
 }
 
 /// The report of a run in memory, which must also pass the check.
-async fn run(file: &File, settings: &Settings) -> Value {
+pub async fn run(file: &File, settings: &Settings) -> Value {
     let app = in_memory(settings).await;
     loader::run(&app, file, settings, &|_, _| {}).await.unwrap();
     let archive = Archive::of(app.reader());
@@ -115,7 +115,7 @@ pub fn text(command: &mut Command) -> (bool, String, String) {
 }
 
 /// How often something is done; `FACTUM_KILLS=20 FACTUM_SEEDS=20` runs the full numbers.
-fn count(variable: &str, usual: usize) -> usize {
+pub fn count(variable: &str, usual: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 

@@ -4,6 +4,7 @@
 mod away;
 mod backup;
 mod bodies;
+mod books;
 mod command;
 mod editions;
 mod fuzz;
