@@ -54,7 +54,7 @@ pub async fn run(dir: &Path, settings: Settings) -> anyhow::Result<()> {
     let listener = factum::http::listen(([127, 0, 0, 1], 0).into()).await?;
     let client = Arc::new(Client::new(listener.local_addr()?));
     let (stop, stopped) = oneshot::channel::<()>();
-    let router = shop::http::router(app.clone(), None);
+    let router = app.router();
     let server = tokio::spawn(factum::http::serve(listener, router, async move {
         // The sender's end is a stop as well.
         let _ = stopped.await;

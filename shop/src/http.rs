@@ -1,7 +1,7 @@
-//! The shop over HTTP: the rooms' routes together with the platform's, and what the rooms' routes share.
+//! What the rooms' routes share.
 
 use axum::{
-    Json, Router,
+    Json,
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request},
     http::request::Parts,
@@ -17,12 +17,7 @@ use factum::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{
-    catalog, currency, customer, fraud, inventory, order,
-    partners::SIMULATED,
-    payment,
-    shipping::{self, signature::Secret},
-};
+use crate::{currency, partners::SIMULATED};
 
 /// Units that one line, receipt or adjustment may have, so that sums of them never overflow.
 pub const MAX_UNITS: i64 = 1_000_000_000;
@@ -35,21 +30,6 @@ pub const MAX_SIZE: u64 = 200;
 const SIZE: u64 = 50;
 /// The last page that can be asked for.
 const MAX_PAGE: u64 = 1_000_000_000;
-
-/// All routes of the shop over an app, and those of the platform: letters, consumers, health. The carrier's news have a
-/// route only if there is a carrier who signs them.
-pub fn router(app: App, carrier_signs: Option<Secret>) -> Router {
-    Router::new()
-        .merge(catalog::http::routes())
-        .merge(customer::http::routes())
-        .merge(fraud::http::routes())
-        .merge(inventory::http::routes())
-        .merge(order::http::routes())
-        .merge(payment::http::routes())
-        .merge(shipping::http::routes(carrier_signs))
-        .with_state(app.clone())
-        .merge(app.platform_routes())
-}
 
 /// A JSON body, as [`http::Body`] takes it, that names no currency but the shop's.
 #[derive(Clone, Debug)]

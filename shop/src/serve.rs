@@ -76,6 +76,7 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
     let settings = Options {
         provider: options.provider.clone(),
         carrier: options.carrier.clone(),
+        carrier_secret: options.carrier_secret.clone().filter(|_| options.carrier.is_some()),
         declines: 0.0,
         hold_suspicious: true,
         day: options.day,
@@ -86,8 +87,7 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
     let app = builder.start().await?;
     app.execute(partners.choose()).await?;
     say(greeting(&options, &partners, address, app.health().durability));
-    let signs = options.carrier.as_ref().and(options.carrier_secret);
-    let served = http::serve(listener, crate::http::router(app.clone(), signs), stop).await;
+    let served = http::serve(listener, app.router(), stop).await;
     say("stopping: what was accepted is being carried out");
     app.stop().await;
     say(format_args!("stopped at position {}", app.position().0));

@@ -8,7 +8,7 @@ use crate::{
     catalog, customer, fraud, inventory, order,
     partners::{self, Partners},
     payment::{self, gateway::Provider},
-    shipping::{self, gateway::Carrier},
+    shipping::{self, gateway::Carrier, signature::Secret},
 };
 
 /// What differs between a shop that serves and one that imports.
@@ -18,6 +18,8 @@ pub struct Options {
     pub provider: Option<Remote>,
     /// Where the carrier is; without it, it is simulated.
     pub carrier: Option<Remote>,
+    /// What the carrier signs its news with; without it nobody can tell them, and there is no route for them.
+    pub carrier_secret: Option<Secret>,
     /// The share of payments that the simulated provider declines, 0 to 1.
     pub declines: f64,
     /// Whether an order that looks like fraud is held for a person.
@@ -32,7 +34,15 @@ impl Default for Options {
     /// Everything simulated, nothing declined or held, answers at once, real days.
     fn default() -> Self {
         let (day, latency) = (Duration::from_secs(86_400), Duration::ZERO);
-        Self { provider: None, carrier: None, declines: 0.0, hold_suspicious: false, day, latency }
+        Self {
+            provider: None,
+            carrier: None,
+            carrier_secret: None,
+            declines: 0.0,
+            hold_suspicious: false,
+            day,
+            latency,
+        }
     }
 }
 
@@ -53,7 +63,7 @@ pub fn equipped(app: AppBuilder, options: &Options) -> AppBuilder {
 
 /// All services of the shop.
 pub fn services(options: &Options) -> Vec<Service> {
-    let Options { provider, carrier, declines, hold_suspicious, day, latency } = options.clone();
+    let Options { provider, carrier, carrier_secret, declines, hold_suspicious, day, latency } = options.clone();
     let policy = if hold_suspicious { fraud::reactions::Policy::Hold } else { fraud::reactions::Policy::NoteOnly };
     let provider = match provider {
         Some(url) => Provider::Http { url },
@@ -69,7 +79,7 @@ pub fn services(options: &Options) -> Vec<Service> {
         order::service(),
         inventory::service(),
         payment::service(provider),
-        shipping::service(carrier),
+        shipping::service(carrier, carrier_secret),
         fraud::service(policy),
     ]
 }

@@ -1,6 +1,6 @@
 //! A service as a value: its deciders, reactions, sagas, views and calls. It names no backend.
 
-use std::{sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -39,6 +39,8 @@ pub struct Service {
     pub upcasts: Vec<Upcast>,
     /// Stream categories it owns besides those of its deciders, reactions and sagas.
     pub owned: Vec<&'static str>,
+    /// What else it brings, for those around the core who know what it is: its routes.
+    pub parts: Vec<Box<dyn Any + Send + Sync>>,
 }
 
 impl Service {
@@ -55,6 +57,7 @@ impl Service {
             calls: Vec::new(),
             upcasts: Vec::new(),
             owned: Vec::new(),
+            parts: Vec::new(),
         }
     }
 
@@ -63,6 +66,20 @@ impl Service {
     pub fn source(mut self, source: &'static str) -> Self {
         self.source = Name::Static(source);
         self
+    }
+
+    /// Adds a part that the core does not know.
+    #[must_use]
+    pub fn part(mut self, part: impl Any + Send + Sync) -> Self {
+        self.parts.push(Box::new(part));
+        self
+    }
+
+    /// Takes out its parts of a type.
+    pub fn take_parts<T: Any>(&mut self) -> Vec<T> {
+        let (found, others): (Vec<_>, Vec<_>) = self.parts.drain(..).partition(|part| part.is::<T>());
+        self.parts = others;
+        found.into_iter().filter_map(|part| part.downcast().ok()).map(|part| *part).collect()
     }
 
     /// Adds an aggregate.

@@ -65,7 +65,7 @@ const MAX_FILTER_BYTES: usize = 2 << 10;
 const ACT: Duration = Duration::from_secs(25);
 
 /// What stands below `/factum/v1`.
-pub fn routes(unit: Arc<Unit>) -> Router {
+pub fn routes<S: Clone + Send + Sync + 'static>(unit: Arc<Unit>) -> Router<S> {
     Router::new()
         .route("/factum/v1/letters", get(list))
         .route("/factum/v1/letters/{id}", get(show))
@@ -85,7 +85,7 @@ pub fn routes(unit: Arc<Unit>) -> Router {
 }
 
 /// `/live`, `/ready` and `/health`.
-pub fn health_routes(unit: Arc<Unit>) -> Router {
+pub fn health_routes<S>(unit: Arc<Unit>) -> Router<S> {
     Router::new()
         .route("/live", get(async |State(unit): State<Arc<Unit>>| health::live(&unit.health())))
         .route("/ready", get(async |State(unit): State<Arc<Unit>>| health::ready(&unit.health())))

@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// What stands below `/factum/v1/sagas`.
-pub fn routes(unit: Arc<Unit>) -> Router {
+pub fn routes<S>(unit: Arc<Unit>) -> Router<S> {
     Router::new()
         .route("/factum/v1/sagas", get(list))
         .route("/factum/v1/sagas/{id}", get(show))

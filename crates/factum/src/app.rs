@@ -156,8 +156,14 @@ impl AppBuilder {
     /// # Errors
     /// [`StartError`] if the services do not fit together, the log holds events that they cannot read, or the stores
     /// cannot be read.
-    #[expect(clippy::unused_async, reason = "it needs a tokio runtime around it, which an async fn makes plain")]
-    pub async fn start(self) -> Result<App, StartError> {
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(clippy::unused_async, reason = "it needs a tokio runtime around it, which an async fn makes plain")
+    )]
+    #[cfg_attr(not(feature = "http"), expect(unused_mut, reason = "routes are taken out of the services"))]
+    pub async fn start(mut self) -> Result<App, StartError> {
+        #[cfg(feature = "http")]
+        let own = crate::routes::of(&mut self.services);
         let clock: Arc<dyn Clock> = match &self.data_clock {
             Some(clock) => Arc::new(clock.clone()),
             None => Arc::new(LiveClock::default()),
@@ -179,7 +185,25 @@ impl AppBuilder {
         })?;
         let ids = Mutex::new(UuidSource::random());
         let (unit, lineage) = (Arc::new(unit), lineage);
-        Ok(App { inner: Arc::new(Inner { unit, lineage, clock, ids, data_clock: self.data_clock }) })
+        #[cfg(feature = "http")]
+        let routes = match crate::routes::mounted(own, &unit) {
+            Ok(routes) => routes,
+            Err(error) => {
+                unit.stop().await;
+                return Err(error);
+            }
+        };
+        Ok(App {
+            inner: Arc::new(Inner {
+                unit,
+                lineage,
+                clock,
+                ids,
+                data_clock: self.data_clock,
+                #[cfg(feature = "http")]
+                routes,
+            }),
+        })
     }
 }
 
@@ -208,6 +232,9 @@ struct Inner {
     clock: Arc<dyn Clock>,
     ids: Mutex<UuidSource>,
     data_clock: Option<DataClock>,
+    /// Of all services.
+    #[cfg(feature = "http")]
+    routes: axum::Router<App>,
 }
 
 impl App {
@@ -299,6 +326,11 @@ impl App {
     /// Which log this is: a position kept elsewhere must be kept with it.
     pub fn lineage(&self) -> Lineage {
         self.inner.lineage
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn routes(&self) -> &axum::Router<App> {
+        &self.inner.routes
     }
 
     pub(crate) fn unit(&self) -> &Arc<Unit> {

@@ -48,21 +48,6 @@ impl App {
     }
 }
 
-#[cfg(feature = "http")]
-impl App {
-    /// The platform's own routes: letters and consumers below `/factum/v1`, and `/live`, `/ready`, `/health`. Whoever
-    /// reaches them may do all that they offer: serve them where only operators are, as [`crate::http::serve`] does.
-    ///
-    /// ```text
-    /// http::serve(listener, my_routes(app.clone()).merge(app.platform_routes()), stop).await?;
-    /// ```
-    pub fn platform_routes(&self) -> axum::Router {
-        use crate::http::platform;
-
-        platform::routes(self.unit().clone()).merge(platform::health_routes(self.unit().clone()))
-    }
-}
-
 impl Letters<'_> {
     /// Those that fit the question.
     ///

@@ -8,6 +8,8 @@ pub mod letters;
 pub mod operate;
 pub mod plans;
 mod report;
+#[cfg(feature = "http")]
+mod routes;
 mod rows;
 pub mod sagas;
 mod wiring;
@@ -28,6 +30,8 @@ pub use factum_runtime::{
 #[cfg(feature = "http")]
 pub use factum_server as http;
 pub use report::Report;
+#[cfg(feature = "http")]
+pub use routes::Routed;
 pub use rows::{ReadError, RowsOf};
 
 /// The names that nearly every service uses.
@@ -50,6 +54,8 @@ pub mod prelude {
     };
     pub use factum_macros::{Command, Event, Rejection, Row};
 
+    #[cfg(feature = "http")]
+    pub use crate::Routed;
     pub use crate::{App, Receipt};
 }
 

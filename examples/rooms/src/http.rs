@@ -24,13 +24,9 @@ struct Wish {
     guests: Vec<String>,
 }
 
-/// The routes, beside those of the platform itself.
-pub fn router(app: App) -> Router {
-    Router::new()
-        .route("/bookings", post(request))
-        .route("/bookings/{id}", get(read))
-        .with_state(app.clone())
-        .merge(app.platform_routes())
+/// The bookings' routes; the app mounts them beside the platform's.
+pub fn routes() -> Router<App> {
+    Router::new().route("/bookings", post(request)).route("/bookings/{id}", get(read))
 }
 
 /// The booking's id derives from the key, so that a request that is sent again finds its booking.

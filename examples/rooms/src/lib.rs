@@ -18,6 +18,7 @@ pub fn services(bank: &bank::Bank) -> Vec<Service> {
         .saga(stay::second())
         .call(bank.call(bank::CHARGE))
         .call(bank.call(bank::REFUND))
+        .routes(http::routes())
         .upcast("booking.opened", "1.0.0", "2.0.0", booking::guests);
     vec![bookings, Service::new("rooms").decider::<room::Room>()]
 }

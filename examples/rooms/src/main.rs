@@ -13,7 +13,7 @@ async fn main() -> Result<(), factum::Report> {
     let listener = http::listen(address.parse()?).await?;
     println!("http://{}", listener.local_addr()?);
     let stop = async { _ = tokio::signal::ctrl_c().await };
-    http::serve(listener, rooms::http::router(app.clone()), stop).await?;
+    http::serve(listener, app.router(), stop).await?;
     app.stop().await;
     Ok(())
 }

@@ -15,4 +15,5 @@ pub fn service() -> Service {
         .owns("validation")
         .folding(reactions::validation())
         .view(1, views::products)
+        .routes(http::routes())
 }

@@ -8,5 +8,9 @@ use factum::prelude::*;
 
 /// The customer service.
 pub fn service() -> Service {
-    Service::new("customer").source("customer-service").decider::<decider::Customer>().view(1, views::customers)
+    Service::new("customer")
+        .source("customer-service")
+        .decider::<decider::Customer>()
+        .view(1, views::customers)
+        .routes(http::routes())
 }

@@ -13,4 +13,5 @@ pub fn service(policy: reactions::Policy) -> Service {
         .owns("check")
         .folding(reactions::velocity(policy))
         .view(1, views::checks)
+        .routes(http::routes())
 }

@@ -69,14 +69,7 @@ pub struct Outcome {
 
 /// A shop on data time, for imports.
 pub fn options(settings: &Settings) -> Options {
-    Options {
-        provider: None,
-        carrier: None,
-        declines: settings.declines,
-        hold_suspicious: false,
-        day: 1.days(),
-        latency: 0.ms(),
-    }
+    Options { declines: settings.declines, ..Options::default() }
 }
 
 /// The app of an import over a directory.

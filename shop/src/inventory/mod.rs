@@ -16,4 +16,5 @@ pub fn service() -> Service {
         .reaction(reactions::reordering())
         .owns("reorder")
         .view(1, views::stock)
+        .routes(http::routes())
 }

@@ -24,5 +24,6 @@ pub fn service() -> Service {
         .view(1, views::prices)
         .view(1, views::order_customers)
         .view(1, views::order_payments)
+        .routes(http::routes())
         .upcast("order.created", "0.9.0", "1.0.0", upcasters::total)
 }

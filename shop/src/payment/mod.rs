@@ -17,4 +17,5 @@ pub fn service(provider: gateway::Provider) -> Service {
         .react("give-back", reactions::give_back)
         .call(gateway::call(provider))
         .view(3, views::payments)
+        .routes(http::routes())
 }

@@ -9,8 +9,9 @@ pub mod views;
 
 use factum::prelude::*;
 
-/// The shipping service, over a carrier. Only the simulated one's news come by timer.
-pub fn service(carrier: gateway::Carrier) -> Service {
+/// The shipping service, over a carrier. Only the simulated one's news come by timer, and only another's over HTTP, if it
+/// signs them.
+pub fn service(carrier: gateway::Carrier, signs: Option<signature::Secret>) -> Service {
     let service = Service::new("shipping")
         .source("shipping-service")
         .decider::<decider::Shipment>()
@@ -20,5 +21,9 @@ pub fn service(carrier: gateway::Carrier) -> Service {
         gateway::Carrier::Simulated { day, .. } => service.reaction(reactions::awaiting(*day)),
         gateway::Carrier::Http { .. } => service,
     };
-    service.call(gateway::call(carrier.clone())).call(gateway::recall(carrier)).view(2, views::shipments)
+    service
+        .call(gateway::call(carrier.clone()))
+        .call(gateway::recall(carrier))
+        .view(2, views::shipments)
+        .routes(http::routes(signs))
 }

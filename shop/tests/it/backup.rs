@@ -60,7 +60,7 @@ async fn orders(dir: &Path) -> (u64, u64) {
     let get = async |epoch: u32| {
         let path = format!("/orders?size=1&after=main:{epoch}:{}", app.position());
         let request = Request::get(path).body(Body::empty()).unwrap();
-        shop::http::router(app.clone(), None).oneshot(request).await.unwrap()
+        app.router().oneshot(request).await.unwrap()
     };
     assert_eq!(get(epoch - 1).await.status(), 409, "a position of another epoch says nothing here");
     let answer = get(epoch).await;

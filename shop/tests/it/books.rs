@@ -9,7 +9,7 @@ use crate::imports::{committed, count, run};
 
 /// The large cut of the same data.
 pub fn large() -> PathBuf {
-    std::env::var_os("SHOP_LARGE_FILE").expect("SHOP_LARGE_FILE names the file").into()
+    std::env::var_os("SHOP_LARGE_FILE").ok_or("SHOP_LARGE_FILE names the file").unwrap().into()
 }
 
 /// What each file comes to, counted from its rows alone.

@@ -92,10 +92,11 @@ impl Shop {
     }
 
     async fn run(log: Memory, options: &Options) -> Self {
-        let app = equipped(App::over(log).on_data_time(), options).start().await.unwrap();
+        let carrier_secret = options.carrier.as_ref().map(|_| secret());
+        let options = Options { carrier_secret, ..options.clone() };
+        let app = equipped(App::over(log).on_data_time(), &options).start().await.unwrap();
         app.advance(start());
-        let signs = options.carrier.as_ref().map(|_| secret());
-        let router = factum::http::guarded(shop::http::router(app.clone(), signs));
+        let router = factum::http::guarded(app.router());
         Self { app, router }
     }
 
@@ -174,7 +175,7 @@ pub fn secret() -> Secret {
 /// Nothing outside the process.
 fn simulated() -> Options {
     let (declines, latency) = (0.0, Duration::ZERO);
-    Options { provider: None, carrier: None, declines, hold_suspicious: true, day: DAY, latency }
+    Options { declines, hold_suspicious: true, day: DAY, latency, ..Options::default() }
 }
 
 fn start() -> Timestamp {

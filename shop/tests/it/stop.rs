@@ -19,7 +19,7 @@ async fn a_stop_finishes_what_was_begun_and_takes_nothing_more() {
     let listener = factum::http::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let router = shop::http::router(shop.app.clone(), None);
+    let router = shop.app.router();
     let server = tokio::spawn(factum::http::serve(listener, router, async {
         stopped.await.unwrap();
     }));

@@ -95,6 +95,14 @@ pub enum StartError {
     /// The views cannot run.
     #[error(transparent)]
     Views(#[from] ViewError),
+    /// Two services, or one and the platform, have the same route.
+    #[error("the routes of service {service} cannot be mounted: {problem}")]
+    Routes {
+        /// The second one.
+        service: factum_core::id::Name,
+        /// What the router says.
+        problem: String,
+    },
     /// The system gives no thread.
     #[error("a thread could not be started: {0}")]
     Thread(#[from] std::io::Error),

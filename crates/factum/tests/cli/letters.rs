@@ -278,7 +278,7 @@ pub async fn serve_app(app: App) -> Served {
     let listener = http::listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
-    let routes = app.platform_routes();
+    let routes = app.router();
     let serving = tokio::spawn(async move { http::serve(listener, routes, async { _ = stopped.await }).await });
     Served { app, address, stop, serving }
 }

@@ -5,6 +5,7 @@ mod aborts;
 mod data_time;
 #[cfg(feature = "http")]
 mod platform;
+mod routes;
 #[cfg(feature = "http")]
 mod sagas;
 mod snapshots;

@@ -148,7 +148,7 @@ impl Shop {
         let packing = packing.reaction(Reaction::new("pack", pack).emits::<Packed>("parcel").sets(WAIT));
         let builder = App::in_memory().with(Service::new("order").decider::<Order>().view(1, orders)).with(packing);
         let app = builder.program("shop 1.4.0").start().await.unwrap();
-        let router = guarded(app.platform_routes());
+        let router = guarded(app.router());
         Self { app, router, broken }
     }
 

@@ -171,7 +171,7 @@ impl Answer {
 impl Routes {
     async fn open(versions: &[u32]) -> Self {
         let app = start(&Memory::new(), versions).await;
-        Self { router: guarded(app.platform_routes()), app }
+        Self { router: guarded(app.router()), app }
     }
 
     async fn ask(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {

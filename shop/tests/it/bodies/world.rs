@@ -1,18 +1,13 @@
 //! A shop with something of everything: orders at every stage, letters, plans, processes that wait.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use axum::{
     Router,
     body::Body,
     http::{HeaderMap, Method, Request},
 };
-use factum::{
-    App, Archive,
-    http::{client::Remote, encoded},
-    prelude::*,
-    stream::Position,
-};
+use factum::{App, Archive, http::encoded, prelude::*, stream::Position};
 use fastrand::Rng;
 use serde_json::{Value, json};
 use shop::{
@@ -94,20 +89,14 @@ fn start() -> Timestamp {
 
 impl World {
     pub async fn open() -> Self {
-        let simulated: Option<Remote> = None;
-        let options = Options {
-            provider: simulated.clone(),
-            carrier: simulated,
-            declines: 0.1,
-            hold_suspicious: true,
-            day: DAY,
-            latency: Duration::ZERO,
-        };
+        // The carrier is simulated, and its news have a route all the same.
+        let carrier_secret = Some(secret());
+        let options = Options { carrier_secret, declines: 0.1, hold_suspicious: true, day: DAY, ..Options::default() };
         let workshop =
             Service::new("workshop").owns("workshop").reaction(Reaction::new("label", label)).view(1, labels);
         let app = equipped(App::in_memory().on_data_time(), &options).with(workshop).start().await.unwrap();
         app.advance(start());
-        let router = factum::http::guarded(shop::http::router(app.clone(), Some(secret())));
+        let router = factum::http::guarded(app.router());
         let (ids, plans) = (BTreeMap::new(), Vec::new());
         let mut world = Self { app, router, ids, plans, broken: 0, days: 0 };
         for (sku, price) in [("TEA", "2.55"), ("CUP", "0.135"), ("GOLD", "5000")] {

@@ -186,7 +186,7 @@ impl Remote {
     fn stranger(&self, status: StatusCode) -> String {
         format!(
             "{} answers {status}, and not as an app with these routes does: is it the right address, and does the app \
-             serve `App::platform_routes`?",
+             serve `App::router`?",
             self.base
         )
     }
