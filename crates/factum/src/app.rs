@@ -2,16 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    future::{Future, IntoFuture},
     path::Path,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use factum_core::{
     Timestamp,
-    envelope::{Draft, digest},
-    error::{HandlerError, NameError, RowError, StoreError},
+    envelope::digest,
+    error::{RowError, StoreError},
     id::MessageId,
     memory::Memory,
     payload::Command,
@@ -25,11 +23,12 @@ use factum_runtime::{
     clock::{DataClock, LiveClock},
     engine::{Arrange, Limits},
     ids::UuidSource,
-    inbox::{ExecuteError, Receipt, Request, Rested},
+    inbox::{ExecuteError, Rested},
     supervisor::{StartError, Unit, UnitHealth, UnitParts},
 };
 
 use crate::{
+    execution::{Execution, Together},
     rows::RowsOf,
     wiring::{self, Stores},
 };
@@ -270,13 +269,13 @@ impl App {
     /// let receipt = app.execute(CreateOrder { … }).id("idempotency-key").await?;
     /// ```
     pub fn execute<C: Command>(&self, command: C) -> Execution<'_> {
-        Execution { app: self, request: request(&command), or_busy: false }
+        Execution::of(self, &command)
     }
 
     /// Several commands in one commit, or none of them. Only for aggregates of one unit; meant for loaders, which must
     /// note what they did together with what they did.
     pub fn together(&self) -> Together<'_> {
-        Together { app: self, requests: Ok(Vec::new()), key: None, or_busy: false }
+        Together::of(self)
     }
 
     /// The rows of a view.
@@ -366,159 +365,6 @@ impl App {
     pub async fn stop(&self) {
         self.inner.unit.stop().await;
     }
-}
-
-/// A command on its way; await it.
-#[must_use = "a command does nothing until it is awaited"]
-pub struct Execution<'a> {
-    app: &'a App,
-    request: Result<Request, ExecuteError>,
-    or_busy: bool,
-}
-
-impl<'a> Execution<'a> {
-    /// The client's key: sent again under the same key, the command is not carried out a second time and gets the first
-    /// receipt, also if it changed nothing. A rejection is not remembered: the same key is decided anew.
-    ///
-    /// The key is looked for **in the aggregate that the command addresses**, so that a request that is sent again must
-    /// address the same one: where it makes the aggregate, derive its id from the key ([`MessageId::derived`]). It is
-    /// remembered for 24 hours, as long as it is among the last 1,024 keys of that aggregate, or among the last 64 about
-    /// the same thing, where the decider names it ([`Decider::repeat_key`](factum_core::decider::Decider::repeat_key)).
-    /// Behind that window the command is carried out again: what must not happen twice for ever, the decider must see in
-    /// its state.
-    pub fn id(self, id: &str) -> Self {
-        self.with(|request| {
-            request.id = Some(MessageId::parse(id)?);
-            Ok(())
-        })
-    }
-
-    /// What the client really sent, so that the same key with another body is noticed ([`ExecuteError::IdReused`]). By
-    /// default the command itself.
-    pub fn body(self, body: &[u8]) -> Self {
-        self.with(|request| {
-            request.digest = Some(digest(&request.draft.type_name, body));
-            Ok(())
-        })
-    }
-
-    /// When it happened; by default now.
-    pub fn at(self, at: Timestamp) -> Self {
-        self.with(|request| {
-            request.at = Some(at);
-            Ok(())
-        })
-    }
-
-    /// The business transaction that it belongs to; by default its own.
-    pub fn correlation(self, id: &str) -> Self {
-        self.with(|request| {
-            request.correlation_id = Some(MessageId::parse(id)?);
-            Ok(())
-        })
-    }
-
-    /// Who asks.
-    pub fn user(self, id: &str) -> Self {
-        self.with(|request| {
-            request.user_id = Some(Arc::from(id));
-            Ok(())
-        })
-    }
-
-    /// [`ExecuteError::Busy`] at once instead of waiting for room in the inbox.
-    pub fn or_busy(mut self) -> Self {
-        self.or_busy = true;
-        self
-    }
-
-    fn with(mut self, change: impl FnOnce(&mut Request) -> Result<(), NameError>) -> Self {
-        self.request = self.request.and_then(|mut request| {
-            change(&mut request).map_err(HandlerError::from)?;
-            Ok(request)
-        });
-        self
-    }
-}
-
-impl<'a> IntoFuture for Execution<'a> {
-    type Output = Result<Receipt, ExecuteError>;
-    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let requests = vec![self.request?];
-            let unit = &self.app.inner.unit;
-            let receipts =
-                if self.or_busy { unit.try_execute(requests).await? } else { unit.execute(requests).await? };
-            let no_receipt = || ExecuteError::Stopped("it gave no receipt".to_owned());
-            receipts.into_iter().next().ok_or_else(no_receipt)
-        })
-    }
-}
-
-/// Commands for one commit.
-#[must_use = "commands do nothing until they are executed"]
-pub struct Together<'a> {
-    app: &'a App,
-    requests: Result<Vec<Request>, ExecuteError>,
-    key: Option<MessageId>,
-    or_busy: bool,
-}
-
-impl Together<'_> {
-    /// Adds a command that happened at a time. They are decided in the order in which they are added.
-    pub fn add<C: Command>(mut self, command: &C, at: Timestamp) -> Self {
-        self.requests = self.requests.and_then(|mut requests| {
-            let mut request = request(command)?;
-            request.at = Some(at);
-            requests.push(request);
-            Ok(requests)
-        });
-        self
-    }
-
-    /// The client's key for all of them: sent again they get the first receipts, as one request. Other commands, or others
-    /// beside them, under the same key are [`ExecuteError::IdReused`]. What a key covers and for how long: [`Execution::id`].
-    pub fn id(mut self, id: &str) -> Self {
-        match MessageId::parse(id) {
-            Ok(key) => self.key = Some(key),
-            Err(error) => self.requests = self.requests.and(Err(HandlerError::from(error).into())),
-        }
-        self
-    }
-
-    /// [`ExecuteError::Busy`] at once instead of waiting for room in the inbox.
-    pub fn or_busy(mut self) -> Self {
-        self.or_busy = true;
-        self
-    }
-
-    /// Carries them out.
-    ///
-    /// # Errors
-    /// [`ExecuteError`]: then none was carried out.
-    pub async fn execute(self) -> Result<Vec<Receipt>, ExecuteError> {
-        let mut requests = self.requests?;
-        let unit = &self.app.inner.unit;
-        let send = async |requests| {
-            if self.or_busy { unit.try_execute(requests).await } else { unit.execute(requests).await }
-        };
-        let Some(key) = self.key else { return send(requests).await };
-        let text = key.to_string();
-        for (index, request) in requests.iter_mut().enumerate() {
-            request.id = Some(MessageId::derived(&[&text, &index.to_string()]));
-            request.correlation_id = Some(key.clone());
-        }
-        send(requests).await.map_err(|error| match error {
-            ExecuteError::IdReused(_) => ExecuteError::IdReused(key),
-            error => error,
-        })
-    }
-}
-
-fn request<C: Command>(command: &C) -> Result<Request, ExecuteError> {
-    Ok(Request::new(Draft::of(command).map_err(HandlerError::from)?))
 }
 
 /// What the extractors of positions ask of the app.

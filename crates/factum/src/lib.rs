@@ -4,6 +4,7 @@ extern crate self as factum;
 
 mod app;
 mod archive;
+mod execution;
 pub mod letters;
 pub mod operate;
 pub mod plans;
@@ -14,8 +15,9 @@ mod rows;
 pub mod sagas;
 mod wiring;
 
-pub use app::{App, AppBuilder, Execution, LogSizes, OpenError, Together};
+pub use app::{App, AppBuilder, LogSizes, OpenError};
 pub use archive::{Archive, UnderWay};
+pub use execution::{Execution, Together};
 pub use factum_core::{
     call, commit, decider, envelope, error, id, letter, memory, money, payload, ports, reaction, rejection, row, saga,
     service, snapshot, stream, timer, view,
