@@ -15,7 +15,7 @@ SECONDS ?= 60
 # Steps of the build server that were skipped before the tests.
 ALSO_SKIPPED ?= 0
 
-.PHONY: help demo test sim check fmt lint docs bench torture kernel fuzz sabotage clean-demo tools
+.PHONY: help demo test sim partners check fmt lint docs bench torture kernel fuzz sabotage clean-demo tools
 
 help: ## list the targets
 	@echo "make <target>"
@@ -37,6 +37,10 @@ test: tools ## run all tests; the last line adds them up
 sim: tools ## a whole node in simulation: 2,000 seeds; SEED=n replays one with its trace, FACTUM_SEEDS=n runs more
 	@FACTUM_SEED="$(SEED)" $(CARGO) test --quiet --locked -p factum-testing --test sim \
 		a_node_keeps_its_promises -- --nocapture
+
+partners: tools ## a provider and a carrier that misbehave: 20 seeds of 2,000 orders, half an hour; SEED=n replays one
+	@FACTUM_SEED="$(SEED)" FACTUM_SEEDS=$${FACTUM_SEEDS:-20} FACTUM_ORDERS=$${FACTUM_ORDERS:-2000} \
+		$(CARGO) test --quiet --release --locked -p shop --test it misbehaving -- --nocapture
 
 kernel: tools ## kills, power cuts, failing system calls and full disks, in full: needs root, strace and ext4
 	@FACTUM_KILLS=200 FACTUM_CUTS=50 FACTUM_CASES=1000 FACTUM_CYCLES=10 FACTUM_REQUIRE=power,strace,full \
