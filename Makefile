@@ -15,7 +15,7 @@ SECONDS ?= 60
 # Steps of the build server that were skipped before the tests.
 ALSO_SKIPPED ?= 0
 
-.PHONY: help demo test sim check fmt lint docs bench torture kernel books fuzz sabotage clean-demo tools
+.PHONY: help demo test sim partners check fmt lint docs bench torture kernel books fuzz sabotage clean-demo tools
 
 help: ## list the targets
 	@echo "make <target>"
@@ -42,6 +42,10 @@ books: tools ## the shop's books in full: both files in 20 orders of delivery, b
 	@test -n "$(FILE)" || { echo "say where the cut 2010-12 to 2011-06 is: make books FILE=path (docs/importing.md)" >&2; exit 1; }
 	@SHOP_LARGE_FILE="$(abspath $(FILE))" FACTUM_KILLS=20 FACTUM_SEEDS=20 $(CARGO) test --release --locked -p shop \
 		-- --include-ignored --nocapture --test-threads 1 books:: known_totals months kill
+
+partners: tools ## a provider and a carrier that misbehave: 20 seeds of 2,000 orders, half an hour; SEED=n replays one
+	@FACTUM_SEED="$(SEED)" FACTUM_SEEDS=$${FACTUM_SEEDS:-20} FACTUM_ORDERS=$${FACTUM_ORDERS:-2000} \
+		$(CARGO) test --quiet --release --locked -p shop --test it misbehaving -- --nocapture
 
 kernel: tools ## kills, power cuts, failing system calls and full disks, in full: needs root, strace and ext4
 	@FACTUM_KILLS=200 FACTUM_CUTS=50 FACTUM_CASES=1000 FACTUM_CYCLES=10 FACTUM_REQUIRE=power,strace,full \

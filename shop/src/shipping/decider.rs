@@ -6,8 +6,8 @@
 //!  └──────┴──────────┴─► cancelled (also before it was opened: the late order to ship is refused)
 //! ```
 //!
-//! What is cancelled counts at once. A carrier that has it in its books, or may have it, is asked to drop it beside that:
-//! `recall_opened ─► recalled | recall_failed`.
+//! What is cancelled, or has failed, counts at once. A carrier that has it in its books, or may have it, is asked to drop it
+//! beside that: `recall_opened ─► recalled | recall_failed`.
 
 use factum::prelude::*;
 
@@ -27,8 +27,6 @@ pub struct Shipment {
     state: State,
     order: Option<OrderId>,
     warehouse: Option<WarehouseId>,
-    /// It failed, and the carrier may have it all the same.
-    is_doubtful: bool,
     recall: Recall,
     early: Early,
 }
@@ -137,10 +135,7 @@ impl Decider for Shipment {
             E::Dispatched(_) => self.state = State::Dispatched,
             E::Delivered(_) => self.state = State::Delivered,
             E::Failed(_) if self.state == State::Dispatched => self.state = State::Lost,
-            E::Failed(e) => {
-                self.is_doubtful = e.reason == UNKNOWN;
-                self.state = State::Failed;
-            }
+            E::Failed(_) => self.state = State::Failed,
             E::Cancelled(_) => self.state = State::Cancelled,
             E::NewsKept(e) => match e.state {
                 ShipmentState::Dispatched => self.early.dispatched = Some(e.at),
@@ -176,9 +171,9 @@ impl Shipment {
             (state, asked) => {
                 let cancelled = ShippingCancelled { shipment_id, order_id: cancel.order_id, reason: cancel.reason };
                 // While the label is under way nobody knows: its answer tells whether there is anything to recall.
-                let may_have = state == State::Created || state == State::Failed && self.is_doubtful;
+                let has = state == State::Created && asked == Recall::None || asked == Recall::Failed;
                 let mut events = vec![ShippingEvent::Cancelled(cancelled)];
-                events.extend((may_have && asked == Recall::None).then_some(recall));
+                events.extend(has.then_some(recall));
                 Ok(events)
             }
         }
@@ -193,8 +188,10 @@ impl Shipment {
             (N::Created | N::Unknown, State::Failed | State::Cancelled) if self.recall == Recall::None => {
                 recall(shipment_id, order_id)
             }
+            // The carrier may have it: whoever wanted it hears no, and it is dropped.
             (N::Unknown, State::Opened) => {
-                ShippingEvent::Failed(ShippingFailed { order_id, reason: UNKNOWN.to_owned() })
+                let failed = ShippingFailed { order_id: order_id.clone(), reason: UNKNOWN.to_owned() };
+                return Ok(vec![ShippingEvent::Failed(failed), recall(shipment_id, order_id)]);
             }
             (N::Failed, State::Opened) if self.early.dispatched.is_none() => {
                 let reason = news.reason.unwrap_or_else(|| "undeliverable".to_owned());

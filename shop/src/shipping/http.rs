@@ -1,4 +1,5 @@
-//! Shipments over HTTP: reading them, and the carrier's news. What else changes them comes from orders.
+//! Shipments over HTTP: reading them, the carrier's news, and what it did not drop and a person wants asked again. What else
+//! changes them comes from orders.
 
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use super::{
 use crate::{
     contracts::{
         ids::{OrderId, ShipmentId},
-        shipping::ShipmentState,
+        shipping::{CancelShipment, ShipmentState},
     },
     http::{Body, Paging, carry_out, check_id_field, missing, one, page},
 };
@@ -35,7 +36,10 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(3_600);
 
 /// The routes of the shipments; that of the carrier's news only if there is a carrier who signs them.
 pub fn routes(signs: Option<Secret>) -> Router<App> {
-    let routes = Router::new().route("/shipments", get(list)).route("/shipments/{id}", get(read));
+    let routes = Router::new()
+        .route("/shipments", get(list))
+        .route("/shipments/{id}", get(read))
+        .route("/shipments/{id}/retry", post(retry));
     let Some(secret) = signs else { return routes };
     routes.route(
         "/carrier/news",
@@ -72,6 +76,30 @@ async fn read(
     After(after): After,
 ) -> Result<impl IntoResponse, Problem> {
     one(app.rows::<ShipmentRow>().after(after), "shipment", id).await
+}
+
+/// Nothing is said: the shipment stands in the path.
+#[derive(Deserialize)]
+struct Retried {}
+
+/// The carrier is asked once more to drop a parcel, under a new key.
+async fn retry(
+    State(app): State<App>,
+    Key(id): Key<ShipmentId>,
+    key: Option<IdempotencyKey>,
+    Body { data: Retried {}, raw }: Body<Retried>,
+) -> Result<impl IntoResponse, Problem> {
+    let known = app.rows::<ShipmentRow>().after(app.position()).get(&id).await?;
+    let shipment = known.ok_or_else(|| missing("shipment", &id))?;
+    // One that failed is of a shipment that will not be any more.
+    if shipment.recall != Some(RecallStatus::Failed) {
+        let detail = format!("nothing of shipment {id} was refused that could be asked again");
+        return Err(Problem::new(StatusCode::CONFLICT, "nothing_to_retry", detail));
+    }
+    let reason = shipment.reason.unwrap_or_default();
+    let receipt =
+        carry_out(&app, CancelShipment { order_id: shipment.order_id, reason }, key.as_ref(), &[&raw]).await?;
+    Ok((StatusCode::ACCEPTED, position(app.lineage(), receipt.position)))
 }
 
 /// What the carrier tells of a parcel.

@@ -428,7 +428,7 @@ async fn a_shipment_that_is_cancelled_is_dropped_by_the_carrier_also_after_hours
 }
 
 #[tokio::test]
-async fn a_carrier_that_does_not_drop_a_parcel_is_shown_with_its_reason() {
+async fn a_carrier_that_does_not_drop_a_parcel_is_shown_and_asked_again_by_a_person() {
     let (outside, url) = Outside::open().await;
     outside.trouble("shipments", (0..20).map(|_| Trouble::AnswerLost));
     outside.trouble("cancel", [Trouble::Refused]);
@@ -438,4 +438,18 @@ async fn a_carrier_that_does_not_drop_a_parcel_is_shown_with_its_reason() {
     let parcel = shop.get("/shipments?recall=failed").await.body["items"][0].clone();
     assert_eq!((&parcel["status"], &parcel["recallReason"]), (&json!("cancelled"), &json!("card_declined")));
     assert_eq!(outside.done("cancel"), 0);
+
+    // Somebody has seen to it.
+    let retry = format!("/shipments/{}/retry", parcel["shipmentId"].as_str().unwrap());
+    assert_eq!(shop.post(&retry, &json!({})).await.status, 202);
+    shop.app.rest().await.unwrap();
+    let keys: BTreeSet<String> = outside.seen("cancel").into_iter().map(|seen| seen.key).collect();
+    assert_eq!((outside.done("cancel"), keys.len()), (1, 2));
+    assert_eq!(shop.get("/shipments?recall=failed").await.body["total"], 0);
+    shop.post(&retry, &json!({})).await.refuses(409, "nothing_to_retry", "nothing of shipment");
+    let order = ordered(&shop).await;
+    let sent = format!("/shipments/{}/retry", shipment(&shop, &order).await);
+    shop.post(&sent, &json!({})).await.refuses(409, "nothing_to_retry", "nothing of shipment");
+    assert_eq!(status(&shop, &order).await, "shipped");
+    shop.post("/shipments/ship-nobody/retry", &json!({})).await.refuses(404, "not_found", "ship-nobody");
 }

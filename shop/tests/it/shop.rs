@@ -5,10 +5,13 @@ use axum::{
     body::Body,
     http::{HeaderMap, Method, Request},
 };
-use factum::{envelope::Kind, http::client::Remote, memory::Memory, ports::Scan, prelude::*, stream::Position};
+use factum::{
+    AppBuilder, envelope::Kind, http::client::Remote, memory::Memory, ports::Scan, prelude::*, stream::Position,
+};
 use serde_json::{Value, json};
 use shop::{
-    services::{Options, equipped},
+    partners,
+    services::{Options, equipped, services},
     shipping::signature::Secret,
 };
 use std::time::Duration;
@@ -72,10 +75,13 @@ impl Shop {
     /// The same, with the payment provider and the carrier at an address.
     pub async fn calling(outside: &Remote) -> Self {
         let (provider, carrier) = (Some(outside.clone()), Some(outside.clone()));
-        Self::run(Memory::new(), &Options { provider, carrier, ..simulated() }).await.stock().await
+        Self::run(Memory::new(), &Options { provider, carrier, carrier_secret: Some(secret()), ..simulated() })
+            .await
+            .stock()
+            .await
     }
 
-    async fn stock(self) -> Self {
+    pub async fn stock(self) -> Self {
         for (sku, price) in [("TEA", "2.55"), ("CUP", "0.135")] {
             let product = json!({ "name": sku.to_lowercase(), "price": price });
             assert_eq!(self.put(&format!("/products/{sku}"), &product).await.status, 200);
@@ -91,10 +97,25 @@ impl Shop {
         Self::run(log, &simulated()).await
     }
 
+    /// A shop over what a log holds, whose provider and carrier have so long to answer.
+    pub async fn impatient(log: Memory, provider: &Remote, carrier: &Remote, timeout: Duration) -> Self {
+        let (provider, carrier) = (Some(provider.clone()), Some(carrier.clone()));
+        let options = Options { provider, carrier, carrier_secret: Some(secret()), ..simulated() };
+        let hurried = |mut service: Service| {
+            service.calls.iter_mut().for_each(|call| call.policy.timeout = timeout);
+            service
+        };
+        let app = App::over(log).on_data_time().with(partners::service());
+        let services = services(&options).into_iter().map(hurried);
+        Self::start(services.fold(app, AppBuilder::with)).await
+    }
+
     async fn run(log: Memory, options: &Options) -> Self {
-        let carrier_secret = options.carrier.as_ref().map(|_| secret());
-        let options = Options { carrier_secret, ..options.clone() };
-        let app = equipped(App::over(log).on_data_time(), &options).start().await.unwrap();
+        Self::start(equipped(App::over(log).on_data_time(), options)).await
+    }
+
+    async fn start(app: AppBuilder) -> Self {
+        let app = app.start().await.unwrap();
         app.advance(start());
         let router = factum::http::guarded(app.router());
         Self { app, router }
@@ -132,6 +153,11 @@ impl Shop {
     /// Posts under a key.
     pub async fn post_as(&self, key: &str, path: &str, body: &Value) -> Answer {
         self.send(Method::POST, path, Headers(&[("idempotency-key", key)]), body.to_string()).await
+    }
+
+    /// Lets everything happen that follows until a time.
+    pub async fn until(&self, to: Timestamp) {
+        self.app.rest_at(to).await.unwrap();
     }
 
     /// Lets everything happen that follows within a minute, such as the next attempts of calls.
@@ -178,6 +204,7 @@ fn simulated() -> Options {
     Options { declines, hold_suspicious: true, day: DAY, latency, ..Options::default() }
 }
 
-fn start() -> Timestamp {
+/// Where its clock begins.
+pub fn start() -> Timestamp {
     "2025-01-01T00:00:00Z".parse().unwrap()
 }

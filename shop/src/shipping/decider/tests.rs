@@ -175,7 +175,11 @@ fn a_label_comes_before_the_parcel_leaves() {
 #[test]
 fn the_carriers_no_and_its_silence_fail_the_shipment() {
     shipment(vec![opened()]).when(news(ShipmentState::Failed)).then([failed("undeliverable")]);
-    shipment(vec![opened()]).when(news(ShipmentState::Unknown)).then([failed("carrier_unavailable")]);
+    // Whoever ordered it hears no, and what the carrier may have is dropped.
+    shipment(vec![opened()])
+        .when(news(ShipmentState::Unknown))
+        .then([failed("carrier_unavailable"), recall_opened()])
+        .again_changes_nothing();
 }
 
 #[test]
@@ -297,9 +301,11 @@ fn a_carrier_that_may_have_it_is_asked_as_soon_as_that_is_known() {
     }
     shipment(vec![opened(), cancelled()]).when(news(S::Failed)).then_nothing();
     // Nobody knows.
-    let unknown = vec![opened(), failed("carrier_unavailable")];
-    shipment(unknown.clone()).when(cancel()).then([cancelled(), recall_opened()]);
-    shipment(unknown).when(news(S::Created)).then([recall_opened()]).when(cancel()).then([cancelled()]);
+    let unknown = || vec![opened(), failed("carrier_unavailable"), recall_opened()];
+    shipment(unknown()).when(cancel()).then([cancelled()]).when(news(S::Cancelled)).then([recalled()]);
+    shipment(unknown()).when(news(S::Created)).then_nothing();
+    let refused = [unknown(), vec![recall_failed()]].concat();
+    shipment(refused).when(cancel()).then([cancelled(), recall_opened()]);
     // The carrier said no, or was never asked.
     shipment(vec![opened(), failed("undeliverable")]).when(cancel()).then([cancelled()]);
     given_nothing::<Shipment>().when(cancel()).then([cancelled()]);

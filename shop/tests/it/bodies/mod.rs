@@ -27,8 +27,8 @@ const SEEDS: u64 = 20;
 const CASES: usize = 500;
 /// Requests after which a day passes.
 const DAY: usize = 50;
-/// What needs more than this shop has: a refund that the provider refused, and a process of two versions.
-const NEVER_DONE: [&str; 2] = ["/payments/{id}/retry", "/factum/v1/sagas/{id}/move"];
+/// What needs more than this shop has: what a partner refused, and a process of two versions.
+const NEVER_DONE: [&str; 3] = ["/payments/{id}/retry", "/shipments/{id}/retry", "/factum/v1/sagas/{id}/move"];
 /// Wrong answers that are told whole.
 const NAMED: usize = 10;
 /// Bytes of a refusal's sentence at most.

@@ -31,7 +31,7 @@ const fn takes(
 }
 
 /// All of them. Who adds a route adds it here, with a body that it takes.
-pub const BODIES: [Takes; 23] = [
+pub const BODIES: [Takes; 24] = [
     takes("PUT", "/products/{sku}", "/products/{}", product),
     takes("PUT", "/customers/{id}", "/customers/{}", customer),
     takes("POST", "/stock/{sku}/receive", "/stock/{}", received),
@@ -41,6 +41,7 @@ pub const BODIES: [Takes; 23] = [
     takes("POST", "/orders/{id}/return", "/orders/{}", returned),
     takes("POST", "/orders/{id}/hold/release", "/orders/{}", looked_at),
     takes("POST", "/payments/{id}/retry", "/payments/{}", retried),
+    takes("POST", "/shipments/{id}/retry", "/shipments/{}", signed),
     takes("POST", "/carrier/news", "", news),
     takes("POST", "/factum/v1/letters/{id}/try", "/factum/v1/letters/{}", signed),
     takes("POST", "/factum/v1/letters/{id}/redrive", "", signed),
