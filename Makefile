@@ -84,6 +84,9 @@ fuzz: tools ## fuzz each decoder for SECONDS (60), from the corpus in crates/fac
 	(cd crates/factum-testing; fuzz 64 frames recovery envelope cells); \
 	(cd shop; fuzz 1024 files bodies)
 
+sabotage: tools ## plant known bugs one by one: the check named for each must find it
+	@CARGO="$(CARGO)" crates/factum-testing/sabotage
+
 clean-demo: ## delete the demo's data
 	@rm -rf -- "$(DATA)"
 
