@@ -9,6 +9,7 @@ use std::{
 use factum::{App, prelude::*};
 use futures_util::{StreamExt, stream};
 use shop::{
+    contracts::process::Process,
     contracts::{
         ids::{OrderId, Sku, WarehouseId},
         inventory::{ReceiveStock, ReserveStock, ShipStock},
@@ -45,7 +46,11 @@ struct Went {
 /// # Errors
 /// If the warehouse refuses an order.
 pub async fn run(dir: &Path, orders: usize) -> anyhow::Result<()> {
-    let app = App::open(dir.join("warehouse"))?.with(inventory::service()).on_data_time().start().await?;
+    let app = App::open(dir.join("warehouse"))?
+        .with(inventory::service(Process::Orchestrated))
+        .on_data_time()
+        .start()
+        .await?;
     let outcome = measure(&app, orders.max(FEW + MEASURED)).await;
     app.stop().await;
     outcome

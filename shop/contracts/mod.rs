@@ -10,6 +10,7 @@ pub mod ids;
 pub mod inventory;
 pub mod order;
 pub mod payment;
+pub mod process;
 pub mod shapes;
 pub mod shipping;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::bail;
 use factum::{http::client::Remote, prelude::*, stream::StreamId};
 
-use crate::services::archive;
+use crate::{check, contracts::process::Process, services::archive};
 
 /// What stands where somebody is only played.
 pub const SIMULATED: &str = "simulated";
@@ -20,6 +20,9 @@ pub struct PartnersChosen {
     pub provider: String,
     /// The carrier's address, or `simulated`.
     pub carrier: String,
+    /// How an order is run: `orchestrated`, also where it is not said, or `choreographed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
 }
 
 /// Records the partners that the shop runs with; answered by `partners.chosen`, by nothing if they are the same.
@@ -30,32 +33,49 @@ pub struct ChoosePartners {
     pub provider: String,
     /// The carrier's address, or `simulated`.
     pub carrier: String,
+    /// How an order is run: `orchestrated` or `choreographed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<String>,
 }
 
-/// Provider and carrier: their addresses, or that they are simulated.
+/// Provider and carrier: their addresses, or that they are simulated; and how an order is run with them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Partners {
     /// Who holds, takes and gives back the money.
     pub provider: String,
     /// Who brings the parcels.
     pub carrier: String,
+    /// How an order is run.
+    pub process: Process,
 }
 
 impl Partners {
     /// By their addresses.
     pub fn of(provider: Option<&Remote>, carrier: Option<&Remote>) -> Self {
         let text = |remote: Option<&Remote>| remote.map_or_else(|| SIMULATED.to_owned(), Remote::to_string);
-        Self { provider: text(provider), carrier: text(carrier) }
+        Self { provider: text(provider), carrier: text(carrier), process: Process::default() }
+    }
+
+    /// The same, and how an order is run.
+    #[must_use]
+    pub fn run(self, process: Process) -> Self {
+        Self { process, ..self }
+    }
+
+    fn chosen(provider: String, carrier: String, process: Option<&str>) -> Self {
+        let process = process.and_then(|process| process.parse().ok()).unwrap_or_default();
+        Self { provider, carrier, process }
     }
 
     fn sentence(&self) -> String {
-        let Self { provider, carrier } = self;
+        let Self { provider, carrier, .. } = self;
         format!("the provider {provider} and the carrier {carrier}")
     }
 
     /// Records them.
     pub fn choose(&self) -> ChoosePartners {
-        ChoosePartners { provider: self.provider.clone(), carrier: self.carrier.clone() }
+        let process = Some(self.process.to_string());
+        ChoosePartners { provider: self.provider.clone(), carrier: self.carrier.clone(), process }
     }
 }
 
@@ -72,13 +92,27 @@ pub fn refuse_others(data: &Path, wanted: &Partners) -> anyhow::Result<()> {
     let mut before = None;
     for stored in archive.stream(&StreamId::new(Partners::CATEGORY, ID)?)? {
         if stored.type_name() == "partners.chosen" {
-            let PartnersChosen { provider, carrier } = stored.decode()?;
-            before = Some(Partners { provider, carrier });
+            let PartnersChosen { provider, carrier, process } = stored.decode()?;
+            before = Some(Partners::chosen(provider, carrier, process.as_deref()));
+        }
+    }
+    let Some(before) = before else { return Ok(()) };
+    if before.process != wanted.process {
+        let orders = check::check(&archive)?.orders_under_way;
+        if orders > 0 {
+            bail!(
+                "{} is run {}, and {orders} orders are under way, so it does not start {}: start it with --process {} until \
+                 they have come to their ends",
+                data.display(),
+                before.process,
+                wanted.process,
+                before.process
+            );
         }
     }
     let under_way = archive.under_way()?;
-    match before {
-        Some(before) if before != *wanted && !under_way.is_quiet() => bail!(
+    match before.run(wanted.process) {
+        before if before != *wanted && !under_way.is_quiet() => bail!(
             "{} was run with {}, and not all that it asked them is answered ({} calls open, {} messages unread), so it does \
              not start with {}: start it as before, let it run until they have answered, and stop it in order; or add \
              --moved if these are the same partners at other addresses",
@@ -104,14 +138,14 @@ impl Decider for Partners {
     }
 
     fn decide(&self, _: &String, choose: ChoosePartners, _: &Context) -> Result<Vec<PartnersChosen>, Never> {
-        let ChoosePartners { provider, carrier } = choose;
-        let same = self.provider == provider && self.carrier == carrier;
-        Ok(if same { vec![] } else { vec![PartnersChosen { provider, carrier }] })
+        let ChoosePartners { provider, carrier, process } = choose;
+        let same = *self == Self::chosen(provider.clone(), carrier.clone(), process.as_deref());
+        Ok(if same { vec![] } else { vec![PartnersChosen { provider, carrier, process }] })
     }
 
     fn evolve(&mut self, event: &PartnersChosen) {
-        let PartnersChosen { provider, carrier } = event.clone();
-        *self = Self { provider, carrier };
+        let PartnersChosen { provider, carrier, process } = event.clone();
+        *self = Self::chosen(provider, carrier, process.as_deref());
     }
 }
 

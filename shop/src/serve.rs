@@ -16,6 +16,7 @@ use factum::{
 };
 
 use crate::{
+    contracts::process::Process,
     import::settle,
     partners::{Partners, refuse_others},
     plain::plain,
@@ -38,6 +39,8 @@ pub struct Serve {
     pub carrier: Option<Remote>,
     /// What the carrier signs its news with; needed if there is one.
     pub carrier_secret: Option<Secret>,
+    /// How an order is run.
+    pub process: Process,
     /// Provider and carrier are those of before, at other addresses.
     pub moved: bool,
     /// Start also if streams hold events that this program cannot read, and hold those streams.
@@ -66,7 +69,7 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
              SHOP_CARRIER_SECRET (`openssl rand -hex 32` makes one)"
         );
     }
-    let partners = Partners::of(options.provider.as_ref(), options.carrier.as_ref());
+    let partners = Partners::of(options.provider.as_ref(), options.carrier.as_ref()).run(options.process);
     if !options.moved {
         refuse_others(&options.data, &partners)?;
     }
@@ -77,6 +80,7 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
         provider: options.provider.clone(),
         carrier: options.carrier.clone(),
         carrier_secret: options.carrier_secret.clone().filter(|_| options.carrier.is_some()),
+        process: options.process,
         declines: 0.0,
         hold_suspicious: true,
         day: options.day,
@@ -128,7 +132,7 @@ fn greeting(options: &Serve, partners: &Partners, address: SocketAddr, durabilit
         "os" => "what is answered survives a crash of the program, not a power cut",
         _ => "what is answered is gone with the process",
     };
-    let Partners { provider, carrier } = partners;
+    let Partners { provider, carrier, process } = partners;
     let json = " -H 'Content-Type: application/json'";
     format!(
         "the shop is open at http://{address}
@@ -136,6 +140,7 @@ fn greeting(options: &Serve, partners: &Partners, address: SocketAddr, durabilit
   durability  {durability}: {durable}
   provider    {provider}
   carrier     {carrier}
+  process     {process}
   a product   curl -X PUT http://{address}/products/TEA -d '{{\"name\":\"Tea\",\"price\":\"2.55\"}}'{json}
   its stock   curl http://{address}/stock/TEA/receive -d '{{\"quantity\":100}}'{json}
   an order    curl -i http://{address}/orders -d '{{\"items\":[{{\"sku\":\"TEA\",\"quantity\":2}}]}}'{json}

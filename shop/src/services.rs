@@ -5,7 +5,9 @@ use std::{path::Path, time::Duration};
 use factum::{AppBuilder, Archive, OpenError, http::client::Remote, prelude::*};
 
 use crate::{
-    catalog, customer, fraud, inventory, order,
+    catalog,
+    contracts::process::Process,
+    customer, fraud, inventory, order,
     partners::{self, Partners},
     payment::{self, gateway::Provider},
     shipping::{self, gateway::Carrier, signature::Secret},
@@ -20,6 +22,8 @@ pub struct Options {
     pub carrier: Option<Remote>,
     /// What the carrier signs its news with; without it nobody can tell them, and there is no route for them.
     pub carrier_secret: Option<Secret>,
+    /// How an order is run.
+    pub process: Process,
     /// The share of payments that the simulated provider declines, 0 to 1.
     pub declines: f64,
     /// Whether an order that looks like fraud is held for a person.
@@ -38,6 +42,7 @@ impl Default for Options {
             provider: None,
             carrier: None,
             carrier_secret: None,
+            process: Process::default(),
             declines: 0.0,
             hold_suspicious: false,
             day,
@@ -56,14 +61,16 @@ pub fn archive(data: &Path) -> Result<Archive, OpenError> {
 
 /// An app with all that serves customers: the services, the record of the partners, and what health says of them.
 pub fn equipped(app: AppBuilder, options: &Options) -> AppBuilder {
-    let Partners { provider, carrier } = Partners::of(options.provider.as_ref(), options.carrier.as_ref());
+    let Partners { provider, carrier, .. } = Partners::of(options.provider.as_ref(), options.carrier.as_ref());
     let app = app.with(partners::service()).about("provider", provider).about("carrier", carrier);
+    let app = app.about("process", options.process.to_string());
     services(options).into_iter().fold(app, AppBuilder::with)
 }
 
 /// All services of the shop.
 pub fn services(options: &Options) -> Vec<Service> {
-    let Options { provider, carrier, carrier_secret, declines, hold_suspicious, day, latency } = options.clone();
+    let Options { provider, carrier, carrier_secret, process, declines, hold_suspicious, day, latency } =
+        options.clone();
     let policy = if hold_suspicious { fraud::reactions::Policy::Hold } else { fraud::reactions::Policy::NoteOnly };
     let provider = match provider {
         Some(url) => Provider::Http { url },
@@ -74,12 +81,12 @@ pub fn services(options: &Options) -> Vec<Service> {
         None => Carrier::Simulated { day, latency },
     };
     vec![
-        catalog::service(),
+        catalog::service(process),
         customer::service(),
-        order::service(),
-        inventory::service(),
-        payment::service(provider),
-        shipping::service(carrier, carrier_secret),
-        fraud::service(policy),
+        order::service(process),
+        inventory::service(process),
+        payment::service(provider, process),
+        shipping::service(carrier, carrier_secret, process),
+        fraud::service(policy, process),
     ]
 }

@@ -1,6 +1,7 @@
 //! Checking a shop's log from outside: is anything lost, doubled, or half done?
 //!
-//! - orders: every order has ended, or something is under way for it (a timer, an open call, an unread message);
+//! - orders: every order has ended, or something is under way for it (a timer, an open call, an unread message; a parcel, where
+//!   no saga runs it);
 //! - sagas: every process has exactly one end, or is under way;
 //! - money: captured = totals of orders behind the pivot; given back = returns + credits, and never more than was captured;
 //!   held at the provider = what open orders may hold; no refund without a capture or a credit; no sum that wraps;
@@ -11,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use factum::{Archive, UnderWay, prelude::*};
 use serde::Serialize;
+
+use crate::contracts::ids::OrderId;
 
 mod money;
 mod stock;
@@ -61,17 +64,24 @@ impl Findings {
 pub fn check(archive: &Archive) -> Result<Findings, HandlerError> {
     let mut findings = Findings::default();
     let under_way = archive.under_way().map_err(HandlerError::failed)?;
-    check_sagas(archive, &mut findings, &under_way)?;
-    let ended = money::check(archive, &mut findings, &under_way)?;
+    let of_sagas = check_sagas(archive, &mut findings, &under_way)?;
+    let ended = money::check(archive, &mut findings, &under_way, &of_sagas)?;
     stock::check(archive, &mut findings, &ended)?;
     Ok(findings)
 }
 
-fn check_sagas(archive: &Archive, findings: &mut Findings, under_way: &UnderWay) -> Result<(), HandlerError> {
+/// Answers which orders a saga runs; the others are choreographed.
+fn check_sagas(
+    archive: &Archive,
+    findings: &mut Findings,
+    under_way: &UnderWay,
+) -> Result<BTreeSet<OrderId>, HandlerError> {
+    let mut orders = BTreeSet::new();
     let mut ends: BTreeMap<String, (u32, BTreeSet<String>)> = BTreeMap::new();
     let wanted = |name: &str| matches!(name, "fulfilment.started" | "fulfilment.completed" | "fulfilment.compensated");
     archive
         .each::<factum::error::StoreError>(Some(&wanted), |stored| {
+            orders.insert(OrderId::from(stored.stream.key()));
             let (count, kinds) = ends.entry(stored.stream.as_str().to_owned()).or_default();
             if stored.type_name() != "fulfilment.started" {
                 *count += 1;
@@ -93,5 +103,5 @@ fn check_sagas(archive: &Archive, findings: &mut Findings, under_way: &UnderWay)
             _ => findings.problem(format!("saga {stream} ended {count} times: {kinds:?}")),
         }
     }
-    Ok(())
+    Ok(orders)
 }

@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use factum::{Archive, UnderWay, prelude::*};
 
 use super::Findings;
-use crate::contracts::{
-    ids::{CreditId, OrderId, PaymentId, RefundId, Sku},
-    order::*,
-    payment::PaymentEvent,
-    shapes::{LineKind, ReturnItem},
+use crate::{
+    contracts::process::Process,
+    contracts::{
+        ids::{CreditId, OrderId, PaymentId, RefundId, Sku},
+        order::*,
+        payment::PaymentEvent,
+        shapes::{LineKind, ReturnItem},
+    },
 };
 
 /// What became of an order.
@@ -26,8 +29,23 @@ struct Order {
     shipped: bool,
     delivered: bool,
     owed: i128,
+    /// Before it was confirmed: only where no saga runs it.
+    paid_early: bool,
+    /// When it was paid: likewise.
+    cancelled_late: bool,
     /// A step that came out of its turn.
     astray: Option<&'static str>,
+}
+
+impl Order {
+    /// A step that came out of the turn of a saga.
+    fn astray(&self, way: Process) -> Option<&'static str> {
+        match way {
+            Process::Choreographed => None,
+            Process::Orchestrated if self.paid_early => Some("paid"),
+            Process::Orchestrated => self.cancelled_late.then_some("cancelled"),
+        }
+    }
 }
 
 /// What became of a payment.
@@ -78,6 +96,7 @@ pub(super) fn check(
     archive: &Archive,
     findings: &mut Findings,
     under_way: &UnderWay,
+    of_sagas: &BTreeSet<OrderId>,
 ) -> Result<BTreeSet<OrderId>, HandlerError> {
     let books = archive.fold::<Moved, Books>(Books::default(), of_orders)?;
     let mut books = archive.fold::<PaymentEvent, Books>(books, of_payments)?;
@@ -92,7 +111,8 @@ pub(super) fn check(
     for (id, order) in &books.orders {
         findings.orders += 1;
         let payments = by_order.remove(id).unwrap_or_default();
-        check_order(id, order, &payments, findings, under_way);
+        let way = if of_sagas.contains(id) { Process::Orchestrated } else { Process::Choreographed };
+        check_order(id, order, way, &payments, (findings, under_way));
     }
     for (order, payments) in by_order {
         for (id, _) in payments {
@@ -153,9 +173,9 @@ fn check_payment(id: &PaymentId, payment: &Payment, findings: &mut Findings, und
 fn check_order(
     id: &OrderId,
     order: &Order,
+    way: Process,
     payments: &[(&PaymentId, &Payment)],
-    findings: &mut Findings,
-    under_way: &UnderWay,
+    (findings, under_way): (&mut Findings, &UnderWay),
 ) {
     if order.created == 0 {
         return findings.problem(format!("order {id} was never created"));
@@ -166,7 +186,7 @@ fn check_order(
     if order.total != order.lines || order.total < 0 {
         findings.problem(format!("order {id} costs {} pence, and its lines come to {}", order.total, order.lines));
     }
-    if let Some(astray) = order.astray {
+    if let Some(astray) = order.astray.or_else(|| order.astray(way)) {
         findings.problem(format!("order {id} was {astray} out of its turn"));
     }
     for (sku, left) in order.pieces.iter().filter(|(_, left)| **left < 0) {
@@ -186,17 +206,25 @@ fn check_order(
     }
     if !order.ended {
         findings.orders_under_way += 1;
-        if !under_way.touches(&format!("fulfilment-{id}")) {
+        // Without a saga nobody waits for a parcel but the order itself.
+        let goes_on = match way {
+            Process::Orchestrated => under_way.touches(&format!("fulfilment-{id}")),
+            Process::Choreographed => order.confirmed || !under_way.is_quiet(),
+        };
+        if !goes_on {
             findings.problem(format!("order {id} has not ended and nothing is under way for it"));
         }
         return;
     }
-    let wanted = if order.confirmed && !order.cancelled { order.total } else { 0 };
+    // Without a saga money is taken before goods are kept; of what is cancelled then all of it goes back.
+    let taken_back = if way.is_choreographed() && order.cancelled { captured } else { 0 };
+    let wanted = if order.confirmed && !order.cancelled { order.total } else { taken_back };
+    let owed = order.owed + taken_back;
     if captured != wanted {
         findings.problem(format!("order {id}: {captured} pence captured, {wanted} expected"));
     }
-    if refunded != order.owed && under_way.is_quiet() && !open {
-        findings.problem(format!("order {id}: {refunded} pence given back, {} owed", order.owed));
+    if refunded != owed && under_way.is_quiet() && !open {
+        findings.problem(format!("order {id}: {refunded} pence given back, {owed} owed"));
     }
     if under_way.is_quiet() {
         for (payment, _) in payments.iter().filter(|(_, payment)| payment.held && !payment.is_open()) {
@@ -219,7 +247,7 @@ fn of_orders(books: &mut Books, event: &Recorded<Moved>) {
         Moved::Rejected(e) => of(&e.order_id, &|order| order.ended = true),
         Moved::Cancelled(e) => of(&e.order_id, &|order| {
             (order.ended, order.cancelled) = (true, true);
-            order.astray = order.astray.or((order.paid || order.shipped).then_some("cancelled"));
+            (order.cancelled_late, order.astray) = (order.paid, order.astray.or(order.shipped.then_some("cancelled")));
         }),
         Moved::Confirmed(e) => of(&e.order_id, &|order| {
             order.confirmed = true;
@@ -227,11 +255,12 @@ fn of_orders(books: &mut Books, event: &Recorded<Moved>) {
         }),
         Moved::Paid(e) => of(&e.order_id, &|order| {
             order.paid = true;
-            order.astray = order.astray.or((!order.confirmed || order.ended).then_some("paid"));
+            order.paid_early |= !order.confirmed;
+            order.astray = order.astray.or(order.ended.then_some("paid"));
         }),
         Moved::Shipped(e) => of(&e.order_id, &|order| {
             order.shipped = true;
-            order.astray = order.astray.or((!order.paid || order.ended).then_some("shipped"));
+            order.astray = order.astray.or((!order.paid || !order.confirmed || order.ended).then_some("shipped"));
         }),
         Moved::Delivered(e) => of(&e.order_id, &|order| {
             (order.ended, order.delivered) = (true, true);

@@ -34,7 +34,7 @@ pub async fn demo(data: &Path, declines: f64) -> anyhow::Result<()> {
          Every event is synced to disk before anybody hears of it; {percent:.0} % of the payments are declined and undone.\n\n"
     ))?;
     let bar = Bar::new();
-    let settings = Settings { declines, shuffle: None };
+    let settings = Settings { declines, shuffle: None, ..Settings::default() };
     let outcome = loader::import(&data.join(FILE), data, &settings, &|done, of| bar.set(done, of)).await?;
     bar.done();
     let archive = archive(data)?;

@@ -172,7 +172,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Import { file, data, abandon: true, .. } => interruptible(abandon(file, data)),
         Command::Import { file, data, declines, shuffle, resume, .. } => {
-            interruptible(import(file, data, Settings { declines, shuffle }, resume))
+            interruptible(import(file, data, Settings { declines, shuffle, ..Settings::default() }, resume))
         }
         Command::Serve(serving) => {
             runtime()?.block_on(serve(serving.options()?))?;

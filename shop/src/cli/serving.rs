@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 use factum::http::client::Remote;
-use shop::{serve::Serve, shipping::signature::Secret};
+use shop::{contracts::process::Process, serve::Serve, shipping::signature::Secret};
 
 /// The variable that holds the carrier's secret, where no file does.
 const CARRIER_SECRET: &str = "SHOP_CARRIER_SECRET";
@@ -40,6 +40,10 @@ pub struct Serving {
     /// SHOP_CARRIER_SECRET.
     #[arg(long, value_name = "FILE", requires = "carrier")]
     carrier_secret: Option<PathBuf>,
+    /// How an order is run: orchestrated by one process that asks each service in turn, or choreographed, where services
+    /// answer each other. Another one is refused while orders are under way.
+    #[arg(long, default_value_t, value_name = "WAY")]
+    process: Process,
     /// Provider and carrier are those that this directory was run with before, at other addresses.
     #[arg(long)]
     moved: bool,
@@ -55,8 +59,8 @@ impl Serving {
     /// The secret cannot be read, or is too short.
     pub fn options(self) -> anyhow::Result<Serve> {
         let carrier_secret = if self.carrier.is_some() { secret(self.carrier_secret.as_deref())? } else { None };
-        let Self { data, listen, day, provider, carrier, moved, hold_unknown, .. } = self;
-        Ok(Serve { data, listen, day, provider, carrier, carrier_secret, moved, hold_unknown })
+        let Self { data, listen, day, provider, carrier, process, moved, hold_unknown, .. } = self;
+        Ok(Serve { data, listen, day, provider, carrier, carrier_secret, process, moved, hold_unknown })
     }
 }
 

@@ -6,12 +6,14 @@ pub mod views;
 
 use factum::prelude::*;
 
+use crate::contracts::process::Process;
+
 /// The fraud service.
-pub fn service(policy: reactions::Policy) -> Service {
+pub fn service(policy: reactions::Policy, process: Process) -> Service {
     Service::new("fraud")
         .source("fraud-service")
         .owns("check")
-        .folding(reactions::velocity(policy))
+        .folding(reactions::velocity(policy, process))
         .view(1, views::checks)
         .routes(http::routes())
 }

@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, VecDeque};
 use factum::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::contracts::{
-    fraud::{CheckTransaction, TransactionChecked},
-    ids::CustomerId,
-    order::OrderCreated,
-    shapes::Verdict,
+use crate::{
+    contracts::process::Process,
+    contracts::{
+        fraud::{CheckTransaction, TransactionChecked},
+        ids::CustomerId,
+        order::OrderCreated,
+        shapes::Verdict,
+    },
 };
 
 /// Orders of more than this, in minor units, are conspicuous.
@@ -36,15 +39,22 @@ pub struct Velocity {
     recent: BTreeMap<CustomerId, VecDeque<Timestamp>>,
 }
 
-/// Answers `fraud.check` from the folded velocity.
-pub fn velocity(policy: Policy) -> Folding<Velocity> {
-    Folding::new("velocity", 1)
+/// Answers `fraud.check` from the folded velocity; where no saga sends it, what is placed is checked unasked.
+pub fn velocity(policy: Policy, process: Process) -> Folding<Velocity> {
+    let folding = Folding::new("velocity", 1)
         .fold(ordered)
-        .answer(move |velocity: &Velocity, check: &CheckTransaction, context, fx| {
-            score(policy, velocity, check, context, fx)
+        .answer(move |velocity: &Velocity, check: &CheckTransaction, context: &Context, fx: &mut Effects| {
+            score(policy, velocity, check, context.now, fx);
+            Ok::<(), Never>(())
         })
-        .emits::<TransactionChecked>("check")
-        .snapshots()
+        .emits::<TransactionChecked>("check");
+    let placed = move |velocity: &Velocity, order: &Recorded<OrderCreated>, fx: &mut Effects| {
+        let (order_id, customer_id) = (order.order_id.clone(), order.customer_id.clone());
+        let check = CheckTransaction { order_id, customer_id, amount: order.total };
+        score(policy, velocity, &check, order.at(), fx);
+    };
+    let folding = if process.is_choreographed() { folding.react(placed) } else { folding };
+    folding.snapshots()
 }
 
 fn ordered(velocity: &mut Velocity, event: &Recorded<OrderCreated>) {
@@ -56,13 +66,7 @@ fn ordered(velocity: &mut Velocity, event: &Recorded<OrderCreated>) {
     recent.push_back(event.at());
 }
 
-fn score(
-    policy: Policy,
-    velocity: &Velocity,
-    check: &CheckTransaction,
-    context: &Context,
-    fx: &mut Effects,
-) -> Result<(), Never> {
+fn score(policy: Policy, velocity: &Velocity, check: &CheckTransaction, now: Timestamp, fx: &mut Effects) {
     let mut score = 0;
     let mut reasons = Vec::new();
     if check.amount.amount > LARGE {
@@ -72,7 +76,7 @@ fn score(
     match &check.customer_id {
         None => score += 10,
         Some(customer) => {
-            if velocity.within_the_hour(customer, context.now) > MANY {
+            if velocity.within_the_hour(customer, now) > MANY {
                 score += 50;
                 reasons.push("many_orders".to_owned());
             }
@@ -83,7 +87,6 @@ fn score(
     let order_id = check.order_id.clone();
     let checked = TransactionChecked { order_id, verdict, score, reasons };
     fx.emit("check", &check.order_id, checked);
-    Ok(())
 }
 
 impl Velocity {

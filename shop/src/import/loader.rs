@@ -28,6 +28,7 @@ use super::{
     plan::{Plan, parts},
 };
 use crate::{
+    contracts::process::Process,
     contracts::{
         catalog::RegisterProduct,
         ids::{OrderId, Sku, WarehouseId},
@@ -50,6 +51,8 @@ pub struct Settings {
     pub declines: f64,
     /// Interleaves deliveries by this seed.
     pub shuffle: Option<u64>,
+    /// How the orders are run.
+    pub process: Process,
 }
 
 /// What an import did.
@@ -69,7 +72,7 @@ pub struct Outcome {
 
 /// A shop on data time, for imports.
 pub fn options(settings: &Settings) -> Options {
-    Options { declines: settings.declines, ..Options::default() }
+    Options { declines: settings.declines, process: settings.process, ..Options::default() }
 }
 
 /// The app of an import over a directory.

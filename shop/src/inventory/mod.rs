@@ -7,14 +7,20 @@ pub mod views;
 
 use factum::prelude::*;
 
+use crate::contracts::process::Process;
+
 /// The inventory service.
-pub fn service() -> Service {
-    Service::new("inventory")
+pub fn service(process: Process) -> Service {
+    let service = Service::new("inventory")
         .source("inventory-service")
         .decider_with_snapshots::<decider::Warehouse>(2)
         .react("follow-orders", reactions::follow_orders)
         .reaction(reactions::reordering())
         .owns("reorder")
         .view(1, views::stock)
-        .routes(http::routes())
+        .routes(http::routes());
+    match process {
+        Process::Orchestrated => service,
+        Process::Choreographed => service.folding(reactions::keeping()),
+    }
 }

@@ -1,10 +1,19 @@
 //! What the warehouse does when others say something.
 
+use std::collections::BTreeMap;
+
 use factum::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::contracts::{
-    inventory::{LowStockDetected, ReorderPlaced, Restock, ShipStock},
-    order::{LOST, OrderReturned, OrderShipped},
+    ids::OrderId,
+    inventory::{
+        InventoryReserved, LowStockDetected, ReleaseStock, ReorderPlaced, ReservationFailed, ReserveStock, Restock,
+        ShipStock,
+    },
+    order::{LOST, OrderCancelled, OrderCreated, OrderRejected, OrderReturned, OrderShipped},
+    payment::PaymentCaptured,
+    shapes::{LineKind, Quantity},
 };
 
 /// How many units a reorder asks for.
@@ -39,6 +48,60 @@ pub fn reordering() -> Reaction {
 fn reorder(event: &Recorded<LowStockDetected>, fx: &mut Effects) {
     let reorder = ReorderPlaced { sku: event.sku.clone(), quantity: REORDER_UNITS, supplier: None };
     fx.emit("reorder", &event.sku, reorder);
+}
+
+/// What open orders want, where no saga asks for it.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct Wanted {
+    orders: BTreeMap<OrderId, Vec<Quantity>>,
+}
+
+/// What an order says, what was paid, and what is reserved.
+#[derive(Event)]
+#[allow(missing_docs, reason = "each variant holds the type that its name says")]
+#[allow(clippy::large_enum_variant, reason = "one at a time, never kept")]
+pub enum Asked {
+    Created(OrderCreated),
+    Rejected(OrderRejected),
+    Cancelled(OrderCancelled),
+    Captured(PaymentCaptured),
+    Reserved(InventoryReserved),
+    Failed(ReservationFailed),
+}
+
+/// Keeps the goods of an order that is paid, and lets go of those of one that is cancelled.
+pub fn keeping() -> Folding<Wanted> {
+    Folding::new("keep-goods", 1).by("orderId").fold(note_wish).react(keep).snapshots()
+}
+
+fn note_wish(wanted: &mut Wanted, event: &Recorded<Asked>) {
+    match &event.data {
+        Asked::Created(e) => {
+            let goods = e.items.iter().filter(|line| line.kind == LineKind::Goods);
+            let goods = goods.map(|line| Quantity { sku: line.sku.clone(), quantity: line.quantity });
+            wanted.orders.insert(e.order_id.clone(), goods.collect());
+        }
+        Asked::Rejected(OrderRejected { order_id, .. })
+        | Asked::Cancelled(OrderCancelled { order_id, .. })
+        | Asked::Reserved(InventoryReserved { order_id, .. })
+        | Asked::Failed(ReservationFailed { order_id, .. }) => _ = wanted.orders.remove(order_id),
+        Asked::Captured(_) => {}
+    }
+}
+
+fn keep(wanted: &Wanted, event: &Recorded<Asked>, fx: &mut Effects) {
+    match &event.data {
+        Asked::Captured(e) => {
+            if let Some(items) = wanted.orders.get(&e.order_id).cloned() {
+                fx.send(ReserveStock { order_id: e.order_id.clone(), items, warehouse_id: None });
+            }
+        }
+        Asked::Cancelled(e) => {
+            let (order_id, reason) = (e.order_id.clone(), e.reason.clone());
+            fx.send(ReleaseStock { order_id, reason, warehouse_id: None });
+        }
+        _ => {}
+    }
 }
 
 #[cfg(test)]

@@ -41,6 +41,9 @@ pub struct Order {
     credits: Vec<CreditId>,
     /// Goods that nobody knew the price of when they were ordered.
     unpriced: Option<Sku>,
+    reserved: bool,
+    /// The rooms answer each other, and no saga runs it.
+    choreographed: bool,
 }
 
 /// Why the order service says no.
@@ -129,10 +132,13 @@ impl Decider for Order {
             C::Create(_) => Err(OrderRejection::Exists { order_id: id.clone() }),
             C::Update(update) => self.update(update, status),
             C::Cancel(cancel) => Self::cancel(cancel, status),
-            C::Fail(fail) => Self::fail(fail, status),
+            C::Fail(fail) => self.fail(fail, status),
             C::Lose(lose) => self.lose(lose, status),
             C::Return(back) => self.take_back(back, status),
-            command => self.go_on(command, status),
+            command => match self.together(&command, status) {
+                Some(events) => Ok(events),
+                None => self.go_on(command, status),
+            },
         }
     }
 
@@ -161,7 +167,7 @@ impl Decider for Order {
             E::HoldReleased(_) => self.status = Some(self.before_hold),
             E::StockReserved(e) => {
                 self.reservations.clone_from(&e.items);
-                self.status = Some(OrderStatus::Reserved);
+                (self.reserved, self.status) = (true, Some(OrderStatus::Reserved));
             }
             E::Returned(e) => {
                 self.pieces.take_back(&e.items);
@@ -172,7 +178,10 @@ impl Decider for Order {
             E::Validated(_) => self.status = Some(OrderStatus::Validated),
             E::Rejected(_) => self.status = Some(OrderStatus::Rejected),
             E::Confirmed(_) => self.status = Some(OrderStatus::Confirmed),
-            E::Paid(_) => self.status = Some(OrderStatus::Paid),
+            E::Paid(_) => {
+                self.choreographed = self.status != Some(OrderStatus::Confirmed);
+                self.status = Some(OrderStatus::Paid);
+            }
             E::ReleasedForShipping(_) => self.status = Some(OrderStatus::ReadyForShipping),
             E::Shipped(_) => self.status = Some(OrderStatus::Shipped),
             E::Delivered(_) => self.status = Some(OrderStatus::Delivered),
@@ -273,9 +282,12 @@ impl Order {
     }
 
     /// Only a refused capture comes behind the confirmation; what fails before it is cancelled.
-    fn fail(fail: FailOrder, status: OrderStatus) -> Result<Vec<OrderEvent>, OrderRejection> {
+    fn fail(&self, fail: FailOrder, status: OrderStatus) -> Result<Vec<OrderEvent>, OrderRejection> {
         let FailOrder { order_id, reason } = fail;
         match status {
+            OrderStatus::Paid | OrderStatus::ReadyForShipping if self.choreographed => {
+                Ok(vec![OrderEvent::Cancelled(OrderCancelled { order_id, reason })])
+            }
             OrderStatus::Confirmed => Ok(vec![OrderEvent::Cancelled(OrderCancelled { order_id, reason })]),
             _ => Self::cancel(CancelOrder { order_id, reason }, status),
         }
@@ -348,6 +360,42 @@ impl Order {
             not_due: (not_due > 0).then_some(Money { amount: not_due, ..total }),
             reason: back.reason,
         })])
+    }
+
+    /// Where the rooms answer each other, paid and reserved come in either order from validated on; with both it is confirmed
+    /// and released.
+    fn together(&self, command: &OrderCommand, status: OrderStatus) -> Option<Vec<OrderEvent>> {
+        use OrderStatus as S;
+        let (order_id, mut events, both) = match (command, status) {
+            (OrderCommand::MarkPaid(c), S::Validated | S::Reserved) => {
+                let paid = OrderPaid {
+                    order_id: c.order_id.clone(),
+                    payment_id: c.payment_id.clone(),
+                    amount: c.amount,
+                    payment_method: c.payment_method.clone(),
+                };
+                (c.order_id.clone(), vec![OrderEvent::Paid(paid)], status == S::Reserved)
+            }
+            (OrderCommand::MarkReserved(c), S::Paid) if !self.reserved => {
+                let reserved = OrderStockReserved { order_id: c.order_id.clone(), items: c.items.clone() };
+                (c.order_id.clone(), vec![OrderEvent::StockReserved(reserved)], true)
+            }
+            _ => return None,
+        };
+        if both {
+            let reservations = match command {
+                OrderCommand::MarkReserved(c) => c.items.clone(),
+                _ => self.reservations.clone(),
+            };
+            events.push(OrderEvent::Confirmed(OrderConfirmed { order_id: order_id.clone() }));
+            events.push(OrderEvent::ReleasedForShipping(OrderReleasedForShipping {
+                order_id,
+                items: self.items.clone(),
+                shipping_address: self.address.clone(),
+                reservations,
+            }));
+        }
+        Some(events)
     }
 
     /// The steps of the order's own process. A step that was taken before changes nothing.

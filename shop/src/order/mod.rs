@@ -1,5 +1,6 @@
 //! The order room: orders from the first click to the last return, and the process that fulfils them.
 
+pub mod choreography;
 pub mod decider;
 pub mod http;
 pub mod pieces;
@@ -11,13 +12,14 @@ pub mod views;
 
 use factum::prelude::*;
 
+use crate::contracts::process::Process;
+
 /// The order service.
-pub fn service() -> Service {
-    Service::new("order")
+pub fn service(process: Process) -> Service {
+    let service = Service::new("order")
         .source("order-service")
         .decider::<decider::Order>()
         .decider::<decider::Credit>()
-        .saga(saga::fulfilment())
         .folding(reactions::contacts())
         .view(1, views::orders)
         .view(1, views::order_lines)
@@ -25,5 +27,9 @@ pub fn service() -> Service {
         .view(1, views::order_customers)
         .view(1, views::order_payments)
         .routes(http::routes())
-        .upcast("order.created", "0.9.0", "1.0.0", upcasters::total)
+        .upcast("order.created", "0.9.0", "1.0.0", upcasters::total);
+    match process {
+        Process::Orchestrated => service.saga(saga::fulfilment()),
+        Process::Choreographed => service.folding(choreography::choreography()),
+    }
 }

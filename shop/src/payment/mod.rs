@@ -8,14 +8,20 @@ pub mod views;
 
 use factum::prelude::*;
 
+use crate::contracts::process::Process;
+
 /// The payment service, over a provider.
-pub fn service(provider: gateway::Provider) -> Service {
-    Service::new("payment")
+pub fn service(provider: gateway::Provider, process: Process) -> Service {
+    let service = Service::new("payment")
         .source("payment-service")
         .decider::<decider::Payment>()
         .reaction(reactions::asking())
         .react("give-back", reactions::give_back)
         .call(gateway::call(provider))
         .view(3, views::payments)
-        .routes(http::routes())
+        .routes(http::routes());
+    match process {
+        Process::Orchestrated => service,
+        Process::Choreographed => service.folding(reactions::paying()),
+    }
 }

@@ -1,11 +1,18 @@
 //! What the payment service does when something happens: it asks the provider, and gives money back for returns.
 
+use std::collections::BTreeMap;
+
 use factum::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::gateway::{self, ProviderRequest};
 use crate::contracts::{
-    order::{OrderCredited, OrderReturned},
-    payment::{CaptureOpened, PaymentAct, PaymentOpened, RefundOpened, RefundPayment, VoidOpened},
+    ids::{OrderId, PaymentMethod},
+    order::{OrderCancelled, OrderCreated, OrderCredited, OrderRejected, OrderReturned, OrderShipped, OrderValidated},
+    payment::{
+        CaptureOpened, PaymentAct, PaymentCaptured, PaymentFailed, PaymentOpened, PaymentVoided, ProcessPayment,
+        RefundOpened, RefundPayment, VoidOpened,
+    },
 };
 
 /// What the provider must be asked about.
@@ -58,6 +65,91 @@ pub fn give_back(event: &Recorded<Owed>, fx: &mut Effects) {
             reason: e.reason.clone(),
         },
     });
+}
+
+/// Orders that are to be paid, where no saga asks for it.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct Bills {
+    orders: BTreeMap<OrderId, Bill>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Bill {
+    amount: Money,
+    method: PaymentMethod,
+    /// The provider was asked.
+    asked: bool,
+    /// The order was given up since; what comes of it goes back.
+    cancelled: bool,
+}
+
+/// What an order says, and what becomes of its payment.
+#[derive(Event)]
+#[allow(missing_docs, reason = "each variant holds the type that its name says")]
+#[allow(clippy::large_enum_variant, reason = "one at a time, never kept")]
+pub enum Billed {
+    Created(OrderCreated),
+    Validated(OrderValidated),
+    Rejected(OrderRejected),
+    Cancelled(OrderCancelled),
+    Shipped(OrderShipped),
+    Captured(PaymentCaptured),
+    Failed(PaymentFailed),
+    Voided(PaymentVoided),
+}
+
+/// Takes the money of an order that is valid, and gives it back when the order is cancelled.
+pub fn paying() -> Folding<Bills> {
+    Folding::new("pay-orders", 1).by("orderId").fold(note_bill).react(pay).snapshots()
+}
+
+fn note_bill(bills: &mut Bills, event: &Recorded<Billed>) {
+    let orders = &mut bills.orders;
+    match &event.data {
+        Billed::Created(e) => {
+            let method = e.payment_method.clone().unwrap_or_else(|| PaymentMethod::from("card"));
+            let bill = Bill { amount: e.total, method, asked: false, cancelled: false };
+            orders.insert(e.order_id.clone(), bill);
+        }
+        Billed::Validated(e) => {
+            if let Some(bill) = orders.get_mut(&e.order_id) {
+                bill.asked = true;
+            }
+        }
+        Billed::Cancelled(e) => {
+            if let Some(bill) = orders.get_mut(&e.order_id) {
+                bill.cancelled = true;
+            }
+            if orders.get(&e.order_id).is_some_and(|bill| !bill.asked) {
+                orders.remove(&e.order_id);
+            }
+        }
+        Billed::Rejected(OrderRejected { order_id, .. })
+        | Billed::Shipped(OrderShipped { order_id, .. })
+        | Billed::Failed(PaymentFailed { order_id, .. })
+        | Billed::Voided(PaymentVoided { order_id, .. }) => _ = orders.remove(order_id),
+        Billed::Captured(_) => {}
+    }
+}
+
+fn pay(bills: &Bills, event: &Recorded<Billed>, fx: &mut Effects) {
+    let bill = |order: &OrderId| bills.orders.get(order);
+    match &event.data {
+        Billed::Validated(e) => {
+            if let Some(Bill { amount, method, .. }) = bill(&e.order_id) {
+                let (order_id, amount, method) = (e.order_id.clone(), *amount, method.clone());
+                fx.send(ProcessPayment { order_id, amount, method });
+            }
+        }
+        // Nothing said how much: all of it, and what is only held is let go.
+        Billed::Cancelled(OrderCancelled { order_id, .. }) | Billed::Captured(PaymentCaptured { order_id, .. })
+            if bill(order_id).is_some_and(|bill| bill.cancelled) =>
+        {
+            let reason = "cancelled".to_owned();
+            fx.send(RefundPayment { order_id: Some(order_id.clone()), credit_id: None, amount: None, reason });
+        }
+        _ => {}
+    }
 }
 
 #[cfg(test)]

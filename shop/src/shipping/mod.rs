@@ -9,14 +9,20 @@ pub mod views;
 
 use factum::prelude::*;
 
+use crate::contracts::process::Process;
+
 /// The shipping service, over a carrier. Only the simulated one's news come by timer, and only another's over HTTP, if it
 /// signs them.
-pub fn service(carrier: gateway::Carrier, signs: Option<signature::Secret>) -> Service {
+pub fn service(carrier: gateway::Carrier, signs: Option<signature::Secret>, process: Process) -> Service {
     let service = Service::new("shipping")
         .source("shipping-service")
         .decider::<decider::Shipment>()
         .reaction(reactions::asking())
         .reaction(reactions::recalling());
+    let service = match process {
+        Process::Orchestrated => service,
+        Process::Choreographed => service.folding(reactions::sending()),
+    };
     let service = match &carrier {
         gateway::Carrier::Simulated { day, .. } => service.reaction(reactions::awaiting(*day)),
         gateway::Carrier::Http { .. } => service,

@@ -24,7 +24,8 @@ use tower::ServiceExt;
 
 use crate::imports::{committed, shop, text};
 
-const SETTINGS: Settings = Settings { declines: 0.1, shuffle: None };
+const SETTINGS: Settings =
+    Settings { declines: 0.1, shuffle: None, process: shop::contracts::process::Process::Orchestrated };
 /// Messages between two backups.
 const EVERY: u64 = 4_000;
 

@@ -36,7 +36,7 @@ async fn app(log: &Memory) -> App {
 
 async fn app_with(log: &Memory, declines: f64) -> App {
     let app = App::over(log.clone()).on_data_time().with(journal::service());
-    let options = loader::options(&Settings { declines, shuffle: None });
+    let options = loader::options(&Settings { declines, shuffle: None, ..Settings::default() });
     services(&options).into_iter().fold(app, factum::AppBuilder::with).start().await.unwrap()
 }
 
@@ -256,7 +256,7 @@ async fn an_order_that_is_no_imports_costs_its_invoice_and_not_the_file() {
 async fn a_credit_note_for_an_order_that_was_never_paid_gives_nothing_back() {
     let log = Memory::new();
     let shop = app_with(&log, 1.0).await;
-    let settings = Settings { declines: 1.0, shuffle: None };
+    let settings = Settings { declines: 1.0, shuffle: None, ..Settings::default() };
     let rows = [row_on(1, "1", "A", 5, "2"), row_on(2, "C2", "A", -2, "2"), row_on(9, "C3", "A", -3, "2")];
     loader::run(&shop, &file("a.csv", &rows), &settings, &|_, _| {}).await.unwrap();
     shop.stop().await;

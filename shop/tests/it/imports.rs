@@ -46,7 +46,7 @@ pub async fn run(file: &File, settings: &Settings) -> Value {
 }
 
 /// Some hundred orders, for what must be run many times.
-fn small(invoices: usize) -> File {
+pub fn small(invoices: usize) -> File {
     let mut file = read(&committed()).unwrap();
     file.invoices.truncate(invoices);
     file.numbers = invoices as u64;
@@ -72,7 +72,7 @@ async fn the_report_equals_the_known_totals() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn declined_payments_are_undone_and_nothing_is_half_done() {
-    let report = run(&small(400), &Settings { declines: 0.3, shuffle: None }).await;
+    let report = run(&small(400), &Settings { declines: 0.3, shuffle: None, ..Settings::default() }).await;
     let cancelled = report["orders"]["byStatus"]["cancelled"].as_u64().unwrap();
     assert!(cancelled > 20, "{report:#}");
     // Nothing goes back that did not come in.
@@ -84,9 +84,9 @@ async fn declined_payments_are_undone_and_nothing_is_half_done() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_order_of_delivery_changes_nothing() {
     let file = small(250);
-    let undisturbed = run(&file, &Settings { declines: 0.1, shuffle: None }).await;
+    let undisturbed = run(&file, &Settings { declines: 0.1, shuffle: None, ..Settings::default() }).await;
     for seed in 0..20 {
-        let shuffled = run(&file, &Settings { declines: 0.1, shuffle: Some(seed) }).await;
+        let shuffled = run(&file, &Settings { declines: 0.1, shuffle: Some(seed), ..Settings::default() }).await;
         assert_eq!(shuffled, undisturbed, "seed {seed}");
     }
 }
@@ -96,7 +96,7 @@ async fn other_declines_on_a_restart_are_refused() {
     let file = small(3);
     let app = in_memory(&Settings::default()).await;
     loader::run(&app, &file, &Settings::default(), &|_, _| {}).await.unwrap();
-    let other = Settings { declines: 0.5, shuffle: None };
+    let other = Settings { declines: 0.5, shuffle: None, ..Settings::default() };
     let error = loader::run(&app, &file, &other, &|_, _| {}).await.unwrap_err();
     assert!(format!("{error:#}").contains("--declines 0"), "{error:#}");
     app.stop().await;

@@ -5,6 +5,7 @@ mod away;
 mod backup;
 mod bodies;
 mod books;
+mod choreographed;
 mod command;
 mod editions;
 mod fuzz;

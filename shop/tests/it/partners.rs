@@ -66,6 +66,7 @@ fn serving(dir: &Path) -> Serve {
         provider: None,
         carrier: None,
         carrier_secret: None,
+        process: shop::contracts::process::Process::Orchestrated,
         moved: false,
         hold_unknown: false,
     }
@@ -89,6 +90,14 @@ async fn open_calls_are_not_handed_to_another_partner() {
     assert!(!done && error.contains("was run with the provider http://"), "{error}");
 
     let same = Serve { provider: Some(provider.clone()), ..serving(dir.path()) };
+    // Nor to another way of running orders.
+    let other = Serve { process: shop::contracts::process::Process::Choreographed, ..same.clone() };
+    let refused = serve_until(other, async {}).await.unwrap_err().to_string();
+    for says in
+        ["is run orchestrated, and 1 orders are under way", "does not start choreographed", "--process orchestrated"]
+    {
+        assert!(refused.contains(says), "{refused}");
+    }
     serve_until(same, async {}).await.unwrap();
     // The same partner at another address; from now on that one counts.
     let there = nobody().await;
@@ -137,7 +146,7 @@ async fn where_nothing_is_open_another_partner_may_come() {
 #[tokio::test]
 async fn who_is_only_played_is_said_in_health_and_on_the_order() {
     let shop = Shop::open().await;
-    let both = json!({ "provider": "simulated", "carrier": "simulated" });
+    let both = json!({ "provider": "simulated", "carrier": "simulated", "process": "orchestrated" });
     assert_eq!(shop.get("/health").await.body["about"], both);
     let ordered = shop.post("/orders", &json!({ "items": [{ "sku": "TEA", "quantity": 1 }] })).await;
     assert_eq!(ordered.body["simulated"], json!(["provider", "carrier"]));
@@ -148,7 +157,7 @@ async fn who_is_only_played_is_said_in_health_and_on_the_order() {
     let shop = Shop::calling(&url).await;
     assert_eq!(
         shop.get("/health").await.body["about"],
-        json!({ "provider": url.to_string(), "carrier": url.to_string() })
+        json!({ "provider": url.to_string(), "carrier": url.to_string(), "process": "orchestrated" })
     );
     let ordered = shop.post("/orders", &json!({ "items": [{ "sku": "TEA", "quantity": 1 }] })).await;
     assert!(ordered.status == 202 && ordered.body["simulated"].is_null(), "{ordered:?}");

@@ -10,6 +10,7 @@ use factum::{
 };
 use serde_json::{Value, json};
 use shop::{
+    contracts::process::Process,
     partners,
     services::{Options, equipped, services},
     shipping::signature::Secret,
@@ -76,6 +77,17 @@ impl Shop {
     pub async fn calling(outside: &Remote) -> Self {
         let (provider, carrier) = (Some(outside.clone()), Some(outside.clone()));
         Self::run(Memory::new(), &Options { provider, carrier, carrier_secret: Some(secret()), ..simulated() })
+            .await
+            .stock()
+            .await
+    }
+
+    /// The same without a saga; with provider and carrier at an address, or simulated.
+    pub async fn choreographed(outside: Option<&Remote>) -> Self {
+        let (provider, carrier) = (outside.cloned(), outside.cloned());
+        let carrier_secret = outside.map(|_| secret());
+        let process = Process::Choreographed;
+        Self::run(Memory::new(), &Options { provider, carrier, carrier_secret, process, ..simulated() })
             .await
             .stock()
             .await

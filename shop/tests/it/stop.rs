@@ -55,6 +55,7 @@ fn serving(dir: &Path) -> Serve {
         provider: None,
         carrier: None,
         carrier_secret: None,
+        process: shop::contracts::process::Process::Orchestrated,
         moved: false,
         hold_unknown: false,
     }

@@ -23,7 +23,8 @@ use crate::{
     shop::DAY,
 };
 
-const SETTINGS: Settings = Settings { declines: 0.1, shuffle: None };
+const SETTINGS: Settings =
+    Settings { declines: 0.1, shuffle: None, process: shop::contracts::process::Process::Orchestrated };
 
 async fn app(data: &Path) -> App {
     let app = App::open(data).unwrap().on_data_time().with(journal::service());
@@ -60,6 +61,7 @@ fn opened(data: &Path) -> Serve {
         carrier: None,
         hold_unknown: false,
         carrier_secret: None,
+        process: shop::contracts::process::Process::Orchestrated,
         moved: false,
     }
 }

@@ -39,8 +39,20 @@ const ROOMS: &[&str] = &[
 
 /// The files that a room may have, and those that it must. Long tests of `x.rs` stand in `x/tests.rs`, parts of a decider
 /// in `decider/`.
-const ROOM_FILES: &[&str] =
-    &["mod", "decider", "reactions", "views", "http", "saga", "gateway", "signature", "pricing", "pieces", "upcasters"];
+const ROOM_FILES: &[&str] = &[
+    "mod",
+    "decider",
+    "reactions",
+    "views",
+    "http",
+    "saga",
+    "choreography",
+    "gateway",
+    "signature",
+    "pricing",
+    "pieces",
+    "upcasters",
+];
 const EVERY_ROOM_HAS: &[&str] = &["mod", "views", "http"];
 
 impl Source {
@@ -134,7 +146,7 @@ pub fn core_is_pure(source: &Source) -> Vec<String> {
 pub fn handlers_are_pure(source: &Source) -> Vec<String> {
     let parts = source.parts();
     let handler = source.room().is_some()
-        && matches!(parts.last(), Some(&("decider.rs" | "reactions.rs" | "views.rs" | "saga.rs")))
+        && matches!(parts.last(), Some(&("decider.rs" | "reactions.rs" | "views.rs" | "saga.rs" | "choreography.rs")))
         || source.path.starts_with("shop/contracts/");
     if !handler {
         return Vec::new();

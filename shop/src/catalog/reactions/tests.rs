@@ -47,7 +47,7 @@ fn problem(sku: &str, reason: &str) -> (String, String) {
 
 #[test]
 fn products_are_known_and_active() {
-    let products = folding(validation())
+    let products = folding(validation(Process::Orchestrated))
         .given(happened(registered("A", true)).at(at(0)))
         .given(happened(registered("B", false)).at(at(0)))
         .at(at(5));
@@ -59,7 +59,7 @@ fn products_are_known_and_active() {
 
 #[test]
 fn what_counts_is_how_it_was_at_the_orders_time() {
-    let mut products = folding(validation())
+    let mut products = folding(validation(Process::Orchestrated))
         .given(happened(registered("A", true)).at(at(0)))
         .given(happened(switched("A", Some(false))).at(at(10)))
         .given(happened(switched("A", None)).at(at(15)))
@@ -75,7 +75,7 @@ fn what_counts_is_how_it_was_at_the_orders_time() {
 /// CLOSING 21: the clock was ahead when they were registered, and switched.
 #[test]
 fn what_the_log_has_registered_is_for_sale_whatever_the_clock_said() {
-    let products = folding(validation())
+    let products = folding(validation(Process::Orchestrated))
         .given(happened(registered("A", true)).at(at(90)))
         .given(happened(registered("B", false)).at(at(90)))
         .given(happened(registered("C", true)).at(at(90)))
@@ -87,7 +87,7 @@ fn what_the_log_has_registered_is_for_sale_whatever_the_clock_said() {
 
 #[test]
 fn news_that_comes_late_is_put_where_it_belongs() {
-    let products = folding(validation())
+    let products = folding(validation(Process::Orchestrated))
         .given(happened(registered("A", true)).at(at(0)))
         .given(happened(switched("A", Some(false))).at(at(10)))
         .given(happened(switched("A", Some(true))).at(at(5)))

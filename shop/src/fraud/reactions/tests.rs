@@ -36,9 +36,9 @@ fn ordered_by(customer: Option<&str>) -> Happened {
 
 /// So many orders of customer `c`, at these minutes.
 fn orders(policy: Policy, minutes: impl IntoIterator<Item = u64>) -> Folded {
-    minutes
-        .into_iter()
-        .fold(folding(velocity(policy)), |folded, minute| folded.given(ordered_by(Some("c")).at(at(minute))))
+    minutes.into_iter().fold(folding(velocity(policy, Process::Orchestrated)), |folded, minute| {
+        folded.given(ordered_by(Some("c")).at(at(minute)))
+    })
 }
 
 fn check(folded: &Folded, customer: Option<&str>, amount: i64) -> (Verdict, u32, Vec<String>) {
@@ -80,7 +80,8 @@ fn only_the_last_hour_counts_and_nothing_that_lies_ahead() {
     assert_eq!(score(69), 50);
     assert_eq!(score(70), 0, "the first is an hour old");
     assert_eq!(score(14), 0, "the sixth has not happened yet");
-    let guests = (0..9).fold(folding(velocity(Policy::Hold)), |folded, _| folded.given(ordered_by(None)));
+    let guests =
+        (0..9).fold(folding(velocity(Policy::Hold, Process::Orchestrated)), |folded, _| folded.given(ordered_by(None)));
     assert_eq!(check(&guests, None, 1).1, 10);
 }
 
