@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use factum::{AppBuilder, Archive, OpenError, http::client::Remote, prelude::*};
 
 use crate::{
-    catalog, customer, fraud, inventory, order,
+    catalog, customer, fraud, inventory, loyalty, order,
     partners::{self, Partners},
     payment::{self, gateway::Provider},
     shipping::{self, gateway::Carrier, signature::Secret},
@@ -28,6 +28,8 @@ pub struct Options {
     pub day: Duration,
     /// How long the simulated provider and carrier take to answer.
     pub latency: Duration,
+    /// When orders bring points.
+    pub points: loyalty::reactions::Policy,
 }
 
 impl Default for Options {
@@ -42,6 +44,7 @@ impl Default for Options {
             hold_suspicious: false,
             day,
             latency,
+            points: loyalty::reactions::Policy::default(),
         }
     }
 }
@@ -63,7 +66,8 @@ pub fn equipped(app: AppBuilder, options: &Options) -> AppBuilder {
 
 /// All services of the shop.
 pub fn services(options: &Options) -> Vec<Service> {
-    let Options { provider, carrier, carrier_secret, declines, hold_suspicious, day, latency } = options.clone();
+    let Options { provider, carrier, carrier_secret, declines, hold_suspicious, day, latency, points } =
+        options.clone();
     let policy = if hold_suspicious { fraud::reactions::Policy::Hold } else { fraud::reactions::Policy::NoteOnly };
     let provider = match provider {
         Some(url) => Provider::Http { url },
@@ -81,5 +85,6 @@ pub fn services(options: &Options) -> Vec<Service> {
         payment::service(provider),
         shipping::service(carrier, carrier_secret),
         fraud::service(policy),
+        loyalty::service(points),
     ]
 }

@@ -12,6 +12,7 @@ mod gateways;
 mod hostile;
 mod http;
 mod imports;
+mod loyalty;
 mod misbehaving;
 mod money;
 mod old;

@@ -68,6 +68,7 @@ fn serving(dir: &Path) -> Serve {
         carrier_secret: None,
         moved: false,
         hold_unknown: false,
+        points: Default::default(),
     }
 }
 

@@ -59,6 +59,7 @@ fn opened(data: &Path) -> Serve {
         provider: None,
         carrier: None,
         hold_unknown: false,
+        points: Default::default(),
         carrier_secret: None,
         moved: false,
     }
