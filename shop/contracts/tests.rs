@@ -2,6 +2,7 @@
 
 mod examples;
 
+use super::analytics::*;
 use super::catalog::*;
 use super::customer::*;
 use super::fraud::*;
@@ -123,6 +124,16 @@ fn loyalty() {
     Examples::<LoyaltyCommand>::of()
         .example::<AwardPoints>("loyalty.award", json!({ "customerId": "c-1", "orderId": "o-1", "points": 15 }))
         .example::<RevokePoints>("loyalty.revoke", json!({ "customerId": "c-1", "orderId": "o-1", "gone": 5 }))
+        .done();
+}
+
+#[test]
+fn analytics() {
+    Examples::<AnalyticsEvent>::of()
+        .example::<CustomerTotalsUpdated>(
+            "analytics.customer_totals_updated",
+            json!({ "customerId": "c-1", "orderCount": 3, "total": gbp(4060) }),
+        )
         .done();
 }
 

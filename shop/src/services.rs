@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use factum::{AppBuilder, Archive, OpenError, http::client::Remote, prelude::*};
 
 use crate::{
-    catalog, customer, fraud, inventory, loyalty, order,
+    analytics, catalog, customer, fraud, inventory, loyalty, order,
     partners::{self, Partners},
     payment::{self, gateway::Provider},
     shipping::{self, gateway::Carrier, signature::Secret},
@@ -86,5 +86,6 @@ pub fn services(options: &Options) -> Vec<Service> {
         shipping::service(carrier, carrier_secret),
         fraud::service(policy),
         loyalty::service(points),
+        analytics::service(),
     ]
 }

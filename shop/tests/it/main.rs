@@ -1,6 +1,7 @@
 //! The shop from outside.
 #![allow(clippy::unwrap_used, reason = "what the tests share may fail as they may")]
 
+mod analytics;
 mod away;
 mod backup;
 mod bodies;
