@@ -2,11 +2,13 @@
 
 mod examples;
 
+use super::analytics::*;
 use super::catalog::*;
 use super::customer::*;
 use super::fraud::*;
 use super::ids::*;
 use super::inventory::*;
+use super::loyalty::*;
 use super::order::*;
 use super::payment::*;
 use super::shapes::*;
@@ -108,6 +110,29 @@ fn fraud() {
         .example::<CheckTransaction>(
             "fraud.check",
             json!({ "orderId": "o-1", "customerId": "c-1", "amount": gbp(2030) }),
+        )
+        .done();
+}
+
+#[test]
+fn loyalty() {
+    let points = json!({ "customerId": "c-1", "orderId": "o-1", "points": 15, "balance": 40 });
+    Examples::<LoyaltyEvent>::of()
+        .example::<PointsAwarded>("loyalty.points_awarded", points.clone())
+        .example::<PointsRevoked>("loyalty.points_revoked", points)
+        .done();
+    Examples::<LoyaltyCommand>::of()
+        .example::<AwardPoints>("loyalty.award", json!({ "customerId": "c-1", "orderId": "o-1", "points": 15 }))
+        .example::<RevokePoints>("loyalty.revoke", json!({ "customerId": "c-1", "orderId": "o-1", "gone": 5 }))
+        .done();
+}
+
+#[test]
+fn analytics() {
+    Examples::<AnalyticsEvent>::of()
+        .example::<CustomerTotalsUpdated>(
+            "analytics.customer_totals_updated",
+            json!({ "customerId": "c-1", "orderCount": 3, "total": gbp(4060) }),
         )
         .done();
 }

@@ -4,10 +4,12 @@
 #[path = "../contracts/mod.rs"]
 pub mod contracts;
 
+pub mod analytics;
 pub mod catalog;
 pub mod customer;
 pub mod fraud;
 pub mod inventory;
+pub mod loyalty;
 pub mod order;
 pub mod payment;
 pub mod shipping;

@@ -18,6 +18,7 @@ use factum::{
 use crate::{
     contracts::process::Process,
     import::settle,
+    loyalty::reactions::Policy,
     partners::{Partners, refuse_others},
     plain::plain,
     services::{Options, equipped},
@@ -45,6 +46,8 @@ pub struct Serve {
     pub moved: bool,
     /// Start also if streams hold events that this program cannot read, and hold those streams.
     pub hold_unknown: bool,
+    /// When orders bring points.
+    pub points: Policy,
 }
 
 /// Serves until Ctrl-C or SIGTERM, then stops in order: no more requests, then the loops.
@@ -85,6 +88,7 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
         hold_suspicious: true,
         day: options.day,
         latency: Duration::ZERO,
+        points: options.points,
     };
     let builder = equipped(App::open(&options.data)?, &settings);
     let builder = if options.hold_unknown { builder.hold_unknown() } else { builder };

@@ -5,9 +5,9 @@ use std::{path::Path, time::Duration};
 use factum::{AppBuilder, Archive, OpenError, http::client::Remote, prelude::*};
 
 use crate::{
-    catalog,
+    analytics, catalog,
     contracts::process::Process,
-    customer, fraud, inventory, order,
+    customer, fraud, inventory, loyalty, order,
     partners::{self, Partners},
     payment::{self, gateway::Provider},
     shipping::{self, gateway::Carrier, signature::Secret},
@@ -32,6 +32,8 @@ pub struct Options {
     pub day: Duration,
     /// How long the simulated provider and carrier take to answer.
     pub latency: Duration,
+    /// When orders bring points.
+    pub points: loyalty::reactions::Policy,
 }
 
 impl Default for Options {
@@ -47,6 +49,7 @@ impl Default for Options {
             hold_suspicious: false,
             day,
             latency,
+            points: loyalty::reactions::Policy::default(),
         }
     }
 }
@@ -69,7 +72,7 @@ pub fn equipped(app: AppBuilder, options: &Options) -> AppBuilder {
 
 /// All services of the shop.
 pub fn services(options: &Options) -> Vec<Service> {
-    let Options { provider, carrier, carrier_secret, process, declines, hold_suspicious, day, latency } =
+    let Options { provider, carrier, carrier_secret, process, declines, hold_suspicious, day, latency, points } =
         options.clone();
     let policy = if hold_suspicious { fraud::reactions::Policy::Hold } else { fraud::reactions::Policy::NoteOnly };
     let provider = match provider {
@@ -88,5 +91,7 @@ pub fn services(options: &Options) -> Vec<Service> {
         payment::service(provider, process),
         shipping::service(carrier, carrier_secret, process),
         fraud::service(policy, process),
+        loyalty::service(points),
+        analytics::service(),
     ]
 }

@@ -8,9 +8,9 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use factum::http::client::Remote;
-use shop::{contracts::process::Process, serve::Serve, shipping::signature::Secret};
+use shop::{contracts::process::Process, loyalty::reactions::Policy, serve::Serve, shipping::signature::Secret};
 
 /// The variable that holds the carrier's secret, where no file does.
 const CARRIER_SECRET: &str = "SHOP_CARRIER_SECRET";
@@ -50,6 +50,19 @@ pub struct Serving {
     /// Start also if streams hold events that this program cannot read: those streams are held, the others go on.
     #[arg(long)]
     hold_unknown: bool,
+    /// When an order brings its customer points.
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    points_on: PointsOn,
+}
+
+/// See [`Serving`].
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum PointsOn {
+    /// When it is delivered.
+    #[default]
+    Delivered,
+    /// When it is paid.
+    Paid,
 }
 
 impl Serving {
@@ -59,8 +72,12 @@ impl Serving {
     /// The secret cannot be read, or is too short.
     pub fn options(self) -> anyhow::Result<Serve> {
         let carrier_secret = if self.carrier.is_some() { secret(self.carrier_secret.as_deref())? } else { None };
-        let Self { data, listen, day, provider, carrier, process, moved, hold_unknown, .. } = self;
-        Ok(Serve { data, listen, day, provider, carrier, carrier_secret, process, moved, hold_unknown })
+        let Self { data, listen, day, provider, carrier, process, moved, hold_unknown, points_on, .. } = self;
+        let points = match points_on {
+            PointsOn::Delivered => Policy::Delivered,
+            PointsOn::Paid => Policy::Paid,
+        };
+        Ok(Serve { data, listen, day, provider, carrier, carrier_secret, process, moved, hold_unknown, points })
     }
 }
 

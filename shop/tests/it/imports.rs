@@ -24,7 +24,8 @@ pub fn committed() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("data/online_retail_first_2000_invoices.csv.zst")
 }
 
-async fn in_memory(settings: &Settings) -> App {
+/// A shop that imports.
+pub async fn in_memory(settings: &Settings) -> App {
     let app = App::in_memory().on_data_time().with(journal::service());
     let app = services(&loader::options(settings)).into_iter().fold(app, factum::AppBuilder::with);
     let app = if let Some(seed) = settings.shuffle { app.shuffled(seed) } else { app };

@@ -1,6 +1,7 @@
 //! The shop from outside.
 #![allow(clippy::unwrap_used, reason = "what the tests share may fail as they may")]
 
+mod analytics;
 mod away;
 mod backup;
 mod bodies;
@@ -13,6 +14,7 @@ mod gateways;
 mod hostile;
 mod http;
 mod imports;
+mod loyalty;
 mod misbehaving;
 mod money;
 mod old;

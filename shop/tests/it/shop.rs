@@ -11,6 +11,7 @@ use factum::{
 use serde_json::{Value, json};
 use shop::{
     contracts::process::Process,
+    loyalty::reactions::Policy,
     partners,
     services::{Options, equipped, services},
     shipping::signature::Secret,
@@ -119,6 +120,18 @@ impl Shop {
         };
         let app = App::over(log).on_data_time().with(partners::service());
         let services = services(&options).into_iter().map(hurried);
+        Self::start(services.fold(app, AppBuilder::with)).await
+    }
+
+    /// A shop in which customers get their points when they have paid.
+    pub async fn points_when_paid() -> Self {
+        Self::run(Memory::new(), &Options { points: Policy::Paid, ..simulated() }).await.stock().await
+    }
+
+    /// A shop that lacks these services, over what a log holds.
+    pub async fn lacking(log: Memory, names: &[&str]) -> Self {
+        let services = services(&simulated()).into_iter().filter(|service| !names.contains(&&*service.name));
+        let app = App::over(log).on_data_time().with(partners::service());
         Self::start(services.fold(app, AppBuilder::with)).await
     }
 

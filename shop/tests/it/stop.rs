@@ -58,6 +58,7 @@ fn serving(dir: &Path) -> Serve {
         process: shop::contracts::process::Process::Orchestrated,
         moved: false,
         hold_unknown: false,
+        points: Default::default(),
     }
 }
 

@@ -60,6 +60,7 @@ fn opened(data: &Path) -> Serve {
         provider: None,
         carrier: None,
         hold_unknown: false,
+        points: Default::default(),
         carrier_secret: None,
         process: shop::contracts::process::Process::Orchestrated,
         moved: false,

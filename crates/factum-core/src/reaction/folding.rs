@@ -35,6 +35,7 @@ pub struct Folding<S> {
     folds: Vec<(Vec<TypeInfo>, Fold<S>)>,
     reacts: Vec<(Vec<TypeInfo>, FoldReact<S>)>,
     answers: Vec<(Vec<TypeInfo>, FoldAnswer<S>)>,
+    from_start: bool,
     by: Option<&'static str>,
     on_dead: OnDead,
     makes: Makes,
@@ -50,11 +51,19 @@ impl<S: Default + Send + 'static> Folding<S> {
             folds: Vec::new(),
             reacts: Vec::new(),
             answers: Vec::new(),
+            from_start: false,
             by: None,
             on_dead: OnDead::Hold,
             makes: Makes::default(),
             codec: None,
         }
+    }
+
+    /// A new deployment also reacts to what the log holds already, from its beginning, each time with the state of that
+    /// place. Without it only the state is folded from the beginning, and reacting starts now.
+    #[must_use]
+    pub fn from_start(self) -> Self {
+        Self { from_start: true, ..self }
     }
 
     /// Reacts in the order of a text field that all events carry that it reacts to, instead of by the partition key.
@@ -151,6 +160,8 @@ pub trait AnyFolding: Send + Sync {
     fn reacted(&self) -> Vec<TypeInfo>;
     /// Commands that it answers.
     fn answered(&self) -> Vec<TypeInfo>;
+    /// Whether a new deployment reacts from the beginning of the log instead of from now.
+    fn starts_at_beginning(&self) -> bool;
     /// The field that it orders by; the partition key if it names none.
     fn by(&self) -> Option<&'static str>;
     /// What becomes of a key whose message has failed.
@@ -209,6 +220,9 @@ impl<S: Default + Send + 'static> AnyFolding for Folding<S> {
         Box::new(S::default())
     }
 
+    fn starts_at_beginning(&self) -> bool {
+        self.from_start
+    }
     fn by(&self) -> Option<&'static str> {
         self.by
     }

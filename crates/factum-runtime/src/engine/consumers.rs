@@ -260,7 +260,8 @@ impl Consumers {
 fn from_start(registry: &Registry, id: ConsumerId) -> bool {
     match registry.consumer(id).handler {
         Handler::Reaction(index) => registry.service(id).reactions[index].from_start,
-        Handler::Decider(_) | Handler::Folding(_) | Handler::Saga(_) => false,
+        Handler::Folding(index) => registry.service(id).foldings[index].starts_at_beginning(),
+        Handler::Decider(_) | Handler::Saga(_) => false,
     }
 }
 

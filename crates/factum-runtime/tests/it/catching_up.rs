@@ -111,6 +111,57 @@ fn a_new_reaction_starts_now_unless_it_starts_at_the_beginning() {
     assert_eq!(mirrored(&bench, "late"), [1, 2, 3, 4, 5, 6, 8]);
 }
 
+/// A running sum of all payments, noted at each.
+fn summing(from_start: bool) -> Service {
+    let folding = Folding::<i64>::new("sum", 1)
+        .fold(|sum: &mut i64, event: &Recorded<'_, Paid>| *sum += event.cents)
+        .react(|sum: &i64, event: &Recorded<'_, Paid>, fx: &mut Effects| {
+            fx.emit("sum", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: *sum });
+        })
+        .emits::<Noted>("sum")
+        .snapshots();
+    let folding = if from_start { folding.from_start() } else { folding };
+    Service::new("sums").owns("sum").folding(folding)
+}
+
+fn sums(bench: &Bench) -> Vec<(i64, i64)> {
+    let noted = bench.log().into_iter().filter(|stored| stored.stream.category() == "sum");
+    noted.map(|stored| stored.decode::<Noted>().unwrap()).map(|noted| (noted.cents, noted.sum)).collect()
+}
+
+#[test]
+fn a_new_folding_that_starts_at_the_beginning_reacts_to_the_past_with_the_state_of_each_place() {
+    let mut bench = Bench::new(bank());
+    for number in 0..50 {
+        bench.ask(&format!("p{number}"), pay(&format!("a{number}"), number + 1)).unwrap();
+    }
+    let with = |from_start| vec![accounts(), books(), summing(from_start)];
+    let few = How::limits(|limits| limits.share = 7);
+    for _ in 0..3 {
+        bench = bench.restart_as(with(true), few);
+        bench.engine.step().unwrap();
+    }
+    assert!((1..50).contains(&sums(&bench).len()), "a share in each step: {:?}", sums(&bench));
+    bench.ask("new", pay("b", 500)).unwrap();
+    bench.run();
+    let mut wanted: Vec<(i64, i64)> = (1..=50).map(|cents| (cents, cents * (cents + 1) / 2)).collect();
+    wanted.push((500, 1_775));
+    assert_eq!(sums(&bench), wanted);
+    // It is not new any more.
+    let mut bench = bench.restart(with(true));
+    bench.run();
+    assert_eq!(sums(&bench), wanted);
+}
+
+#[test]
+fn a_new_folding_that_does_not_say_so_knows_the_past_and_reacts_from_now() {
+    let mut bench = Bench::new(bank());
+    bench.ask("p1", pay("a", 1)).unwrap();
+    let mut bench = bench.restart(vec![accounts(), books(), summing(false)]);
+    bench.ask("p2", pay("a", 2)).unwrap();
+    assert_eq!(sums(&bench), [(2, 3)]);
+}
+
 #[test]
 fn a_state_that_cannot_be_rebuilt_stops_its_consumer_without_repeating_effects() {
     let counting = |broken: bool| {

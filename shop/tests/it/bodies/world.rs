@@ -195,6 +195,8 @@ impl World {
             ("/products/", some(&["TEA", "CUP", "MUG", "MUG/2", "T\u{c9}"])),
             ("/stock/", some(&["TEA", "CUP", "MUG", "MUG/2", "T\u{c9}"])),
             ("/customers/", some(&["c-1", "c-2", "c-often", "c 3/\u{fc}"])),
+            ("/analytics/customers/", some(&["c-1", "c-2", "c-often"])),
+            ("/loyalty/", some(&["c-1", "c-2", "c-often"])),
             ("/orders/{id}/return", delivered),
             ("/orders/{id}/hold", held),
             ("/orders/", orders.clone()),
