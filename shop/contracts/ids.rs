@@ -173,6 +173,12 @@ text!(
     none
 );
 text!(
+    /// A notification: one of each event and channel.
+    NotificationId,
+    as_written,
+    none
+);
+text!(
     /// An article's number. What people read as the same is one article: it is kept in upper case, in Unicode's composed
     /// form (NFC) and without outer spaces, and holds nothing that cannot be seen.
     Sku,
@@ -197,6 +203,13 @@ impl OrderId {
     /// The order that a cart becomes when it is checked out.
     pub fn of_cart(cart: &CartId) -> Self {
         Self::from(format!("cart-{cart}"))
+    }
+}
+
+impl NotificationId {
+    /// What tells of a message on a channel: however often the message comes, it is one.
+    pub fn of(cause: &str, channel: &str) -> Self {
+        Self::from(MessageId::derived(&["notification", cause, channel]).to_string())
     }
 }
 

@@ -3,11 +3,13 @@
 //! One file per service, events first, then commands. An event or command has one owner, the file it stands in; "own"
 //! in its description means that no other service reads or sends it. Every type is at version 1.0.0.
 
+pub mod cart;
 pub mod catalog;
 pub mod customer;
 pub mod fraud;
 pub mod ids;
 pub mod inventory;
+pub mod notification;
 pub mod order;
 pub mod payment;
 pub mod shapes;

@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod customer;
 pub mod fraud;
 pub mod inventory;
+pub mod notification;
 pub mod order;
 pub mod payment;
 pub mod shipping;

@@ -17,6 +17,7 @@ use factum::{
 
 use crate::{
     import::settle,
+    notification::gateway::Channels,
     partners::{Partners, refuse_others},
     plain::plain,
     services::{Options, equipped},
@@ -38,6 +39,8 @@ pub struct Serve {
     pub carrier: Option<Remote>,
     /// What the carrier signs its news with; needed if there is one.
     pub carrier_secret: Option<Secret>,
+    /// Who brings notifications; those without an address are simulated.
+    pub channels: Channels,
     /// Provider and carrier are those of before, at other addresses.
     pub moved: bool,
     /// Start also if streams hold events that this program cannot read, and hold those streams.
@@ -81,6 +84,7 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
         hold_suspicious: true,
         day: options.day,
         latency: Duration::ZERO,
+        channels: options.channels.clone(),
     };
     let builder = equipped(App::open(&options.data)?, &settings);
     let builder = if options.hold_unknown { builder.hold_unknown() } else { builder };
@@ -129,6 +133,7 @@ fn greeting(options: &Serve, partners: &Partners, address: SocketAddr, durabilit
         _ => "what is answered is gone with the process",
     };
     let Partners { provider, carrier } = partners;
+    let [mail, sms, push] = options.channels.addresses().map(|(_, address)| address);
     let json = " -H 'Content-Type: application/json'";
     format!(
         "the shop is open at http://{address}
@@ -136,10 +141,12 @@ fn greeting(options: &Serve, partners: &Partners, address: SocketAddr, durabilit
   durability  {durability}: {durable}
   provider    {provider}
   carrier     {carrier}
+  mail        {mail}; texts {sms}; pushes {push}
   a product   curl -X PUT http://{address}/products/TEA -d '{{\"name\":\"Tea\",\"price\":\"2.55\"}}'{json}
   its stock   curl http://{address}/stock/TEA/receive -d '{{\"quantity\":100}}'{json}
   an order    curl -i http://{address}/orders -d '{{\"items\":[{{\"sku\":\"TEA\",\"quantity\":2}}]}}'{json}
   its way     curl http://{address}/orders
+  its mails   curl 'http://{address}/notifications?order=<ID>'
   how it is   curl http://{address}/health
   what failed curl http://{address}/factum/v1/letters
               factum letters list http://{address}

@@ -5,7 +5,9 @@ use std::{path::Path, time::Duration};
 use factum::{AppBuilder, Archive, OpenError, http::client::Remote, prelude::*};
 
 use crate::{
-    catalog, customer, fraud, inventory, order,
+    catalog, customer, fraud, inventory,
+    notification::{self, gateway::Channels},
+    order,
     partners::{self, Partners},
     payment::{self, gateway::Provider},
     shipping::{self, gateway::Carrier, signature::Secret},
@@ -28,6 +30,8 @@ pub struct Options {
     pub day: Duration,
     /// How long the simulated provider and carrier take to answer.
     pub latency: Duration,
+    /// Who brings notifications; those without an address are simulated.
+    pub channels: Channels,
 }
 
 impl Default for Options {
@@ -42,6 +46,7 @@ impl Default for Options {
             hold_suspicious: false,
             day,
             latency,
+            channels: Channels::default(),
         }
     }
 }
@@ -58,12 +63,14 @@ pub fn archive(data: &Path) -> Result<Archive, OpenError> {
 pub fn equipped(app: AppBuilder, options: &Options) -> AppBuilder {
     let Partners { provider, carrier } = Partners::of(options.provider.as_ref(), options.carrier.as_ref());
     let app = app.with(partners::service()).about("provider", provider).about("carrier", carrier);
+    let app = options.channels.addresses().into_iter().fold(app, |app, (channel, address)| app.about(channel, address));
     services(options).into_iter().fold(app, AppBuilder::with)
 }
 
 /// All services of the shop.
 pub fn services(options: &Options) -> Vec<Service> {
-    let Options { provider, carrier, carrier_secret, declines, hold_suspicious, day, latency } = options.clone();
+    let Options { provider, carrier, carrier_secret, declines, hold_suspicious, day, latency, channels } =
+        options.clone();
     let policy = if hold_suspicious { fraud::reactions::Policy::Hold } else { fraud::reactions::Policy::NoteOnly };
     let provider = match provider {
         Some(url) => Provider::Http { url },
@@ -81,5 +88,6 @@ pub fn services(options: &Options) -> Vec<Service> {
         payment::service(provider),
         shipping::service(carrier, carrier_secret),
         fraud::service(policy),
+        notification::service(channels),
     ]
 }

@@ -10,7 +10,11 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 use factum::http::client::Remote;
-use shop::{serve::Serve, shipping::signature::Secret};
+use shop::{
+    notification::gateway::{Channels, FROM, Mail, MailAddress, Relay, STAFF},
+    serve::Serve,
+    shipping::signature::Secret,
+};
 
 /// The variable that holds the carrier's secret, where no file does.
 const CARRIER_SECRET: &str = "SHOP_CARRIER_SECRET";
@@ -40,6 +44,24 @@ pub struct Serving {
     /// SHOP_CARRIER_SECRET.
     #[arg(long, value_name = "FILE", requires = "carrier")]
     carrier_secret: Option<PathBuf>,
+    /// Where mail to customers and staff goes: a relay that speaks plain SMTP, such as smtp://127.0.0.1:25; simulated if there
+    /// is none, and then it can be read at GET /notifications, as all that is sent.
+    #[arg(long, value_name = "URL")]
+    mail: Option<Relay>,
+    /// Whom mail comes from.
+    #[arg(long, value_name = "ADDRESS", default_value = FROM)]
+    mail_from: MailAddress,
+    /// Where the shop's staff reads its mail.
+    #[arg(long, value_name = "ADDRESS", default_value = STAFF)]
+    staff: MailAddress,
+    /// Who sends texts; simulated if there is none. It is asked by POST <URL>/messages with {to, text}, under an
+    /// Idempotency-Key.
+    #[arg(long, value_name = "URL")]
+    sms: Option<Remote>,
+    /// Who sends pushes; simulated if there is none. It is asked by POST <URL>/pushes with {to, title, text}, under an
+    /// Idempotency-Key; `to` is the customer's id.
+    #[arg(long, value_name = "URL")]
+    push: Option<Remote>,
     /// Provider and carrier are those that this directory was run with before, at other addresses.
     #[arg(long)]
     moved: bool,
@@ -55,8 +77,12 @@ impl Serving {
     /// The secret cannot be read, or is too short.
     pub fn options(self) -> anyhow::Result<Serve> {
         let carrier_secret = if self.carrier.is_some() { secret(self.carrier_secret.as_deref())? } else { None };
-        let Self { data, listen, day, provider, carrier, moved, hold_unknown, .. } = self;
-        Ok(Serve { data, listen, day, provider, carrier, carrier_secret, moved, hold_unknown })
+        let Self {
+            data, listen, day, provider, carrier, moved, hold_unknown, mail, mail_from, staff, sms, push, ..
+        } = self;
+        let mail = mail.map(|relay| Mail { relay, from: mail_from });
+        let channels = Channels { mail, sms, push, staff: staff.to_string() };
+        Ok(Serve { data, listen, day, provider, carrier, carrier_secret, channels, moved, hold_unknown })
     }
 }
 

@@ -66,6 +66,7 @@ fn serving(dir: &Path) -> Serve {
         provider: None,
         carrier: None,
         carrier_secret: None,
+        channels: Default::default(),
         moved: false,
         hold_unknown: false,
     }

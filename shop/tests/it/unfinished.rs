@@ -60,6 +60,7 @@ fn opened(data: &Path) -> Serve {
         carrier: None,
         hold_unknown: false,
         carrier_secret: None,
+        channels: Default::default(),
         moved: false,
     }
 }

@@ -39,8 +39,20 @@ const ROOMS: &[&str] = &[
 
 /// The files that a room may have, and those that it must. Long tests of `x.rs` stand in `x/tests.rs`, parts of a decider
 /// in `decider/`.
-const ROOM_FILES: &[&str] =
-    &["mod", "decider", "reactions", "views", "http", "saga", "gateway", "signature", "pricing", "pieces", "upcasters"];
+const ROOM_FILES: &[&str] = &[
+    "mod",
+    "decider",
+    "reactions",
+    "views",
+    "http",
+    "saga",
+    "gateway",
+    "signature",
+    "pricing",
+    "pieces",
+    "upcasters",
+    "templates",
+];
 const EVERY_ROOM_HAS: &[&str] = &["mod", "views", "http"];
 
 impl Source {
