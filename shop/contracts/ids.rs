@@ -194,6 +194,13 @@ text!(
 
 // Ids that follow from others: a pure decider makes none at random, and a repeated command meets the same stream.
 
+impl CartId {
+    /// The cart of a request under this key: one that is sent again is for the same cart.
+    pub fn of_key(key: &str) -> Self {
+        Self::from(MessageId::derived(&["cart", key]).to_string())
+    }
+}
+
 impl OrderId {
     /// The order of a request under this key: one that is sent again is for the same order.
     pub fn of_key(key: &str) -> Self {

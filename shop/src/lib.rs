@@ -4,6 +4,7 @@
 #[path = "../contracts/mod.rs"]
 pub mod contracts;
 
+pub mod cart;
 pub mod catalog;
 pub mod customer;
 pub mod fraud;

@@ -41,6 +41,8 @@ pub struct Serve {
     pub carrier_secret: Option<Secret>,
     /// Who brings notifications; those without an address are simulated.
     pub channels: Channels,
+    /// How long nobody changes a cart before it is abandoned.
+    pub abandon_carts: Duration,
     /// Provider and carrier are those of before, at other addresses.
     pub moved: bool,
     /// Start also if streams hold events that this program cannot read, and hold those streams.
@@ -85,6 +87,7 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
         day: options.day,
         latency: Duration::ZERO,
         channels: options.channels.clone(),
+        cart_abandoned_after: options.abandon_carts,
     };
     let builder = equipped(App::open(&options.data)?, &settings);
     let builder = if options.hold_unknown { builder.hold_unknown() } else { builder };

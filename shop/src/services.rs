@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use factum::{AppBuilder, Archive, OpenError, http::client::Remote, prelude::*};
 
 use crate::{
-    catalog, customer, fraud, inventory,
+    cart, catalog, customer, fraud, inventory,
     notification::{self, gateway::Channels},
     order,
     partners::{self, Partners},
@@ -32,10 +32,12 @@ pub struct Options {
     pub latency: Duration,
     /// Who brings notifications; those without an address are simulated.
     pub channels: Channels,
+    /// How long nobody changes a cart before it is abandoned.
+    pub cart_abandoned_after: Duration,
 }
 
 impl Default for Options {
-    /// Everything simulated, nothing declined or held, answers at once, real days.
+    /// Everything simulated, nothing declined or held, answers at once, real days; a cart is abandoned after one.
     fn default() -> Self {
         let (day, latency) = (Duration::from_secs(86_400), Duration::ZERO);
         Self {
@@ -47,6 +49,7 @@ impl Default for Options {
             day,
             latency,
             channels: Channels::default(),
+            cart_abandoned_after: day,
         }
     }
 }
@@ -69,8 +72,17 @@ pub fn equipped(app: AppBuilder, options: &Options) -> AppBuilder {
 
 /// All services of the shop.
 pub fn services(options: &Options) -> Vec<Service> {
-    let Options { provider, carrier, carrier_secret, declines, hold_suspicious, day, latency, channels } =
-        options.clone();
+    let Options {
+        provider,
+        carrier,
+        carrier_secret,
+        declines,
+        hold_suspicious,
+        day,
+        latency,
+        channels,
+        cart_abandoned_after,
+    } = options.clone();
     let policy = if hold_suspicious { fraud::reactions::Policy::Hold } else { fraud::reactions::Policy::NoteOnly };
     let provider = match provider {
         Some(url) => Provider::Http { url },
@@ -89,5 +101,6 @@ pub fn services(options: &Options) -> Vec<Service> {
         shipping::service(carrier, carrier_secret),
         fraud::service(policy),
         notification::service(channels),
+        cart::service(cart_abandoned_after),
     ]
 }

@@ -62,6 +62,9 @@ pub struct Serving {
     /// Idempotency-Key; `to` is the customer's id.
     #[arg(long, value_name = "URL")]
     push: Option<Remote>,
+    /// How long nobody changes a cart before it is abandoned, and its customer reminded.
+    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = duration)]
+    abandon_carts: Duration,
     /// Provider and carrier are those that this directory was run with before, at other addresses.
     #[arg(long)]
     moved: bool,
@@ -78,11 +81,24 @@ impl Serving {
     pub fn options(self) -> anyhow::Result<Serve> {
         let carrier_secret = if self.carrier.is_some() { secret(self.carrier_secret.as_deref())? } else { None };
         let Self {
-            data, listen, day, provider, carrier, moved, hold_unknown, mail, mail_from, staff, sms, push, ..
+            data,
+            listen,
+            day,
+            provider,
+            carrier,
+            moved,
+            hold_unknown,
+            mail,
+            mail_from,
+            staff,
+            sms,
+            push,
+            abandon_carts,
+            ..
         } = self;
         let mail = mail.map(|relay| Mail { relay, from: mail_from });
         let channels = Channels { mail, sms, push, staff: staff.to_string() };
-        Ok(Serve { data, listen, day, provider, carrier, carrier_secret, channels, moved, hold_unknown })
+        Ok(Serve { data, listen, day, provider, carrier, carrier_secret, channels, abandon_carts, moved, hold_unknown })
     }
 }
 

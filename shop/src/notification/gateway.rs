@@ -3,7 +3,11 @@
 //!
 //! Each is a dependency of its own: one that is away or hangs holds up neither the others nor anything else of the shop.
 
-use std::{fmt, str::FromStr, time::SystemTime};
+use std::{
+    fmt,
+    str::FromStr,
+    time::{Duration, SystemTime},
+};
 
 use factum::{
     call::Retry,
@@ -27,8 +31,13 @@ pub const MAIL: CallTo<Letter, RecordNotification> = CallTo::new("mail");
 pub const SMS: CallTo<Letter, RecordNotification> = CallTo::new("sms");
 /// The call for pushes.
 pub const PUSH: CallTo<Letter, RecordNotification> = CallTo::new("push");
-/// Attempts at a channel: over two hours, as waits are half of their bound on average. What a breaker holds back uses none up.
+/// Attempts at a channel that answers: some hours. While nobody answers its breaker is open, and that uses none of them up.
 const ATTEMPTS: u32 = 32;
+/// A relay that takes a mail only later, such as one that does not know us yet, is asked again after so long, and each time
+/// after so much longer.
+const LATER: Duration = Duration::from_secs(60);
+/// But never after longer.
+const MUCH_LATER: Duration = Duration::from_secs(900);
 /// Where the shop's staff reads its mail, if nothing else is said.
 pub const STAFF: &str = "staff@localhost";
 /// Whom mail comes from, if nothing else is said.
@@ -212,15 +221,16 @@ async fn deliver(
     };
     match relay.send(message).await {
         Ok(_) => sent(letter),
-        Err(error) => ending(letter, &error),
+        Err(error) => ending(call, &error),
     }
 }
 
 /// How the relay's no is meant. What broke off may have been taken.
-fn ending(letter: &Letter, error: &smtp::Error) -> Answer<RecordNotification> {
+fn ending(call: &Call<Letter>, error: &smtp::Error) -> Answer<RecordNotification> {
+    let letter = &call.request;
     match error.status() {
         Some(code) if error.is_permanent() => Answer::Refused(record(letter, Some(format!("smtp_{code}")))),
-        Some(code) => Answer::Again(format!("answered {code}"), None),
+        Some(code) => Answer::Again(format!("smtp_{code}"), Some((call.attempt * LATER).min(MUCH_LATER))),
         None if error.is_client() => Answer::Refused(record(letter, Some("not_for_this_relay".to_owned()))),
         None => Answer::Unknown(error.to_string()),
     }

@@ -19,6 +19,7 @@ pub fn service() -> Service {
         .decider::<decider::Credit>()
         .saga(saga::fulfilment())
         .folding(reactions::contacts())
+        .react("carts", reactions::order_cart)
         .view(1, views::orders)
         .view(1, views::order_lines)
         .view(1, views::prices)

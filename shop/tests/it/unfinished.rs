@@ -61,6 +61,7 @@ fn opened(data: &Path) -> Serve {
         hold_unknown: false,
         carrier_secret: None,
         channels: Default::default(),
+        abandon_carts: std::time::Duration::from_secs(86_400),
         moved: false,
     }
 }
