@@ -52,11 +52,10 @@ enum Over {
     Credit(CreditId),
 }
 
-/// What tells whom an order concerns.
+/// What tells how far an order is, and whom a credit concerns.
 #[derive(Event)]
 #[allow(missing_docs, reason = "each variant holds the type that its name says")]
 pub enum Concerns {
-    Created(OrderCreated),
     Shipped(OrderShipped),
     Delivered(OrderDelivered),
     Rejected(OrderRejected),
@@ -86,6 +85,7 @@ pub enum Worth {
 pub fn telling(staff: String) -> Folding<Addressees> {
     Folding::new("telling", 1)
         .fold(known)
+        .fold(placed)
         .fold(concerned)
         .react(move |addressees: &Addressees, event: &Recorded<Worth>, fx: &mut Effects| {
             addressees.tell(event, &staff, fx);
@@ -118,16 +118,18 @@ fn known(addressees: &mut Addressees, event: &Recorded<CustomerEvent>) {
     }
 }
 
+fn placed(addressees: &mut Addressees, event: &Recorded<OrderCreated>) {
+    addressees.forget(event.at());
+    if let Some(customer) = event.customer_id.clone() {
+        let concerned = Concerned { customer, carrier: None, over: None };
+        addressees.orders.insert(event.order_id.clone(), concerned);
+    }
+}
+
 fn concerned(addressees: &mut Addressees, event: &Recorded<Concerns>) {
     let at = event.at();
     addressees.forget(at);
     match &event.data {
-        Concerns::Created(e) => {
-            if let Some(customer) = e.customer_id.clone() {
-                let concerned = Concerned { customer, carrier: None, over: None };
-                addressees.orders.insert(e.order_id.clone(), concerned);
-            }
-        }
         Concerns::Shipped(e) => {
             if let Some(order) = addressees.orders.get_mut(&e.order_id) {
                 order.carrier = Some(e.carrier.clone());
