@@ -1,4 +1,4 @@
-//! Real orders through all seven services, as fast as they go: until every one is shipped, and until every one is
+//! Real orders through all eleven services, as fast as they go: until every one is shipped, and until every one is
 //! delivered.
 
 use std::{path::Path, time::Instant};

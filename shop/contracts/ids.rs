@@ -173,6 +173,12 @@ text!(
     none
 );
 text!(
+    /// A notification: one of each event and channel.
+    NotificationId,
+    as_written,
+    none
+);
+text!(
     /// An article's number. What people read as the same is one article: it is kept in upper case, in Unicode's composed
     /// form (NFC) and without outer spaces, and holds nothing that cannot be seen.
     Sku,
@@ -188,6 +194,13 @@ text!(
 
 // Ids that follow from others: a pure decider makes none at random, and a repeated command meets the same stream.
 
+impl CartId {
+    /// The cart of a request under this key: one that is sent again is for the same cart.
+    pub fn of_key(key: &str) -> Self {
+        Self::from(MessageId::derived(&["cart", key]).to_string())
+    }
+}
+
 impl OrderId {
     /// The order of a request under this key: one that is sent again is for the same order.
     pub fn of_key(key: &str) -> Self {
@@ -197,6 +210,13 @@ impl OrderId {
     /// The order that a cart becomes when it is checked out.
     pub fn of_cart(cart: &CartId) -> Self {
         Self::from(format!("cart-{cart}"))
+    }
+}
+
+impl NotificationId {
+    /// What tells of a message on a channel: however often the message comes, it is one.
+    pub fn of(cause: &str, channel: &str) -> Self {
+        Self::from(MessageId::derived(&["notification", cause, channel]).to_string())
     }
 }
 

@@ -4,12 +4,14 @@
 //! in its description means that no other service reads or sends it. Every type is at version 1.0.0.
 
 pub mod analytics;
+pub mod cart;
 pub mod catalog;
 pub mod customer;
 pub mod fraud;
 pub mod ids;
 pub mod inventory;
 pub mod loyalty;
+pub mod notification;
 pub mod order;
 pub mod payment;
 pub mod process;

@@ -3,12 +3,14 @@
 mod examples;
 
 use super::analytics::*;
+use super::cart::*;
 use super::catalog::*;
 use super::customer::*;
 use super::fraud::*;
 use super::ids::*;
 use super::inventory::*;
 use super::loyalty::*;
+use super::notification::*;
 use super::order::*;
 use super::payment::*;
 use super::shapes::*;
@@ -57,6 +59,70 @@ fn invalid() -> Value {
 }
 
 const AT: &str = "2011-12-09T12:50:00Z";
+
+#[test]
+fn cart() {
+    let item = json!({ "cartId": "b-1", "item": line() });
+    let priced = json!({ "cartId": "b-1", "sku": "85123A", "quantity": 6, "name": "WHITE HANGING HEART",
+        "unitPrice": price("2.55") });
+    let removed = json!({ "cartId": "b-1", "sku": "85123A", "quantity": 6 });
+    let created = json!({ "cartId": "b-1", "customerId": "c-1" });
+    Examples::<CartEvent>::of()
+        .example::<CartCreated>("cart.created", created.clone())
+        .example::<CartItemAdded>("cart.item_added", item)
+        .example::<CartItemRemoved>("cart.item_removed", removed.clone())
+        .example::<CartCheckedOut>(
+            "cart.checked_out",
+            json!({ "cartId": "b-1", "customerId": "c-1", "items": [line()], "subtotal": gbp(1530),
+                "discount": gbp(0), "tax": gbp(0), "total": gbp(1530), "shippingAddress": address(),
+                "paymentMethod": "card" }),
+        )
+        .example::<CartAbandoned>(
+            "cart.abandoned",
+            json!({ "cartId": "b-1", "customerId": "c-1", "reason": "timed_out", "items": [line()] }),
+        )
+        .done();
+    let now = json!({ "sku": "85123A", "name": "WHITE HANGING HEART", "unitPrice": price("2.55") });
+    Examples::<CartCommand>::of()
+        .example::<CreateCart>("cart.create", created)
+        .example::<AddItem>("cart.add_item", priced)
+        .example::<RemoveItem>("cart.remove_item", removed)
+        .example::<CheckOutCart>(
+            "cart.check_out",
+            json!({ "cartId": "b-1", "customerId": "c-1", "prices": [now], "total": gbp(1530),
+                "shippingAddress": address(), "paymentMethod": "card" }),
+        )
+        .example::<AbandonCart>("cart.abandon", json!({ "cartId": "b-1", "reason": "timed_out", "unchangedSince": AT }))
+        .done();
+}
+
+#[test]
+fn notification() {
+    let ended = json!({ "notificationId": "n-1", "channel": "email", "template": "order_paid", "customerId": "c-1",
+        "orderId": "o-1", "causeId": "e-1" });
+    let mut opened = ended.clone();
+    opened["to"] = json!("a@example.org");
+    opened["subject"] = json!("Paid");
+    opened["body"] = json!("It is paid.");
+    let mut failed = ended.clone();
+    failed["reason"] = json!("no_address");
+    Examples::<NotificationEvent>::of()
+        .example::<NotificationOpened>("notification.opened", opened.clone())
+        .example::<NotificationSent>("notification.sent", ended)
+        .example::<NotificationFailed>("notification.failed", failed)
+        .done();
+    Examples::<NotificationCommand>::of()
+        .example::<OpenNotification>("notification.open", opened)
+        .example::<RecordNotification>("notification.record", json!({ "notificationId": "n-1", "failed": "smtp_550" }))
+        .done();
+    Examples::<MessengerCommand>::of()
+        .example::<SendNotification>(
+            "notification.send",
+            json!({ "channel": "push", "template": "order_paid", "customerId": "c-1", "orderId": "o-1",
+                "values": { "amount": "20.30 GBP" } }),
+        )
+        .done();
+}
 
 #[test]
 fn catalog() {

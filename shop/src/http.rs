@@ -1,9 +1,11 @@
 //! What the rooms' routes share.
 
+use std::{fmt::Display, str::FromStr};
+
 use axum::{
     Json,
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Request},
+    extract::{FromRequest, FromRequestParts, Path, Request},
     http::request::Parts,
 };
 use factum::{
@@ -68,6 +70,38 @@ pub async fn carry_out<C: Command>(
         None => execution,
     };
     Ok(execution.await?)
+}
+
+/// Two ids from the path, each decoded and checked as [`http::Key`] does with one.
+#[derive(Clone, Debug)]
+pub struct Keys<A, B>(pub A, pub B);
+
+impl<A, B, S> FromRequestParts<S> for Keys<A, B>
+where
+    A: FromStr<Err: Display> + Display,
+    B: FromStr<Err: Display> + Display,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Path((first, second)) = Path::<(String, String)>::from_request_parts(parts, state)
+            .await
+            .map_err(|error| bad_path(error.body_text()))?;
+        Ok(Self(path_id(&first)?, path_id(&second)?))
+    }
+}
+
+fn path_id<T: FromStr<Err: Display> + Display>(text: &str) -> Result<T, Problem> {
+    check_id("id", text).map_err(bad_path)?;
+    let id: T = text.parse().map_err(bad_path)?;
+    // An id may be brought into a normal form that is longer than what was sent.
+    check_id("id", &id.to_string()).map_err(bad_path)?;
+    Ok(id)
+}
+
+fn bad_path(cause: impl Display) -> Problem {
+    Problem::bad("bad_id", format!("an id in the path does not fit: {cause}"))
 }
 
 /// Who of the shop's partners is only played: nobody holds the money, or brings the parcel.

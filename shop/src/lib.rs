@@ -5,11 +5,13 @@
 pub mod contracts;
 
 pub mod analytics;
+pub mod cart;
 pub mod catalog;
 pub mod customer;
 pub mod fraud;
 pub mod inventory;
 pub mod loyalty;
+pub mod notification;
 pub mod order;
 pub mod payment;
 pub mod shipping;

@@ -19,6 +19,7 @@ use crate::{
     contracts::process::Process,
     import::settle,
     loyalty::reactions::Policy,
+    notification::gateway::Channels,
     partners::{Partners, refuse_others},
     plain::plain,
     services::{Options, equipped},
@@ -42,6 +43,10 @@ pub struct Serve {
     pub carrier_secret: Option<Secret>,
     /// How an order is run.
     pub process: Process,
+    /// Who brings notifications; those without an address are simulated.
+    pub channels: Channels,
+    /// How long nobody changes a cart before it is abandoned.
+    pub abandon_carts: Duration,
     /// Provider and carrier are those of before, at other addresses.
     pub moved: bool,
     /// Start also if streams hold events that this program cannot read, and hold those streams.
@@ -89,6 +94,8 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
         day: options.day,
         latency: Duration::ZERO,
         points: options.points,
+        channels: options.channels.clone(),
+        cart_abandoned_after: options.abandon_carts,
     };
     let builder = equipped(App::open(&options.data)?, &settings);
     let builder = if options.hold_unknown { builder.hold_unknown() } else { builder };
@@ -137,6 +144,7 @@ fn greeting(options: &Serve, partners: &Partners, address: SocketAddr, durabilit
         _ => "what is answered is gone with the process",
     };
     let Partners { provider, carrier, process } = partners;
+    let [mail, sms, push] = options.channels.addresses().map(|(_, address)| address);
     let json = " -H 'Content-Type: application/json'";
     format!(
         "the shop is open at http://{address}
@@ -145,10 +153,12 @@ fn greeting(options: &Serve, partners: &Partners, address: SocketAddr, durabilit
   provider    {provider}
   carrier     {carrier}
   process     {process}
+  mail        {mail}; texts {sms}; pushes {push}
   a product   curl -X PUT http://{address}/products/TEA -d '{{\"name\":\"Tea\",\"price\":\"2.55\"}}'{json}
   its stock   curl http://{address}/stock/TEA/receive -d '{{\"quantity\":100}}'{json}
   an order    curl -i http://{address}/orders -d '{{\"items\":[{{\"sku\":\"TEA\",\"quantity\":2}}]}}'{json}
   its way     curl http://{address}/orders
+  its mails   curl 'http://{address}/notifications?order=<ID>'
   how it is   curl http://{address}/health
   what failed curl http://{address}/factum/v1/letters
               factum letters list http://{address}

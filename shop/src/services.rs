@@ -5,9 +5,11 @@ use std::{path::Path, time::Duration};
 use factum::{AppBuilder, Archive, OpenError, http::client::Remote, prelude::*};
 
 use crate::{
-    analytics, catalog,
+    analytics, cart, catalog,
     contracts::process::Process,
-    customer, fraud, inventory, loyalty, order,
+    customer, fraud, inventory, loyalty,
+    notification::{self, gateway::Channels},
+    order,
     partners::{self, Partners},
     payment::{self, gateway::Provider},
     shipping::{self, gateway::Carrier, signature::Secret},
@@ -34,10 +36,14 @@ pub struct Options {
     pub latency: Duration,
     /// When orders bring points.
     pub points: loyalty::reactions::Policy,
+    /// Who brings notifications; those without an address are simulated.
+    pub channels: Channels,
+    /// How long nobody changes a cart before it is abandoned.
+    pub cart_abandoned_after: Duration,
 }
 
 impl Default for Options {
-    /// Everything simulated, nothing declined or held, answers at once, real days.
+    /// Everything simulated, nothing declined or held, answers at once, real days; a cart is abandoned after one.
     fn default() -> Self {
         let (day, latency) = (Duration::from_secs(86_400), Duration::ZERO);
         Self {
@@ -50,6 +56,8 @@ impl Default for Options {
             day,
             latency,
             points: loyalty::reactions::Policy::default(),
+            channels: Channels::default(),
+            cart_abandoned_after: day,
         }
     }
 }
@@ -67,13 +75,25 @@ pub fn equipped(app: AppBuilder, options: &Options) -> AppBuilder {
     let Partners { provider, carrier, .. } = Partners::of(options.provider.as_ref(), options.carrier.as_ref());
     let app = app.with(partners::service()).about("provider", provider).about("carrier", carrier);
     let app = app.about("process", options.process.to_string());
+    let app = options.channels.addresses().into_iter().fold(app, |app, (channel, address)| app.about(channel, address));
     services(options).into_iter().fold(app, AppBuilder::with)
 }
 
 /// All services of the shop.
 pub fn services(options: &Options) -> Vec<Service> {
-    let Options { provider, carrier, carrier_secret, process, declines, hold_suspicious, day, latency, points } =
-        options.clone();
+    let Options {
+        provider,
+        carrier,
+        carrier_secret,
+        process,
+        declines,
+        hold_suspicious,
+        day,
+        latency,
+        points,
+        channels,
+        cart_abandoned_after,
+    } = options.clone();
     let policy = if hold_suspicious { fraud::reactions::Policy::Hold } else { fraud::reactions::Policy::NoteOnly };
     let provider = match provider {
         Some(url) => Provider::Http { url },
@@ -93,5 +113,7 @@ pub fn services(options: &Options) -> Vec<Service> {
         fraud::service(policy, process),
         loyalty::service(points),
         analytics::service(),
+        notification::service(channels),
+        cart::service(cart_abandoned_after),
     ]
 }

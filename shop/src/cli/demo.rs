@@ -30,7 +30,7 @@ const MARK_TEXT: &str = "`shop demo` made this directory, and replaces it if it 
 pub async fn demo(data: &Path, declines: f64) -> anyhow::Result<()> {
     let percent = declines * 100.0;
     say(&format!(
-        "Running 2,000 real invoices of a gift shop (December 2010) through seven services on one embedded log.\n\
+        "Running 2,000 real invoices of a gift shop (December 2010) through eleven services on one embedded log.\n\
          Every event is synced to disk before anybody hears of it; {percent:.0} % of the payments are declined and undone.\n\n"
     ))?;
     let bar = Bar::new();

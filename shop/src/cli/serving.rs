@@ -10,7 +10,13 @@ use std::{
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use factum::http::client::Remote;
-use shop::{contracts::process::Process, loyalty::reactions::Policy, serve::Serve, shipping::signature::Secret};
+use shop::{
+    contracts::process::Process,
+    loyalty::reactions::Policy,
+    notification::gateway::{Channels, FROM, Mail, MailAddress, Relay, STAFF},
+    serve::Serve,
+    shipping::signature::Secret,
+};
 
 /// The variable that holds the carrier's secret, where no file does.
 const CARRIER_SECRET: &str = "SHOP_CARRIER_SECRET";
@@ -44,6 +50,27 @@ pub struct Serving {
     /// answer each other. Another one is refused while orders are under way.
     #[arg(long, default_value_t, value_name = "WAY")]
     process: Process,
+    /// Where mail to customers and staff goes: a relay that speaks plain SMTP, such as smtp://127.0.0.1:25; simulated if there
+    /// is none, and then it can be read at GET /notifications, as all that is sent.
+    #[arg(long, value_name = "URL")]
+    mail: Option<Relay>,
+    /// Whom mail comes from.
+    #[arg(long, value_name = "ADDRESS", default_value = FROM)]
+    mail_from: MailAddress,
+    /// Where the shop's staff reads its mail.
+    #[arg(long, value_name = "ADDRESS", default_value = STAFF)]
+    staff: MailAddress,
+    /// Who sends texts; simulated if there is none. It is asked by POST <URL>/messages with {to, text}, under an
+    /// Idempotency-Key.
+    #[arg(long, value_name = "URL")]
+    sms: Option<Remote>,
+    /// Who sends pushes; simulated if there is none. It is asked by POST <URL>/pushes with {to, title, text}, under an
+    /// Idempotency-Key; `to` is the customer's id.
+    #[arg(long, value_name = "URL")]
+    push: Option<Remote>,
+    /// How long nobody changes a cart before it is abandoned, and its customer reminded.
+    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = duration)]
+    abandon_carts: Duration,
     /// Provider and carrier are those that this directory was run with before, at other addresses.
     #[arg(long)]
     moved: bool,
@@ -77,7 +104,23 @@ impl Serving {
             PointsOn::Delivered => Policy::Delivered,
             PointsOn::Paid => Policy::Paid,
         };
-        Ok(Serve { data, listen, day, provider, carrier, carrier_secret, process, moved, hold_unknown, points })
+        let mail = self.mail.map(|relay| Mail { relay, from: self.mail_from });
+        let (channels, abandon_carts) =
+            (Channels { mail, sms: self.sms, push: self.push, staff: self.staff.to_string() }, self.abandon_carts);
+        Ok(Serve {
+            data,
+            listen,
+            day,
+            provider,
+            carrier,
+            carrier_secret,
+            channels,
+            abandon_carts,
+            process,
+            moved,
+            hold_unknown,
+            points,
+        })
     }
 }
 

@@ -21,6 +21,7 @@ pub fn service(process: Process) -> Service {
         .decider::<decider::Order>()
         .decider::<decider::Credit>()
         .folding(reactions::contacts())
+        .react("carts", reactions::order_cart)
         .view(1, views::orders)
         .view(1, views::order_lines)
         .view(1, views::prices)

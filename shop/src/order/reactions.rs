@@ -1,4 +1,5 @@
-//! What the order service does when others say something: open orders get their customer's new contact.
+//! What the order service does when others say something: open orders get their customer's new contact, and a cart that is
+//! checked out becomes an order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,6 +7,7 @@ use factum::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::contracts::{
+    cart::CartCheckedOut,
     customer::CustomerUpdated,
     ids::{CustomerId, OrderId},
     order::*,
@@ -64,6 +66,24 @@ fn changed(open: &OpenOrders, event: &Recorded<CustomerUpdated>, fx: &mut Effect
         let contact = Contact { name: event.name.clone(), email: event.email.clone(), phone: event.phone.clone() };
         fx.send(UpdateOrder { order_id: order.clone(), contact: Some(contact), shipping_address: None, items: None });
     }
+}
+
+/// A cart becomes one order, whose id follows from the cart's: an order that is there already refuses to be placed again.
+pub fn order_cart(event: &Recorded<CartCheckedOut>, fx: &mut Effects) {
+    let cart = event.data.clone();
+    fx.send(CreateOrder {
+        order_id: OrderId::of_cart(&cart.cart_id),
+        customer_id: cart.customer_id,
+        cart_id: Some(cart.cart_id),
+        items: cart.items,
+        subtotal: Some(cart.subtotal),
+        discount: cart.discount,
+        tax: cart.tax,
+        shipping_charge: None,
+        total: cart.total,
+        shipping_address: cart.shipping_address,
+        payment_method: cart.payment_method,
+    });
 }
 
 #[cfg(test)]

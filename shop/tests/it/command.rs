@@ -41,8 +41,9 @@ async fn one_order(dir: &Path) {
         shipping_address: Some(address),
         payment_method: None,
     };
-    app.execute(ordered).await.unwrap();
-    app.execute(CancelOrder { order_id: "o-1".into(), reason: FORGED.to_owned() }).await.unwrap();
+    // In one commit, so that nothing comes between.
+    let cancel = CancelOrder { order_id: "o-1".into(), reason: FORGED.to_owned() };
+    app.together().add(&ordered, app.now()).add(&cancel, app.now()).execute().await.unwrap();
     app.rest().await.unwrap();
     app.stop().await;
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use shop::{
     contracts::process::Process,
     loyalty::reactions::Policy,
+    notification::gateway::Channels,
     partners,
     services::{Options, equipped, services},
     shipping::signature::Secret,
@@ -92,6 +93,19 @@ impl Shop {
             .await
             .stock()
             .await
+    }
+
+    /// The same, with notifications brought by others.
+    pub async fn telling(channels: Channels) -> Self {
+        Self::run(Memory::new(), &Options { channels, ..simulated() }).await.stock().await
+    }
+
+    /// The same, on the time of the world; the carrier's day takes a millisecond.
+    pub async fn live(channels: Channels) -> Self {
+        let options = Options { channels, day: Duration::from_millis(1), ..simulated() };
+        let app = equipped(App::in_memory(), &options).start().await.unwrap();
+        let router = factum::http::guarded(app.router());
+        Self { app, router }.stock().await
     }
 
     pub async fn stock(self) -> Self {

@@ -63,6 +63,8 @@ fn opened(data: &Path) -> Serve {
         points: Default::default(),
         carrier_secret: None,
         process: shop::contracts::process::Process::Orchestrated,
+        channels: Default::default(),
+        abandon_carts: std::time::Duration::from_secs(86_400),
         moved: false,
     }
 }

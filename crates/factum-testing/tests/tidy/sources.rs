@@ -52,6 +52,7 @@ const ROOM_FILES: &[&str] = &[
     "pricing",
     "pieces",
     "upcasters",
+    "templates",
 ];
 const EVERY_ROOM_HAS: &[&str] = &["mod", "views", "http"];
 

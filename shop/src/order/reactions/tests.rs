@@ -1,4 +1,4 @@
-//! Open orders get their customer's new contact, others do not.
+//! Open orders get their customer's new contact, others do not; a cart becomes an order.
 
 use factum_testing::{
     folding::{Folded, folding},
@@ -85,4 +85,26 @@ fn an_order_that_is_shipped_or_ended_gets_no_news() {
         let sent = two_open().given(closing).happens(updated("c", None, Some("a@b"))).sent::<UpdateOrder>();
         assert_eq!(sent.iter().map(|update| update.order_id.as_str()).collect::<Vec<_>>(), ["2"]);
     }
+}
+
+#[test]
+fn a_cart_that_is_checked_out_is_ordered_as_it_is_under_an_id_that_follows_from_it() {
+    let price = crate::money::price("2.55").unwrap();
+    let items = vec![crate::contracts::shapes::Line::goods(1, "TEA".into(), "Tea", 2, price).unwrap()];
+    let checked_out = CartCheckedOut {
+        cart_id: "b".into(),
+        customer_id: Some("c".into()),
+        items: items.clone(),
+        subtotal: pence(510),
+        discount: None,
+        tax: None,
+        total: pence(510),
+        shipping_address: None,
+        payment_method: Some("card".into()),
+    };
+    let sent = happened(checked_out).react(order_cart).sent::<CreateOrder>();
+    let [order] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!((order.order_id.as_str(), &order.items, order.total), ("cart-b", &items, pence(510)));
+    assert_eq!((order.cart_id.clone(), order.customer_id.clone()), (Some("b".into()), Some("c".into())));
+    assert_eq!(order.payment_method, Some("card".into()));
 }

@@ -189,7 +189,7 @@ fn texts(value: &Value) -> Vec<&str> {
 /// What was done can be read, and is what was sent.
 async fn readable(world: &World, case: &Case, takes: &Takes, answer: &Answer, before: Position) -> Result<(), String> {
     let place = match takes.path {
-        "/orders" | "/carrier/news" => answer.body["links"]["self"].as_str().unwrap_or_default().to_owned(),
+        "/orders" | "/carrier/news" | "/carts" => answer.body["links"]["self"].as_str().unwrap_or_default().to_owned(),
         "/factum/v1/plans" => format!("/factum/v1/plans/{}", answer.body["plan"]["id"].as_str().unwrap_or_default()),
         _ if takes.read.is_empty() => return Ok(()),
         _ => takes.read.replace("{}", &case.id),

@@ -31,11 +31,16 @@ const fn takes(
 }
 
 /// All of them. Who adds a route adds it here, with a body that it takes.
-pub const BODIES: [Takes; 24] = [
+pub const BODIES: [Takes; 29] = [
     takes("PUT", "/products/{sku}", "/products/{}", product),
     takes("PUT", "/customers/{id}", "/customers/{}", customer),
     takes("POST", "/stock/{sku}/receive", "/stock/{}", received),
     takes("POST", "/stock/{sku}/adjust", "/stock/{}", adjusted),
+    takes("POST", "/carts", "", cart),
+    takes("POST", "/carts/{id}/items", "/carts/{}", item),
+    takes("DELETE", "/carts/{id}/items/{sku}", "/carts/{}", nothing),
+    takes("POST", "/carts/{id}/check-out", "/carts/{}", checked_out),
+    takes("POST", "/carts/{id}/abandon", "/carts/{}", because),
     takes("POST", "/orders", "", order),
     takes("POST", "/orders/{id}/cancel", "/orders/{}", because),
     takes("POST", "/orders/{id}/return", "/orders/{}", returned),
@@ -96,6 +101,26 @@ fn order(_: &World, random: &mut Rng) -> Value {
             "customerId": one_of(random, &["c-2", "c-often"]), "items": items,
             "shippingAddress": { "country": "GB", "city": "Hull", "street": "1 High Street" },
         }),
+    }
+}
+
+fn cart(_: &World, random: &mut Rng) -> Value {
+    if random.bool() { json!({}) } else { json!({ "customerId": one_of(random, &["c-1", "c-2"]) }) }
+}
+
+fn item(_: &World, random: &mut Rng) -> Value {
+    json!({ "sku": one_of(random, &["TEA", "CUP", "tea", "GOLD"]), "quantity": random.i64(1..5) })
+}
+
+fn nothing(_: &World, _: &mut Rng) -> Value {
+    json!({})
+}
+
+fn checked_out(_: &World, random: &mut Rng) -> Value {
+    match random.u8(..3) {
+        0 => json!({}),
+        1 => json!({ "customerId": "c-1", "paymentMethod": "card", "shippingAddress": { "country": "GB" } }),
+        _ => json!({ "total": { "amount": random.i64(1..3_000), "currency": "GBP" } }),
     }
 }
 
@@ -205,6 +230,7 @@ impl Case {
             _ => Vec::new(),
         };
         let method = takes.method.parse().unwrap();
+        let after = after.replace("{sku}", "GOLD");
         Self { method, path: format!("{before}{id}{after}{query}"), headers, body, id }
     }
 
@@ -325,6 +351,12 @@ fn filled(path: &str, world: &World, random: &mut Rng) -> (String, String) {
             one_of(random, &["x", "%C3%BC", "%E1%BE%AE"]).repeat(times)
         }
         _ => world.id(path, random),
+    };
+    // Where there is a second one, it is an article.
+    let after = match after.split_once('{') {
+        None => after.to_owned(),
+        Some((between, _)) if random.u8(..8) == 0 => format!("{between}{}", one_of(random, &SEGMENTS)),
+        Some((between, _)) => format!("{between}{}", one_of(random, &["GOLD", "gold", "TEA", "MUG%2F2"])),
     };
     (format!("{before}{id}{after}"), id)
 }

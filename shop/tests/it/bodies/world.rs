@@ -170,6 +170,12 @@ impl World {
         self.sound(Method::POST, "/orders", &gold).await;
         let tea = json!({ "items": [{ "sku": "TEA", "quantity": 3 }, { "sku": "CUP", "quantity": 3 }] });
         self.sound(Method::POST, "/orders", &tea).await;
+        for _ in 0..3 {
+            let cart = self.sound(Method::POST, "/carts", &json!({ "customerId": "c-1" })).await;
+            let items = format!("{}/items", cart.body["links"]["self"].as_str().unwrap());
+            // What nobody takes off the shelves meanwhile.
+            self.sound(Method::POST, &items, &json!({ "sku": "GOLD", "quantity": 1 })).await;
+        }
         let plan = json!({ "act": "redrive", "query": { "consumer": LABEL }, "by": "mara" });
         self.sound(Method::POST, "/factum/v1/plans", &plan).await;
         if self.days.is_multiple_of(2) {
@@ -203,6 +209,8 @@ impl World {
             ("/checks/", orders),
             ("/payments/", of(&self.list("/payments?size=20").await, "items", "paymentId")),
             ("/shipments/", of(&self.list("/shipments?size=20").await, "items", "shipmentId")),
+            ("/carts/", of(&self.list("/carts?status=open&size=12").await, "items", "cartId")),
+            ("/notifications/", of(&self.list("/notifications?size=20").await, "items", "notificationId")),
             ("/factum/v1/letters/", of(&self.list("/factum/v1/letters").await, "letters", "id")),
             ("/factum/v1/plans/", of(&plans, "plans", "id")),
             ("/factum/v1/sagas/", of(&sagas, "sagas", "sagaId")),
@@ -221,7 +229,9 @@ impl World {
         let health = self.app.health();
         let views = health.views.iter().filter(|(table, _)| **table != "labels");
         assert!(views.into_iter().all(|(_, view)| view.stopped.is_none()), "{health:?}");
-        for list in ["/products", "/customers", "/stock", "/orders", "/payments", "/shipments"] {
+        for list in
+            ["/products", "/customers", "/stock", "/orders", "/payments", "/shipments", "/notifications", "/carts"]
+        {
             for page in 1.. {
                 let rows = self.list(&format!("{list}?size=200&page={page}")).await;
                 if rows["links"]["next"].is_null() {
