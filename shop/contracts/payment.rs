@@ -237,7 +237,7 @@ pub struct VoidPayment {
 pub struct RetryPayment {
     /// The payment.
     pub payment_id: PaymentId,
-    /// Of a refund: which one.
+    /// Of a refund: which one; without it all that was refused.
     pub refund_id: Option<RefundId>,
 }
 

@@ -67,6 +67,12 @@ impl Partners {
         Self { provider, carrier, process }
     }
 
+    /// Whether one of these who is real would only be simulated by the others.
+    fn is_only_played_by(&self, others: &Self) -> bool {
+        let both = [(&self.provider, &others.provider), (&self.carrier, &others.carrier)];
+        both.into_iter().any(|(one, other)| one != SIMULATED && other == SIMULATED)
+    }
+
     fn sentence(&self) -> String {
         let Self { provider, carrier, .. } = self;
         format!("the provider {provider} and the carrier {carrier}")
@@ -80,7 +86,8 @@ impl Partners {
 }
 
 /// Refuses to go on in a directory that was run with other partners as long as any call is open, or may still be made for
-/// what has happened: whoever is asked now does not know what the others have done.
+/// what has happened: whoever is asked now does not know what the others have done. And with a simulated one, where a real
+/// one has money or parcels.
 ///
 /// # Errors
 /// A sentence that says what to do; or the log cannot be read.
@@ -110,9 +117,9 @@ pub fn refuse_others(data: &Path, wanted: &Partners) -> anyhow::Result<()> {
             );
         }
     }
-    let under_way = archive.under_way()?;
-    match before.run(wanted.process) {
-        before if before != *wanted && !under_way.is_quiet() => bail!(
+    let (before, under_way) = (before.run(wanted.process), archive.under_way()?);
+    if before != *wanted && !under_way.is_quiet() {
+        bail!(
             "{} was run with {}, and not all that it asked them is answered ({} calls open, {} messages unread), so it does \
              not start with {}: start it as before, let it run until they have answered, and stop it in order; or add \
              --moved if these are the same partners at other addresses",
@@ -121,9 +128,23 @@ pub fn refuse_others(data: &Path, wanted: &Partners) -> anyhow::Result<()> {
             under_way.calls,
             under_way.unread,
             wanted.sentence()
-        ),
-        _ => Ok(()),
+        );
     }
+    if before.is_only_played_by(wanted) {
+        let findings = check::check(&archive)?;
+        let kept = findings.captured.saturating_sub(findings.refunded);
+        if kept > 0 || findings.orders_under_way > 0 || findings.open_payments > 0 {
+            bail!(
+                "{} was run with {}, and now a partner would only be simulated: what its {} orders have paid ({kept} pence) \
+                 would be given back in the books alone. Start it with --provider and --carrier as before; \
+                 another directory is the place to try things out, and to import files",
+                data.display(),
+                before.sentence(),
+                findings.orders
+            );
+        }
+    }
+    Ok(())
 }
 
 impl Decider for Partners {

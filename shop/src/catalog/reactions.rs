@@ -6,14 +6,12 @@ use std::{collections::BTreeMap, time::Duration};
 use factum::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    contracts::process::Process,
-    contracts::{
-        catalog::{ProductEvent, ValidateProducts, ValidationCompleted},
-        ids::{OrderId, Sku},
-        order::OrderCreated,
-        shapes::{InvalidItem, LineKind, Quantity},
-    },
+use crate::contracts::{
+    catalog::{ProductEvent, ValidateProducts, ValidationCompleted},
+    ids::{OrderId, Sku},
+    order::OrderCreated,
+    process::Process,
+    shapes::{InvalidItem, LineKind, Quantity},
 };
 
 /// Since when each product can or cannot be ordered; oldest first.

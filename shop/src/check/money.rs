@@ -5,14 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use factum::{Archive, UnderWay, prelude::*};
 
 use super::Findings;
-use crate::{
-    contracts::process::Process,
-    contracts::{
-        ids::{CreditId, OrderId, PaymentId, RefundId, Sku},
-        order::*,
-        payment::PaymentEvent,
-        shapes::{LineKind, ReturnItem},
-    },
+use crate::contracts::{
+    ids::{CreditId, OrderId, PaymentId, RefundId, Sku},
+    order::*,
+    payment::PaymentEvent,
+    process::Process,
+    shapes::{LineKind, ReturnItem},
 };
 
 /// What became of an order.

@@ -160,6 +160,9 @@ enum Command {
     },
 }
 
+/// What is said of a command that can be cut off anywhere.
+const GOES_ON: &str = "start the same command again to go on where it was";
+
 /// Carries a command out.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let filter = tracing_subscriber::EnvFilter::try_new(&cli.log)
@@ -168,11 +171,12 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Demo { data, declines, again } => {
             demo::prepare(&data, again)?;
-            interruptible(demo::demo(&data, declines))
+            interruptible(demo::demo(&data, declines), "add --again to begin anew")
         }
-        Command::Import { file, data, abandon: true, .. } => interruptible(abandon(file, data)),
+        Command::Import { file, data, abandon: true, .. } => interruptible(abandon(file, data), GOES_ON),
         Command::Import { file, data, declines, shuffle, resume, .. } => {
-            interruptible(import(file, data, Settings { declines, shuffle, ..Settings::default() }, resume))
+            let settings = Settings { declines, shuffle, ..Settings::default() };
+            interruptible(import(file, data, settings, resume), GOES_ON)
         }
         Command::Serve(serving) => {
             runtime()?.block_on(serve(serving.options()?))?;
@@ -263,13 +267,13 @@ async fn abandon(file: PathBuf, data: PathBuf) -> anyhow::Result<()> {
     Ok(say(&text)?)
 }
 
-/// Runs a command until it is through or Ctrl-C; what was committed stands.
-fn interruptible(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+/// Runs a command until it is through or Ctrl-C; what was committed stands, and `next` says how it goes on.
+fn interruptible(work: impl Future<Output = anyhow::Result<()>>, next: &str) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(async {
         tokio::select! {
             done = work => done.map(|()| ExitCode::SUCCESS),
             _ = tokio::signal::ctrl_c() => {
-                tell("\nstopped; start the same command again to go on where it was");
+                tell(&format!("\nstopped; {next}"));
                 Ok(ExitCode::from(130))
             }
         }

@@ -101,7 +101,7 @@ pub fn text(rows: &[PaymentRow], wanted: &Wanted) -> String {
         (open, refused) => {
             let _ = writeln!(
                 text,
-                "{open} open, of which the provider has refused {refused}: when that is settled with it, have it asked again by\n  \
+                "{open} open, of which the provider has refused {refused}: when that is settled with it, have it asked again by (at your shop's address)\n  \
                  curl -X POST http://127.0.0.1:8080/payments/<PAYMENT>/retry -H 'content-type: application/json' -d '{{}}'"
             );
         }

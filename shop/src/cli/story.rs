@@ -15,7 +15,10 @@ use factum::{
 };
 use serde_json::Value;
 use shop::{
-    contracts::order::{OrderEvent, OrderStatus},
+    contracts::{
+        ids::{OrderId, PaymentId, ShipmentId},
+        order::{OrderEvent, OrderStatus},
+    },
     order::{decider::word, views::OrderRow},
     plain::plain,
 };
@@ -25,7 +28,12 @@ use super::summary::money;
 /// The whole history of an order.
 pub fn history(archive: &Archive, order: &str, json: bool) -> anyhow::Result<String> {
     let stream = stream_of(archive, order)?;
-    let ids: BTreeSet<MessageId> = stream.iter().map(|stored| stored.envelope().correlation_id.clone()).collect();
+    // What a person has asked again for its payment or its parcel began as something of its own.
+    let id = OrderId::from(order);
+    let payment = archive.stream(&StreamId::new("payment", PaymentId::of(&id).as_str())?)?;
+    let shipment = archive.stream(&StreamId::new("shipment", ShipmentId::of(&id).as_str())?)?;
+    let own = stream.iter().chain(&payment).chain(&shipment);
+    let ids: BTreeSet<MessageId> = own.map(|stored| stored.envelope().correlation_id.clone()).collect();
     let messages = archive.correlated(&ids)?;
     let mut text = String::new();
     if json {

@@ -5,14 +5,12 @@ use std::collections::{BTreeMap, VecDeque};
 use factum::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    contracts::process::Process,
-    contracts::{
-        fraud::{CheckTransaction, TransactionChecked},
-        ids::CustomerId,
-        order::OrderCreated,
-        shapes::Verdict,
-    },
+use crate::contracts::{
+    fraud::{CheckTransaction, TransactionChecked},
+    ids::CustomerId,
+    order::OrderCreated,
+    process::Process,
+    shapes::Verdict,
 };
 
 /// Orders of more than this, in minor units, are conspicuous.

@@ -28,11 +28,11 @@ use super::{
     plan::{Plan, parts},
 };
 use crate::{
-    contracts::process::Process,
     contracts::{
         catalog::RegisterProduct,
         ids::{OrderId, Sku, WarehouseId},
         inventory::{AdjustStock, ReceiveStock},
+        process::Process,
     },
     inventory::decider::DEFAULT_WAREHOUSE,
     money::price,

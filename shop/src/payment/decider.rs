@@ -352,7 +352,11 @@ impl Payment {
         let nothing = || PaymentRejection::NothingToRetry { payment: id.clone() };
         match &retry.refund_id {
             None if self.state == State::VoidRefused => Ok(vec![self.void_opened(id)]),
-            None => Err(nothing()),
+            None => {
+                let refused = self.refunds.values().filter(|refund| refund.refused && !refund.done);
+                let again: Vec<_> = refused.map(|refund| PaymentEvent::RefundOpened(refund.opened.clone())).collect();
+                if again.is_empty() { Err(nothing()) } else { Ok(again) }
+            }
             Some(refund) => {
                 let refund = self.refunds.get(refund).filter(|refund| refund.refused && !refund.done);
                 Ok(vec![PaymentEvent::RefundOpened(refund.ok_or_else(nothing)?.opened.clone())])

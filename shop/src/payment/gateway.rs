@@ -113,7 +113,16 @@ async fn look_up(url: Remote, call: Call<ProviderRequest>) -> Answer<RecordPayme
 }
 
 fn answer(request: &ProviderRequest, ending: Ending<Acted>) -> Answer<RecordPayment> {
-    ending.answer(|acted| outcome(request, acted).map(|done| record(request, done)), |reason| failed(request, reason))
+    ending.answer(
+        |acted| outcome(request, acted).map(|done| record(request, done)),
+        |reason| {
+            if matches!(request.act, PaymentAct::Void | PaymentAct::Refund) {
+                let (payment, act) = (&request.payment_id, verb(request.act));
+                tracing::warn!(%payment, act, reason = ?reason, "the provider refuses what was decided: a person must see to it (shop payments --open)");
+            }
+            failed(request, reason)
+        },
+    )
 }
 
 /// What was done, or what the provider left out.

@@ -10,8 +10,8 @@ use crate::contracts::{
     ids::{OrderId, PaymentMethod},
     order::{OrderCancelled, OrderCreated, OrderCredited, OrderRejected, OrderReturned, OrderShipped, OrderValidated},
     payment::{
-        CaptureOpened, PaymentAct, PaymentCaptured, PaymentFailed, PaymentOpened, PaymentVoided, ProcessPayment,
-        RefundOpened, RefundPayment, VoidOpened,
+        CaptureOpened, PaymentAct, PaymentCaptured, PaymentFailed, PaymentOpened, PaymentRefunded, PaymentVoided,
+        ProcessPayment, RefundOpened, RefundPayment, VoidOpened,
     },
 };
 
@@ -100,7 +100,7 @@ pub enum Billed {
 
 /// Takes the money of an order that is valid, and gives it back when the order is cancelled.
 pub fn paying() -> Folding<Bills> {
-    Folding::new("pay-orders", 1).by("orderId").fold(note_bill).react(pay).snapshots()
+    Folding::new("pay-orders", 1).by("orderId").fold(note_bill).fold(close_bill).react(pay).snapshots()
 }
 
 fn note_bill(bills: &mut Bills, event: &Recorded<Billed>) {
@@ -129,6 +129,13 @@ fn note_bill(bills: &mut Bills, event: &Recorded<Billed>) {
         | Billed::Failed(PaymentFailed { order_id, .. })
         | Billed::Voided(PaymentVoided { order_id, .. }) => _ = orders.remove(order_id),
         Billed::Captured(_) => {}
+    }
+}
+
+/// What was taken for a cancelled order has gone back; other refunds come when there is no bill any more.
+fn close_bill(bills: &mut Bills, event: &Recorded<PaymentRefunded>) {
+    if let Some(order) = &event.order_id {
+        bills.orders.remove(order);
     }
 }
 

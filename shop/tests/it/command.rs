@@ -12,13 +12,14 @@ use serde_json::Value;
 use shop::{
     contracts::{
         order::{CancelOrder, CreateOrder},
+        payment::RefundPayment,
         shapes::{Address, Line},
     },
     money::{pence, price},
     services::{Options, equipped},
 };
 
-use crate::imports::{shop, text};
+use crate::imports::{paid_order, shop, text};
 
 /// A line end, what clears a line, the same in one character, and what turns the direction of writing.
 const FORGED: &str = "lost\r\nNothing is lost, doubled or half done.\u{1b}[2K\u{9b}1A\u{202e}";
@@ -130,6 +131,21 @@ async fn what_others_wrote_forges_no_line_and_steers_no_terminal() {
     // Also in an error: what was asked for may come from anywhere.
     let (_, _, error) = text(&mut shop(&["history", "o\u{1b}[2K-2"], dir.path()));
     assert!(error.starts_with("error: ") && !error.contains('\u{1b}'), "{error:?}");
+}
+
+/// What a person has asked for began as something of its own, and belongs to the order's story all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_story_tells_also_what_was_asked_of_its_payment_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let app = equipped(App::open(dir.path()).unwrap(), &Options::default()).start().await.unwrap();
+    assert_eq!(paid_order(&app, "o-1").await, 510);
+    let (order_id, amount) = (Some("o-1".into()), Some(pence(100)));
+    app.execute(RefundPayment { order_id, credit_id: None, amount, reason: "goodwill".to_owned() }).await.unwrap();
+    app.rest().await.unwrap();
+    app.stop().await;
+    drop(app);
+    let story = text(&mut shop(&["history", "o-1"], dir.path())).1;
+    assert!(story.contains("payment.refunded") && story.contains("inventory.reserved"), "{story}");
 }
 
 #[test]

@@ -11,11 +11,13 @@ use factum::{App, Archive};
 use serde_json::{Value, json};
 use shop::{
     check::check,
+    contracts::{catalog::RegisterProduct, inventory::ReceiveStock, order::CreateOrder, shapes::Line},
     import::{
         File, journal,
         loader::{self, Settings},
         read,
     },
+    money::{pence, price},
     report::report,
     services::services,
 };
@@ -101,6 +103,31 @@ async fn other_declines_on_a_restart_are_refused() {
     let error = loader::run(&app, &file, &other, &|_, _| {}).await.unwrap_err();
     assert!(format!("{error:#}").contains("--declines 0"), "{error:#}");
     app.stop().await;
+}
+
+/// Registers tea, has some in stock, and sells two of it; answers what was captured for that.
+pub async fn paid_order(app: &App, order: &str) -> i64 {
+    let unit = || price("2.55").unwrap();
+    app.execute(RegisterProduct { sku: "TEA".into(), name: "tea".to_owned(), price: unit(), active: true })
+        .await
+        .unwrap();
+    app.execute(ReceiveStock { sku: "TEA".into(), quantity: 9, warehouse_id: "main".into() }).await.unwrap();
+    let ordered = CreateOrder {
+        order_id: order.into(),
+        customer_id: None,
+        cart_id: None,
+        items: vec![Line::goods(1, "TEA".into(), "tea", 2, unit()).unwrap()],
+        subtotal: None,
+        discount: None,
+        tax: None,
+        shipping_charge: None,
+        total: pence(510),
+        shipping_address: None,
+        payment_method: None,
+    };
+    app.execute(ordered).await.unwrap();
+    app.rest().await.unwrap();
+    check(&Archive::of(app.reader())).unwrap().captured
 }
 
 pub fn shop(arguments: &[&str], data: &Path) -> Command {

@@ -15,6 +15,7 @@ use shop::{
 use tokio::net::TcpListener;
 
 use crate::{
+    gateways::Outside,
     imports::{self, committed},
     shop::{DAY, Shop},
 };
@@ -132,6 +133,28 @@ async fn what_waits_for_a_partner_is_listed_also_while_nobody_serves() {
         told(&["payments", "--open", "--order", "o-2"]).1,
         "Nothing of order o-2 is open: all that was decided with the provider is done.\n"
     );
+}
+
+/// Money that a real provider has taken is not given back by one who is only played.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_taken_money_is_not_replaced_by_a_simulation() {
+    let (outside, url) = Outside::open().await;
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { provider: Some(url.clone()), ..Options::default() };
+    let app = equipped(App::open(dir.path()).unwrap(), &options).start().await.unwrap();
+    app.execute(Partners::of(Some(&url), None).choose()).await.unwrap();
+    let paid = imports::paid_order(&app, "o-1").await;
+    assert_eq!((outside.done("capture"), paid), (1, 510));
+    app.stop().await;
+    drop(app);
+    let refused = serve_until(serving(dir.path()), async {}).await.unwrap_err().to_string();
+    for says in [url.to_string().as_str(), "would only be simulated", "510 pence", "--provider and --carrier as before"]
+    {
+        assert!(refused.contains(says), "{refused}");
+    }
+    let (done, _, error) = imports::text(&mut imports::shop(&["import", committed().to_str().unwrap()], dir.path()));
+    assert!(!done && error.contains("would only be simulated"), "{error}");
+    serve_until(Serve { provider: Some(url), ..serving(dir.path()) }, async {}).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

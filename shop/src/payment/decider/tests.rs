@@ -236,7 +236,9 @@ fn what_the_provider_refuses_to_let_go_of_or_give_back_is_for_a_person_who_has_i
         .when(retry(Some("pay-1/1")))
         .then([refund_opened(1, None, 500)]);
     owed.push(refused);
-    payment(owed).when(refund(None, Some(1))).then_rejected("too_much");
+    let again = || payment(owed.clone()).when(retry(None)).then([refund_opened(1, None, 500)]);
+    again().when(retry(None)).then_rejected("nothing_to_retry");
+    payment(owed.clone()).when(refund(None, Some(1))).then_rejected("too_much");
 }
 
 #[test]
