@@ -1,6 +1,9 @@
 //! How an order is run from its placing to its end.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
+
+/// How long an order waits for a payment provider or a carrier that does not answer, if nothing is said.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The two ways: the same participants, the same contracts, the same end states.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -41,6 +41,8 @@ pub struct Serve {
     pub carrier: Option<Remote>,
     /// What the carrier signs its news with; needed if there is one.
     pub carrier_secret: Option<Secret>,
+    /// How long an order waits for a provider or a carrier that does not answer, before it is undone.
+    pub patience: Duration,
     /// How an order is run.
     pub process: Process,
     /// Who brings notifications; those without an address are simulated.
@@ -88,6 +90,7 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
         provider: options.provider.clone(),
         carrier: options.carrier.clone(),
         carrier_secret: options.carrier_secret.clone().filter(|_| options.carrier.is_some()),
+        patience: options.patience,
         process: options.process,
         declines: 0.0,
         hold_suspicious: true,

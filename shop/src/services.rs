@@ -6,7 +6,7 @@ use factum::{AppBuilder, Archive, OpenError, http::client::Remote, prelude::*};
 
 use crate::{
     analytics, cart, catalog,
-    contracts::process::Process,
+    contracts::process::{PATIENCE, Process},
     customer, fraud, inventory, loyalty,
     notification::{self, gateway::Channels},
     order,
@@ -24,6 +24,8 @@ pub struct Options {
     pub carrier: Option<Remote>,
     /// What the carrier signs its news with; without it nobody can tell them, and there is no route for them.
     pub carrier_secret: Option<Secret>,
+    /// How long an order waits for a provider or a carrier that does not answer, before it is undone.
+    pub patience: Duration,
     /// How an order is run.
     pub process: Process,
     /// The share of payments that the simulated provider declines, 0 to 1.
@@ -50,6 +52,7 @@ impl Default for Options {
             provider: None,
             carrier: None,
             carrier_secret: None,
+            patience: PATIENCE,
             process: Process::default(),
             declines: 0.0,
             hold_suspicious: false,
@@ -85,6 +88,7 @@ pub fn services(options: &Options) -> Vec<Service> {
         provider,
         carrier,
         carrier_secret,
+        patience,
         process,
         declines,
         hold_suspicious,
@@ -96,17 +100,17 @@ pub fn services(options: &Options) -> Vec<Service> {
     } = options.clone();
     let policy = if hold_suspicious { fraud::reactions::Policy::Hold } else { fraud::reactions::Policy::NoteOnly };
     let provider = match provider {
-        Some(url) => Provider::Http { url },
+        Some(url) => Provider::Http { url, patience },
         None => Provider::Simulated { declines, latency },
     };
     let carrier = match carrier {
-        Some(url) => Carrier::Http { url },
+        Some(url) => Carrier::Http { url, patience },
         None => Carrier::Simulated { day, latency },
     };
     vec![
         catalog::service(process),
         customer::service(),
-        order::service(process),
+        order::service(process, patience),
         inventory::service(process),
         payment::service(provider, process),
         shipping::service(carrier, carrier_secret, process),

@@ -69,11 +69,25 @@ pub fn exp(first: Duration, factor: f64) -> Retry {
     Retry { first, factor, longest: Duration::from_secs(60), attempts: 8 }
 }
 
+/// The most attempts that [`Retry::lasting`] comes to.
+const MOST_LASTING: u32 = 10_000;
+
 impl Retry {
     /// How many attempts in all.
     #[must_use]
     pub fn max(self, attempts: u32) -> Self {
         Self { attempts: attempts.max(1), ..self }
+    }
+
+    /// As many attempts as fill this time, by the average of their waits: for a partner that is away no longer than that.
+    #[must_use]
+    pub fn lasting(self, time: Duration) -> Self {
+        let mut waited = Duration::ZERO;
+        let fills = |attempt: &u32| {
+            waited += self.bound(*attempt) / 2;
+            waited >= time
+        };
+        self.max((1..MOST_LASTING).find(fills).unwrap_or(MOST_LASTING))
     }
 
     /// The longest wait before an attempt, counted from 1 (before the first there is none).
@@ -438,5 +452,14 @@ mod tests {
         let bounds: Vec<u128> = (1..=5).map(|attempt| retry.bound(attempt).as_millis()).collect();
         assert_eq!(bounds, [0, 200, 400, 800, 1600]);
         assert_eq!(retry.bound(u32::MAX), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn attempts_fill_a_time_by_their_average() {
+        let retry = exp(Duration::from_millis(200), 2.0);
+        let attempts = |time| retry.lasting(Duration::from_secs(time)).attempts;
+        // 0.1 + 0.2 + … + 12.8 are 25.5 s; then 25.6 more; then 30 a time.
+        assert_eq!([0, 1, 25, 26, 51, 52, 600].map(attempts), [1, 5, 9, 10, 10, 11, 29]);
+        assert_eq!(retry.lasting(Duration::MAX).attempts, MOST_LASTING);
     }
 }

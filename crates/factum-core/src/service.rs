@@ -14,7 +14,7 @@ use crate::{
     row::Row,
     saga::{Saga, Versions},
     upcast::Upcast,
-    view::{AnyView, Rows, erase as erase_view},
+    view::{AnyView, Attention, Rows, erase as erase_view},
 };
 
 /// A service. Build it in the room's `mod.rs`, give it to the app.
@@ -33,6 +33,8 @@ pub struct Service {
     pub sagas: Vec<Versions>,
     /// Its read models.
     pub views: Vec<Box<dyn AnyView>>,
+    /// Rows of its views that a person must see to.
+    pub attention: Vec<Attention>,
     /// Its ways to the outside.
     pub calls: Vec<AnyCall>,
     /// How its old data is read.
@@ -54,6 +56,7 @@ impl Service {
             foldings: Vec::new(),
             sagas: Vec::new(),
             views: Vec::new(),
+            attention: Vec::new(),
             calls: Vec::new(),
             upcasts: Vec::new(),
             owned: Vec::new(),
@@ -171,6 +174,14 @@ impl Service {
         handler: impl Fn(&mut Rows<'_, R>, &Recorded<'_, E>) + Send + Sync + 'static,
     ) -> Self {
         self.views.push(erase_view(version, true, handler));
+        self
+    }
+
+    /// Rows of a view in which this indexed field (JSON name) says something need a person: as long as there are any, health
+    /// is degraded, counts them, names some, and gives the hint. The field is an `Option`, absent where all is well.
+    #[must_use]
+    pub fn needs_person<R: Row>(mut self, field: &'static str, hint: &'static str) -> Self {
+        self.attention.push(Attention::of::<R>(field, hint));
         self
     }
 

@@ -83,6 +83,27 @@ impl<R: Row> Rows<'_, R> {
     }
 }
 
+/// Rows that a person must see to: those in which an indexed field says something.
+#[derive(Clone, Debug)]
+pub struct Attention {
+    /// The table.
+    pub table: &'static str,
+    /// The field (JSON name), which is absent in all other rows.
+    pub field: &'static str,
+    /// What such a person may do, such as a command line that lists them.
+    pub hint: &'static str,
+    /// The key of a row's body, if that fits the type.
+    pub key: fn(&[u8]) -> Option<String>,
+}
+
+impl Attention {
+    /// What [`Service::needs_person`](crate::service::Service::needs_person) declares.
+    pub fn of<R: Row>(field: &'static str, hint: &'static str) -> Self {
+        let key = |body: &[u8]| serde_json::from_slice::<R>(body).ok().map(|row| row.key());
+        Self { table: R::TABLE, field, hint, key }
+    }
+}
+
 /// A view without its types, as the view loop holds it.
 pub trait AnyView: Send + Sync {
     /// Its table.

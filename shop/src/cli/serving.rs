@@ -46,6 +46,10 @@ pub struct Serving {
     /// SHOP_CARRIER_SECRET.
     #[arg(long, value_name = "FILE", requires = "carrier")]
     carrier_secret: Option<PathBuf>,
+    /// How long an order waits for a provider or a carrier that does not answer, before it is undone: its payment is let go,
+    /// its stock is free again, and the customer hears that it was cancelled.
+    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = duration)]
+    patience: Duration,
     /// How an order is run: orchestrated by one process that asks each service in turn, or choreographed, where services
     /// answer each other. Another one is refused while orders are under way.
     #[arg(long, default_value_t, value_name = "WAY")]
@@ -99,7 +103,7 @@ impl Serving {
     /// The secret cannot be read, or is too short.
     pub fn options(self) -> anyhow::Result<Serve> {
         let carrier_secret = if self.carrier.is_some() { secret(self.carrier_secret.as_deref())? } else { None };
-        let Self { data, listen, day, provider, carrier, process, moved, hold_unknown, points_on, .. } = self;
+        let Self { data, listen, day, provider, carrier, patience, process, moved, hold_unknown, points_on, .. } = self;
         let points = match points_on {
             PointsOn::Delivered => Policy::Delivered,
             PointsOn::Paid => Policy::Paid,
@@ -116,6 +120,7 @@ impl Serving {
             carrier_secret,
             channels,
             abandon_carts,
+            patience,
             process,
             moved,
             hold_unknown,

@@ -10,12 +10,14 @@ pub mod saga;
 pub mod upcasters;
 pub mod views;
 
+use std::time::Duration;
+
 use factum::prelude::*;
 
 use crate::contracts::process::Process;
 
-/// The order service.
-pub fn service(process: Process) -> Service {
+/// The order service. An order waits so long for a provider and a carrier.
+pub fn service(process: Process, patience: Duration) -> Service {
     let service = Service::new("order")
         .source("order-service")
         .decider::<decider::Order>()
@@ -30,7 +32,7 @@ pub fn service(process: Process) -> Service {
         .routes(http::routes())
         .upcast("order.created", "0.9.0", "1.0.0", upcasters::total);
     match process {
-        Process::Orchestrated => service.saga(saga::fulfilment()),
+        Process::Orchestrated => service.saga(saga::fulfilment(patience)),
         Process::Choreographed => service.folding(choreography::choreography()),
     }
 }

@@ -1,5 +1,7 @@
 //! The process that fulfils an order: validate beside check, reserve, pay, ship; behind the pivot capture, dispatch, deliver.
 
+use std::time::Duration;
+
 use factum::{prelude::*, saga::FailureKind};
 use serde::{Deserialize, Serialize};
 
@@ -82,8 +84,8 @@ impl Fulfilment {
 /// twice as long as the one before up to two hours, are four days until a person is called.
 const DAYS: u32 = 50;
 
-/// The table.
-pub fn fulfilment() -> Saga<Fulfilment> {
+/// The table. Provider and carrier may take as long as `patience` for what stands before the pivot; then the order is undone.
+pub fn fulfilment(patience: Duration) -> Saga<Fulfilment> {
     Saga::new("fulfilment", 1)
         .key("orderId")
         .start::<OrderCreated>(Fulfilment::of)
@@ -132,6 +134,7 @@ pub fn fulfilment() -> Saga<Fulfilment> {
                     reason: "undone".to_owned(),
                 })
                 .undo_attempts(DAYS)
+                .within(patience)
         })
         .step("ship", |step| {
             step.send(|f: &Fulfilment| CreateShipment {
@@ -153,6 +156,7 @@ pub fn fulfilment() -> Saga<Fulfilment> {
                 reason: "undone".to_owned(),
             })
             .undo_attempts(DAYS)
+            .within(patience)
         })
         .pivot("capture", |step| {
             step.own(|f: &Fulfilment| ConfirmOrder { order_id: f.order() })

@@ -44,7 +44,10 @@ mod tests {
         for name in ["order.created", "OrderPlaced"] {
             let stored = include_str!("upcasters/order.created-0.9.0.json");
             fixture(name, "0.9.0", stored)
-                .raised_by([crate::order::service(crate::contracts::process::Process::default())])
+                .raised_by([crate::order::service(
+                    crate::contracts::process::Process::default(),
+                    crate::contracts::process::PATIENCE,
+                )])
                 .is(&expected);
         }
     }

@@ -50,21 +50,27 @@ pub enum Provider {
     Http {
         /// Where it is.
         url: Remote,
+        /// How long an authorisation is asked for, while it does not answer.
+        patience: Duration,
     },
 }
 
 /// The call, over a provider.
 pub fn call(provider: Provider) -> CallSpec<ProviderRequest, RecordPayment> {
     let asked = provider.clone();
+    let patience = match provider {
+        Provider::Simulated { .. } => Duration::ZERO,
+        Provider::Http { patience, .. } => patience,
+    };
     let spec = CallSpec::new(PROVIDER, move |call| ask(asked.clone(), call), gave_up)
-        .retry(exp(200.ms(), 2.0).max(8))
+        .retry(exp(200.ms(), 2.0).lasting(patience))
         .timeout(10.secs())
         // What is decided happens in the end: only whether there is to be a payment may be given up.
         .patient(|request: &ProviderRequest| request.act != PaymentAct::Authorize)
         .window(256);
     match provider {
         Provider::Simulated { .. } => spec,
-        Provider::Http { url } => spec.query(move |call| look_up(url.clone(), call)),
+        Provider::Http { url, .. } => spec.query(move |call| look_up(url.clone(), call)),
     }
 }
 
@@ -76,7 +82,7 @@ async fn ask(provider: Provider, call: Call<ProviderRequest>) -> Answer<RecordPa
             }
             simulate(&call.request, declines)
         }
-        Provider::Http { url } => request(&url, &call).await,
+        Provider::Http { url, .. } => request(&url, &call).await,
     }
 }
 

@@ -18,7 +18,8 @@ pub fn service(provider: gateway::Provider, process: Process) -> Service {
         .reaction(reactions::asking())
         .react("give-back", reactions::give_back)
         .call(gateway::call(provider))
-        .view(3, views::payments)
+        .view(4, views::payments)
+        .needs_person::<views::PaymentRow>("refused", "the provider has refused it: `shop payments --open`")
         .routes(http::routes());
     match process {
         Process::Orchestrated => service,

@@ -38,6 +38,7 @@ pub struct PaymentRow {
     /// How much of it.
     pub open_amount: Option<Money>,
     /// Why that needs a person: the provider has refused it.
+    #[index]
     pub refused: Option<String>,
     /// Refunds that are decided and not done yet.
     pub open_refunds: BTreeMap<RefundId, OpenRefund>,

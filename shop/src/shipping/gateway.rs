@@ -65,14 +65,20 @@ pub enum Carrier {
     Http {
         /// Where it is.
         url: Remote,
+        /// How long it is asked for a label, while it does not answer.
+        patience: Duration,
     },
 }
 
 /// The call, over a carrier.
 pub fn call(carrier: Carrier) -> CallSpec<CarrierRequest, RecordShipment> {
+    let patience = match carrier {
+        Carrier::Simulated { .. } => Duration::ZERO,
+        Carrier::Http { patience, .. } => patience,
+    };
     CallSpec::new(CARRIER, move |call| ask(carrier.clone(), call), gave_up)
         .to(DEPENDENCY)
-        .retry(exp(200.ms(), 2.0).max(8))
+        .retry(exp(200.ms(), 2.0).lasting(patience))
         .timeout(10.secs())
         .window(256)
 }
@@ -96,7 +102,7 @@ async fn ask(carrier: Carrier, call: Call<CarrierRequest>) -> Answer<RecordShipm
             }
             simulate(&call, day)
         }
-        Carrier::Http { url } => request(&url, &call).await,
+        Carrier::Http { url, .. } => request(&url, &call).await,
     }
 }
 
@@ -110,7 +116,7 @@ async fn take_back(carrier: Carrier, call: Call<RecallRequest>) -> Answer<Record
             }
             Answer::Done(cancelled())
         }
-        Carrier::Http { url } => {
+        Carrier::Http { url, .. } => {
             let path = ["shipments", shipment.as_str(), "cancel"];
             let ending = url.post(&path, &call.idempotency_key, &Dropped {}).await;
             ending.answer(|_: Dropped| Ok(cancelled()), |reason| not_cancelled(shipment, reason))

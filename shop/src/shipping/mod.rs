@@ -30,6 +30,10 @@ pub fn service(carrier: gateway::Carrier, signs: Option<signature::Secret>, proc
     service
         .call(gateway::call(carrier.clone()))
         .call(gateway::recall(carrier))
-        .view(2, views::shipments)
+        .view(3, views::shipments)
+        .needs_person::<views::ShipmentRow>(
+            "recallReason",
+            "the carrier goes on with it: `GET /shipments?recall=failed`",
+        )
         .routes(http::routes(signs))
 }

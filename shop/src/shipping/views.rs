@@ -30,7 +30,8 @@ pub struct ShipmentRow {
     /// Whether the carrier was asked to drop it, and did.
     #[index]
     pub recall: Option<RecallStatus>,
-    /// Why the carrier did not.
+    /// Why the carrier did not, for a person.
+    #[index]
     pub recall_reason: Option<String>,
 }
 

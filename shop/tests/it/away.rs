@@ -13,6 +13,7 @@ use shop::{
     contracts::{
         order::{OrderCancelled, OrderCreated, OrderDelivered, OrderRejected},
         payment::{PaymentAct, PaymentOutcome, RecordPayment},
+        process::PATIENCE,
     },
     payment::gateway::{PROVIDER, ProviderRequest},
     services::{Options, services},
@@ -77,7 +78,7 @@ impl Provider {
         self.0.lock().unwrap().done.get(key).map(|(_, outcome)| outcome.clone())
     }
 
-    fn services(&self, after: Duration) -> Vec<Service> {
+    fn services(&self, after: Duration, patience: Duration) -> Vec<Service> {
         let record = |request: ProviderRequest, outcome| RecordPayment {
             payment_id: request.payment_id,
             act: request.act,
@@ -110,9 +111,9 @@ impl Provider {
         let gave_up = move |request: ProviderRequest, reason: &str| {
             record(request, PaymentOutcome::Unknown { reason: reason.to_owned() })
         };
-        let call =
-            CallSpec::new(PROVIDER, ask, gave_up).query(look_up).retry(exp(200.ms(), 2.0).max(8)).timeout(10.secs());
-        let mut services = services(&Options::default());
+        let retry = exp(200.ms(), 2.0).lasting(patience.min(2 * AWAY));
+        let call = CallSpec::new(PROVIDER, ask, gave_up).query(look_up).retry(retry).timeout(10.secs());
+        let mut services = services(&Options { patience, ..Options::default() });
         let payment = services.iter_mut().find(|service| service.name == "payment").unwrap();
         payment.calls = vec![call.erase()];
         services
@@ -152,9 +153,31 @@ fn a_provider_that_is_away_for_ten_minutes_leaves_nothing_half_done_and_nothing_
         let after = Duration::from_secs(seed % 4 * 2);
         let (rooms, books) = (provider.clone(), provider);
         Simulation::new(seed)
-            .services(move |_| rooms.services(after))
+            .services(move |_| rooms.services(after, PATIENCE))
             .commands(16, command)
             .check(move |world| ended(world, &books))
+    };
+    sweep(SEEDS, simulation);
+}
+
+/// The clock of the simulation jumps by days too, and these count: the steps wait for longer than that, the provider is asked
+/// for twice as long as it is away.
+#[test]
+fn a_shop_that_is_told_to_wait_longer_than_that_cancels_nothing_for_it() {
+    let simulation = |seed: u64| {
+        let provider = Provider::default();
+        let (rooms, books) = (provider.clone(), provider);
+        Simulation::new(seed)
+            .services(move |_| rooms.services(Duration::from_secs(seed % 4 * 2), 30.days()))
+            .commands(16, command)
+            .check(move |world| {
+                let given_up = |event: &OrderCancelled| event.reason == "payment_failed";
+                let of = |event: OrderCancelled| format!("{} was given up", event.order_id);
+                match world.events::<OrderCancelled>().into_iter().find(given_up) {
+                    Some(event) => Violation::found("patience", of(event)),
+                    None => ended(world, &books),
+                }
+            })
     };
     sweep(SEEDS, simulation);
 }

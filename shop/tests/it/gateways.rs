@@ -182,6 +182,13 @@ pub async fn status(shop: &Shop, order: &str) -> Value {
     shop.get(&format!("/orders/{order}")).await.body["status"].clone()
 }
 
+/// What health says of rows that need a person.
+pub async fn needs_person(shop: &Shop) -> String {
+    let health = shop.get("/health").await.body;
+    let reasons = health["reasons"].as_array().unwrap().iter().filter_map(Value::as_str);
+    reasons.filter(|reason| reason.contains("a person")).collect()
+}
+
 pub async fn shipment(shop: &Shop, order: &str) -> String {
     let shipments = shop.get(&format!("/shipments?order={order}")).await.body;
     shipments["items"][0]["shipmentId"].as_str().unwrap().to_owned()
@@ -438,6 +445,8 @@ async fn a_carrier_that_does_not_drop_a_parcel_is_shown_and_asked_again_by_a_per
     let parcel = shop.get("/shipments?recall=failed").await.body["items"][0].clone();
     assert_eq!((&parcel["status"], &parcel["recallReason"]), (&json!("cancelled"), &json!("card_declined")));
     assert_eq!(outside.done("cancel"), 0);
+    let reasons = needs_person(&shop).await;
+    assert!(reasons.contains("1 row of shipments needs a person") && reasons.contains("recall=failed"), "{reasons}");
 
     // Somebody has seen to it.
     let retry = format!("/shipments/{}/retry", parcel["shipmentId"].as_str().unwrap());
@@ -446,6 +455,7 @@ async fn a_carrier_that_does_not_drop_a_parcel_is_shown_and_asked_again_by_a_per
     let keys: BTreeSet<String> = outside.seen("cancel").into_iter().map(|seen| seen.key).collect();
     assert_eq!((outside.done("cancel"), keys.len()), (1, 2));
     assert_eq!(shop.get("/shipments?recall=failed").await.body["total"], 0);
+    assert_eq!(needs_person(&shop).await, "");
     shop.post(&retry, &json!({})).await.refuses(409, "nothing_to_retry", "nothing of shipment");
     let order = ordered(&shop).await;
     let sent = format!("/shipments/{}/retry", shipment(&shop, &order).await);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    gateways::{Outside, Seen, Trouble, news_of, ordered, shipment, status, told},
+    gateways::{Outside, Seen, Trouble, needs_person, news_of, ordered, shipment, status, told},
     shop::Shop,
 };
 
@@ -99,10 +99,13 @@ async fn what_is_owed_is_asked_for_until_it_is_paid_and_shown_meanwhile() {
     assert_eq!((refunds.len(), &open["refused"], &open["amount"]["amount"]), (1, &json!("card_declined"), &json!(255)));
     assert_eq!(row["openAmount"]["amount"], 255);
     assert!(row["openSince"].is_string());
+    let reasons = needs_person(&shop).await;
+    assert!(reasons.contains(&format!("1 row of payments needs a person: {id}")), "{reasons}");
     let again = shop.post(&format!("/payments/{id}/retry"), &json!({ "refundId": refund })).await;
     assert_eq!(again.status, 202, "{again:?}");
     shop.app.rest().await.unwrap();
     assert_eq!((outside.done("refund"), payment(&shop, &order).await["refunded"]["amount"].clone()), (2, json!(510)));
+    assert_eq!(needs_person(&shop).await, "");
     let vain = shop.post(&format!("/payments/{id}/retry"), &json!({ "refundId": refund })).await;
     vain.refuses(409, "nothing_to_retry", "nothing of payment");
     is_well(&shop);

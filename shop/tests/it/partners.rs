@@ -68,6 +68,7 @@ fn serving(dir: &Path) -> Serve {
         carrier: None,
         carrier_secret: None,
         process: shop::contracts::process::Process::Orchestrated,
+        patience: shop::contracts::process::PATIENCE,
         channels: Default::default(),
         abandon_carts: std::time::Duration::from_secs(86_400),
         moved: false,

@@ -63,6 +63,7 @@ fn opened(data: &Path) -> Serve {
         points: Default::default(),
         carrier_secret: None,
         process: shop::contracts::process::Process::Orchestrated,
+        patience: shop::contracts::process::PATIENCE,
         channels: Default::default(),
         abandon_carts: std::time::Duration::from_secs(86_400),
         moved: false,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     engine::{Bound, EngineHealth, SagaCount},
     outward::{Dependency, State},
-    views::ViewState,
+    views::{NeedsPerson, ViewState},
 };
 
 /// In one word.
@@ -119,6 +119,7 @@ impl UnitHealth {
         );
         for (table, view) in &self.views {
             poor.extend(view.stopped.iter().map(|why| format!("the view of {table} has stopped: {why}")));
+            poor.extend(view.needs_person.iter().map(|rows| waiting_rows(table, rows)));
             let from = view.incomplete_from.iter();
             poor.extend(from.map(|from| format!("the rows of {table} may be incomplete from position {from} on")));
         }
@@ -141,6 +142,14 @@ fn needs_person(count: &SagaCount) -> Option<String> {
     let counted = counted(*needs_person, "process needs", "processes need");
     let more = if *needs_person > who.len() as u64 { ", …" } else { "" };
     (*needs_person > 0).then(|| format!("{counted} a person: {}{more} (`factum sagas show {saga}-…`)", who.join(", ")))
+}
+
+/// Of rows that need a person.
+fn waiting_rows(table: &str, NeedsPerson { count, who, hint }: &NeedsPerson) -> String {
+    let counted = counted(*count, "row", "rows");
+    let need = if *count == 1 { "needs" } else { "need" };
+    let more = if *count > who.len() as u64 { ", …" } else { "" };
+    format!("{counted} of {table} {need} a person: {}{more} ({hint})", who.join(", "))
 }
 
 /// Of a saga whose instances wait for a program that has their version.
@@ -173,3 +182,19 @@ fn counted(count: u64, one: &str, many: &str) -> String {
 
 /// Refused commits in a row that are no chance any more.
 const MANY_REFUSALS: u32 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_need_a_person_degrade_and_are_named() {
+        let rows = NeedsPerson { count: 4, who: vec!["p-1".to_owned()], hint: "`shop payments --open`" };
+        let view = ViewState { needs_person: vec![rows], ..ViewState::default() };
+        let mut health = UnitHealth::of(7, "sync", EngineHealth::default());
+        health.views.insert("payments", view);
+        let health = health.judge();
+        assert_eq!(health.status, Status::Degraded);
+        assert_eq!(health.reasons, ["4 rows of payments need a person: p-1, … (`shop payments --open`)"]);
+    }
+}

@@ -1,6 +1,9 @@
 //! A view that fails: it stops in front of the event, or, if it was declared so, leaves it out with a letter.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use factum_core::{
     cell::{Cell, CellKind},
@@ -13,6 +16,21 @@ use tokio::sync::oneshot;
 
 use super::{Round, ViewError, Views, consumer_of};
 use crate::{inbox::Input, registry::Registry};
+
+/// Views that are to try again although they have stopped, by table.
+#[derive(Clone, Default)]
+pub struct Again(Arc<Mutex<BTreeSet<String>>>);
+
+impl Again {
+    /// Lets a view try again at its next round.
+    pub fn ask(&self, table: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(table.to_owned());
+    }
+
+    pub(super) fn take(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
 
 impl Views {
     /// Stopped views try again from where they stand.

@@ -3,26 +3,27 @@
 //! All views share one thread and one transaction per round. A view of a new version is built beside the old one, a
 //! bounded batch per round, and takes over when it has caught up.
 
+mod attention;
 mod failed;
 mod waiting;
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashSet, sync::Arc};
 
+use attention::Attended;
 use factum_core::{
     cell::CellKind,
     envelope::Kind,
     error::{HandlerError, RowError, StoreError},
+    id::Name,
     memory_notes::MemoryNotes,
     ports::{Clock, Notes, Reader, RowReader, RowStore, Scan, TableBatch, TableSpec},
     stream::{Cursor, Lineage, Position},
     view::AnyView,
 };
+pub use failed::Again;
 use failed::places;
 use tokio::sync::{oneshot, watch};
-pub use waiting::{Progress, Unreached, ViewState};
+pub use waiting::{NeedsPerson, Progress, Unreached, ViewState};
 
 use crate::{
     clock::LiveClock,
@@ -45,21 +46,6 @@ pub fn consumer_of(table: &str) -> String {
     format!("view:{table}")
 }
 
-/// Views that are to try again although they have stopped, by table.
-#[derive(Clone, Default)]
-pub struct Again(Arc<Mutex<BTreeSet<String>>>);
-
-impl Again {
-    /// Lets a view try again at its next round.
-    pub fn ask(&self, table: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(table.to_owned());
-    }
-
-    fn take(&self) -> BTreeSet<String> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
 /// Why views cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum ViewError {
@@ -78,12 +64,27 @@ pub enum ViewError {
     /// Two views write one table.
     #[error("two views write the table `{0}`: give each its own row type")]
     Twice(&'static str),
+    /// Rows that need a person are told by a field that cannot be looked for.
+    #[error(
+        "service {service} says that rows of `{table}` need a person by their field `{field}`: add the view to the \
+         service, and `#[index]` to the field"
+    )]
+    Attention {
+        /// The service.
+        service: Name,
+        /// The table.
+        table: &'static str,
+        /// The field.
+        field: &'static str,
+    },
 }
 
 /// See the module.
 pub struct Views {
     registry: Arc<Registry>,
     store: Box<dyn RowStore>,
+    /// The reading side of `store`.
+    rows: Arc<dyn RowReader>,
     reader: Arc<dyn Reader>,
     tail: Arc<Tail>,
     lineage: Lineage,
@@ -148,6 +149,8 @@ struct Follow {
     letters: usize,
     /// What is on its way to the engine: the view waits until it is durable.
     waits: Option<oneshot::Receiver<()>>,
+    /// Which of its rows need a person.
+    attention: Vec<Attended>,
 }
 
 struct Round {
@@ -209,8 +212,10 @@ impl Views {
                 anew,
                 letters,
                 waits: None,
+                attention: Vec::new(),
             });
         }
+        attention::declared(&registry, &mut runs)?;
         let watch = Watch::open(notes, "views");
         let until = watch.is_unclean().then_some(head);
         let states = runs.iter().map(|run| (run.table.name, watch::Sender::new(run.state())));
@@ -218,6 +223,7 @@ impl Views {
         let again = Again::default();
         Ok(Self {
             registry,
+            rows: store.reader(),
             store,
             reader,
             tail,
@@ -256,7 +262,7 @@ impl Views {
 
     /// The reading side of the rows.
     pub fn rows(&self) -> Arc<dyn RowReader> {
-        self.store.reader()
+        self.rows.clone()
     }
 
     /// One round: every view takes a batch; all rows and cursors in one transaction. Answers whether there is more.
@@ -322,7 +328,9 @@ impl Views {
             if !run.live && run.stopped.is_none() && run.cursor >= head {
                 self.store.activate(&run.table)?;
                 run.live = true;
+                run.attention.iter_mut().for_each(|attended| attended.look = true);
             }
+            run.attend(&batches, &*self.rows)?;
             more |= run.stopped.is_none() && run.waits.is_none() && run.cursor < self.tail.head();
             if let Some(state) = self.progress.sender(run.table.name) {
                 state.send_if_modified(|state| {
@@ -455,6 +463,7 @@ impl Follow {
             live: self.live,
             stopped: self.stopped.clone(),
             incomplete_from: self.incomplete_from,
+            needs_person: self.needs_person(),
         }
     }
 }

@@ -19,6 +19,20 @@ pub struct ViewState {
     /// From here on events may be missing in the rows, because the view leaves out what it fails on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incomplete_from: Option<Position>,
+    /// Which of its rows need a person.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needs_person: Vec<NeedsPerson>,
+}
+
+/// Rows that need a person, as their service declares it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NeedsPerson {
+    /// How many.
+    pub count: u64,
+    /// The keys of the first of them.
+    pub who: Vec<String>,
+    /// What a person may do.
+    pub hint: &'static str,
 }
 
 /// How far all views are, to look at and to wait for.

@@ -252,3 +252,69 @@ fn two_views_of_one_table_are_refused() {
         .map(|service| service.view(1, |_: &mut Rows<'_, Balance>, _: &Recorded<'_, Paid>| {}));
     assert!(matches!(open(&bench, &MemoryRows::new(), twice.collect()), Err(ViewError::Twice("balances"))));
 }
+
+#[derive(Row, Clone, Debug, PartialEq)]
+#[row("payers")]
+struct Payer {
+    #[key]
+    id: String,
+    #[index]
+    trouble: Option<String>,
+    note: Option<String>,
+}
+
+/// A payment with a note is trouble, one without settles it.
+fn payers(version: u32, field: &'static str) -> Vec<Service> {
+    let view = |rows: &mut Rows<'_, Payer>, event: &Recorded<'_, Paid>| {
+        let trouble = Some(event.note.clone()).filter(|note| !note.is_empty());
+        rows.put(Payer { id: event.id.clone(), note: trouble.clone(), trouble });
+    };
+    let service = Service::new("accounts").decider::<Account>().view(version, view);
+    vec![service.needs_person::<Payer>(field, "`payers --trouble` lists them")]
+}
+
+fn needing(views: &mut Views) -> Option<(u64, Vec<String>)> {
+    while views.step().unwrap() {}
+    let state = views.progress().state("payers").unwrap();
+    state.needs_person.first().map(|rows| (rows.count, rows.who.clone()))
+}
+
+#[test]
+fn rows_that_need_a_person_are_counted_and_named_as_long_as_they_do() {
+    let mut bench = Bench::new(payers(1, "trouble"));
+    let rows = MemoryRows::new();
+    let mut views = open(&bench, &rows, payers(1, "trouble")).unwrap();
+    let mut pay =
+        |number: usize, who: &str, note: &str| bench.ask(&format!("p{number}"), pay_with(who, 1, note)).unwrap();
+    pay(1, "a", "");
+    assert_eq!(needing(&mut views), None);
+    for (number, who) in ["b", "c", "d", "e"].iter().enumerate() {
+        pay(10 + number, who, "refused");
+    }
+    let named = |who: [&str; 3]| who.map(str::to_owned).to_vec();
+    assert_eq!(needing(&mut views), Some((4, named(["b", "c", "d"]))));
+    pay(2, "c", "");
+    assert_eq!(needing(&mut views), Some((3, named(["b", "d", "e"]))));
+    // The next program, with the rows as they are, and with rows that are built anew.
+    for version in [1, 2] {
+        let mut again = open(&bench, &rows, payers(version, "trouble")).unwrap();
+        assert_eq!(needing(&mut again), Some((3, named(["b", "d", "e"]))), "version {version}");
+    }
+    let mut views = open(&bench, &rows, payers(2, "trouble")).unwrap();
+    for (number, who) in ["b", "d", "e"].iter().enumerate() {
+        bench.ask(&format!("p2{number}"), pay_with(who, 1, "")).unwrap();
+    }
+    assert_eq!(needing(&mut views), None);
+}
+
+#[test]
+fn what_needs_a_person_is_told_by_an_indexed_field_of_an_own_view() {
+    let bench = Bench::new(payers(1, "trouble"));
+    let open = |services| open(&bench, &MemoryRows::new(), services).err().unwrap().to_string();
+    for field in ["note", "nothing"] {
+        let problem = open(payers(1, field));
+        assert!(problem.contains(field) && problem.contains("add the view"), "{problem}");
+    }
+    let without = Service::new("accounts").decider::<Account>().needs_person::<Payer>("trouble", "");
+    assert!(open(vec![without]).contains("`payers`"));
+}

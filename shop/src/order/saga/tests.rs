@@ -8,6 +8,7 @@ use crate::{
     contracts::{
         ids::{ReservationId, Sku, WarehouseId},
         payment::CaptureStatus,
+        process::PATIENCE,
     },
     money::pence,
 };
@@ -64,7 +65,7 @@ fn cancel(reason: &str) -> CancelOrder {
 
 /// Validated and checked: the goods are being reserved.
 fn cleared() -> Instance {
-    saga(fulfilment()).given((created(), valid(), checked(Verdict::Cleared)))
+    saga(fulfilment(PATIENCE)).given((created(), valid(), checked(Verdict::Cleared)))
 }
 
 /// The goods are kept: the money is being held.
@@ -95,7 +96,7 @@ fn confirmed() -> Instance {
 
 #[test]
 fn validation_and_check_run_side_by_side() {
-    saga(fulfilment())
+    saga(fulfilment(PATIENCE))
         .when(created())
         .then((
             ValidateProducts { order_id: id(), items: Vec::new() },
@@ -113,7 +114,7 @@ fn validation_and_check_run_side_by_side() {
 #[test]
 fn invalid_products_reject_the_order_and_leave_nothing_to_undo() {
     let invalid = vec![InvalidItem { sku: Sku::from("TEA"), reason: "unknown_sku".to_owned() }];
-    saga(fulfilment())
+    saga(fulfilment(PATIENCE))
         .given([created()])
         .when(ValidationCompleted { order_id: id(), is_valid: false, invalid_items: invalid.clone() })
         .decides([RejectOrder { order_id: id(), reason: "invalid_products".to_owned(), invalid_items: invalid }])
@@ -125,7 +126,7 @@ fn invalid_products_reject_the_order_and_leave_nothing_to_undo() {
 
 #[test]
 fn a_suspicious_order_waits_a_day_for_a_person() {
-    let held = || saga(fulfilment()).given((created(), valid())).when(checked(Verdict::Flagged));
+    let held = || saga(fulfilment(PATIENCE)).given((created(), valid())).when(checked(Verdict::Flagged));
     held()
         .decides([HoldOrder { order_id: id(), reason: "fraud".to_owned() }])
         .waits("check", 24.hours())
