@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Own. Published when a cart is opened.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("cart.created")]
+#[event("cart.created", own)]
 pub struct CartCreated {
     /// The cart.
     pub cart_id: CartId,
@@ -20,7 +20,7 @@ pub struct CartCreated {
 /// Own. Published when an item goes in. Of an article that is in the cart there are so many more, and all of them have the
 /// name and the price that they are put in with now.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("cart.item_added")]
+#[event("cart.item_added", own)]
 pub struct CartItemAdded {
     /// The cart.
     pub cart_id: CartId,
@@ -30,7 +30,7 @@ pub struct CartItemAdded {
 
 /// Own. Published when an item goes out.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("cart.item_removed")]
+#[event("cart.item_removed", own)]
 pub struct CartItemRemoved {
     /// The cart.
     pub cart_id: CartId,
@@ -60,6 +60,7 @@ pub struct CartCheckedOut {
     /// What is to be paid.
     pub total: Money,
     /// Where it goes.
+    #[personal(subject = cart_id)]
     pub shipping_address: Option<Address>,
     /// How it is paid.
     pub payment_method: Option<PaymentMethod>,
@@ -149,6 +150,7 @@ pub struct CheckOutCart {
     /// What the customer agrees to pay; what the cart shows, if it is not said.
     pub total: Option<Money>,
     /// Where it goes.
+    #[personal(subject = cart_id)]
     pub shipping_address: Option<Address>,
     /// How it is paid.
     pub payment_method: Option<PaymentMethod>,

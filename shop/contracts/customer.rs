@@ -11,12 +11,16 @@ pub struct CustomerRegistered {
     /// The customer.
     pub customer_id: CustomerId,
     /// What they are called.
+    #[personal(subject = customer_id)]
     pub name: Option<String>,
     /// Address for mail.
+    #[personal(subject = customer_id)]
     pub email: Option<String>,
     /// Number for calls and texts.
+    #[personal(subject = customer_id)]
     pub phone: Option<String>,
     /// Where they live.
+    #[personal(subject = customer_id)]
     pub address: Option<Address>,
 }
 
@@ -29,12 +33,16 @@ pub struct CustomerUpdated {
     /// Names of the changed fields.
     pub fields: Vec<String>,
     /// The new name.
+    #[personal(subject = customer_id)]
     pub name: Option<String>,
     /// The new address for mail.
+    #[personal(subject = customer_id)]
     pub email: Option<String>,
     /// The new number.
+    #[personal(subject = customer_id)]
     pub phone: Option<String>,
     /// The new address.
+    #[personal(subject = customer_id)]
     pub address: Option<Address>,
 }
 
@@ -45,12 +53,16 @@ pub struct RegisterCustomer {
     /// The customer.
     pub customer_id: CustomerId,
     /// What they are called.
+    #[personal(subject = customer_id)]
     pub name: Option<String>,
     /// Address for mail.
+    #[personal(subject = customer_id)]
     pub email: Option<String>,
     /// Number for calls and texts.
+    #[personal(subject = customer_id)]
     pub phone: Option<String>,
     /// Where they live.
+    #[personal(subject = customer_id)]
     pub address: Option<Address>,
 }
 
@@ -64,12 +76,16 @@ pub struct UpdateCustomer {
     #[serde(default)]
     pub fields: Vec<String>,
     /// The new name.
+    #[personal(subject = customer_id)]
     pub name: Option<String>,
     /// The new address for mail.
+    #[personal(subject = customer_id)]
     pub email: Option<String>,
     /// The new number.
+    #[personal(subject = customer_id)]
     pub phone: Option<String>,
     /// The new address.
+    #[personal(subject = customer_id)]
     pub address: Option<Address>,
 }
 

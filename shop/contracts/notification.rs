@@ -32,7 +32,7 @@ impl Channel {
 
 /// Own. Published when a notification is written and its channel is to be asked to bring it.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("notification.opened")]
+#[event("notification.opened", own)]
 pub struct NotificationOpened {
     /// The notification.
     pub notification_id: NotificationId,
@@ -47,10 +47,13 @@ pub struct NotificationOpened {
     /// The message that it tells of.
     pub cause_id: String,
     /// Where it goes: an address of mail, a number, or whose devices.
+    #[personal(subject = customer_id)]
     pub to: String,
     /// What stands above it.
+    #[personal(subject = customer_id)]
     pub subject: String,
     /// Its text.
+    #[personal(subject = customer_id)]
     pub body: String,
 }
 
@@ -128,12 +131,15 @@ pub struct OpenNotification {
     /// The message that it tells of.
     pub cause_id: String,
     /// Where it goes; absent if nobody knows.
+    #[personal(subject = customer_id)]
     pub to: Option<String>,
     /// What stands above it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[personal(subject = customer_id)]
     pub subject: String,
     /// Its text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[personal(subject = customer_id)]
     pub body: String,
 }
 

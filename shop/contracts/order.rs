@@ -33,6 +33,7 @@ pub struct OrderCreated {
     /// What is to be paid.
     pub total: Money,
     /// Where it goes.
+    #[personal(subject = order_id)]
     pub shipping_address: Option<Address>,
     /// How it is paid.
     pub payment_method: Option<PaymentMethod>,
@@ -101,14 +102,16 @@ pub struct OrderUpdated {
     /// Names of the changed fields.
     pub fields: Vec<String>,
     /// The new contact.
+    #[personal(subject = order_id)]
     pub contact: Option<Contact>,
     /// The new address.
+    #[personal(subject = order_id)]
     pub shipping_address: Option<Address>,
 }
 
 /// Own. Published when `inventory.reserved` is seen.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("order.stock_reserved")]
+#[event("order.stock_reserved", own)]
 pub struct OrderStockReserved {
     /// The order.
     pub order_id: OrderId,
@@ -118,7 +121,7 @@ pub struct OrderStockReserved {
 
 /// Own. Published at the pivot: from here a cancel is refused.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("order.confirmed")]
+#[event("order.confirmed", own)]
 pub struct OrderConfirmed {
     /// The order.
     pub order_id: OrderId,
@@ -167,6 +170,7 @@ pub struct OrderReleasedForShipping {
     /// The goods; may be empty.
     pub items: Vec<Quantity>,
     /// Where they go, if the order says so.
+    #[personal(subject = order_id)]
     pub shipping_address: Option<Address>,
     /// Under which they are kept.
     pub reservations: Vec<Reservation>,
@@ -275,6 +279,7 @@ pub struct CreateOrder {
     /// What is to be paid.
     pub total: Money,
     /// Where it goes.
+    #[personal(subject = order_id)]
     pub shipping_address: Option<Address>,
     /// How it is paid.
     pub payment_method: Option<PaymentMethod>,
@@ -288,8 +293,10 @@ pub struct UpdateOrder {
     /// The order.
     pub order_id: OrderId,
     /// The new contact.
+    #[personal(subject = order_id)]
     pub contact: Option<Contact>,
     /// The new address.
+    #[personal(subject = order_id)]
     pub shipping_address: Option<Address>,
     /// Refused if it is there: lines do not change.
     pub items: Option<Vec<Line>>,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Own. Published when an authorization is accepted and the provider is to be asked.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("payment.opened")]
+#[event("payment.opened", own)]
 pub struct PaymentOpened {
     /// The payment.
     pub payment_id: PaymentId,
@@ -38,7 +38,7 @@ pub struct PaymentAuthorized {
     pub method: PaymentMethod,
 }
 
-/// Own. Published when a capture is accepted and the provider is to be asked for the money.
+/// Published when a capture is accepted and the provider is to be asked for the money. The order shows that it is open.
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event("payment.capture_opened")]
 pub struct CaptureOpened {
@@ -91,7 +91,7 @@ pub struct PaymentFailed {
     pub reason: String,
 }
 
-/// Own. Published when a void is accepted and the provider is to be asked to let the money go.
+/// Published when a void is accepted and the provider is to be asked to let the money go. The order shows that it is open.
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event("payment.void_opened")]
 pub struct VoidOpened {
@@ -103,7 +103,7 @@ pub struct VoidOpened {
     pub amount: Money,
 }
 
-/// Own. Published when the provider has refused to let the money go: a person must see to it.
+/// Published when the provider has refused to let the money go: a person must see to it. The order shows it.
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event("payment.void_refused")]
 pub struct VoidRefused {
@@ -117,7 +117,7 @@ pub struct VoidRefused {
     pub reason: String,
 }
 
-/// Own. Published when the provider has refused to give money back: a person must see to it.
+/// Published when the provider has refused to give money back: a person must see to it. The order shows it.
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event("payment.refund_refused")]
 pub struct RefundRefused {
@@ -147,7 +147,7 @@ pub struct PaymentVoided {
     pub amount: Money,
 }
 
-/// Own. Published when a refund is accepted and the provider is to be asked to pay it.
+/// Published when a refund is accepted and the provider is to be asked to pay it. The order shows that it is open.
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event("payment.refund_opened")]
 pub struct RefundOpened {

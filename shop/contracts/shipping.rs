@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// Own. Published when a shipment is accepted and a carrier is to be asked for a label.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("shipping.opened")]
+#[event("shipping.opened", own)]
 pub struct ShippingOpened {
     /// The shipment.
     pub shipment_id: ShipmentId,
@@ -19,6 +19,7 @@ pub struct ShippingOpened {
     /// What is in it.
     pub items: Vec<Quantity>,
     /// Where it goes, if the order says so.
+    #[personal(subject = order_id)]
     pub shipping_address: Option<Address>,
     /// Where it leaves.
     pub warehouse_id: WarehouseId,
@@ -58,7 +59,7 @@ pub struct ShippingFailed {
 /// Own. Published when the carrier's news comes before what it follows on, such as a delivery before the label's answer, or
 /// before the shop has handed the parcel over. It counts as soon as it fits.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("shipping.news_kept")]
+#[event("shipping.news_kept", own)]
 pub struct ShippingNewsKept {
     /// The shipment.
     pub shipment_id: ShipmentId,
@@ -108,7 +109,7 @@ pub struct ShippingCancelled {
 
 /// Own. Published when the carrier is to be asked to drop a parcel that it has, or may have, in its books.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("shipping.recall_opened")]
+#[event("shipping.recall_opened", own)]
 pub struct ShippingRecallOpened {
     /// The shipment.
     pub shipment_id: ShipmentId,
@@ -118,7 +119,7 @@ pub struct ShippingRecallOpened {
 
 /// Own. Published when the carrier has dropped it.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("shipping.recalled")]
+#[event("shipping.recalled", own)]
 pub struct ShippingRecalled {
     /// The shipment.
     pub shipment_id: ShipmentId,
@@ -129,7 +130,7 @@ pub struct ShippingRecalled {
 /// Own. Published when the carrier does not drop it, or was not heard of for days: a person must see to it.
 /// `shipping.cancel` asks it once more.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("shipping.recall_failed")]
+#[event("shipping.recall_failed", own)]
 pub struct ShippingRecallFailed {
     /// The shipment.
     pub shipment_id: ShipmentId,
@@ -149,6 +150,7 @@ pub struct CreateShipment {
     /// What is in it; may be empty.
     pub items: Vec<Quantity>,
     /// Where it goes, if the order says so.
+    #[personal(subject = order_id)]
     pub shipping_address: Option<Address>,
     /// Where it leaves; the service chooses if nothing is said.
     pub warehouse_id: Option<WarehouseId>,

@@ -14,7 +14,7 @@ const ID: &str = "shop";
 
 /// The shop runs with these partners from now on.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("partners.chosen")]
+#[event("partners.chosen", own)]
 pub struct PartnersChosen {
     /// The payment provider's address, or `simulated`.
     pub provider: String,

@@ -4,6 +4,7 @@
 //! several, so that a handler can take exactly the types it needs.
 
 use schemars::Schema;
+use serde::Serialize;
 
 /// One message type as its owner declares it.
 #[derive(Clone, Copy, Debug)]
@@ -16,14 +17,27 @@ pub struct TypeInfo {
     pub was: &'static [&'static str],
     /// The name is an existing one, taken as it is, and need not follow our rules.
     pub adopted: bool,
+    /// An event that only its own service reads; all others are public: a contract for other services.
+    pub own: bool,
+    /// Fields that tell of a person.
+    pub personal: &'static [Personal],
     /// The JSON Schema of the data, made on demand.
     pub schema: fn() -> Schema,
+}
+
+/// A field of a message's data that tells of a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Personal {
+    /// Its name in JSON.
+    pub field: &'static str,
+    /// The field that says of whom, by its name in JSON.
+    pub subject: &'static str,
 }
 
 impl TypeInfo {
     /// A type under a name of ours that it always had.
     pub const fn new(name: &'static str, version: &'static str, schema: fn() -> Schema) -> Self {
-        Self { name, version, was: &[], adopted: false, schema }
+        Self { name, version, was: &[], adopted: false, own: false, personal: &[], schema }
     }
 }
 

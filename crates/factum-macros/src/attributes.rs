@@ -1,7 +1,9 @@
 //! Reading attributes, and the complaints that several derives share.
 
 use syn::parse::Parser;
-use syn::{Attribute, DeriveInput, Fields, LitStr, Meta};
+use syn::{Attribute, DeriveInput, Field, Fields, LitStr, Meta, ext::IdentExt};
+
+use crate::names;
 
 /// The only attribute of that name, or none.
 pub fn single<'a>(attributes: &'a [Attribute], name: &str) -> syn::Result<Option<&'a Attribute>> {
@@ -52,8 +54,14 @@ pub fn container_serde(attributes: &[Attribute]) -> syn::Result<()> {
     }
 }
 
+/// A field's name in JSON.
+pub fn wire_name(field: &Field) -> syn::Result<String> {
+    let name = field.ident.as_ref().map(|name| name.unraw().to_string()).unwrap_or_default();
+    Ok(renamed(&field.attrs)?.unwrap_or_else(|| names::camel_case(&name)))
+}
+
 /// The name that a field's own `#[serde(rename = "…")]` gives it.
-pub fn renamed(attributes: &[Attribute]) -> syn::Result<Option<String>> {
+fn renamed(attributes: &[Attribute]) -> syn::Result<Option<String>> {
     let mut name = None;
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("serde")) {
         attribute.parse_nested_meta(|meta| {

@@ -10,6 +10,7 @@ mod home;
 mod mirror;
 mod names;
 mod payload;
+mod personal;
 mod rejection;
 mod row;
 
@@ -27,15 +28,20 @@ use syn::{DeriveInput, parse_macro_input};
 /// may stand there. `#[event("OrderCreated", adopted)]` takes a name that others gave, which need not be `domain.name` and
 /// in the past tense: 1 to 128 printable ASCII characters, no space and no `/`.
 ///
+/// `#[event("cart.item_added", own)]` is read by its own service only; all others are public, a contract for other services. A
+/// program in which another service reads an own event does not start.
+///
+/// `#[personal(subject = customer_id)]` on a field says that it tells of a person, and which field beside it says of whom.
+///
 /// On an enum whose variants each hold one such struct, without an attribute: reads and writes whichever type the
 /// message is of, and `From` each struct.
-#[proc_macro_derive(Event, attributes(event, serde, schemars))]
+#[proc_macro_derive(Event, attributes(event, personal, serde, schemars))]
 pub fn derive_event(input: TokenStream) -> TokenStream {
     finish(payload::expand(payload::Kind::Event, &parse_macro_input!(input as DeriveInput)))
 }
 
 /// A request to one service: `#[command("order.create")]`. Everything else is as with [`macro@Event`].
-#[proc_macro_derive(Command, attributes(command, serde, schemars))]
+#[proc_macro_derive(Command, attributes(command, personal, serde, schemars))]
 pub fn derive_command(input: TokenStream) -> TokenStream {
     finish(payload::expand(payload::Kind::Command, &parse_macro_input!(input as DeriveInput)))
 }

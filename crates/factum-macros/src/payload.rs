@@ -1,6 +1,6 @@
 //! `derive(Event)` and `derive(Command)`: one message type on a struct, several on an enum.
 
-use crate::{attributes, home, mirror, names};
+use crate::{attributes, home, mirror, names, personal};
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
@@ -41,9 +41,13 @@ impl Kind {
             Self::Event => ("event", "order.created"),
             Self::Command => ("command", "order.create"),
         };
+        let own = match self {
+            Self::Event => ", and `own` for an event that only its own service reads",
+            Self::Command => "",
+        };
         format!(
             "`#[{word}(\"{name}\")]`; behind the name may stand `version = \"1.2.0\"`, `was = \"…\"` for a name that it \
-             had before, and `adopted` for a name that others gave"
+             had before, `adopted` for a name that others gave{own}"
         )
     }
 
@@ -63,7 +67,8 @@ pub fn expand(kind: Kind, input: &DeriveInput) -> syn::Result<TokenStream> {
             let declared = declared(kind, input)?;
             let fields = attributes::named_fields(input, &data.fields, kind.with_article())?;
             attributes::container_serde(&input.attrs)?;
-            Ok(one_type(kind, &home::private()?, input, &fields, &declared))
+            let personal = personal::fields(&fields)?;
+            Ok(one_type(kind, &home::private()?, input, &fields, &declared, &personal))
         }
         Data::Enum(data) => {
             if let Some(attribute) = attributes::single(&input.attrs, kind.word())? {
@@ -91,17 +96,22 @@ struct Declared {
     version: LitStr,
     was: Vec<LitStr>,
     adopted: bool,
+    own: bool,
 }
 
 impl Parse for Declared {
     fn parse(input: ParseStream) -> syn::Result<Self> {
         let name: LitStr = input.parse()?;
         let version = LitStr::new("1.0.0", name.span());
-        let mut declared = Self { name, version, was: Vec::new(), adopted: false };
+        let mut declared = Self { name, version, was: Vec::new(), adopted: false, own: false };
         while input.parse::<Option<Token![,]>>()?.is_some() && !input.is_empty() {
             let key: Ident = input.parse()?;
             if key == "adopted" {
                 declared.adopted = true;
+                continue;
+            }
+            if key == "own" {
+                declared.own = true;
                 continue;
             }
             input.parse::<Token![=]>()?;
@@ -122,6 +132,10 @@ fn declared(kind: Kind, input: &DeriveInput) -> syn::Result<Declared> {
         return Err(syn::Error::new(input.ident.span(), sentence));
     };
     let declared = parse(kind, attribute)?;
+    if declared.own && matches!(kind, Kind::Command) {
+        let sentence = "A command is for whoever asks its service: remove `own`, which is for events.";
+        return Err(syn::Error::new(declared.name.span(), sentence));
+    }
     let name = declared.name.value();
     let check =
         |text: &LitStr, checked: Result<(), String>| checked.map_err(|sentence| syn::Error::new(text.span(), sentence));
@@ -147,8 +161,12 @@ fn one_type(
     input: &DeriveInput,
     fields: &[&Field],
     declared: &Declared,
+    personal: &[personal::Personal],
 ) -> TokenStream {
-    let Declared { name, version, was, adopted } = declared;
+    let Declared { name, version, was, adopted, own } = declared;
+    let personal = personal
+        .iter()
+        .map(|personal::Personal { field, subject }| quote!(__payload::Personal { field: #field, subject: #subject }));
     let ident = &input.ident;
     let trait_name = kind.trait_name();
     let mirror = mirror::items(private, input, fields, true);
@@ -201,6 +219,8 @@ fn one_type(
                 version: #version,
                 was: &[#(#was),*],
                 adopted: #adopted,
+                own: #own,
+                personal: &[#(#personal),*],
                 schema: __schema,
             };
 

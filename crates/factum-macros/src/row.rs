@@ -4,7 +4,7 @@ use crate::{attributes, home, mirror, names};
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::parse::Parse;
-use syn::{Data, DeriveInput, Field, LitStr, ext::IdentExt};
+use syn::{Data, DeriveInput, Field, LitStr};
 
 const USAGE: &str = "`#[row(\"orders\")]`";
 
@@ -20,7 +20,7 @@ pub fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     attributes::container_serde(&input.attrs)?;
     let key = key(input, &fields)?;
     let indexed: Vec<&Field> = fields.iter().copied().filter(|field| marked(field, "index")).collect();
-    let index_names = indexed.iter().map(|field| wire_name(field)).collect::<syn::Result<Vec<String>>>()?;
+    let index_names = indexed.iter().map(|field| attributes::wire_name(field)).collect::<syn::Result<Vec<String>>>()?;
     let index_fields = indexed.iter().map(|field| &field.ident);
 
     let private = home::private()?;
@@ -84,10 +84,4 @@ fn key<'a>(input: &DeriveInput, fields: &[&'a Field]) -> syn::Result<&'a Field> 
 
 fn marked(field: &Field, name: &str) -> bool {
     field.attrs.iter().any(|attribute| attribute.path().is_ident(name))
-}
-
-/// The field's name in the JSON body, which is where the index looks for it.
-fn wire_name(field: &Field) -> syn::Result<String> {
-    let name = field.ident.as_ref().map(|name| name.unraw().to_string()).unwrap_or_default();
-    Ok(attributes::renamed(&field.attrs)?.unwrap_or_else(|| names::camel_case(&name)))
 }

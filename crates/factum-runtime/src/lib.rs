@@ -19,6 +19,7 @@ pub mod letters;
 pub mod outward;
 pub mod plans;
 pub mod process_end;
+pub mod publishers;
 pub mod references;
 pub mod registry;
 mod sabotage;

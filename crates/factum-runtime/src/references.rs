@@ -103,6 +103,21 @@ pub enum ReferenceError {
         /// What its schema tells.
         found: CarriesText,
     },
+    /// Order by a field that tells of a person: it would stand in names of streams and in letters.
+    #[error(
+        "{who} {how} by the field `{field}`, which tells of a person in `{type_name}`: name an id, such as the field that says \
+         of whom"
+    )]
+    Personal {
+        /// Who refers to it.
+        who: String,
+        /// For what.
+        how: &'static str,
+        /// The field.
+        field: &'static str,
+        /// The type.
+        type_name: &'static str,
+    },
     /// A timer's name that cannot be one.
     #[error(
         "{who} sets the timer `{name}`: a name has 1 to 128 bytes of printable text without a slash, behind which `of` writes the variable part"
@@ -243,6 +258,9 @@ impl Place<'_> {
 }
 
 fn has_text(who: &str, how: &'static str, field: &'static str, info: &TypeInfo) -> Result<(), ReferenceError> {
+    if info.personal.iter().any(|personal| personal.field == field) {
+        return Err(ReferenceError::Personal { who: who.to_owned(), how, field, type_name: info.name });
+    }
     match info.carries_text(field) {
         CarriesText::Perhaps => Ok(()),
         found => Err(ReferenceError::NoField { who: who.to_owned(), how, field, type_name: info.name, found }),

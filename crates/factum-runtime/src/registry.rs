@@ -17,6 +17,7 @@ use factum_core::{
 };
 
 use crate::{
+    publishers::{self, PublisherError},
     references::{self, ReferenceError},
     sabotage,
     shapes::{Shapes, ShapesError},
@@ -110,6 +111,9 @@ pub enum RegistryError {
     /// Something that a handler refers to is not there.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
+    /// Who publishes and who reads does not fit together.
+    #[error(transparent)]
+    Publisher(#[from] PublisherError),
 }
 
 /// See the module.
@@ -162,6 +166,7 @@ impl Registry {
             saga_types: build.saga_types,
             reaction_categories: build.reaction_categories,
         };
+        publishers::check(&registry.services)?;
         references::check(&registry)?;
         Ok(registry)
     }

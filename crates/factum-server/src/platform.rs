@@ -16,6 +16,7 @@
 //! | `POST /factum/v1/sagas/{id}/retry`, `resolve`, `undo`, `move` | see [`crate::sagas`] |
 //! | `GET /factum/v1/consumers` | every reader of the log, and where it stands |
 //! | `POST /factum/v1/consumers/{name}/try-again` | the same as of a letter |
+//! | `GET /factum/v1/types` | every type of message: version, whether it is own, who makes and who reads it, personal fields |
 //! | `GET /live`, `/ready`, `/health` | see [`crate::health`] |
 //!
 //! What changes something has a body `{"by": "…", "why": "…"}`, which stands in the event of the act, and takes no other
@@ -40,6 +41,7 @@ use factum_runtime::{
     acts::{ActError, By, Outcome, What},
     letters,
     plans::{self, Making, Plan, Selection},
+    publishers::Shown,
     supervisor::{ConsumerState, Standing, Unit},
 };
 use serde::{Deserialize, Serialize};
@@ -80,6 +82,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>(unit: Arc<Unit>) -> Router<S> {
         .route("/factum/v1/plans/{id}/cancel", post(cancel))
         .route("/factum/v1/consumers", get(consumers))
         .route("/factum/v1/consumers/{name}/try-again", post(try_again))
+        .route("/factum/v1/types", get(types))
         .with_state(unit.clone())
         .merge(sagas::routes(unit))
 }
@@ -270,6 +273,15 @@ async fn approve(State(unit): State<Arc<Unit>>, Segment(id): Segment, _: NoQuery
 
 async fn cancel(State(unit): State<Arc<Unit>>, Segment(id): Segment, _: NoQuery, body: Body<Signed>) -> Acted {
     act(unit, What::CancelPlan(id), body.data.by()?).await
+}
+
+#[derive(Serialize)]
+struct Types {
+    types: Vec<Shown>,
+}
+
+async fn types(State(unit): State<Arc<Unit>>, _: NoQuery) -> Response {
+    fresh(Types { types: unit.types() })
 }
 
 #[derive(Serialize)]

@@ -37,8 +37,16 @@ impl<All: Payload + PartialEq + Debug> Examples<All> {
 
         let schema = (one.type_info().schema)().to_value();
         assert!(schema["description"].is_string(), "{name} has a description");
+        let info = one.type_info();
+        let said = schema["description"].as_str().is_some_and(|text| text.starts_with("Own."));
+        assert!(said || !info.own, "{name}: the description of an own event begins with `Own.`");
+        assert!(!said || info.own || is_command::<All>(), "{name}: the event is declared `own`");
         let required = schema["required"].as_array().cloned().unwrap_or_default();
         let properties = schema["properties"].as_object().unwrap();
+        for field in PERSONAL.iter().filter(|field| properties.contains_key(**field)) {
+            let marked = info.personal.iter().any(|personal| personal.field == *field);
+            assert!(marked, "{name}: {field} is marked `#[personal(subject = …)]`");
+        }
         let mut least = example;
         least.as_object_mut().unwrap().retain(|field, _| {
             assert!(properties.contains_key(field), "{name}: {field} is in the schema");
@@ -55,6 +63,14 @@ impl<All: Payload + PartialEq + Debug> Examples<All> {
         let declared: Vec<&str> = All::types().iter().map(|info| info.name).collect();
         assert_eq!(self.seen, declared);
     }
+}
+
+/// Fields that tell of a person wherever they stand.
+const PERSONAL: [&str; 7] = ["address", "body", "contact", "email", "phone", "shippingAddress", "to"];
+
+/// Whether these are commands, by the enum's name.
+fn is_command<All>() -> bool {
+    std::any::type_name::<All>().ends_with("Command")
 }
 
 pub fn read<P: Payload>(name: &str, json: &Value) -> P {

@@ -11,7 +11,7 @@ use crate::contracts::ids::{OrderId, Sku};
 
 /// An import was started. Published once per file.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("import.started")]
+#[event("import.started", own)]
 pub struct ImportStarted {
     /// A digest of the file's rows.
     pub digest: String,
@@ -25,7 +25,7 @@ pub struct ImportStarted {
 
 /// An invoice was handed to the shop, in the same commit.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("import.invoice_imported")]
+#[event("import.invoice_imported", own)]
 pub struct InvoiceImported {
     /// A digest of the file's rows.
     pub digest: String,
@@ -53,7 +53,7 @@ pub struct InvoiceImported {
 
 /// Rows of the file that come to nothing were noted, so many at a time. Published before its first invoice.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("import.rows_noted")]
+#[event("import.rows_noted", own)]
 pub struct RowsNoted {
     /// A digest of the file's rows.
     pub digest: String,
@@ -67,7 +67,7 @@ pub struct RowsNoted {
 
 /// The rest of the file will not be handed in, unless somebody resumes it.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("import.suspended")]
+#[event("import.suspended", own)]
 pub struct ImportSuspended {
     /// A digest of the file's rows.
     pub digest: String,
@@ -77,7 +77,7 @@ pub struct ImportSuspended {
 
 /// The rest of the file is handed in after all.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("import.resumed")]
+#[event("import.resumed", own)]
 pub struct ImportResumed {
     /// A digest of the file's rows.
     pub digest: String,
@@ -85,7 +85,7 @@ pub struct ImportResumed {
 
 /// The whole file was handed in.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("import.finished")]
+#[event("import.finished", own)]
 pub struct ImportFinished {
     /// A digest of the file's rows.
     pub digest: String,

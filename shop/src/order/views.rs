@@ -10,7 +10,10 @@ use crate::contracts::{
     customer::CustomerEvent,
     ids::{CustomerId, OrderId, PaymentId, RefundId, Sku},
     order::*,
-    payment::{PaymentAct, PaymentEvent, PaymentRefunded, RefundOpened, RefundRefused},
+    payment::{
+        CaptureOpened, PaymentAct, PaymentAuthorized, PaymentCaptured, PaymentFailed, PaymentRefunded, PaymentVoided,
+        RefundOpened, RefundRefused, VoidOpened, VoidRefused,
+    },
     shapes::{Contact, InvalidItem, Line, ReturnItem},
 };
 
@@ -163,9 +166,26 @@ impl OrderPaymentRow {
     }
 }
 
+/// What an order's money is about. That the provider is asked to hold it is the payment service's own: the order is reserved
+/// meanwhile.
+#[derive(Event)]
+#[allow(missing_docs, reason = "each variant holds the type that its name says")]
+pub enum MoneyEvent {
+    Authorized(PaymentAuthorized),
+    CaptureOpened(CaptureOpened),
+    Captured(PaymentCaptured),
+    Failed(PaymentFailed),
+    VoidOpened(VoidOpened),
+    VoidRefused(VoidRefused),
+    Voided(PaymentVoided),
+    RefundOpened(RefundOpened),
+    RefundRefused(RefundRefused),
+    Refunded(PaymentRefunded),
+}
+
 /// Follows the payments of orders.
-pub fn order_payments(rows: &mut Rows<OrderPaymentRow>, event: &Recorded<PaymentEvent>) {
-    use PaymentEvent as E;
+pub fn order_payments(rows: &mut Rows<OrderPaymentRow>, event: &Recorded<MoneyEvent>) {
+    use MoneyEvent as E;
     let mut to = |order: &OrderId, change: &dyn Fn(&mut OrderPaymentRow)| {
         let order_id = order.clone();
         let mut fresh = OrderPaymentRow { order_id, open: None, refused: None, open_refunds: BTreeMap::new() };
@@ -174,7 +194,6 @@ pub fn order_payments(rows: &mut Rows<OrderPaymentRow>, event: &Recorded<Payment
     };
     let is = |act: Option<PaymentAct>| move |row: &mut OrderPaymentRow| (row.open, row.refused) = (act, None);
     match &event.data {
-        E::Opened(e) => to(&e.order_id, &is(Some(PaymentAct::Authorize))),
         E::CaptureOpened(e) => to(&e.order_id, &is(Some(PaymentAct::Capture))),
         E::VoidOpened(e) => to(&e.order_id, &is(Some(PaymentAct::Void))),
         E::Authorized(e) => to(&e.order_id, &is(None)),

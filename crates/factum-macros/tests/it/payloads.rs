@@ -208,3 +208,27 @@ fn a_type_may_have_old_names_and_a_name_that_others_gave() {
     assert!(info.adopted && AdoptedCommand {}.type_info().adopted && !created().type_info().adopted);
     assert_eq!(read::<Adopted>("OrderPlaced", &json!({ "orderId": "o-1" })).unwrap().order_id, "o-1");
 }
+
+/// What only its own service reads, with what tells of whom.
+#[derive(Event)]
+#[event("guest.noted", own)]
+#[allow(dead_code, reason = "only its declaration is read")]
+struct GuestNoted {
+    guest_id: Option<String>,
+    #[personal(subject = guest_id)]
+    full_name: String,
+    #[serde(rename = "mail")]
+    #[personal(subject = guest_id)]
+    address: Option<String>,
+}
+
+#[test]
+fn own_events_and_personal_fields_are_declared_and_change_no_data() {
+    let info = GuestNoted::types()[0];
+    assert!(info.own && !OrderCancelled::types()[0].own);
+    let fields: Vec<(&str, &str)> = info.personal.iter().map(|it| (it.field, it.subject)).collect();
+    assert_eq!(fields, [("fullName", "guestId"), ("mail", "guestId")]);
+    assert!(OrderCancelled::types()[0].personal.is_empty());
+    let noted = GuestNoted { guest_id: None, full_name: "Ada".to_owned(), address: None };
+    assert_eq!(serde_json::to_value(&noted).unwrap(), json!({ "fullName": "Ada", "mail": null }));
+}

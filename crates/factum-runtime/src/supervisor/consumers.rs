@@ -7,11 +7,20 @@ use factum_core::{
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::Unit;
 use crate::{
     engine::EngineHealth,
+    publishers::{self, Shown},
     registry::{Handler, Registry},
     views::{Progress, consumer_of},
 };
+
+impl Unit {
+    /// All types of messages that its services declare: who makes them, who reads them, what in them tells of a person.
+    pub fn types(&self) -> Vec<Shown> {
+        publishers::shown(&self.registry)
+    }
+}
 
 /// What kind of reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

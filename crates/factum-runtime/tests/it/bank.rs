@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use factum_core::{
     decider::{Context, Decider},
-    envelope::{Envelope, Recorded},
+    envelope::{Envelope, Recorded, Stored},
+    payload::Payload as _,
     reaction::Effects,
     rejection::Never,
     service::Service,
@@ -93,6 +94,29 @@ impl Decider for Account {
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event("book.noted")]
 pub struct Noted {
+    pub id: String,
+    pub cents: i64,
+    pub sum: i64,
+}
+
+/// What other services than the book's say of a payment.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("tally.told")]
+pub struct Told {
+    pub id: String,
+    pub cents: i64,
+    pub sum: i64,
+}
+
+/// What a note, a telling or a copy says: they have one shape.
+pub fn figures(stored: &Stored) -> Noted {
+    Noted::decode("book.noted", &stored.message.data).unwrap()
+}
+
+/// A copy of a payment.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("mirror.copied")]
+pub struct Copied {
     pub id: String,
     pub cents: i64,
     pub sum: i64,

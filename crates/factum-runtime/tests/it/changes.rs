@@ -37,7 +37,7 @@ fn holding() -> How {
 }
 
 fn tallies(bench: &Bench) -> Vec<(String, i64)> {
-    bench.events::<Noted>().into_iter().map(|noted| (noted.id, noted.cents)).collect()
+    bench.events::<Told>().into_iter().map(|noted| (noted.id, noted.cents)).collect()
 }
 
 /// The list of names and versions, as it is stored.
@@ -329,7 +329,7 @@ fn an_older_minor_is_read_raised_at_once_as_it_is_after_a_restart() {
     let services = || {
         let shelves = minor::service().upcast("shelf.filled", first::VERSION, minor::VERSION, |data| data);
         let copy = Reaction::new("copy", copy).emits::<first::Filled>("copy");
-        vec![accounts(), Service::new("copies").owns("copy").reaction(copy), shelves, minor::counts()]
+        vec![accounts(), shelves.owns("copy").reaction(copy), minor::counts()]
     };
     let mut bench = Bench::new(services());
     bench.ask("p1", pay("a", 1)).unwrap();

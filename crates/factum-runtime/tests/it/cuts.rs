@@ -13,10 +13,10 @@ use super::bench::*;
 /// Two consumers of each payment, so that a cut can fall between them.
 fn wide() -> Vec<Service> {
     let copy = |event: &Recorded<'_, Paid>, fx: &mut Effects| {
-        fx.emit("copy", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: 0 });
+        fx.emit("copy", &event.id, Copied { id: event.id.clone(), cents: event.cents, sum: 0 });
     };
     let mut services = bank();
-    services.push(Service::new("copies").owns("copy").reaction(Reaction::new("copy", copy).emits::<Noted>("copy")));
+    services.push(Service::new("copies").owns("copy").reaction(Reaction::new("copy", copy).emits::<Copied>("copy")));
     services
 }
 
@@ -72,7 +72,7 @@ fn a_delivery_that_makes_too_much_becomes_a_letter_and_nobody_else_waits() {
         }
     };
     let flood = Reaction::new("flood", flood).emits::<Paid>("flood");
-    let mut bench = Bench::new(vec![accounts(), Service::new("floods").owns("flood").reaction(flood), books()]);
+    let mut bench = Bench::new(vec![accounts().owns("flood").reaction(flood), books()]);
     bench.ask("p1", pay("a", 1)).unwrap();
     assert!(bench.letters()[0].reason().contains("are allowed"), "{}", bench.letters()[0].reason());
     assert_eq!(bench.events::<Noted>().len(), 1);
@@ -81,16 +81,16 @@ fn a_delivery_that_makes_too_much_becomes_a_letter_and_nobody_else_waits() {
 /// Each within its own limit; all three together are more than a commit takes.
 #[test]
 fn three_consumers_of_one_event_with_three_megabytes_each_are_cut_between_them() {
-    let flood = |name: &'static str| {
+    let flood = |service: Service, name: &'static str| {
         let flood = move |event: &Recorded<'_, Paid>, fx: &mut Effects| {
             // Not on what it emits itself.
             for _ in 0..if event.note.is_empty() { 3 } else { 0 } {
                 fx.emit(name, &event.id, Paid { id: event.id.clone(), cents: 0, note: "x".repeat(1_000_000) });
             }
         };
-        Service::new(name).owns(name).reaction(Reaction::new("flood", flood).emits::<Paid>(name))
+        service.owns(name).reaction(Reaction::new(name, flood).emits::<Paid>(name))
     };
-    let services = || vec![accounts(), flood("one"), flood("two"), flood("three"), books()];
+    let services = || vec![["one", "two", "three"].into_iter().fold(accounts(), flood), books()];
     let mut bench = Bench::new(services());
     bench.send("p1", pay("a", 1));
     for _ in 0..40 {

@@ -37,9 +37,9 @@ fn services(poison: &Poison) -> Vec<Service> {
         Ok(())
     };
     let copy = |event: &Recorded<'_, Paid>, fx: &mut Effects| {
-        fx.emit("mirror", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: 0 });
+        fx.emit("mirror", &event.id, Copied { id: event.id.clone(), cents: event.cents, sum: 0 });
     };
-    let mirror = Service::new("mirror").owns("mirror").reaction(Reaction::new("copy", copy).emits::<Noted>("mirror"));
+    let mirror = Service::new("mirror").owns("mirror").reaction(Reaction::new("copy", copy).emits::<Copied>("mirror"));
     vec![accounts(), Service::new("books").decider::<Book>().react("note", note), mirror]
 }
 
@@ -59,7 +59,7 @@ fn paid(poison: &Poison) -> Bench {
 
 fn cents(bench: &Bench, stream: &str) -> Vec<i64> {
     let events = bench.stream(stream).into_iter().filter(|stored| stored.envelope().kind == Kind::Event);
-    events.map(|stored| stored.decode::<Noted>().unwrap().cents).collect()
+    events.map(|stored| figures(&stored).cents).collect()
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod one_by_one;
 mod outward;
 mod partners;
 mod plans;
+mod publishers;
 mod references;
 mod refused;
 mod repeats;

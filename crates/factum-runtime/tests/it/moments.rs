@@ -32,9 +32,9 @@ fn counting(unreadable: i64) -> Vec<Service> {
     let folding = Folding::<i64>::new("count", 1)
         .fold(|count: &mut i64, _: &Recorded<'_, Paid>| *count += 1)
         .react(|count: &i64, event: &Recorded<'_, Paid>, fx: &mut Effects| {
-            fx.emit("tally", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: *count });
+            fx.emit("tally", &event.id, Told { id: event.id.clone(), cents: event.cents, sum: *count });
         })
-        .emits::<Noted>("tally")
+        .emits::<Told>("tally")
         .snapshots();
     let spoil = move |mut data: serde_json::Value| {
         if data["cents"] == unreadable {
@@ -48,7 +48,7 @@ fn counting(unreadable: i64) -> Vec<Service> {
 
 fn tallies(bench: &Bench) -> Vec<(i64, i64)> {
     let stream = bench.stream("tally-a").into_iter();
-    stream.map(|it| it.decode::<Noted>().unwrap()).map(|noted| (noted.cents, noted.sum)).collect()
+    stream.map(|it| figures(&it)).map(|noted| (noted.cents, noted.sum)).collect()
 }
 
 fn send(bench: &Bench, cents: impl IntoIterator<Item = i64>) {
@@ -129,9 +129,9 @@ fn poisoned(poison: &Arc<AtomicI64>) -> Vec<Service> {
         note(event, fx);
     };
     let copy = |event: &Recorded<'_, Paid>, fx: &mut Effects| {
-        fx.emit("mirror", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: 0 });
+        fx.emit("mirror", &event.id, Copied { id: event.id.clone(), cents: event.cents, sum: 0 });
     };
-    let mirror = Service::new("mirror").owns("mirror").reaction(Reaction::new("copy", copy).emits::<Noted>("mirror"));
+    let mirror = Service::new("mirror").owns("mirror").reaction(Reaction::new("copy", copy).emits::<Copied>("mirror"));
     vec![accounts(), Service::new("books").decider::<Book>().react("note", note), mirror]
 }
 

@@ -22,15 +22,15 @@ fn services() -> Vec<Service> {
                 let wait = NotYet::at_most(Duration::from_secs(60)).until("account.paid", "first");
                 return Err(HandlerError::from(wait));
             }
-            fx.emit("told", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: 0 });
+            fx.emit("told", &event.id, Copied { id: event.id.clone(), cents: event.cents, sum: 0 });
             Ok(())
         })
-        .emits::<Noted>("told");
+        .emits::<Copied>("told");
     vec![accounts(), Service::new("waits").owns("told").folding(folding)]
 }
 
 fn told(bench: &Bench, key: &str) -> Vec<i64> {
-    bench.stream(&format!("told-{key}")).iter().map(|stored| stored.decode::<Noted>().unwrap().cents).collect()
+    bench.stream(&format!("told-{key}")).iter().map(|stored| figures(stored).cents).collect()
 }
 
 #[test]
@@ -84,10 +84,10 @@ fn a_forerunner_of_the_same_key_passes_through_the_hold_that_waits_for_it() {
             if !open {
                 return Err(HandlerError::from(NotYet::at_most(Duration::from_secs(60)).until("account.paid", "a")));
             }
-            fx.emit("told", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: 0 });
+            fx.emit("told", &event.id, Copied { id: event.id.clone(), cents: event.cents, sum: 0 });
             Ok(())
         })
-        .emits::<Noted>("told");
+        .emits::<Copied>("told");
     let mut bench = Bench::new(vec![accounts(), Service::new("waits").owns("told").folding(folding)]);
     bench.ask("p1", pay("a", 1)).unwrap();
     assert!(told(&bench, "a").is_empty());

@@ -83,14 +83,14 @@ fn counting() -> Vec<Service> {
     let folding = Folding::<i64>::new("count", 1)
         .fold(|count: &mut i64, event: &Recorded<'_, Paid>| *count += event.cents)
         .react(|count: &i64, event: &Recorded<'_, Paid>, fx: &mut Effects| {
-            fx.emit("tally", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: *count });
+            fx.emit("tally", &event.id, Told { id: event.id.clone(), cents: event.cents, sum: *count });
         })
-        .emits::<Noted>("tally");
+        .emits::<Told>("tally");
     vec![accounts(), Service::new("tallies").owns("tally").folding(folding)]
 }
 
 fn last_tally(bench: &Bench) -> (i64, i64) {
-    let noted = bench.stream("tally-a").last().unwrap().decode::<Noted>().unwrap();
+    let noted = figures(bench.stream("tally-a").last().unwrap());
     (noted.cents, noted.sum)
 }
 

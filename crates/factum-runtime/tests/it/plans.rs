@@ -88,8 +88,7 @@ fn a_plan_shows_everything_does_nothing_and_then_exactly_that() {
     approve(&mut bench, &planned);
     assert_eq!((bench.letters().len(), bench.held().len(), bench.events::<Noted>().len()), (0, 0, 25));
     for key in 0..8 {
-        let noted: Vec<i64> =
-            bench.stream(&format!("book-k{key}")).iter().map(|it| it.decode::<Noted>().unwrap().cents).collect();
+        let noted: Vec<i64> = bench.stream(&format!("book-k{key}")).iter().map(|it| figures(it).cents).collect();
         assert_eq!(noted, [7, 1, 2], "in order");
     }
     let (names, last) = story(&bench, &planned);

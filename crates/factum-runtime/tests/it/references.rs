@@ -87,22 +87,22 @@ fn a_reactions_call_is_there_as_it_is_made_and_its_answer_has_an_addressee() {
 
 #[test]
 fn events_are_emitted_to_streams_that_the_service_owns() {
-    let emits = |category| own(reaction().emits::<Noted>(category));
+    let emits = |category| own(reaction().emits::<Copied>(category));
     fits(vec![accounts(), books(), emits("copy").owns("copy")]);
     fits(vec![accounts(), Service::new("books").decider::<Book>().reaction(reaction().emits::<Noted>("book"))]);
     refused(
         vec![accounts(), books(), emits("copy")],
-        "own.react emits `book.noted` to `copy`, and service own owns no such streams: add `.owns(\"copy\")` to it, or",
+        "own.react emits `mirror.copied` to `copy`, and service own owns no such streams: add `.owns(\"copy\")` to it, or",
     );
     refused(
         vec![accounts(), books(), emits("book")],
-        "own.react emits `book.noted` to `book`, and service own owns no",
+        "own.react emits `mirror.copied` to `book`, and service own owns no",
     );
-    refused(vec![accounts(), books(), emits("own.react")], "own.react emits `book.noted` to `own.react`");
+    refused(vec![accounts(), books(), emits("own.react")], "own.react emits `mirror.copied` to `own.react`");
     let folding = Folding::<()>::new("fold", 1)
         .answer(|(): &(), _: &TakeBack, _: &Context, _: &mut Effects| Ok::<(), Never>(()))
-        .emits::<Noted>("copy");
-    refused(vec![books(), Service::new("own").folding(folding)], "own.fold emits `book.noted` to `copy`");
+        .emits::<Copied>("copy");
+    refused(vec![books(), Service::new("own").folding(folding)], "own.fold emits `mirror.copied` to `copy`");
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn a_sagas_key_is_a_text_of_its_start_of_each_reply_and_of_each_abort() {
 #[test]
 fn what_a_reaction_makes_and_does_not_declare_is_that_deliverys_failure() {
     let tell = |event: &Recorded<'_, Paid>, fx: &mut Effects| match event.cents {
-        1 => fx.emit("told", &event.id, Noted { id: event.id.clone(), cents: 1, sum: 0 }),
+        1 => fx.emit("told", &event.id, Copied { id: event.id.clone(), cents: 1, sum: 0 }),
         2 => fx.after(LATER, Duration::ZERO, Note { id: event.id.clone(), cents: 2 }),
         3 => fx.cancel(LATER),
         4 => fx.call(ASK, event.cents),

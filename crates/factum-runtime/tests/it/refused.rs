@@ -8,10 +8,18 @@ use factum_core::{
     reaction::{Effects, Reaction},
     service::Service,
 };
+use factum_macros::Event;
 use factum_runtime::{engine::Step, inbox::ExecuteError};
 
 use super::bank::*;
 use super::bench::*;
+
+/// What the books make of a payment and no store takes.
+#[derive(Event)]
+#[event("book.spoiled")]
+struct Spoiled {
+    note: String,
+}
 
 #[test]
 fn a_user_id_of_17_mib_is_its_callers_error() {
@@ -32,10 +40,10 @@ fn a_commit_that_the_store_refuses_is_found_to_the_delivery_that_made_it() {
     let spoil = |event: &Recorded<'_, Paid>, fx: &mut Effects| {
         fx.send(Note { id: event.id.clone(), cents: event.cents });
         if event.note == "unfit" {
-            fx.emit("odd", &event.id, Paid { id: event.id.clone(), cents: 0, note: UNFIT.to_owned() });
+            fx.emit("odd", &event.id, Spoiled { note: UNFIT.to_owned() });
         }
     };
-    let spoil = || Reaction::new("note", spoil).emits::<Paid>("odd");
+    let spoil = || Reaction::new("note", spoil).emits::<Spoiled>("odd");
     let services = || vec![accounts(), Service::new("books").decider::<Book>().owns("odd").reaction(spoil())];
     for together in [true, false] {
         let mut bench = Bench::new(services());

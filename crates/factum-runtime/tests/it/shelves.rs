@@ -76,9 +76,9 @@ macro_rules! shelf {
                     .fold(|count: &mut i64, _: &Recorded<'_, Filled>| *count += 1)
                     .react(|count: &i64, event: &Recorded<'_, Filled>, fx: &mut Effects| {
                         let id = event.envelope().data_version.to_string();
-                        fx.emit("tally", &event.shelf, Noted { id, cents: *count, sum: 0 });
+                        fx.emit("tally", &event.shelf, Told { id, cents: *count, sum: 0 });
                     })
-                    .emits::<Noted>("tally");
+                    .emits::<Told>("tally");
                 Service::new("counts").owns("tally").folding(told)
             }
 
@@ -127,10 +127,10 @@ macro_rules! shelf {
                             let wait = NotYet::at_most(1.hours()).until(Filled::types()[0].name, &paid.id);
                             return Err(HandlerError::from(wait));
                         }
-                        fx.emit("tally", &paid.id, Noted { id: paid.id.clone(), cents: 1, sum: 0 });
+                        fx.emit("tally", &paid.id, Told { id: paid.id.clone(), cents: 1, sum: 0 });
                         Ok(())
                     })
-                    .emits::<Noted>("tally");
+                    .emits::<Told>("tally");
                 Service::new("patient").owns("tally").folding(wait)
             }
 

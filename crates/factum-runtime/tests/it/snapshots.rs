@@ -34,7 +34,7 @@ pub struct Sums {
 /// Accounts, books and two foldings whose events tell their states; with snapshots or without.
 pub fn bank_with(snapshots: bool) -> Vec<Service> {
     let tally = |sums: &Sums, event: &Recorded<'_, Paid>, fx: &mut Effects| {
-        fx.emit("tally", &event.id, Noted { id: event.id.clone(), cents: sums.notes.into(), sum: sums.sum });
+        fx.emit("tally", &event.id, Told { id: event.id.clone(), cents: sums.notes.into(), sum: sums.sum });
     };
     // What is folded has no effects, so that the cursor moves over it in memory only.
     let folding = Folding::<Sums>::new("sums", 1)
@@ -46,14 +46,14 @@ pub fn bank_with(snapshots: bool) -> Vec<Service> {
         })
         .fold(|_: &mut Sums, event: &Recorded<'_, Paid>| assert!(event.note != "poison", "as asked"))
         .react(tally)
-        .emits::<Noted>("tally");
+        .emits::<Told>("tally");
     // Its snapshots come and go apart from the other's, so that each is folded on from a place of its own.
     let counting = Folding::<Sums>::new("payments", 1)
         .fold(|count: &mut Sums, _: &Recorded<'_, Paid>| count.notes += 1)
         .react(|count: &Sums, event: &Recorded<'_, Paid>, fx: &mut Effects| {
-            fx.emit("count", &event.id, Noted { id: event.id.clone(), cents: 0, sum: count.notes.into() });
+            fx.emit("count", &event.id, Told { id: event.id.clone(), cents: 0, sum: count.notes.into() });
         })
-        .emits::<Noted>("count");
+        .emits::<Told>("count");
     let tallies = Service::new("tallies").owns("tally").owns("count");
     let (accounts, tallies) = if snapshots {
         let tallies = tallies.folding(folding.snapshots()).folding(counting.snapshots());
@@ -109,7 +109,7 @@ fn balance(bench: &mut Bench) -> i64 {
 fn sum(bench: &mut Bench) -> i64 {
     bench.ask(&format!("sum {}", bench.log().len()), pay("b", 1)).unwrap();
     let tallies = bench.stream("tally-b");
-    tallies.last().unwrap().decode::<Noted>().unwrap().sum
+    figures(tallies.last().unwrap()).sum
 }
 
 #[test]
@@ -286,15 +286,15 @@ fn the_state_of_a_folding_that_stopped_is_that_in_front_of_its_stop() {
         });
         let folding = folding.fold(|_: &mut Sums, _: &Recorded<'_, Paid>| {});
         let folding = folding.snapshots().react(|sums: &Sums, event: &Recorded<'_, Paid>, fx: &mut Effects| {
-            fx.emit("tally", &event.id, Noted { id: event.id.clone(), cents: 0, sum: sums.sum });
+            fx.emit("tally", &event.id, Told { id: event.id.clone(), cents: 0, sum: sums.sum });
         });
-        let folding = folding.emits::<Noted>("tally");
+        let folding = folding.emits::<Told>("tally");
         services[2] = Service::new("tallies").owns("tally").folding(folding);
         services
     };
     let mut bench = bench.restart(fixed());
     bench.run();
-    let sums: Vec<i64> = bench.stream("tally-a").iter().map(|stored| stored.decode::<Noted>().unwrap().sum).collect();
+    let sums: Vec<i64> = bench.stream("tally-a").iter().map(|stored| figures(stored).sum).collect();
     assert_eq!(sums, (0..17).map(|payments| payments * 10).collect::<Vec<_>>(), "each tally knows what came before it");
 }
 
@@ -324,9 +324,9 @@ fn a_panic_while_a_state_is_written_or_read_costs_time_only() {
         let folding = Folding::<Touchy>::new("touchy", 1)
             .fold(|seen: &mut Touchy, _: &Recorded<'_, Paid>| seen.0 += 1)
             .react(|seen: &Touchy, event: &Recorded<'_, Paid>, fx: &mut Effects| {
-                fx.emit("tally", &event.id, Noted { id: event.id.clone(), cents: 0, sum: seen.0 });
+                fx.emit("tally", &event.id, Told { id: event.id.clone(), cents: 0, sum: seen.0 });
             })
-            .emits::<Noted>("tally")
+            .emits::<Told>("tally")
             .snapshots();
         vec![accounts(), Service::new("tallies").owns("tally").folding(folding)]
     };
@@ -345,7 +345,7 @@ fn a_panic_while_a_state_is_written_or_read_costs_time_only() {
     assert_eq!(bench.snapshots.names(), ["fold/tallies.touchy"]);
     let mut bench = bench.restart(services());
     bench.ask("p11", pay("a", 10)).unwrap();
-    assert_eq!(bench.stream("tally-a").last().unwrap().decode::<Noted>().unwrap().sum, 12);
+    assert_eq!(figures(bench.stream("tally-a").last().unwrap()).sum, 12);
     assert!(bench.health().stopped.is_empty());
 }
 
@@ -393,9 +393,9 @@ fn a_state_is_copied_by_the_engine_and_written_by_another_thread() {
         let folding = Folding::<Heavy>::new("heavy", 1)
             .fold(|seen: &mut Heavy, _: &Recorded<'_, Paid>| seen.0 += 1)
             .react(|seen: &Heavy, event: &Recorded<'_, Paid>, fx: &mut Effects| {
-                fx.emit("tally", &event.id, Noted { id: event.id.clone(), cents: 0, sum: seen.0 });
+                fx.emit("tally", &event.id, Told { id: event.id.clone(), cents: 0, sum: seen.0 });
             })
-            .emits::<Noted>("tally")
+            .emits::<Told>("tally")
             .snapshots();
         vec![accounts(), Service::new("tallies").owns("tally").folding(folding)]
     };
@@ -409,7 +409,7 @@ fn a_state_is_copied_by_the_engine_and_written_by_another_thread() {
     let mut bench = bench.restart_with(services(), background());
     assert!(inner.names().contains(&"fold/tallies.heavy".to_owned()), "what waits at the end is written");
     bench.ask("p10", pay("a", 10)).unwrap();
-    assert_eq!(bench.stream("tally-a").last().unwrap().decode::<Noted>().unwrap().sum, 11);
+    assert_eq!(figures(bench.stream("tally-a").last().unwrap()).sum, 11);
     let by = WRITTEN_BY.lock().unwrap();
     // Reading one writes it once more, to see that nothing has changed its shape: that is the start's.
     assert!(by.iter().filter(|name| *name == "factum-snapshots").count() >= 1, "{by:?}");

@@ -25,14 +25,14 @@ fn counting(react_fails: i64, fold_fails: i64) -> Vec<Service> {
         })
         .react(move |count: &i64, event: &Recorded<'_, Paid>, fx: &mut Effects| {
             assert!(event.cents != react_fails, "the reaction, as asked");
-            fx.emit("tally", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: *count });
+            fx.emit("tally", &event.id, Told { id: event.id.clone(), cents: event.cents, sum: *count });
         })
-        .emits::<Noted>("tally");
+        .emits::<Told>("tally");
     vec![accounts(), Service::new("tallies").owns("tally").folding(folding)]
 }
 
 fn tallies(bench: &Bench) -> Vec<(i64, i64)> {
-    bench.events::<Noted>().iter().map(|noted| (noted.cents, noted.sum)).collect()
+    bench.events::<Told>().iter().map(|noted| (noted.cents, noted.sum)).collect()
 }
 
 #[test]
@@ -58,16 +58,16 @@ fn a_fold_that_fails_stops_its_consumer_alone_and_tries_again_without_a_restart(
             assert!(event.cents != told.load(Ordering::Relaxed), "the fold, as asked");
         })
         .react(|count: &i64, event: &Recorded<'_, Paid>, fx: &mut Effects| {
-            fx.emit("tally", &event.id, Noted { id: event.id.clone(), cents: event.cents, sum: *count });
+            fx.emit("tally", &event.id, Told { id: event.id.clone(), cents: event.cents, sum: *count });
         })
-        .emits::<Noted>("tally");
+        .emits::<Told>("tally");
     let mut bench = Bench::new(vec![accounts(), books(), Service::new("tallies").owns("tally").folding(folding)]);
     for number in 1..=4 {
         bench.ask(&format!("p{number}"), pay("a", number)).unwrap();
     }
     let tally = |bench: &Bench| -> Vec<(i64, i64)> {
         let stream = bench.stream("tally-a").into_iter();
-        stream.map(|it| it.decode::<Noted>().unwrap()).map(|noted| (noted.cents, noted.sum)).collect()
+        stream.map(|it| figures(&it)).map(|noted| (noted.cents, noted.sum)).collect()
     };
     assert_eq!((tally(&bench), bench.letters().len()), (vec![(1, 1)], 0));
     assert_eq!(bench.health().stopped[0].consumer, "tallies.count");

@@ -87,6 +87,9 @@ fn start() -> Timestamp {
     "2025-01-01T00:00:00Z".parse().unwrap()
 }
 
+/// What is for sale, and for how much.
+const GOODS: [(&str, &str); 3] = [("TEA", "2.55"), ("CUP", "0.135"), ("GOLD", "5000")];
+
 impl World {
     pub async fn open() -> Self {
         // The carrier is simulated, and its news have a route all the same.
@@ -99,8 +102,8 @@ impl World {
         let router = factum::http::guarded(app.router());
         let (ids, plans) = (BTreeMap::new(), Vec::new());
         let mut world = Self { app, router, ids, plans, broken: 0, days: 0 };
-        for (sku, price) in [("TEA", "2.55"), ("CUP", "0.135"), ("GOLD", "5000")] {
-            world.sound(Method::PUT, &format!("/products/{sku}"), &json!({ "name": sku, "price": price })).await;
+        world.price().await;
+        for sku in GOODS.map(|(sku, _)| sku) {
             world.sound(Method::POST, &format!("/stock/{sku}/receive"), &json!({ "quantity": 1_000_000 })).await;
         }
         // Whoever orders so often is looked at by a person, if it is much.
@@ -110,6 +113,13 @@ impl World {
         }
         world.renew().await;
         world
+    }
+
+    /// What is drawn may have set any price.
+    async fn price(&self) {
+        for (sku, price) in GOODS {
+            self.sound(Method::PUT, &format!("/products/{sku}"), &json!({ "name": sku, "price": price })).await;
+        }
     }
 
     /// Does what must be possible.
@@ -166,6 +176,7 @@ impl World {
             let path = format!("/products/{BROKEN}-{}", self.broken);
             self.sound(Method::PUT, &path, &json!({ "name": "x", "price": "1" })).await;
         }
+        self.price().await;
         let gold = json!({ "customerId": "c-often", "items": [{ "sku": "GOLD", "quantity": 3 }] });
         self.sound(Method::POST, "/orders", &gold).await;
         let tea = json!({ "items": [{ "sku": "TEA", "quantity": 3 }, { "sku": "CUP", "quantity": 3 }] });
