@@ -23,6 +23,7 @@ pub mod import;
 pub mod money;
 pub mod partners;
 pub mod plain;
+pub mod plural;
 pub mod report;
 pub mod serve;
 pub mod services;

@@ -25,6 +25,7 @@ use super::{
     history::{Edition, History},
     invoice::{Invoice, Kind},
     journal::{self, FinishImport, InvoiceKind, NoteRows, Owed, ResumeImport, StartImport, SuspendImport, TakeInvoice},
+    live,
     plan::{Plan, parts},
 };
 use crate::{
@@ -90,8 +91,8 @@ pub(super) fn shop(data: &Path, settings: &Settings) -> anyhow::Result<AppBuilde
 /// Imports a file into a directory, telling how many invoices are through. One that was begun goes on where it was.
 ///
 /// # Errors
-/// If the file or the directory cannot be used, or another import has taken invoices of the file; a sentence says what to
-/// do, and nothing of the file was stored.
+/// If the file or the directory cannot be used, something is under way there that no file brought, or another import has
+/// taken invoices of the file; a sentence says what to do, and nothing of the file was stored.
 pub async fn import(
     path: &Path,
     data: &Path,
@@ -130,6 +131,7 @@ async fn import_as(
     progress: &dyn Fn(u64, u64),
 ) -> anyhow::Result<Outcome> {
     let file = super::read(path)?;
+    live::refuse(data)?;
     let app = shop(data, settings)?.start().await?;
     let outcome = match begun {
         Begun::Perhaps => run(&app, &file, settings, progress).await,

@@ -22,6 +22,7 @@ mod notifications;
 mod old;
 mod orders;
 mod partners;
+mod present;
 mod repeats;
 mod rows;
 mod shop;
