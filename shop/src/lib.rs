@@ -17,7 +17,6 @@ pub mod payment;
 pub mod shipping;
 
 pub mod check;
-pub mod currency;
 pub mod http;
 pub mod import;
 pub mod money;

@@ -106,6 +106,15 @@ impl<R: Row> RowsOf<R> {
         self
     }
 
+    /// The same, if there is a value to look for.
+    #[must_use]
+    pub fn equal_if<T: Serialize>(self, field: &str, value: Option<&T>) -> Self {
+        match value {
+            Some(value) => self.equal(field, value),
+            None => self,
+        }
+    }
+
     /// Sorted by an indexed field instead of the key.
     #[must_use]
     pub fn order_by(mut self, field: &str) -> Self {

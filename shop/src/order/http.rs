@@ -10,8 +10,8 @@ use axum::{
     routing::{get, post},
 };
 use factum::{
-    ExecuteError,
-    http::{After, IdempotencyKey, Key, Problem, Query, encoded, position},
+    ExecuteError, RowsOf,
+    http::{Body, IdempotencyKey, Key, Problem, encoded, position},
     money::MoneyError,
     prelude::*,
     stream::Position,
@@ -29,9 +29,12 @@ use crate::{
         ids::{CustomerId, OrderId, PaymentId, PaymentMethod, Sku},
         order::{CancelOrder, CreateOrder, OrderStatus, ReleaseHold, ReturnOrder},
         payment::PaymentAct,
-        shapes::{Address, Contact, InvalidItem, Line, Quantity, ReturnItem, Verdict},
+        shapes::{Contact, InvalidItem, Line, Quantity, ReturnItem, Verdict},
     },
-    http::{Body, List, Paging, carry_out, check_address, check_id_field, check_text, missing, simulated, units},
+    http::{
+        Asked, Filter, List, Listed, Nothing, Only, SentAddress, address, carry_out, check_id_field, check_text,
+        missing, simulated, units,
+    },
 };
 
 /// The routes of the orders.
@@ -46,16 +49,17 @@ pub fn routes() -> Router<App> {
 
 /// What is ordered.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Wanted {
     customer_id: Option<CustomerId>,
     items: Vec<Item>,
-    shipping_address: Option<Address>,
+    shipping_address: Option<SentAddress>,
     payment_method: Option<PaymentMethod>,
 }
 
 /// An item as it was sent: its number is its place.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Item {
     #[serde(alias = "productId", alias = "itemId")]
     sku: Sku,
@@ -65,7 +69,7 @@ struct Item {
 
 async fn place(
     State(app): State<App>,
-    After(after): After,
+    Asked { after, .. }: Asked,
     key: Option<IdempotencyKey>,
     Body { data, raw }: Body<Wanted>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -75,7 +79,7 @@ async fn place(
     if let Some(method) = &data.payment_method {
         check_id_field("paymentMethod", method.as_str())?;
     }
-    check_address("shippingAddress", data.shipping_address.as_ref())?;
+    let shipping_address = address("shippingAddress", data.shipping_address)?;
     let items = quantities(&data.items)?;
     let prices = prices(&app, after, &items).await?;
     let price_of = |sku: &Sku| prices.get(sku).cloned();
@@ -95,7 +99,7 @@ async fn place(
         tax: None,
         shipping_charge: None,
         total,
-        shipping_address: data.shipping_address,
+        shipping_address,
         payment_method: data.payment_method,
     };
     let receipt = carry_out(&app, command, key.as_ref(), &[&raw]).await?;
@@ -219,7 +223,7 @@ impl OrderView {
 async fn read(
     State(app): State<App>,
     Key(id): Key<OrderId>,
-    After(after): After,
+    Asked { after, .. }: Asked,
 ) -> Result<impl IntoResponse, Problem> {
     let row = app.rows::<OrderRow>().after(after).get(&id).await?.ok_or_else(|| missing("order", &id))?;
     let lines = app.rows::<OrderLinesRow>().after(after).get(&id).await?;
@@ -232,25 +236,23 @@ async fn read(
 
 /// Which orders.
 #[derive(Deserialize)]
-struct Filter {
+struct Which {
     customer: Option<CustomerId>,
     status: Option<OrderStatus>,
 }
 
+impl Filter<OrderRow> for Which {
+    fn of(&self, rows: RowsOf<OrderRow>) -> RowsOf<OrderRow> {
+        let rows = rows.equal_if("customerId", self.customer.as_ref()).equal_if("status", self.status.as_ref());
+        rows.order_by("createdAt").descending()
+    }
+}
+
 async fn list(
     State(app): State<App>,
-    After(after): After,
-    Query(filter): Query<Filter>,
-    paging: Paging,
+    Listed { after, filter, paging }: Listed<Which>,
 ) -> Result<Json<List<OrderView>>, Problem> {
-    let mut rows = app.rows::<OrderRow>().after(after).order_by("createdAt").descending();
-    if let Some(customer) = &filter.customer {
-        rows = rows.equal("customerId", customer);
-    }
-    if let Some(status) = &filter.status {
-        rows = rows.equal("status", status);
-    }
-    let found = paging.of(rows).page().await?;
+    let found = paging.of(filter.of(app.rows::<OrderRow>().after(after))).page().await?;
     let names = names(&app, after, &found.rows).await?;
     let named = found.rows.into_iter().map(|row| {
         let name = row.customer_id.as_ref().and_then(|customer| names.get(customer).cloned());
@@ -270,6 +272,7 @@ async fn names(app: &App, after: Position, orders: &[OrderRow]) -> Result<BTreeM
 
 /// Why an order is given up.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Cancelled {
     reason: Option<String>,
 }
@@ -277,6 +280,7 @@ struct Cancelled {
 async fn cancel(
     State(app): State<App>,
     Key(order_id): Key<OrderId>,
+    Only(Nothing {}): Only,
     key: Option<IdempotencyKey>,
     Body { data, raw }: Body<Cancelled>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -289,6 +293,7 @@ async fn cancel(
 
 /// What comes back.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Returned {
     items: Vec<ReturnedItem>,
     reason: Option<String>,
@@ -296,20 +301,30 @@ struct Returned {
 
 /// An item as it was sent, and which of the order's lines it is of.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ReturnedItem {
-    #[serde(flatten)]
-    item: Item,
+    #[serde(alias = "productId", alias = "itemId")]
+    sku: Sku,
+    #[serde(default)]
+    quantity: Value,
     line: Option<u32>,
+}
+
+impl ReturnedItem {
+    fn split(self) -> (Item, Option<u32>) {
+        (Item { sku: self.sku, quantity: self.quantity }, self.line)
+    }
 }
 
 async fn take_back(
     State(app): State<App>,
     Key(order_id): Key<OrderId>,
+    Only(Nothing {}): Only,
     key: Option<IdempotencyKey>,
     Body { data, raw }: Body<Returned>,
 ) -> Result<impl IntoResponse, Problem> {
     check_text("reason", data.reason.as_deref())?;
-    let (items, lines): (Vec<Item>, Vec<_>) = data.items.into_iter().map(|back| (back.item, back.line)).unzip();
+    let (items, lines): (Vec<Item>, Vec<_>) = data.items.into_iter().map(ReturnedItem::split).unzip();
     let items = quantities(&items)?.into_iter().zip(lines);
     let items = items.map(|(item, line)| ReturnItem { line, ..item.into() }).collect();
     let reason = data.reason.unwrap_or_else(|| "customer".to_owned());
@@ -320,6 +335,7 @@ async fn take_back(
 
 /// What a person says of a held order.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Looked {
     verdict: Verdict,
     by: Option<String>,
@@ -328,6 +344,7 @@ struct Looked {
 async fn release_hold(
     State(app): State<App>,
     Key(order_id): Key<OrderId>,
+    Only(Nothing {}): Only,
     key: Option<IdempotencyKey>,
     Body { data, raw }: Body<Looked>,
 ) -> Result<impl IntoResponse, Problem> {

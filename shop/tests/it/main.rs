@@ -28,4 +28,5 @@ mod rows;
 mod shop;
 mod sim;
 mod stop;
+mod strict;
 mod unfinished;
