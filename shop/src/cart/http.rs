@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::views::{CartPriceRow, CartRow, CartStatus};
 use crate::{
     contracts::{
-        cart::{AbandonCart, AddItem, CheckOutCart, CreateCart, PriceNow, RemoveItem},
+        cart::{AbandonCart, AddItem, CheckOutCart, CreateCart, Offer, PriceNow, RemoveItem},
         ids::{CartId, CustomerId, OrderId, PaymentMethod, Sku},
     },
     http::{
@@ -114,8 +114,9 @@ async fn add(
         // The rows may not know yet what the log knows.
         None => rows().after(after.max(app.position())).get(&sku).await?,
     };
-    let CartPriceRow { name, price: unit_price, .. } = for_sale(&sku, price)?;
-    let command = AddItem { cart_id: cart_id.clone(), sku, quantity, name, unit_price };
+    // Whether it is for sale is the cart's to say: what was put in under this key was, whatever it is by now.
+    let offer = price.map(|CartPriceRow { name, price: unit_price, active, .. }| Offer { name, unit_price, active });
+    let command = AddItem { cart_id: cart_id.clone(), sku, quantity, offer };
     let receipt = carry_out(&app, command, key.as_ref(), &[&raw]).await?;
     Ok(answer(&app, &cart_id, &receipt))
 }

@@ -83,11 +83,15 @@ async fn place(
     let items = quantities(&data.items)?;
     let prices = prices(&app, after, &items).await?;
     let price_of = |sku: &Sku| prices.get(sku).cloned();
-    let (lines, total) = pricing::lines(&items, price_of).map_err(|error| not_priced(&items, price_of, &error))?;
     // A request that is sent again is for the same order.
     let order_id = match &key {
         Some(key) => OrderId::of_key(key.as_str()),
         None => OrderId::from(app.new_id().to_string()),
+    };
+    let (lines, total) = match pricing::lines(&items, price_of) {
+        Ok(priced) => priced,
+        // What was placed under this key had a price, whatever it costs by now.
+        Err(error) => placed(&app, &order_id).await?.ok_or_else(|| not_priced(&items, price_of, &error))?,
     };
     let command = CreateOrder {
         order_id: order_id.clone(),
@@ -133,6 +137,14 @@ async fn prices(app: &App, after: Position, items: &[Quantity]) -> Result<BTreeM
         rows = app.rows::<PriceRow>().after(after.max(app.position())).many(skus).await?;
     }
     Ok(rows.into_iter().flatten().map(|row| (row.sku.clone(), row)).collect())
+}
+
+/// The lines and the total of an order, if there is one.
+async fn placed(app: &App, order: &OrderId) -> Result<Option<(Vec<Line>, Money)>, Problem> {
+    let now = app.position();
+    let lines = app.rows::<OrderLinesRow>().after(now).get(order).await?;
+    let row = app.rows::<OrderRow>().after(now).get(order).await?;
+    Ok(lines.zip(row).map(|(lines, row)| (lines.items, row.total_amount)))
 }
 
 fn not_priced(items: &[Quantity], price_of: impl Fn(&Sku) -> Option<PriceRow>, error: &MoneyError) -> Problem {

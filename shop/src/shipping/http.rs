@@ -27,7 +27,7 @@ use super::{
 use crate::{
     contracts::{
         ids::{OrderId, ShipmentId},
-        shipping::{CancelShipment, ShipmentState},
+        shipping::{RecallShipment, ShipmentState},
     },
     http::{Asked, Filter, Nothing, Only, carry_out, check_id_field, list, missing, one},
 };
@@ -82,16 +82,7 @@ async fn retry(
     key: Option<IdempotencyKey>,
     Body { data: Retried {}, raw }: Body<Retried>,
 ) -> Result<impl IntoResponse, Problem> {
-    let known = app.rows::<ShipmentRow>().after(app.position()).get(&id).await?;
-    let shipment = known.ok_or_else(|| missing("shipment", &id))?;
-    // One that failed is of a shipment that will not be any more.
-    if shipment.recall != Some(RecallStatus::Failed) {
-        let detail = format!("nothing of shipment {id} was refused that could be asked again");
-        return Err(Problem::new(StatusCode::CONFLICT, "nothing_to_retry", detail));
-    }
-    let reason = shipment.reason.unwrap_or_default();
-    let receipt =
-        carry_out(&app, CancelShipment { order_id: shipment.order_id, reason }, key.as_ref(), &[&raw]).await?;
+    let receipt = carry_out(&app, RecallShipment { shipment_id: id }, key.as_ref(), &[&raw]).await?;
     Ok((StatusCode::ACCEPTED, position(app.lineage(), receipt.position)))
 }
 

@@ -30,6 +30,6 @@ pub fn service(carrier: gateway::Carrier, signs: Option<signature::Secret>, proc
     service
         .call(gateway::call(carrier.clone()))
         .call(gateway::recall(carrier))
-        .view(2, views::shipments)
+        .view(3, views::shipments)
         .routes(http::routes(signs))
 }

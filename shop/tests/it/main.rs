@@ -15,6 +15,7 @@ mod gateways;
 mod hostile;
 mod http;
 mod imports;
+mod keys;
 mod loyalty;
 mod misbehaving;
 mod money;
