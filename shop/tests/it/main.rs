@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "what the tests share may fail as they may")]
 
 mod analytics;
+mod api;
 mod away;
 mod backup;
 mod bodies;
