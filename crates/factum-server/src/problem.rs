@@ -9,7 +9,8 @@
 //! | inbox full | 503, `Retry-After: 1` | `busy` |
 //! | engine stopped | 503 | `stopped` |
 //! | view not there yet | 503, `Retry-After: 1` | `late` |
-//! | view stopped, rows not readable | 503, 500 | `view_stopped`, `rows` |
+//! | view stopped, rows cannot be read now | 503 | `view_stopped`, `rows` |
+//! | rows of another shape, or another log's | 500 | `rows` |
 //! | no service for the command | 500 | `no_handler` |
 //! | handler said that a name or value does not fit | 422 | `invalid` |
 //! | handler panicked, data of our own does not fit | 500 | `handler` |

@@ -61,6 +61,8 @@ impl From<ReadError> for factum_server::Problem {
         match error {
             ReadError::Late { .. } => Self::unavailable("late", detail).retry_after(1),
             ReadError::Stopped { .. } => Self::unavailable("view_stopped", detail),
+            // The disk, or a directory that was moved away: it may come back.
+            ReadError::Rows(RowError::Store(_)) => Self::unavailable("rows", detail).retry_after(1),
             ReadError::Rows(_) | ReadError::Shape { .. } | ReadError::NoView(_) => Self::internal("rows", detail),
         }
     }

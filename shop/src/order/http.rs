@@ -150,9 +150,9 @@ async fn placed(app: &App, order: &OrderId) -> Result<Option<(Vec<Line>, Money)>
 fn not_priced(items: &[Quantity], price_of: impl Fn(&Sku) -> Option<PriceRow>, error: &MoneyError) -> Problem {
     let alone = |item: &Quantity| pricing::lines(slice::from_ref(item), &price_of).is_err();
     match (1..).zip(items).find(|(_, item)| alone(item)) {
-        Some((line, _)) => {
+        Some((line, Quantity { sku, .. })) => {
             let line: u32 = line;
-            Problem::invalid("no_price", format!("line {line} cannot be priced: {error}")).with("line", line)
+            Problem::invalid("no_price", format!("line {line}: {sku} cannot be priced: {error}")).with("line", line)
         }
         None => Problem::invalid("no_price", format!("the order cannot be priced: {error}")),
     }
@@ -186,6 +186,9 @@ struct OrderView {
     contact: Option<Contact>,
     #[serde(skip_serializing_if = "Option::is_none")]
     country: Option<String>,
+    /// What came back so far, all returns together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    returned: Option<Returns>,
     #[serde(skip_serializing_if = "Option::is_none")]
     returned_amount: Option<Money>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -195,6 +198,9 @@ struct OrderView {
     /// What of its money is decided and not done yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     payment_open: Option<PaymentAct>,
+    /// What the provider said when it did not hold or take the money.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_reason: Option<String>,
     /// Why that needs a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     payment_refused: Option<String>,
@@ -203,9 +209,24 @@ struct OrderView {
     simulated: Vec<&'static str>,
 }
 
+/// Pieces that came back, and what was given back for them.
+#[derive(Serialize)]
+struct Returns {
+    pieces: i64,
+    amount: Money,
+}
+
+impl Returns {
+    fn of(row: &OrderRow) -> Option<Self> {
+        let (items, amount) = (row.returned_items.as_ref()?, row.returned_amount?);
+        Some(Self { pieces: items.iter().map(|item| item.quantity).sum(), amount })
+    }
+}
+
 impl OrderView {
     fn new(app: &App, row: OrderRow, customer_name: Option<String>, items: Option<Vec<Line>>) -> Self {
         Self {
+            returned: Returns::of(&row),
             order_id: row.order_id,
             customer_id: row.customer_id,
             customer_name,
@@ -226,6 +247,7 @@ impl OrderView {
             returned_items: row.returned_items,
             items,
             payment_open: None,
+            payment_reason: None,
             payment_refused: None,
             simulated: simulated(app),
         }
@@ -241,9 +263,11 @@ async fn read(
     let lines = app.rows::<OrderLinesRow>().after(after).get(&id).await?;
     let name = names(&app, after, slice::from_ref(&row)).await?.into_values().next();
     let payment = app.rows::<OrderPaymentRow>().after(after).get(&id).await?;
-    let (payment_open, payment_refused) = payment.map_or((None, None), |row| (row.open, row.refused));
-    let view = OrderView::new(&app, row, name, lines.map(|lines| lines.items));
-    Ok(Json(OrderView { payment_open, payment_refused, ..view }))
+    let mut view = OrderView::new(&app, row, name, lines.map(|lines| lines.items));
+    if let Some(OrderPaymentRow { open, refused, reason, .. }) = payment {
+        (view.payment_open, view.payment_refused, view.payment_reason) = (open, refused, reason);
+    }
+    Ok(Json(view))
 }
 
 /// Which orders.

@@ -26,7 +26,7 @@ pub fn service(process: Process) -> Service {
         .view(1, views::order_lines)
         .view(1, views::prices)
         .view(1, views::order_customers)
-        .view(1, views::order_payments)
+        .view(2, views::order_payments)
         .routes(http::routes())
         .upcast("order.created", "0.9.0", "1.0.0", upcasters::total);
     match process {

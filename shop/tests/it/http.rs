@@ -99,7 +99,7 @@ async fn a_price_that_no_amount_can_hold_is_refused_by_line() {
     let product = json!({ "name": "moon", "price": "999999999999999999" });
     assert_eq!(shop.put("/products/MOON", &product).await.status, 200);
     let order = json!({ "items": [{ "sku": "TEA", "quantity": 1 }, { "sku": "moon", "quantity": 1 }] });
-    shop.post("/orders", &order).await.refuses(422, "no_price", "line 2");
+    shop.post("/orders", &order).await.refuses(422, "no_price", "line 2: MOON");
 }
 
 #[tokio::test]
