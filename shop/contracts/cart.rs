@@ -105,10 +105,20 @@ pub struct AddItem {
     pub sku: Sku,
     /// How many pieces more.
     pub quantity: i64,
+    /// What the catalogue says of it now; absent if it does not know the article.
+    pub offer: Option<Offer>,
+}
+
+/// An article as the catalogue has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Offer {
     /// What the customer reads.
     pub name: String,
-    /// What one piece costs now.
+    /// What one piece costs.
     pub unit_price: UnitPrice,
+    /// Whether it is for sale.
+    pub active: bool,
 }
 
 /// Asks to take an item out; answered by `cart.item_removed`.

@@ -57,7 +57,8 @@ pub struct ShippingFailed {
 }
 
 /// Own. Published when the carrier's news comes before what it follows on, such as a delivery before the label's answer, or
-/// before the shop has handed the parcel over. It counts as soon as it fits.
+/// before the shop has handed the parcel over. It counts as soon as it fits. Of a parcel that was cancelled: it was brought all the
+/// same, and is not to be dropped any more.
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event("shipping.news_kept", own)]
 pub struct ShippingNewsKept {
@@ -218,6 +219,14 @@ pub struct CancelShipment {
     pub reason: String,
 }
 
+/// Asks to have the carrier asked once more to drop a parcel that it did not drop; answered by `shipping.recall_opened`.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("shipping.recall")]
+pub struct RecallShipment {
+    /// The shipment.
+    pub shipment_id: ShipmentId,
+}
+
 /// What can happen to a shipment.
 #[derive(Event, Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "each variant holds the type that its name says")]
@@ -242,4 +251,5 @@ pub enum ShippingCommand {
     Dispatch(DispatchShipment),
     Record(RecordShipment),
     Cancel(CancelShipment),
+    Recall(RecallShipment),
 }

@@ -63,8 +63,8 @@ const AT: &str = "2011-12-09T12:50:00Z";
 #[test]
 fn cart() {
     let item = json!({ "cartId": "b-1", "item": line() });
-    let priced = json!({ "cartId": "b-1", "sku": "85123A", "quantity": 6, "name": "WHITE HANGING HEART",
-        "unitPrice": price("2.55") });
+    let offer = json!({ "name": "WHITE HANGING HEART", "unitPrice": price("2.55"), "active": true });
+    let priced = json!({ "cartId": "b-1", "sku": "85123A", "quantity": 6, "offer": offer });
     let removed = json!({ "cartId": "b-1", "sku": "85123A", "quantity": 6 });
     let created = json!({ "cartId": "b-1", "customerId": "c-1" });
     Examples::<CartEvent>::of()
@@ -373,6 +373,7 @@ fn shipping() {
                 "estimatedDelivery": AT, "labelRef": "labels/1", "reason": "none" }),
         )
         .example::<CancelShipment>("shipping.cancel", json!({ "orderId": "o-1", "reason": "customer" }))
+        .example::<RecallShipment>("shipping.recall", json!({ "shipmentId": "ship-o-1" }))
         .done();
 }
 

@@ -1,56 +1,37 @@
-//! What the rooms' routes share.
+//! What the rooms' routes share: bodies, ids, receipts; `query.rs` what stands behind the question mark, `list.rs` pages.
+
+mod list;
+mod query;
 
 use std::{fmt::Display, str::FromStr};
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{FromRequest, FromRequestParts, Path, Request},
+    extract::{FromRequestParts, Path},
     http::request::Parts,
 };
 use factum::{
     RowsOf,
-    http::{self, IdempotencyKey, Problem, Query, encoded},
+    http::{IdempotencyKey, Problem},
     id::check_id,
+    money::Currency,
     payload::Command,
     prelude::*,
     row::Row,
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{currency, partners::SIMULATED};
+use crate::{contracts::shapes::Address, money::CURRENCY, partners::SIMULATED};
+
+pub use list::{Filter, List, PageLinks, Paging, list, page};
+pub use query::{Asked, Listed, Nothing, Only};
 
 /// Units that one line, receipt or adjustment may have, so that sums of them never overflow.
 pub const MAX_UNITS: i64 = 1_000_000_000;
 /// Bytes that a free text, such as a name or a reason, may have. What is made of a request must fit into a message, with
 /// everything that follows from it.
 pub const MAX_TEXT_BYTES: usize = 1_024;
-/// Rows on a page at most.
-pub const MAX_SIZE: u64 = 200;
-/// Rows on a page if the request does not say.
-const SIZE: u64 = 50;
-/// The last page that can be asked for.
-const MAX_PAGE: u64 = 1_000_000_000;
-
-/// A JSON body, as [`http::Body`] takes it, that names no currency but the shop's.
-#[derive(Clone, Debug)]
-pub struct Body<T> {
-    /// What it says.
-    pub data: T,
-    /// What was sent, byte by byte.
-    pub raw: Bytes,
-}
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let http::Body { data, raw } = http::Body::from_request(request, state).await?;
-        currency::check(&raw)?;
-        Ok(Self { data, raw })
-    }
-}
 
 /// Carries out a request's command; under its key, if it has one, only once. `sent` is what the client sent: the body,
 /// and what of the path the command's stream does not tell. It is what makes two requests the same, not the command,
@@ -110,100 +91,6 @@ pub fn simulated(app: &App) -> Vec<&'static str> {
     ["provider", "carrier"].into_iter().filter(played).collect()
 }
 
-/// Which page of a list is asked for: `?page=` from 1, `?size=` up to 200, 50 if not said.
-#[derive(Clone, Debug)]
-pub struct Paging {
-    page: u64,
-    size: u64,
-    /// The list's path with its other parameters, ready for one more.
-    list: String,
-}
-
-#[derive(Deserialize)]
-struct PagingParameters {
-    page: Option<u64>,
-    size: Option<u64>,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Paging {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Query(asked) = Query::<PagingParameters>::from_request_parts(parts, state).await?;
-        let (page, size) = (asked.page.unwrap_or(1), asked.size.unwrap_or(SIZE));
-        if !(1..=MAX_PAGE).contains(&page) {
-            return Err(Problem::bad("bad_query", format!("page is {page}: pages count from 1 to {MAX_PAGE}")));
-        }
-        if !(1..=MAX_SIZE).contains(&size) {
-            return Err(Problem::bad("bad_query", format!("size is {size}: a page has 1 to {MAX_SIZE} rows")));
-        }
-        let Query(all) = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await?;
-        let mut list = format!("{}?", parts.uri.path());
-        for (name, value) in all.iter().filter(|(name, _)| !["page", "size", "after"].contains(&name.as_str())) {
-            list.push_str(&format!("{}={}&", encoded(name), encoded(value)));
-        }
-        Ok(Self { page, size, list })
-    }
-}
-
-impl Paging {
-    /// The rows of this page.
-    pub fn of<R: Row>(&self, rows: RowsOf<R>) -> RowsOf<R> {
-        rows.slice((self.page - 1) * self.size, self.size)
-    }
-
-    /// The answer.
-    pub fn list<T>(&self, items: Vec<T>, total: u64) -> Json<List<T>> {
-        let Self { page, size, list } = self;
-        let link = |page: u64| format!("{list}page={page}&size={size}");
-        let last = total.div_ceil(*size).max(1);
-        let links = PageLinks {
-            this: link(*page),
-            next: (*page < last).then(|| link(page + 1)),
-            prev: (*page > 1).then(|| link(last.min(page - 1))),
-        };
-        Json(List { items, total, page: *page, size: *size, links })
-    }
-}
-
-/// A page of a list.
-#[derive(Debug, Serialize)]
-pub struct List<T> {
-    /// What is on it.
-    pub items: Vec<T>,
-    /// Rows on all pages.
-    pub total: u64,
-    /// Its number, from 1.
-    pub page: u64,
-    /// Rows on a page at most.
-    pub size: u64,
-    /// Itself and its neighbours.
-    pub links: PageLinks,
-}
-
-/// The pages around a page.
-#[derive(Debug, Serialize)]
-pub struct PageLinks {
-    /// The page itself.
-    #[serde(rename = "self")]
-    pub this: String,
-    /// The one behind it, if there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-    /// The one before it, if there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub prev: Option<String>,
-}
-
-/// A page of rows as they are.
-///
-/// # Errors
-/// [`Problem`] if the rows cannot be read.
-pub async fn page<R: Row>(rows: RowsOf<R>, paging: &Paging) -> Result<Json<List<R>>, Problem> {
-    let answer = paging.of(rows).page().await?;
-    Ok(paging.list(answer.rows, answer.total))
-}
-
 /// One row as it is, or that there is none.
 ///
 /// # Errors
@@ -257,19 +144,65 @@ pub fn check_id_field(field: &'static str, id: &str) -> Result<(), Problem> {
     check_id(field, id).map_err(|error| Problem::invalid("bad_id", error.to_string()).with("field", field))
 }
 
-/// Refuses an address with a text that is too long.
+/// An address in a body.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SentAddress {
+    country: String,
+    name: Option<String>,
+    street: Option<String>,
+    city: Option<String>,
+    region: Option<String>,
+    postcode: Option<String>,
+}
+
+/// An address as it was sent.
+///
+/// # Errors
+/// [`Problem`] that names the text which is too long.
+pub fn address(field: &str, sent: Option<SentAddress>) -> Result<Option<Address>, Problem> {
+    let Some(SentAddress { country, name, street, city, region, postcode }) = sent else { return Ok(None) };
+    let parts = [
+        ("country", Some(&country)),
+        ("name", name.as_ref()),
+        ("street", street.as_ref()),
+        ("city", city.as_ref()),
+        ("region", region.as_ref()),
+        ("postcode", postcode.as_ref()),
+    ];
+    parts.iter().try_for_each(|(part, text)| check_text(&format!("{field}.{part}"), text.map(String::as_str)))?;
+    Ok(Some(Address { country, name, street, city, region, postcode }))
+}
+
+/// An amount in a body.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SentMoney {
+    amount: i64,
+    currency: Currency,
+}
+
+/// An amount as it was sent.
+///
+/// # Errors
+/// [`Problem`] that names the field, if it is in another currency than the shop's.
+pub fn amount(field: &str, sent: Option<SentMoney>) -> Result<Option<Money>, Problem> {
+    let Some(SentMoney { amount, currency }) = sent else { return Ok(None) };
+    check_currency(&format!("{field}.currency"), Some(currency))?;
+    Ok(Some(Money::new(amount, currency)))
+}
+
+/// Refuses what is meant in another currency than the shop's: it must not silently become pence.
 ///
 /// # Errors
 /// [`Problem`] that names the field.
-pub fn check_address(field: &str, address: Option<&crate::contracts::shapes::Address>) -> Result<(), Problem> {
-    let Some(address) = address else { return Ok(()) };
-    let parts = [
-        ("country", Some(&address.country)),
-        ("name", address.name.as_ref()),
-        ("street", address.street.as_ref()),
-        ("city", address.city.as_ref()),
-        ("region", address.region.as_ref()),
-        ("postcode", address.postcode.as_ref()),
-    ];
-    parts.iter().try_for_each(|(part, text)| check_text(&format!("{field}.{part}"), text.map(String::as_str)))
+pub fn check_currency(field: &str, sent: Option<Currency>) -> Result<(), Problem> {
+    match sent {
+        Some(other) if other != CURRENCY => {
+            let detail =
+                format!("`{field}` is {other}, and this shop counts in {CURRENCY}: send amounts in {CURRENCY}");
+            Err(Problem::invalid("foreign_currency", detail).with("field", field))
+        }
+        _ => Ok(()),
+    }
 }

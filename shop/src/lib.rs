@@ -17,12 +17,12 @@ pub mod payment;
 pub mod shipping;
 
 pub mod check;
-pub mod currency;
 pub mod http;
 pub mod import;
 pub mod money;
 pub mod partners;
 pub mod plain;
+pub mod plural;
 pub mod report;
 pub mod serve;
 pub mod services;

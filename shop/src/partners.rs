@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::bail;
 use factum::{http::client::Remote, prelude::*, stream::StreamId};
 
-use crate::{check, contracts::process::Process, services::archive};
+use crate::{check, contracts::process::Process, plural::counted, services::archive};
 
 /// What stands where somebody is only played.
 pub const SIMULATED: &str = "simulated";
@@ -108,10 +108,11 @@ pub fn refuse_others(data: &Path, wanted: &Partners) -> anyhow::Result<()> {
         let orders = check::check(&archive)?.orders_under_way;
         if orders > 0 {
             bail!(
-                "{} is run {}, and {orders} orders are under way, so it does not start {}: start it with --process {} until \
-                 they have come to their ends",
+                "{} is run {}, and {} under way, so it does not start {}: start it with --process {} until all \
+                 have come to their ends",
                 data.display(),
                 before.process,
+                counted(orders, "order"),
                 wanted.process,
                 before.process
             );
@@ -120,13 +121,13 @@ pub fn refuse_others(data: &Path, wanted: &Partners) -> anyhow::Result<()> {
     let (before, under_way) = (before.run(wanted.process), archive.under_way()?);
     if before != *wanted && !under_way.is_quiet() {
         bail!(
-            "{} was run with {}, and not all that it asked them is answered ({} calls open, {} messages unread), so it does \
+            "{} was run with {}, and not all that it asked them is answered ({}, {}), so it does \
              not start with {}: start it as before, let it run until they have answered, and stop it in order; or add \
              --moved if these are the same partners at other addresses",
             data.display(),
             before.sentence(),
-            under_way.calls,
-            under_way.unread,
+            counted(under_way.calls as u64, "open call"),
+            counted(under_way.unread, "unread message"),
             wanted.sentence()
         );
     }

@@ -1,6 +1,6 @@
 //! The report: what a shop did, counted from its events alone, so that anyone can recompute it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use factum::{Archive, prelude::*};
 use serde::Serialize;
@@ -136,6 +136,9 @@ pub struct SkippedTotals {
 #[allow(missing_docs, reason = "the fields say what they are")]
 pub struct UnreadableTotals {
     pub rows: u64,
+    /// Invoices that are in without such a row.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<String>,
 }
 
 /// Everything that the report counts.
@@ -171,6 +174,16 @@ struct Fold {
     orders: BTreeMap<OrderId, (OrderStatus, OrderStatus)>,
     countries: BTreeMap<String, (u64, i64)>,
     units: BTreeMap<Sku, i64>,
+    imports: BTreeMap<String, Import>,
+}
+
+/// What an import has noted of its rows.
+#[derive(Default)]
+struct Import {
+    /// Unreadable ones by their invoices.
+    unread: BTreeMap<String, u64>,
+    invoices: BTreeSet<String>,
+    finished: bool,
 }
 
 /// Counts a log.
@@ -192,6 +205,9 @@ pub fn report(archive: &Archive) -> Result<Report, HandlerError> {
     units.sort_by(|a, b| b.units.cmp(&a.units).then_with(|| a.sku.cmp(&b.sku)));
     units.truncate(TOP);
     report.top_products = units;
+    let unread =
+        |import: &Import| import.unread.keys().filter(|number| import.invoices.contains(*number)).cloned().collect();
+    report.unreadable.incomplete = fold.imports.values().flat_map(|import| -> Vec<String> { unread(import) }).collect();
     Ok(report)
 }
 
@@ -248,8 +264,13 @@ fn count(fold: &mut Fold, event: &Recorded<Counted>) {
         Counted::Noted(e) => {
             report.skipped.ledger_rows += e.skipped.len() as u64;
             report.unreadable.rows += e.unreadable.len() as u64;
+            let unread = &mut fold.imports.entry(e.digest.clone()).or_default().unread;
+            for number in e.unreadable.iter().filter_map(|row| row.invoice.clone()) {
+                *unread.entry(number).or_default() += 1;
+            }
         }
         Counted::Imported(e) => {
+            corrected(report, &mut fold.imports, e);
             report.input.rows += e.rows;
             report.input.invoices += 1;
             report.skipped.ledger_rows += e.skipped.len() as u64;
@@ -265,9 +286,28 @@ fn count(fold: &mut Fold, event: &Recorded<Counted>) {
             }
         }
         Counted::Finished(e) => {
+            fold.imports.entry(e.digest.clone()).or_default().finished = true;
             report.input.rows += e.rows;
             report.input.invoices += e.invoices;
             report.unreadable.rows += e.unreadable.len() as u64;
         }
+    }
+}
+
+/// An invoice that comes in: an earlier edition of its file may have counted it as one of which no row could be read.
+fn corrected(report: &mut Report, imports: &mut BTreeMap<String, Import>, event: &InvoiceImported) {
+    let number = &event.invoice;
+    let others =
+        imports.iter_mut().filter(|(digest, import)| **digest != event.digest && !import.invoices.contains(number));
+    for (_, import) in others {
+        let Some(rows) = import.unread.remove(number) else { continue };
+        report.unreadable.rows -= rows;
+        if import.finished {
+            report.input.rows -= rows;
+            report.input.invoices -= 1;
+        }
+    }
+    if event.kind != InvoiceKind::Refused {
+        imports.entry(event.digest.clone()).or_default().invoices.insert(number.clone());
     }
 }

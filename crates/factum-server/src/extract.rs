@@ -30,7 +30,7 @@ pub const FACTUM_POSITION: HeaderName = HeaderName::from_static("factum-position
 /// The name of the only unit.
 const UNIT: &str = "main";
 
-/// A JSON body. An empty one counts as `{}`; fields that nobody asked for are ignored.
+/// A JSON body. An empty one counts as `{}`; fields that nobody asked for are ignored, or refused by a type that denies them.
 #[derive(Clone, Debug)]
 pub struct Body<T> {
     /// What it says.
@@ -98,11 +98,27 @@ fn read<T: DeserializeOwned>(raw: &[u8]) -> Result<T, Problem> {
     serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
         let what = without_place(error.inner());
+        // Whoever sends what nobody knows means something by it, and it would be lost.
+        if let Some((field, known)) = unknown_field(&what) {
+            let field = if path == "." { field.to_owned() } else { path };
+            let detail = format!("there is no field `{field}` here; there are: {known}");
+            return Problem::bad("unknown_field", detail).with("field", field);
+        }
         match path.as_str() {
             "." => Problem::invalid("bad_field", format!("the body does not fit: {what}")),
             _ => Problem::invalid("bad_field", format!("`{path}` does not fit: {what}")).with("field", path),
         }
     })
+}
+
+/// The field that a type does not know, and those that it knows.
+fn unknown_field(what: &str) -> Option<(&str, String)> {
+    let rest = what.strip_prefix("unknown field `")?;
+    if let Some(field) = rest.strip_suffix("`, there are no fields") {
+        return Some((field, "none".to_owned()));
+    }
+    let (field, known) = rest.rsplit_once("`, expected ")?;
+    Some((field, known.trim_start_matches("one of ").replace(" or ", ", ")))
 }
 
 /// The line and column of a field that does not fit tell less than its path.
@@ -371,6 +387,39 @@ mod tests {
             let (status, code, detail) = refused(body);
             assert_eq!((status, code.as_str()), (422, "bad_field"), "{detail}");
             assert!(detail.contains(field), "{detail}");
+        }
+    }
+
+    #[test]
+    fn refuses_fields_that_nobody_knows_with_those_that_are_known() {
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Strict {
+            #[expect(dead_code, reason = "it is only read")]
+            items: Option<Vec<Inner>>,
+            #[expect(dead_code, reason = "it is only read")]
+            note: Option<Nothing>,
+        }
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "it is only read")]
+        struct Inner {
+            sku: Option<String>,
+            line: Option<u32>,
+            quantity: Option<u32>,
+        }
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Nothing {}
+        for (body, says) in [
+            (r#"{"note":null,"colour":1}"#, "no field `colour` here; there are: `items`, `note`"),
+            (r#"{"items":[{},{"a":1}]}"#, "no field `items[1].a` here; there are: `sku`, `line`, `quantity`"),
+            (r#"{"note":{"x":{}}}"#, "no field `note.x` here; there are: none"),
+            (r#"{"a`, expected `b":1}"#, "no field `a`, expected `b` here; there are: `items`, `note`"),
+        ] {
+            let problem = read::<Strict>(body.as_bytes()).unwrap_err();
+            assert_eq!((problem.status().as_u16(), problem.code()), (400, "unknown_field"));
+            assert!(format!("{problem:?}").contains(says), "{problem:?}");
         }
     }
 

@@ -9,7 +9,8 @@
 //! | inbox full | 503, `Retry-After: 1` | `busy` |
 //! | engine stopped | 503 | `stopped` |
 //! | view not there yet | 503, `Retry-After: 1` | `late` |
-//! | view stopped, rows not readable | 503, 500 | `view_stopped`, `rows` |
+//! | view stopped, rows cannot be read now | 503 | `view_stopped`, `rows` |
+//! | rows of another shape, or another log's | 500 | `rows` |
 //! | no service for the command | 500 | `no_handler` |
 //! | handler said that a name or value does not fit | 422 | `invalid` |
 //! | handler panicked, data of our own does not fit | 500 | `handler` |
@@ -22,7 +23,7 @@
 //! | no service of this program has the letter's consumer; not as things stand | 409 | `no_consumer`, `not_now` |
 //! | who or why of an act do not fit | 400 | `bad_by`, `bad_why` |
 //! | another site's page, a name that is not this machine's | 403, 421 | `foreign_origin`, `foreign_host` |
-//! | body: not UTF-8, no JSON, too deep, wrong fields | 400, 400, 400, 422 | `not_utf8`, `bad_json`, `too_deep`, `bad_field` |
+//! | body: not UTF-8, no JSON, too deep, wrong fields, fields that nobody knows | 400, 400, 400, 422, 400 | `not_utf8`, `bad_json`, `too_deep`, `bad_field`, `unknown_field` |
 //! | body too large, no JSON by its type | 413, 415 | `body_too_large`, `not_json` |
 //! | query, header, id in the path | 400 | `bad_query`, `bad_header`, `bad_id` |
 //! | unknown path, other method | 404, 405 | `no_such_path`, `no_such_method` |

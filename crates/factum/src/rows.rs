@@ -61,6 +61,8 @@ impl From<ReadError> for factum_server::Problem {
         match error {
             ReadError::Late { .. } => Self::unavailable("late", detail).retry_after(1),
             ReadError::Stopped { .. } => Self::unavailable("view_stopped", detail),
+            // The disk, or a directory that was moved away: it may come back.
+            ReadError::Rows(RowError::Store(_)) => Self::unavailable("rows", detail).retry_after(1),
             ReadError::Rows(_) | ReadError::Shape { .. } | ReadError::NoView(_) => Self::internal("rows", detail),
         }
     }
@@ -104,6 +106,15 @@ impl<R: Row> RowsOf<R> {
     pub fn equal<T: Serialize + ?Sized>(mut self, field: &str, value: &T) -> Self {
         self.query.equal.push((field.to_owned(), IndexValue::of(value)));
         self
+    }
+
+    /// The same, if there is a value to look for.
+    #[must_use]
+    pub fn equal_if<T: Serialize>(self, field: &str, value: Option<&T>) -> Self {
+        match value {
+            Some(value) => self.equal(field, value),
+            None => self,
+        }
     }
 
     /// Sorted by an indexed field instead of the key.

@@ -2,7 +2,7 @@
 
 use axum::{Json, Router, extract::State, response::IntoResponse, routing::get};
 use factum::{
-    http::{After, Key, Problem, Query},
+    http::{Key, Problem},
     prelude::*,
 };
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use super::views::{
 };
 use crate::{
     contracts::ids::{CustomerId, Sku},
-    http::{Paging, one},
+    http::{Asked, Listed, one},
 };
 
 /// Hours that one answer may span: 31 days.
@@ -48,8 +48,7 @@ struct Hours {
 
 async fn hours(
     State(app): State<App>,
-    After(after): After,
-    Query(span): Query<Span>,
+    Asked { after, filter: span }: Asked<Span>,
 ) -> Result<impl IntoResponse, Problem> {
     let to = span.to.unwrap_or_else(|| app.now());
     let from = span.from.unwrap_or_else(|| earlier(to, 24 * HOUR_SECS - 1));
@@ -75,7 +74,7 @@ struct Country {
     revenue: Money,
 }
 
-async fn countries(State(app): State<App>, After(after): After, paging: Paging) -> Result<impl IntoResponse, Problem> {
+async fn countries(State(app): State<App>, Listed { after, paging, .. }: Listed) -> Result<impl IntoResponse, Problem> {
     let rows = app.rows::<CountryRow>().after(after).order_by("revenue").descending();
     let page = paging.of(rows).page().await?;
     let country = |row: CountryRow| Country {
@@ -112,9 +111,7 @@ struct Article {
 
 async fn articles(
     State(app): State<App>,
-    After(after): After,
-    Query(sorted): Query<Sorted>,
-    paging: Paging,
+    Listed { after, filter: sorted, paging }: Listed<Sorted>,
 ) -> Result<impl IntoResponse, Problem> {
     let by = match sorted.sort {
         Sort::Revenue => "revenue",
@@ -131,14 +128,14 @@ async fn articles(
     Ok(paging.list(page.rows.into_iter().map(article).collect(), page.total))
 }
 
-async fn funnel(State(app): State<App>, After(after): After) -> Result<impl IntoResponse, Problem> {
+async fn funnel(State(app): State<App>, Asked { after, .. }: Asked) -> Result<impl IntoResponse, Problem> {
     let row = app.rows::<FunnelRow>().after(after).get(ALL).await?.unwrap_or_default();
     let FunnelRow { created, validated, paid, shipped, delivered, rejected, cancelled, .. } = row;
     Ok(Json(json!({ "created": created, "validated": validated, "paid": paid, "shipped": shipped,
         "delivered": delivered, "rejected": rejected, "cancelled": cancelled })))
 }
 
-async fn fulfilment(State(app): State<App>, After(after): After) -> Result<impl IntoResponse, Problem> {
+async fn fulfilment(State(app): State<App>, Asked { after, .. }: Asked) -> Result<impl IntoResponse, Problem> {
     let row = app.rows::<FulfilmentRow>().after(after).get(ALL).await?.unwrap_or_default();
     Ok(Json(json!({ "createdToShipped": times(&row.created_to_shipped),
         "shippedToDelivered": times(&row.shipped_to_delivered) })))
@@ -156,7 +153,7 @@ fn times(times: &Times) -> Value {
 async fn customer(
     State(app): State<App>,
     Key(id): Key<CustomerId>,
-    After(after): After,
+    Asked { after, .. }: Asked,
 ) -> Result<impl IntoResponse, Problem> {
     one(app.rows::<CustomerTotalsRow>().after(after), "totals of customer", id).await
 }

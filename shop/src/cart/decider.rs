@@ -56,6 +56,10 @@ pub enum CartRejection {
     Empty { id: CartId },
     #[rejection("too_many_lines", "a cart holds 500 articles: check out, or take something out", invalid)]
     TooManyLines,
+    #[rejection("unknown_product", "there is no product {sku} in the shop", invalid)]
+    UnknownProduct { sku: Sku },
+    #[rejection("not_for_sale", "{sku} is not for sale: take something else", invalid)]
+    NotForSale { sku: Sku },
     #[rejection("bad_quantity", "{quantity} of {sku} cannot be: a cart holds 1 to 1000000000 of it", invalid)]
     BadQuantity { sku: Sku, quantity: i64 },
     #[rejection("not_in_the_cart", "{sku} is not in cart {id}", missing)]
@@ -153,10 +157,15 @@ impl Cart {
     }
 
     fn add(&self, add: AddItem) -> Result<Vec<CartEvent>, CartRejection> {
-        let AddItem { cart_id, sku, quantity, name, unit_price } = add;
+        let AddItem { cart_id, sku, quantity, offer } = add;
         if !sku.valid() {
             return Err(CartRejection::BadId { what: "sku" });
         }
+        let Offer { name, unit_price, .. } = match offer {
+            None => return Err(CartRejection::UnknownProduct { sku }),
+            Some(offer) if !offer.active => return Err(CartRejection::NotForSale { sku }),
+            Some(offer) => offer,
+        };
         let there = self.lines.iter().find(|line| line.sku == sku);
         let all = there.map_or(0, |line| line.quantity).saturating_add(quantity);
         if quantity < 1 || all > MAX_QUANTITY {

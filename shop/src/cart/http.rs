@@ -8,7 +8,8 @@ use axum::{
     routing::{delete, get, post},
 };
 use factum::{
-    http::{After, IdempotencyKey, Key, Problem, Query, encoded, position},
+    RowsOf,
+    http::{Body, IdempotencyKey, Key, Problem, encoded, position},
     prelude::*,
     stream::Position,
 };
@@ -18,17 +19,19 @@ use serde_json::{Value, json};
 use super::views::{CartPriceRow, CartRow, CartStatus};
 use crate::{
     contracts::{
-        cart::{AbandonCart, AddItem, CheckOutCart, CreateCart, PriceNow, RemoveItem},
+        cart::{AbandonCart, AddItem, CheckOutCart, CreateCart, Offer, PriceNow, RemoveItem},
         ids::{CartId, CustomerId, OrderId, PaymentMethod, Sku},
-        shapes::Address,
     },
-    http::{Body, Keys, Paging, carry_out, check_address, check_id_field, check_text, missing, one, page, units},
+    http::{
+        Asked, Filter, Keys, Nothing, Only, SentAddress, SentMoney, address, amount, carry_out, check_id_field,
+        check_text, list, missing, one, units,
+    },
 };
 
 /// The routes of the carts.
 pub fn routes() -> Router<App> {
     Router::new()
-        .route("/carts", get(list).post(open))
+        .route("/carts", get(list::<CartRow, Which>).post(open))
         .route("/carts/{id}", get(read))
         .route("/carts/{id}/items", post(add))
         .route("/carts/{id}/items/{sku}", delete(remove))
@@ -38,13 +41,14 @@ pub fn routes() -> Router<App> {
 
 /// Whose cart is opened.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Opened {
     customer_id: Option<CustomerId>,
 }
 
 async fn open(
     State(app): State<App>,
+    Only(Nothing {}): Only,
     key: Option<IdempotencyKey>,
     Body { data, raw }: Body<Opened>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -64,33 +68,28 @@ async fn open(
 
 /// Which carts.
 #[derive(Deserialize)]
-struct Filter {
+struct Which {
     customer: Option<CustomerId>,
     status: Option<CartStatus>,
 }
 
-async fn list(
-    State(app): State<App>,
-    After(after): After,
-    Query(filter): Query<Filter>,
-    paging: Paging,
-) -> Result<impl IntoResponse, Problem> {
-    let mut rows = app.rows::<CartRow>().after(after);
-    if let Some(customer) = &filter.customer {
-        rows = rows.equal("customerId", customer);
+impl Filter<CartRow> for Which {
+    fn of(&self, rows: RowsOf<CartRow>) -> RowsOf<CartRow> {
+        rows.equal_if("customerId", self.customer.as_ref()).equal_if("status", self.status.as_ref())
     }
-    if let Some(status) = &filter.status {
-        rows = rows.equal("status", status);
-    }
-    page(rows, &paging).await
 }
 
-async fn read(State(app): State<App>, Key(id): Key<CartId>, After(after): After) -> Result<impl IntoResponse, Problem> {
+async fn read(
+    State(app): State<App>,
+    Key(id): Key<CartId>,
+    Asked { after, .. }: Asked,
+) -> Result<impl IntoResponse, Problem> {
     one(app.rows::<CartRow>().after(after), "cart", id).await
 }
 
 /// What goes in.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Item {
     #[serde(alias = "productId", alias = "itemId")]
     sku: Sku,
@@ -101,7 +100,7 @@ struct Item {
 async fn add(
     State(app): State<App>,
     Key(cart_id): Key<CartId>,
-    After(after): After,
+    Asked { after, .. }: Asked,
     key: Option<IdempotencyKey>,
     Body { data, raw }: Body<Item>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -115,8 +114,9 @@ async fn add(
         // The rows may not know yet what the log knows.
         None => rows().after(after.max(app.position())).get(&sku).await?,
     };
-    let CartPriceRow { name, price: unit_price, .. } = for_sale(&sku, price)?;
-    let command = AddItem { cart_id: cart_id.clone(), sku, quantity, name, unit_price };
+    // Whether it is for sale is the cart's to say: what was put in under this key was, whatever it is by now.
+    let offer = price.map(|CartPriceRow { name, price: unit_price, active, .. }| Offer { name, unit_price, active });
+    let command = AddItem { cart_id: cart_id.clone(), sku, quantity, offer };
     let receipt = carry_out(&app, command, key.as_ref(), &[&raw]).await?;
     Ok(answer(&app, &cart_id, &receipt))
 }
@@ -139,7 +139,7 @@ struct Out {
 async fn remove(
     State(app): State<App>,
     Keys(cart_id, sku): Keys<CartId, Sku>,
-    Query(out): Query<Out>,
+    Only(out): Only<Out>,
     key: Option<IdempotencyKey>,
 ) -> Result<impl IntoResponse, Problem> {
     let sent = format!("{sku}\n{:?}", out.quantity);
@@ -150,19 +150,19 @@ async fn remove(
 
 /// How it is ordered.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Order {
     customer_id: Option<CustomerId>,
-    shipping_address: Option<Address>,
+    shipping_address: Option<SentAddress>,
     payment_method: Option<PaymentMethod>,
     /// What the customer agrees to pay.
-    total: Option<Money>,
+    total: Option<SentMoney>,
 }
 
 async fn check_out(
     State(app): State<App>,
     Key(cart_id): Key<CartId>,
-    After(after): After,
+    Asked { after, .. }: Asked,
     key: Option<IdempotencyKey>,
     Body { data, raw }: Body<Order>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -172,13 +172,14 @@ async fn check_out(
     if let Some(method) = &data.payment_method {
         check_id_field("paymentMethod", method.as_str())?;
     }
-    check_address("shippingAddress", data.shipping_address.as_ref())?;
+    let shipping_address = address("shippingAddress", data.shipping_address)?;
+    let total = amount("total", data.total)?;
     let command = CheckOutCart {
         cart_id: cart_id.clone(),
         customer_id: data.customer_id,
         prices: prices(&app, after.max(app.position()), &cart_id).await?,
-        total: data.total,
-        shipping_address: data.shipping_address,
+        total,
+        shipping_address,
         payment_method: data.payment_method,
     };
     let receipt = carry_out(&app, command, key.as_ref(), &[&raw]).await?;
@@ -207,6 +208,7 @@ async fn prices(app: &App, at: Position, cart: &CartId) -> Result<Vec<PriceNow>,
 
 /// Why it is given up.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Why {
     reason: Option<String>,
 }
@@ -214,6 +216,7 @@ struct Why {
 async fn abandon(
     State(app): State<App>,
     Key(cart_id): Key<CartId>,
+    Only(Nothing {}): Only,
     key: Option<IdempotencyKey>,
     Body { data, raw }: Body<Why>,
 ) -> Result<impl IntoResponse, Problem> {

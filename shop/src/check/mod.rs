@@ -6,6 +6,8 @@
 //! - money: captured = totals of orders behind the pivot; given back = returns + credits, and never more than was captured;
 //!   held at the provider = what open orders may hold; no refund without a capture or a credit; no sum that wraps;
 //! - pieces: none comes back twice, and no order is shipped, delivered or paid out of its turn;
+//! - parcels: of a cancelled order none is left with the carrier, but one that was brought before; no order is shipped without
+//!   one;
 //! - stock: per article received + found − written off = on hand + reserved + shipped − returned, and nothing negative.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +18,7 @@ use serde::Serialize;
 use crate::contracts::ids::OrderId;
 
 mod money;
+mod parcels;
 mod stock;
 #[cfg(test)]
 mod tests;
@@ -66,6 +69,7 @@ pub fn check(archive: &Archive) -> Result<Findings, HandlerError> {
     let under_way = archive.under_way().map_err(HandlerError::failed)?;
     let of_sagas = check_sagas(archive, &mut findings, &under_way)?;
     let ended = money::check(archive, &mut findings, &under_way, &of_sagas)?;
+    parcels::check(archive, &mut findings, &under_way)?;
     stock::check(archive, &mut findings, &ended)?;
     Ok(findings)
 }

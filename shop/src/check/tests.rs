@@ -12,6 +12,7 @@ use crate::{
         order::*,
         payment::*,
         shapes::{Line, Quantity, Reservation},
+        shipping::*,
     },
     money::{pence, price},
 };
@@ -57,6 +58,7 @@ enum One {
     Credit(CreditEvent),
     Payment(PaymentEvent),
     Stock(InventoryEvent),
+    Parcel(ShippingEvent),
 }
 
 async fn found(events: Vec<One>) -> Vec<String> {
@@ -68,6 +70,7 @@ async fn found(events: Vec<One>) -> Vec<String> {
                 One::Credit(event) => fx.emit("credit", "c", event),
                 One::Payment(event) => fx.emit("payment", "p", event),
                 One::Stock(event) => fx.emit("warehouse", "main", event),
+                One::Parcel(event) => fx.emit("shipment", "s", event),
             }
         }
     };
@@ -75,8 +78,9 @@ async fn found(events: Vec<One>) -> Vec<String> {
         .emits::<OrderEvent>("order")
         .emits::<CreditEvent>("credit")
         .emits::<PaymentEvent>("payment")
-        .emits::<InventoryEvent>("warehouse");
-    let books = Service::new("script").owns("order").owns("credit").owns("payment").owns("warehouse");
+        .emits::<InventoryEvent>("warehouse")
+        .emits::<ShippingEvent>("shipment");
+    let books = Service::new("script").owns("order").owns("credit").owns("payment").owns("warehouse").owns("shipment");
     let app = App::over(Memory::new()).on_data_time().with(books.decider::<Plan>().reaction(write));
     let app = app.start().await.unwrap();
     app.execute(Write { id: "1".to_owned() }).await.unwrap();
@@ -210,8 +214,64 @@ fn paid() -> One {
     One::Order(OrderEvent::Paid(OrderPaid { order_id, payment_id, amount, payment_method: None }))
 }
 
+/// The carrier has it in its books.
+fn labelled() -> Vec<One> {
+    let opened = ShippingOpened {
+        shipment_id: ShipmentId::of(&order()),
+        order_id: order(),
+        items: tea(2),
+        shipping_address: None,
+        warehouse_id: "main".into(),
+    };
+    let label = ShippingCreated {
+        shipment_id: ShipmentId::of(&order()),
+        order_id: order(),
+        carrier: "C".to_owned(),
+        tracking_number: "T".to_owned(),
+        warehouse_id: "main".into(),
+        estimated_delivery: Timestamp::UNIX_EPOCH,
+        label_ref: "L".to_owned(),
+    };
+    vec![One::Parcel(ShippingEvent::Opened(opened)), One::Parcel(ShippingEvent::Created(label))]
+}
+
+fn handed_over() -> One {
+    let (shipment_id, order_id) = (ShipmentId::of(&order()), order());
+    One::Parcel(ShippingEvent::Dispatched(ShippingDispatched {
+        shipment_id,
+        order_id,
+        dispatched_at: Timestamp::UNIX_EPOCH,
+    }))
+}
+
+fn recall_opened() -> One {
+    One::Parcel(ShippingEvent::RecallOpened(ShippingRecallOpened {
+        shipment_id: ShipmentId::of(&order()),
+        order_id: order(),
+    }))
+}
+
+fn recall_failed() -> One {
+    One::Parcel(ShippingEvent::RecallFailed(ShippingRecallFailed {
+        shipment_id: ShipmentId::of(&order()),
+        order_id: order(),
+        reason: "on the van".to_owned(),
+    }))
+}
+
+/// The carrier says of a cancelled one that it was brought.
+fn brought_all_the_same() -> One {
+    One::Parcel(ShippingEvent::NewsKept(ShippingNewsKept {
+        shipment_id: ShipmentId::of(&order()),
+        order_id: order(),
+        state: ShipmentState::Delivered,
+        at: Timestamp::UNIX_EPOCH,
+    }))
+}
+
 fn shipped() -> Vec<One> {
     vec![
+        handed_over(),
         One::Order(OrderEvent::Shipped(OrderShipped {
             order_id: order(),
             shipment_id: ShipmentId::of(&order()),
@@ -234,6 +294,7 @@ fn stock_back(quantity: i64) -> One {
 /// A whole order.
 fn delivered() -> Vec<One> {
     let mut all = confirmed();
+    all.extend(labelled());
     all.extend([captured(510), paid()]);
     all.extend(shipped());
     all.push(delivered_event());
@@ -275,7 +336,9 @@ async fn what_is_right_is_not_found() {
         let [opened, done] = refund(1, 510);
         with(delivered(), [returned(2, 510), opened, done, stock_back(2)])
     };
-    for right in [delivered(), [begun(), undone()].concat(), returned_whole] {
+    let brought =
+        [begun(), labelled(), undone(), vec![recall_opened(), recall_failed(), brought_all_the_same()]].concat();
+    for right in [delivered(), [begun(), undone()].concat(), returned_whole, brought] {
         assert_eq!(found(right).await, Vec::<String>::new());
     }
 }
@@ -290,6 +353,7 @@ async fn each_planted_wrong_is_found_and_named() {
     let is_released = |one: &One| matches!(one, One::Stock(InventoryEvent::Released(_)));
     let is_captured = |one: &One| matches!(one, One::Payment(PaymentEvent::Captured(_)));
     let is_paid = |one: &One| matches!(one, One::Order(OrderEvent::Paid(_)));
+    let is_handed_over = |one: &One| matches!(one, One::Parcel(ShippingEvent::Dispatched(_)));
     let is_shipped = |one: &One| matches!(one, One::Order(OrderEvent::Shipped(_)));
     let refund_refused = One::Payment(PaymentEvent::RefundRefused(RefundRefused {
         payment_id: payment(),
@@ -386,6 +450,13 @@ async fn each_planted_wrong_is_found_and_named() {
         (with(delivered(), [nobodys]), "is for neither an order nor a credit"),
         (with(delivered(), [stock_back(3)]), "more of article TEA came back from order 1 than was shipped"),
         (with(begun(), [returned(2, 510)]), "was returned out of its turn"),
+        ([begun(), labelled(), undone()].concat(), "its order was cancelled, and it was neither dropped nor delivered"),
+        ([begun(), labelled(), undone(), vec![recall_opened()]].concat(), "is to drop it, and nobody asks for that"),
+        (
+            [begun(), labelled(), undone(), vec![recall_opened(), recall_failed()]].concat(),
+            "the carrier has not dropped it (on the van)",
+        ),
+        (without(delivered(), is_handed_over), "was shipped, and no parcel was handed over"),
     ];
     for (events, sentence) in wrong {
         let found = found(events).await;

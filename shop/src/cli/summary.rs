@@ -3,7 +3,13 @@
 use std::{fmt::Write, path::Path, time::Duration};
 
 use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
-use shop::{check::Findings, import::loader::Outcome, plain::plain, report::Report};
+use shop::{
+    check::Findings,
+    import::{Unreadable, loader::Outcome},
+    plain::plain,
+    plural::counted,
+    report::Report,
+};
 
 /// How an import went.
 pub fn outcome(outcome: &Outcome, data: &Path) -> String {
@@ -13,16 +19,22 @@ pub fn outcome(outcome: &Outcome, data: &Path) -> String {
     if outcome.invoices == 0 {
         let _ = writeln!(text, "Nothing to do: the file holds no invoice that can be read.");
     } else if fresh == 0 && outcome.before > 0 {
-        let _ = writeln!(text, "Nothing to do: all {} invoices are in {} already.", outcome.invoices, data.display());
+        let _ = writeln!(
+            text,
+            "Nothing to do: {} of the file, and all is in {} already.",
+            counted(outcome.invoices, "invoice"),
+            data.display()
+        );
     } else {
         let rate = fresh as f64 / seconds.max(0.001);
         let _ = writeln!(
             text,
-            "{fresh} invoices in {seconds:.1} s ({rate:.0} a second), each order to its end, into {}.",
+            "{} in {seconds:.1} s ({rate:.0} a second), each order to its end, into {}.",
+            counted(fresh, "invoice"),
             data.display()
         );
         if outcome.before > 0 {
-            let _ = writeln!(text, "{} invoices were there from an earlier run.", outcome.before);
+            let _ = writeln!(text, "There from an earlier run: {}.", counted(outcome.before, "invoice"));
         }
         let at = |share: f64| millis(outcome.accepted[((fresh - 1) as f64 * share) as usize]);
         if fresh > 0 {
@@ -34,17 +46,29 @@ pub fn outcome(outcome: &Outcome, data: &Path) -> String {
             );
         }
     }
-    if !outcome.unreadable.is_empty() {
-        let _ = writeln!(text, "\n{} rows could not be read:", outcome.unreadable.len());
-        for row in outcome.unreadable.iter().take(10) {
-            let _ = writeln!(text, "  line {}: {}", row.line, plain(&row.reason));
-        }
-        if outcome.unreadable.len() > 10 {
-            let _ = writeln!(text, "  … all are in the journal, under `import.rows_noted`");
-        }
-    }
+    rows(
+        &mut text,
+        &outcome.unreadable,
+        "could not be read or taken",
+        "all are in the journal, under `import.rows_noted`",
+    );
+    rows(&mut text, &outcome.late, "came too late", "and more");
     text.push('\n');
     text
+}
+
+/// Some of the rows, if there are any, and what is the matter with them.
+fn rows(text: &mut String, rows: &[Unreadable], what: &str, rest: &str) {
+    if rows.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n{} {what}:", counted(rows.len() as u64, "row"));
+    for row in rows.iter().take(10) {
+        let _ = writeln!(text, "  line {}: {}", row.line, plain(&row.reason));
+    }
+    if rows.len() > 10 {
+        let _ = writeln!(text, "  … {rest}");
+    }
 }
 
 /// What a shop did.
@@ -90,6 +114,13 @@ pub fn report(report: &Report) -> String {
             report.unreadable.rows
         );
     }
+    let incomplete = &report.unreadable.incomplete;
+    if !incomplete.is_empty() {
+        let named: Vec<String> = incomplete.iter().take(10).map(|number| plain(number)).collect();
+        let more = if incomplete.len() > named.len() { ", …" } else { "" };
+        let taken = counted(incomplete.len() as u64, "invoice");
+        let _ = writeln!(text, "{taken} taken without a row that could not be read: {}{more}.", named.join(", "));
+    }
     text
 }
 
@@ -111,7 +142,7 @@ pub fn findings(findings: &Findings) -> String {
         text.push_str("Nothing is lost, doubled or half done.\n\n");
         return text;
     }
-    let _ = writeln!(text, "{} problems:", findings.problem_count);
+    let _ = writeln!(text, "{}:", counted(findings.problem_count, "problem"));
     for problem in &findings.problems {
         let _ = writeln!(text, "  {}", plain(problem));
     }

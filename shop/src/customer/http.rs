@@ -2,7 +2,7 @@
 
 use axum::{Json, Router, extract::State, response::IntoResponse, routing::get};
 use factum::{
-    http::{After, IdempotencyKey, Key, Problem, encoded, position},
+    http::{Body, IdempotencyKey, Key, Problem, encoded, position},
     prelude::*,
 };
 use serde::Deserialize;
@@ -13,49 +13,46 @@ use crate::{
     contracts::{
         customer::{RegisterCustomer, UpdateCustomer},
         ids::CustomerId,
-        shapes::Address,
     },
-    http::{Body, Paging, check_address, check_text, one, page},
+    http::{Asked, Nothing, Only, SentAddress, address, check_text, list, one},
 };
 
 /// The routes of the customers.
 pub fn routes() -> Router<App> {
-    Router::new().route("/customers", get(list)).route("/customers/{id}", get(read).put(put))
-}
-
-async fn list(State(app): State<App>, After(after): After, paging: Paging) -> Result<impl IntoResponse, Problem> {
-    page(app.rows::<CustomerRow>().after(after), &paging).await
+    Router::new().route("/customers", get(list::<CustomerRow, Nothing>)).route("/customers/{id}", get(read).put(put))
 }
 
 async fn read(
     State(app): State<App>,
     Key(id): Key<CustomerId>,
-    After(after): After,
+    Asked { after, .. }: Asked,
 ) -> Result<impl IntoResponse, Problem> {
     one(app.rows::<CustomerRow>().after(after), "customer", id).await
 }
 
 /// What is known of a customer; what is absent stays as it is.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Known {
     name: Option<String>,
     email: Option<String>,
     phone: Option<String>,
-    address: Option<Address>,
+    address: Option<SentAddress>,
 }
 
 /// Registers a customer, or updates one: both are asked for in one commit, and the one that does not fit changes nothing.
 async fn put(
     State(app): State<App>,
     Key(customer_id): Key<CustomerId>,
+    Only(Nothing {}): Only,
     key: Option<IdempotencyKey>,
     Body { data, .. }: Body<Known>,
 ) -> Result<impl IntoResponse, Problem> {
     check_text("name", data.name.as_deref())?;
     check_text("email", data.email.as_deref())?;
     check_text("phone", data.phone.as_deref())?;
-    check_address("address", data.address.as_ref())?;
-    let Known { name, email, phone, address } = data;
+    let address = address("address", data.address)?;
+    let Known { name, email, phone, .. } = data;
     let update = UpdateCustomer {
         customer_id: customer_id.clone(),
         fields: Vec::new(),

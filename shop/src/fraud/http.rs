@@ -2,12 +2,15 @@
 
 use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use factum::{
-    http::{After, Key, Problem},
+    http::{Key, Problem},
     prelude::*,
 };
 
 use super::views::CheckRow;
-use crate::{contracts::ids::OrderId, http::one};
+use crate::{
+    contracts::ids::OrderId,
+    http::{Asked, one},
+};
 
 /// The routes of the checks.
 pub fn routes() -> Router<App> {
@@ -17,7 +20,7 @@ pub fn routes() -> Router<App> {
 async fn read(
     State(app): State<App>,
     Key(order): Key<OrderId>,
-    After(after): After,
+    Asked { after, .. }: Asked,
 ) -> Result<impl IntoResponse, Problem> {
     one(app.rows::<CheckRow>().after(after), "check of order", order).await
 }

@@ -1,6 +1,6 @@
 //! A file of invoice rows, CSV or zstd of it: every row is grouped, skipped with a reason, or reported as unreadable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -136,6 +136,12 @@ fn parse(path: &Path, bytes: &[u8], latest: Timestamp) -> Result<File, FileError
     invoices.sort_by_key(|invoice| invoice.at);
     let (invoices, refused) = judge::judge(invoices);
     let mut unreadable = unreadable;
+    let taken: BTreeSet<&str> = invoices.iter().map(|invoice| invoice.number.as_str()).collect();
+    for row in &mut unreadable {
+        if let Some(number) = row.invoice.as_deref().filter(|number| taken.contains(number)) {
+            row.reason = format!("{}; invoice {number} is taken without this row", row.reason);
+        }
+    }
     unreadable.extend(refused);
     unreadable.sort_by_key(|row| row.line);
     check(path, &unreadable)?;

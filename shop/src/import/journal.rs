@@ -165,6 +165,9 @@ pub struct SkippedRow {
 pub struct UnreadableRow {
     /// Its line in the file.
     pub line: u64,
+    /// Its invoice, if that much could be read; older imports did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invoice: Option<String>,
     /// Why.
     pub reason: String,
 }

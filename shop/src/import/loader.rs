@@ -25,6 +25,7 @@ use super::{
     history::{Edition, History},
     invoice::{Invoice, Kind},
     journal::{self, FinishImport, InvoiceKind, NoteRows, Owed, ResumeImport, StartImport, SuspendImport, TakeInvoice},
+    live,
     plan::{Plan, parts},
 };
 use crate::{
@@ -64,6 +65,8 @@ pub struct Outcome {
     pub before: u64,
     /// Rows that could not be read, and the first row of each invoice that the shop refused.
     pub unreadable: Vec<Unreadable>,
+    /// Rows that can be read now, of invoices that came in without them before.
+    pub late: Vec<Unreadable>,
     /// How long this run took.
     pub took: Duration,
     /// How long each invoice of this run took to be durably accepted, shortest first.
@@ -90,8 +93,8 @@ pub(super) fn shop(data: &Path, settings: &Settings) -> anyhow::Result<AppBuilde
 /// Imports a file into a directory, telling how many invoices are through. One that was begun goes on where it was.
 ///
 /// # Errors
-/// If the file or the directory cannot be used, or another import has taken invoices of the file; a sentence says what to
-/// do, and nothing of the file was stored.
+/// If the file or the directory cannot be used, something is under way there that no file brought, or another import has
+/// taken invoices of the file; a sentence says what to do, and nothing of the file was stored.
 pub async fn import(
     path: &Path,
     data: &Path,
@@ -130,6 +133,7 @@ async fn import_as(
     progress: &dyn Fn(u64, u64),
 ) -> anyhow::Result<Outcome> {
     let file = super::read(path)?;
+    live::refuse(data)?;
     let app = shop(data, settings)?.start().await?;
     let outcome = match begun {
         Begun::Perhaps => run(&app, &file, settings, progress).await,
@@ -186,7 +190,6 @@ pub async fn run(app: &App, file: &File, settings: &Settings, progress: &dyn Fn(
     }
     let mut returns: Returns = history.pending().map(|(note, owed)| entry(note, owed)).collect();
     let (mut through, mut accepted, mut unreadable) = (0, Vec::new(), file.unreadable.clone());
-    unreadable.extend(edition.late.iter().cloned());
     for (day, invoices) in by_day(&edition.invoices) {
         until(app, day, &mut returns).await?;
         let fresh: Vec<&Invoice> = invoices.iter().copied().filter(|invoice| !done.contains(&invoice.number)).collect();
@@ -211,7 +214,14 @@ pub async fn run(app: &App, file: &File, settings: &Settings, progress: &dyn Fn(
     app.rest().await?;
     accepted.sort_unstable();
     let before = (file.invoices.len() - edition.invoices.len() + done.len()) as u64;
-    Ok(Outcome { invoices: file.numbers, before, unreadable, took: started.elapsed(), accepted })
+    Ok(Outcome {
+        invoices: file.numbers,
+        before,
+        unreadable,
+        late: edition.late.clone(),
+        took: started.elapsed(),
+        accepted,
+    })
 }
 
 /// Returns that wait for their time, by it, the credit note that they come from and the order.

@@ -8,6 +8,7 @@
 //!                        └──> returns.rs   which earlier order a credit note gives back
 //! history.rs   what the directory knows before        plan.rs    what the file comes to, given that
 //! loader.rs    hands it in, with commands.rs           settle.rs  brings what was cut off to rest
+//! live.rs      what of the present is under way: then no file comes in
 //! ```
 
 mod commands;
@@ -17,6 +18,7 @@ mod history;
 pub mod invoice;
 pub mod journal;
 mod judge;
+mod live;
 pub mod loader;
 mod plan;
 pub mod returns;

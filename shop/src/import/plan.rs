@@ -86,7 +86,11 @@ pub(super) fn parts(edition: &Edition) -> Vec<(Vec<SkippedRow>, Vec<UnreadableRo
         code: row.code.clone(),
         reason: row.reason.to_owned(),
     });
-    let unreadable = edition.unreadable.iter().map(|row| UnreadableRow { line: row.line, reason: row.reason.clone() });
+    let unreadable = edition.unreadable.iter().map(|row| UnreadableRow {
+        line: row.line,
+        invoice: row.invoice.clone(),
+        reason: row.reason.clone(),
+    });
     let (skipped, unreadable): (Vec<_>, Vec<_>) = (skipped.collect(), unreadable.collect());
     let skipped = skipped.chunks(ROWS_A_PART).map(|rows| (rows.to_vec(), Vec::new()));
     skipped.chain(unreadable.chunks(ROWS_A_PART).map(|rows| (Vec::new(), rows.to_vec()))).collect()

@@ -8,7 +8,7 @@ use axum::{
     routing::{get, post},
 };
 use factum::{
-    http::{After, IdempotencyKey, Key, Problem, encoded, position},
+    http::{Body, IdempotencyKey, Key, Problem, encoded, position},
     prelude::*,
 };
 use serde::Deserialize;
@@ -20,28 +20,29 @@ use crate::{
         ids::{Sku, WarehouseId},
         inventory::{AdjustStock, ReceiveStock},
     },
-    http::{Body, MAX_UNITS, Paging, carry_out, check_text, one, page, units},
+    http::{Asked, MAX_UNITS, Nothing, Only, carry_out, check_text, list, one, units},
 };
 
 /// The routes of the inventory.
 pub fn routes() -> Router<App> {
     Router::new()
-        .route("/stock", get(list))
+        .route("/stock", get(list::<StockRow, Nothing>))
         .route("/stock/{sku}", get(read))
         .route("/stock/{sku}/receive", post(receive))
         .route("/stock/{sku}/adjust", post(adjust))
 }
 
-async fn list(State(app): State<App>, After(after): After, paging: Paging) -> Result<impl IntoResponse, Problem> {
-    page(app.rows::<StockRow>().after(after), &paging).await
-}
-
-async fn read(State(app): State<App>, Key(sku): Key<Sku>, After(after): After) -> Result<impl IntoResponse, Problem> {
+async fn read(
+    State(app): State<App>,
+    Key(sku): Key<Sku>,
+    Asked { after, .. }: Asked,
+) -> Result<impl IntoResponse, Problem> {
     one(app.rows::<StockRow>().after(after), "stock of", sku).await
 }
 
 /// What came.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Received {
     #[serde(default)]
     quantity: Value,
@@ -50,6 +51,7 @@ struct Received {
 async fn receive(
     State(app): State<App>,
     Key(sku): Key<Sku>,
+    Only(Nothing {}): Only,
     key: Option<IdempotencyKey>,
     Body { data, raw }: Body<Received>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -63,6 +65,7 @@ async fn receive(
 
 /// What is corrected.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Adjusted {
     #[serde(default)]
     quantity: Value,
@@ -72,6 +75,7 @@ struct Adjusted {
 async fn adjust(
     State(app): State<App>,
     Key(sku): Key<Sku>,
+    Only(Nothing {}): Only,
     key: Option<IdempotencyKey>,
     Body { data, raw }: Body<Adjusted>,
 ) -> Result<impl IntoResponse, Problem> {

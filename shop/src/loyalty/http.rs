@@ -2,7 +2,8 @@
 
 use axum::{Json, Router, extract::State, response::IntoResponse, routing::get};
 use factum::{
-    http::{After, Key, Problem, Query},
+    RowsOf,
+    http::{Key, Problem},
     prelude::*,
 };
 use serde::{Deserialize, Serialize};
@@ -10,31 +11,24 @@ use serde::{Deserialize, Serialize};
 use super::views::{AccountRow, EntryRow};
 use crate::{
     contracts::ids::{CustomerId, OrderId},
-    http::{List, Paging, missing, page},
+    http::{Filter, List, Listed, list, missing, page},
 };
 
 /// The routes of the points.
 pub fn routes() -> Router<App> {
-    Router::new().route("/loyalty", get(list)).route("/loyalty/{customer}", get(read))
+    Router::new().route("/loyalty", get(list::<EntryRow, Which>)).route("/loyalty/{customer}", get(read))
 }
 
 /// Which entries.
 #[derive(Deserialize)]
-struct Filter {
+struct Which {
     order: Option<OrderId>,
 }
 
-async fn list(
-    State(app): State<App>,
-    After(after): After,
-    Query(filter): Query<Filter>,
-    paging: Paging,
-) -> Result<impl IntoResponse, Problem> {
-    let mut rows = app.rows::<EntryRow>().after(after).order_by("number");
-    if let Some(order) = &filter.order {
-        rows = rows.equal("orderId", order);
+impl Filter<EntryRow> for Which {
+    fn of(&self, rows: RowsOf<EntryRow>) -> RowsOf<EntryRow> {
+        rows.equal_if("orderId", self.order.as_ref()).order_by("number")
     }
-    page(rows, &paging).await
 }
 
 /// What a customer has, and a page of how it came to that, the newest first.
@@ -48,8 +42,7 @@ struct Account {
 async fn read(
     State(app): State<App>,
     Key(customer): Key<CustomerId>,
-    After(after): After,
-    paging: Paging,
+    Listed { after, paging, .. }: Listed,
 ) -> Result<impl IntoResponse, Problem> {
     let account = app.rows::<AccountRow>().after(after).get(&customer).await?;
     let account = account.ok_or_else(|| missing("points of customer", &customer))?;

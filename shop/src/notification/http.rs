@@ -2,7 +2,8 @@
 
 use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use factum::{
-    http::{After, Key, Problem, Query},
+    RowsOf,
+    http::{Key, Problem},
     prelude::*,
 };
 use serde::Deserialize;
@@ -10,45 +11,33 @@ use serde::Deserialize;
 use super::views::{NotificationRow, NotificationStatus};
 use crate::{
     contracts::ids::{CustomerId, NotificationId, OrderId},
-    http::{Paging, one, page},
+    http::{Asked, Filter, list, one},
 };
 
 /// The routes of the notifications.
 pub fn routes() -> Router<App> {
-    Router::new().route("/notifications", get(list)).route("/notifications/{id}", get(read))
+    Router::new().route("/notifications", get(list::<NotificationRow, Which>)).route("/notifications/{id}", get(read))
 }
 
 /// Which notifications.
 #[derive(Deserialize)]
-struct Filter {
+struct Which {
     order: Option<OrderId>,
     customer: Option<CustomerId>,
     status: Option<NotificationStatus>,
 }
 
-async fn list(
-    State(app): State<App>,
-    After(after): After,
-    Query(filter): Query<Filter>,
-    paging: Paging,
-) -> Result<impl IntoResponse, Problem> {
-    let mut rows = app.rows::<NotificationRow>().after(after).order_by("openedAt").descending();
-    if let Some(order) = &filter.order {
-        rows = rows.equal("orderId", order);
+impl Filter<NotificationRow> for Which {
+    fn of(&self, rows: RowsOf<NotificationRow>) -> RowsOf<NotificationRow> {
+        let rows = rows.equal_if("orderId", self.order.as_ref()).equal_if("customerId", self.customer.as_ref());
+        rows.equal_if("status", self.status.as_ref()).order_by("openedAt").descending()
     }
-    if let Some(customer) = &filter.customer {
-        rows = rows.equal("customerId", customer);
-    }
-    if let Some(status) = &filter.status {
-        rows = rows.equal("status", status);
-    }
-    page(rows, &paging).await
 }
 
 async fn read(
     State(app): State<App>,
     Key(id): Key<NotificationId>,
-    After(after): After,
+    Asked { after, .. }: Asked,
 ) -> Result<impl IntoResponse, Problem> {
     one(app.rows::<NotificationRow>().after(after), "notification", id).await
 }

@@ -10,8 +10,8 @@ use axum::{
     routing::{get, post},
 };
 use factum::{
-    ExecuteError,
-    http::{After, IdempotencyKey, Key, Problem, Query, encoded, position},
+    ExecuteError, RowsOf,
+    http::{Body, IdempotencyKey, Key, Problem, encoded, position},
     money::MoneyError,
     prelude::*,
     stream::Position,
@@ -29,9 +29,12 @@ use crate::{
         ids::{CustomerId, OrderId, PaymentId, PaymentMethod, Sku},
         order::{CancelOrder, CreateOrder, OrderStatus, ReleaseHold, ReturnOrder},
         payment::PaymentAct,
-        shapes::{Address, Contact, InvalidItem, Line, Quantity, ReturnItem, Verdict},
+        shapes::{Contact, InvalidItem, Line, Quantity, ReturnItem, Verdict},
     },
-    http::{Body, List, Paging, carry_out, check_address, check_id_field, check_text, missing, simulated, units},
+    http::{
+        Asked, Filter, List, Listed, Nothing, Only, SentAddress, address, carry_out, check_id_field, check_text,
+        missing, simulated, units,
+    },
 };
 
 /// The routes of the orders.
@@ -46,16 +49,17 @@ pub fn routes() -> Router<App> {
 
 /// What is ordered.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Wanted {
     customer_id: Option<CustomerId>,
     items: Vec<Item>,
-    shipping_address: Option<Address>,
+    shipping_address: Option<SentAddress>,
     payment_method: Option<PaymentMethod>,
 }
 
 /// An item as it was sent: its number is its place.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Item {
     #[serde(alias = "productId", alias = "itemId")]
     sku: Sku,
@@ -65,7 +69,7 @@ struct Item {
 
 async fn place(
     State(app): State<App>,
-    After(after): After,
+    Asked { after, .. }: Asked,
     key: Option<IdempotencyKey>,
     Body { data, raw }: Body<Wanted>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -75,15 +79,19 @@ async fn place(
     if let Some(method) = &data.payment_method {
         check_id_field("paymentMethod", method.as_str())?;
     }
-    check_address("shippingAddress", data.shipping_address.as_ref())?;
+    let shipping_address = address("shippingAddress", data.shipping_address)?;
     let items = quantities(&data.items)?;
     let prices = prices(&app, after, &items).await?;
     let price_of = |sku: &Sku| prices.get(sku).cloned();
-    let (lines, total) = pricing::lines(&items, price_of).map_err(|error| not_priced(&items, price_of, &error))?;
     // A request that is sent again is for the same order.
     let order_id = match &key {
         Some(key) => OrderId::of_key(key.as_str()),
         None => OrderId::from(app.new_id().to_string()),
+    };
+    let (lines, total) = match pricing::lines(&items, price_of) {
+        Ok(priced) => priced,
+        // What was placed under this key had a price, whatever it costs by now.
+        Err(error) => placed(&app, &order_id).await?.ok_or_else(|| not_priced(&items, price_of, &error))?,
     };
     let command = CreateOrder {
         order_id: order_id.clone(),
@@ -95,7 +103,7 @@ async fn place(
         tax: None,
         shipping_charge: None,
         total,
-        shipping_address: data.shipping_address,
+        shipping_address,
         payment_method: data.payment_method,
     };
     let receipt = carry_out(&app, command, key.as_ref(), &[&raw]).await?;
@@ -131,12 +139,20 @@ async fn prices(app: &App, after: Position, items: &[Quantity]) -> Result<BTreeM
     Ok(rows.into_iter().flatten().map(|row| (row.sku.clone(), row)).collect())
 }
 
+/// The lines and the total of an order, if there is one.
+async fn placed(app: &App, order: &OrderId) -> Result<Option<(Vec<Line>, Money)>, Problem> {
+    let now = app.position();
+    let lines = app.rows::<OrderLinesRow>().after(now).get(order).await?;
+    let row = app.rows::<OrderRow>().after(now).get(order).await?;
+    Ok(lines.zip(row).map(|(lines, row)| (lines.items, row.total_amount)))
+}
+
 fn not_priced(items: &[Quantity], price_of: impl Fn(&Sku) -> Option<PriceRow>, error: &MoneyError) -> Problem {
     let alone = |item: &Quantity| pricing::lines(slice::from_ref(item), &price_of).is_err();
     match (1..).zip(items).find(|(_, item)| alone(item)) {
-        Some((line, _)) => {
+        Some((line, Quantity { sku, .. })) => {
             let line: u32 = line;
-            Problem::invalid("no_price", format!("line {line} cannot be priced: {error}")).with("line", line)
+            Problem::invalid("no_price", format!("line {line}: {sku} cannot be priced: {error}")).with("line", line)
         }
         None => Problem::invalid("no_price", format!("the order cannot be priced: {error}")),
     }
@@ -170,6 +186,9 @@ struct OrderView {
     contact: Option<Contact>,
     #[serde(skip_serializing_if = "Option::is_none")]
     country: Option<String>,
+    /// What came back so far, all returns together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    returned: Option<Returns>,
     #[serde(skip_serializing_if = "Option::is_none")]
     returned_amount: Option<Money>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -179,6 +198,9 @@ struct OrderView {
     /// What of its money is decided and not done yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     payment_open: Option<PaymentAct>,
+    /// What the provider said when it did not hold or take the money.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_reason: Option<String>,
     /// Why that needs a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     payment_refused: Option<String>,
@@ -187,9 +209,24 @@ struct OrderView {
     simulated: Vec<&'static str>,
 }
 
+/// Pieces that came back, and what was given back for them.
+#[derive(Serialize)]
+struct Returns {
+    pieces: i64,
+    amount: Money,
+}
+
+impl Returns {
+    fn of(row: &OrderRow) -> Option<Self> {
+        let (items, amount) = (row.returned_items.as_ref()?, row.returned_amount?);
+        Some(Self { pieces: items.iter().map(|item| item.quantity).sum(), amount })
+    }
+}
+
 impl OrderView {
     fn new(app: &App, row: OrderRow, customer_name: Option<String>, items: Option<Vec<Line>>) -> Self {
         Self {
+            returned: Returns::of(&row),
             order_id: row.order_id,
             customer_id: row.customer_id,
             customer_name,
@@ -210,6 +247,7 @@ impl OrderView {
             returned_items: row.returned_items,
             items,
             payment_open: None,
+            payment_reason: None,
             payment_refused: None,
             simulated: simulated(app),
         }
@@ -219,38 +257,38 @@ impl OrderView {
 async fn read(
     State(app): State<App>,
     Key(id): Key<OrderId>,
-    After(after): After,
+    Asked { after, .. }: Asked,
 ) -> Result<impl IntoResponse, Problem> {
     let row = app.rows::<OrderRow>().after(after).get(&id).await?.ok_or_else(|| missing("order", &id))?;
     let lines = app.rows::<OrderLinesRow>().after(after).get(&id).await?;
     let name = names(&app, after, slice::from_ref(&row)).await?.into_values().next();
     let payment = app.rows::<OrderPaymentRow>().after(after).get(&id).await?;
-    let (payment_open, payment_refused) = payment.map_or((None, None), |row| (row.open, row.refused));
-    let view = OrderView::new(&app, row, name, lines.map(|lines| lines.items));
-    Ok(Json(OrderView { payment_open, payment_refused, ..view }))
+    let mut view = OrderView::new(&app, row, name, lines.map(|lines| lines.items));
+    if let Some(OrderPaymentRow { open, refused, reason, .. }) = payment {
+        (view.payment_open, view.payment_refused, view.payment_reason) = (open, refused, reason);
+    }
+    Ok(Json(view))
 }
 
 /// Which orders.
 #[derive(Deserialize)]
-struct Filter {
+struct Which {
     customer: Option<CustomerId>,
     status: Option<OrderStatus>,
 }
 
+impl Filter<OrderRow> for Which {
+    fn of(&self, rows: RowsOf<OrderRow>) -> RowsOf<OrderRow> {
+        let rows = rows.equal_if("customerId", self.customer.as_ref()).equal_if("status", self.status.as_ref());
+        rows.order_by("createdAt").descending()
+    }
+}
+
 async fn list(
     State(app): State<App>,
-    After(after): After,
-    Query(filter): Query<Filter>,
-    paging: Paging,
+    Listed { after, filter, paging }: Listed<Which>,
 ) -> Result<Json<List<OrderView>>, Problem> {
-    let mut rows = app.rows::<OrderRow>().after(after).order_by("createdAt").descending();
-    if let Some(customer) = &filter.customer {
-        rows = rows.equal("customerId", customer);
-    }
-    if let Some(status) = &filter.status {
-        rows = rows.equal("status", status);
-    }
-    let found = paging.of(rows).page().await?;
+    let found = paging.of(filter.of(app.rows::<OrderRow>().after(after))).page().await?;
     let names = names(&app, after, &found.rows).await?;
     let named = found.rows.into_iter().map(|row| {
         let name = row.customer_id.as_ref().and_then(|customer| names.get(customer).cloned());
@@ -270,6 +308,7 @@ async fn names(app: &App, after: Position, orders: &[OrderRow]) -> Result<BTreeM
 
 /// Why an order is given up.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Cancelled {
     reason: Option<String>,
 }
@@ -277,6 +316,7 @@ struct Cancelled {
 async fn cancel(
     State(app): State<App>,
     Key(order_id): Key<OrderId>,
+    Only(Nothing {}): Only,
     key: Option<IdempotencyKey>,
     Body { data, raw }: Body<Cancelled>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -289,6 +329,7 @@ async fn cancel(
 
 /// What comes back.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Returned {
     items: Vec<ReturnedItem>,
     reason: Option<String>,
@@ -296,20 +337,30 @@ struct Returned {
 
 /// An item as it was sent, and which of the order's lines it is of.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ReturnedItem {
-    #[serde(flatten)]
-    item: Item,
+    #[serde(alias = "productId", alias = "itemId")]
+    sku: Sku,
+    #[serde(default)]
+    quantity: Value,
     line: Option<u32>,
+}
+
+impl ReturnedItem {
+    fn split(self) -> (Item, Option<u32>) {
+        (Item { sku: self.sku, quantity: self.quantity }, self.line)
+    }
 }
 
 async fn take_back(
     State(app): State<App>,
     Key(order_id): Key<OrderId>,
+    Only(Nothing {}): Only,
     key: Option<IdempotencyKey>,
     Body { data, raw }: Body<Returned>,
 ) -> Result<impl IntoResponse, Problem> {
     check_text("reason", data.reason.as_deref())?;
-    let (items, lines): (Vec<Item>, Vec<_>) = data.items.into_iter().map(|back| (back.item, back.line)).unzip();
+    let (items, lines): (Vec<Item>, Vec<_>) = data.items.into_iter().map(ReturnedItem::split).unzip();
     let items = quantities(&items)?.into_iter().zip(lines);
     let items = items.map(|(item, line)| ReturnItem { line, ..item.into() }).collect();
     let reason = data.reason.unwrap_or_else(|| "customer".to_owned());
@@ -320,6 +371,7 @@ async fn take_back(
 
 /// What a person says of a held order.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Looked {
     verdict: Verdict,
     by: Option<String>,
@@ -328,6 +380,7 @@ struct Looked {
 async fn release_hold(
     State(app): State<App>,
     Key(order_id): Key<OrderId>,
+    Only(Nothing {}): Only,
     key: Option<IdempotencyKey>,
     Body { data, raw }: Body<Looked>,
 ) -> Result<impl IntoResponse, Problem> {

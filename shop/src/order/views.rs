@@ -151,6 +151,8 @@ pub struct OrderPaymentRow {
     /// The provider is asked for it, or has refused it.
     pub open: Option<PaymentAct>,
     pub refused: Option<String>,
+    /// The provider's, if it did not hold or take the money.
+    pub reason: Option<String>,
     open_refunds: BTreeMap<RefundId, Option<String>>,
 }
 
@@ -188,7 +190,8 @@ pub fn order_payments(rows: &mut Rows<OrderPaymentRow>, event: &Recorded<MoneyEv
     use MoneyEvent as E;
     let mut to = |order: &OrderId, change: &dyn Fn(&mut OrderPaymentRow)| {
         let order_id = order.clone();
-        let mut fresh = OrderPaymentRow { order_id, open: None, refused: None, open_refunds: BTreeMap::new() };
+        let mut fresh =
+            OrderPaymentRow { order_id, open: None, refused: None, reason: None, open_refunds: BTreeMap::new() };
         change(&mut fresh);
         rows.upsert(order, || fresh, change);
     };
@@ -198,7 +201,9 @@ pub fn order_payments(rows: &mut Rows<OrderPaymentRow>, event: &Recorded<MoneyEv
         E::VoidOpened(e) => to(&e.order_id, &is(Some(PaymentAct::Void))),
         E::Authorized(e) => to(&e.order_id, &is(None)),
         E::Captured(e) => to(&e.order_id, &is(None)),
-        E::Failed(e) => to(&e.order_id, &is(None)),
+        E::Failed(e) => to(&e.order_id, &|row| {
+            (row.open, row.refused, row.reason) = (None, None, Some(e.reason.clone()));
+        }),
         E::Voided(e) => to(&e.order_id, &is(None)),
         E::VoidRefused(e) => to(&e.order_id, &|row| row.refused = Some(e.reason.clone())),
         E::RefundOpened(RefundOpened { order_id: Some(order), refund_id, .. }) => {

@@ -8,7 +8,8 @@ use axum::{
     routing::{get, post},
 };
 use factum::{
-    http::{After, Body, IdempotencyKey, Key, Problem, Query, position},
+    RowsOf,
+    http::{Body, IdempotencyKey, Key, Problem, position},
     prelude::*,
 };
 use serde::Deserialize;
@@ -19,52 +20,42 @@ use crate::{
         ids::{OrderId, PaymentId, RefundId},
         payment::{PaymentAct, RetryPayment},
     },
-    http::{Paging, carry_out, one, page},
+    http::{Asked, Filter, Nothing, Only, carry_out, list, one},
 };
 
 /// The routes of the payments.
 pub fn routes() -> Router<App> {
     Router::new()
-        .route("/payments", get(list))
+        .route("/payments", get(list::<PaymentRow, Which>))
         .route("/payments/{id}", get(read))
         .route("/payments/{id}/retry", post(retry))
 }
 
 /// Which payments.
 #[derive(Deserialize)]
-struct Filter {
+struct Which {
     order: Option<OrderId>,
     /// What is decided and not done yet.
     open: Option<PaymentAct>,
 }
 
-async fn list(
-    State(app): State<App>,
-    After(after): After,
-    Query(filter): Query<Filter>,
-    paging: Paging,
-) -> Result<impl IntoResponse, Problem> {
-    let mut rows = app.rows::<PaymentRow>().after(after);
-    if let Some(order) = &filter.order {
-        rows = rows.equal("orderId", order);
+impl Filter<PaymentRow> for Which {
+    fn of(&self, rows: RowsOf<PaymentRow>) -> RowsOf<PaymentRow> {
+        rows.equal_if("orderId", self.order.as_ref()).equal_if("open", self.open.as_ref())
     }
-    if let Some(open) = &filter.open {
-        rows = rows.equal("open", open);
-    }
-    page(rows, &paging).await
 }
 
 async fn read(
     State(app): State<App>,
     Key(id): Key<PaymentId>,
-    After(after): After,
+    Asked { after, .. }: Asked,
 ) -> Result<impl IntoResponse, Problem> {
     one(app.rows::<PaymentRow>().after(after), "payment", id).await
 }
 
 /// What is to be asked again.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Retried {
     refund_id: Option<RefundId>,
 }
@@ -72,6 +63,7 @@ struct Retried {
 async fn retry(
     State(app): State<App>,
     Key(payment_id): Key<PaymentId>,
+    Only(Nothing {}): Only,
     key: Option<IdempotencyKey>,
     Body { data, raw }: Body<Retried>,
 ) -> Result<impl IntoResponse, Problem> {

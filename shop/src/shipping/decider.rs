@@ -72,6 +72,10 @@ pub enum ShippingRejection {
     AlreadyDispatched { shipment: ShipmentId },
     #[rejection("no_label", "shipment {shipment} has no label, so it cannot be handed over")]
     NoLabel { shipment: ShipmentId },
+    #[rejection("not_found", "there is no shipment {shipment}", missing)]
+    Unknown { shipment: ShipmentId },
+    #[rejection("nothing_to_retry", "nothing of shipment {shipment} was refused that could be asked again")]
+    NothingToRetry { shipment: ShipmentId },
     #[rejection("incomplete_answer", "the carrier's answer for {shipment} lacks {field}", invalid)]
     Incomplete { shipment: ShipmentId, field: &'static str },
 }
@@ -90,6 +94,7 @@ impl Decider for Shipment {
             C::Dispatch(c) => ShipmentId::of(&c.order_id),
             C::Cancel(c) => ShipmentId::of(&c.order_id),
             C::Record(c) => c.shipment_id.clone(),
+            C::Recall(c) => c.shipment_id.clone(),
         }
     }
 
@@ -120,6 +125,7 @@ impl Decider for Shipment {
             },
             C::Cancel(c) => self.cancel(shipment_id, c),
             C::Record(c) => self.record(shipment_id, c),
+            C::Recall(_) => self.recall_again(shipment_id),
         }
     }
 
@@ -179,6 +185,19 @@ impl Shipment {
         }
     }
 
+    fn recall_again(&self, shipment_id: ShipmentId) -> Result<Vec<ShippingEvent>, ShippingRejection> {
+        match (self.order.clone(), self.recall) {
+            (None, _) => Err(ShippingRejection::Unknown { shipment: shipment_id }),
+            (Some(order), Recall::Failed) if !self.was_delivered() => Ok(vec![recall(shipment_id, order)]),
+            _ => Err(ShippingRejection::NothingToRetry { shipment: shipment_id }),
+        }
+    }
+
+    /// Whether the carrier has brought what nobody wanted any more: there is nothing to drop.
+    fn was_delivered(&self) -> bool {
+        matches!(self.early.ended, Some((ShipmentState::Delivered, _)))
+    }
+
     fn record(&self, shipment_id: ShipmentId, news: RecordShipment) -> Result<Vec<ShippingEvent>, ShippingRejection> {
         use ShipmentState as N;
         let Some(order_id) = self.order.clone() else { return Ok(vec![]) };
@@ -198,6 +217,11 @@ impl Shipment {
                 ShippingEvent::Failed(ShippingFailed { order_id, reason })
             }
             (N::Dispatched | N::Delivered | N::Failed, State::Opened | State::Created) if self.is_new(news.state) => {
+                let (state, at) = (news.state, news.at);
+                ShippingEvent::NewsKept(ShippingNewsKept { shipment_id, order_id, state, at })
+            }
+            // It was on its way before it was cancelled: what the carrier was asked to drop is gone.
+            (N::Delivered, State::Failed | State::Cancelled) if self.is_new(news.state) => {
                 let (state, at) = (news.state, news.at);
                 ShippingEvent::NewsKept(ShippingNewsKept { shipment_id, order_id, state, at })
             }

@@ -12,7 +12,8 @@ use axum::{
     routing::{get, post},
 };
 use factum::{
-    http::{After, IdempotencyKey, Key, Problem, Query, encoded, extract::MAX_BODY_BYTES, position},
+    RowsOf,
+    http::{Body, IdempotencyKey, Key, Problem, encoded, extract::MAX_BODY_BYTES, position},
     prelude::*,
 };
 use serde::Deserialize;
@@ -26,9 +27,9 @@ use super::{
 use crate::{
     contracts::{
         ids::{OrderId, ShipmentId},
-        shipping::{CancelShipment, ShipmentState},
+        shipping::{RecallShipment, ShipmentState},
     },
-    http::{Body, Paging, carry_out, check_id_field, missing, one, page},
+    http::{Asked, Filter, Nothing, Only, carry_out, check_id_field, list, missing, one},
 };
 
 /// How far two clocks may differ.
@@ -37,7 +38,7 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(3_600);
 /// The routes of the shipments; that of the carrier's news only if there is a carrier who signs them.
 pub fn routes(signs: Option<Secret>) -> Router<App> {
     let routes = Router::new()
-        .route("/shipments", get(list))
+        .route("/shipments", get(list::<ShipmentRow, Which>))
         .route("/shipments/{id}", get(read))
         .route("/shipments/{id}/retry", post(retry));
     let Some(secret) = signs else { return routes };
@@ -49,60 +50,43 @@ pub fn routes(signs: Option<Secret>) -> Router<App> {
 
 /// Which shipments.
 #[derive(Deserialize)]
-struct Filter {
+struct Which {
     order: Option<OrderId>,
     recall: Option<RecallStatus>,
 }
 
-async fn list(
-    State(app): State<App>,
-    After(after): After,
-    Query(filter): Query<Filter>,
-    paging: Paging,
-) -> Result<impl IntoResponse, Problem> {
-    let mut rows = app.rows::<ShipmentRow>().after(after);
-    if let Some(order) = &filter.order {
-        rows = rows.equal("orderId", order);
+impl Filter<ShipmentRow> for Which {
+    fn of(&self, rows: RowsOf<ShipmentRow>) -> RowsOf<ShipmentRow> {
+        rows.equal_if("orderId", self.order.as_ref()).equal_if("recall", self.recall.as_ref())
     }
-    if let Some(recall) = &filter.recall {
-        rows = rows.equal("recall", recall);
-    }
-    page(rows, &paging).await
 }
 
 async fn read(
     State(app): State<App>,
     Key(id): Key<ShipmentId>,
-    After(after): After,
+    Asked { after, .. }: Asked,
 ) -> Result<impl IntoResponse, Problem> {
     one(app.rows::<ShipmentRow>().after(after), "shipment", id).await
 }
 
 /// Nothing is said: the shipment stands in the path.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Retried {}
 
 /// The carrier is asked once more to drop a parcel, under a new key.
 async fn retry(
     State(app): State<App>,
     Key(id): Key<ShipmentId>,
+    Only(Nothing {}): Only,
     key: Option<IdempotencyKey>,
     Body { data: Retried {}, raw }: Body<Retried>,
 ) -> Result<impl IntoResponse, Problem> {
-    let known = app.rows::<ShipmentRow>().after(app.position()).get(&id).await?;
-    let shipment = known.ok_or_else(|| missing("shipment", &id))?;
-    // One that failed is of a shipment that will not be any more.
-    if shipment.recall != Some(RecallStatus::Failed) {
-        let detail = format!("nothing of shipment {id} was refused that could be asked again");
-        return Err(Problem::new(StatusCode::CONFLICT, "nothing_to_retry", detail));
-    }
-    let reason = shipment.reason.unwrap_or_default();
-    let receipt =
-        carry_out(&app, CancelShipment { order_id: shipment.order_id, reason }, key.as_ref(), &[&raw]).await?;
+    let receipt = carry_out(&app, RecallShipment { shipment_id: id }, key.as_ref(), &[&raw]).await?;
     Ok((StatusCode::ACCEPTED, position(app.lineage(), receipt.position)))
 }
 
-/// What the carrier tells of a parcel.
+/// What the carrier tells of a parcel; it may tell more, for others.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct News {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contracts::{
     ids::{OrderId, ShipmentId},
-    shipping::ShippingEvent,
+    shipping::{ShipmentState, ShippingEvent},
 };
 
 /// A shipment.
@@ -44,6 +44,8 @@ pub enum RecallStatus {
     Done,
     /// A person must see to it.
     Failed,
+    /// It was brought before it could be dropped.
+    TooLate,
 }
 
 /// Where a shipment stands.
@@ -115,6 +117,12 @@ pub fn shipments(rows: &mut Rows<ShipmentRow>, event: &Recorded<ShippingEvent>) 
                 row.reason = Some(e.reason.clone());
             });
         }
+        E::NewsKept(e) if e.state == ShipmentState::Delivered => {
+            rows.update(&e.shipment_id, |row| {
+                row.delivered_at = Some(e.at);
+                (row.recall, row.recall_reason) = (row.recall.map(|_| RecallStatus::TooLate), None);
+            });
+        }
         E::NewsKept(_) => {}
         E::RecallOpened(e) => recall(rows, &e.shipment_id, RecallStatus::Open, None),
         E::Recalled(e) => recall(rows, &e.shipment_id, RecallStatus::Done, None),
@@ -124,7 +132,10 @@ pub fn shipments(rows: &mut Rows<ShipmentRow>, event: &Recorded<ShippingEvent>) 
 
 fn recall(rows: &mut Rows<ShipmentRow>, shipment: &ShipmentId, status: RecallStatus, reason: Option<String>) {
     rows.update(shipment, |row| {
-        row.recall = Some(status);
-        row.recall_reason = reason;
+        (row.recall, row.recall_reason) = match row.delivered_at {
+            // Nobody can see to it any more.
+            Some(_) => (Some(RecallStatus::TooLate), None),
+            None => (Some(status), reason),
+        };
     });
 }

@@ -184,6 +184,10 @@ async fn a_corrected_edition_brings_what_could_not_be_read() {
     let outcome = import(&log, &file("a.csv", &rows)).await.unwrap();
     assert_eq!((outcome.before, outcome.accepted.len(), outcome.unreadable.len()), (5, 1, 0));
     assert_eq!(told(&log).await["orders"]["placed"], 3);
+    let at_once = told(&whole(&file("a.csv", &rows)).await).await;
+    for counts in ["input", "unreadable"] {
+        assert_eq!(told(&log).await[counts], at_once[counts], "as if it had come right at once");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,8 +198,10 @@ async fn a_row_that_is_corrected_after_its_invoice_came_in_is_told_and_the_rest_
     rows[1] = row_on(1, "1", "K", 1, "3");
     rows.push(row_on(8, "6", "A", 4, "2"));
     let outcome = import(&log, &file("a.csv", &rows)).await.unwrap();
-    let late: Vec<_> = outcome.unreadable.iter().filter(|row| row.reason.contains("by hand")).collect();
+    let late = &outcome.late;
     assert_eq!((outcome.accepted.len(), late.len(), late[0].line), (1, 1, 3));
+    assert!(outcome.unreadable.iter().all(|row| row.line != 3), "{:?}", outcome.unreadable);
+    assert_eq!(told(&log).await["unreadable"]["incomplete"], serde_json::json!(["1"]));
     assert!(late[0].reason.starts_with("invoice 1 is in without this row"), "{}", late[0].reason);
     assert_eq!(told(&log).await["orders"]["total"], 1_000 + 300 + 800);
 }

@@ -463,3 +463,23 @@ async fn a_carrier_that_does_not_drop_a_parcel_is_shown_and_asked_again_by_a_per
     assert_eq!(status(&shop, &order).await, "shipped");
     shop.post("/shipments/ship-nobody/retry", &json!({})).await.refuses(404, "not_found", "ship-nobody");
 }
+
+#[tokio::test]
+async fn a_parcel_that_was_brought_before_it_could_be_dropped_waits_for_nobody() {
+    let (outside, url) = Outside::open().await;
+    outside.trouble("shipments", (0..20).map(|_| Trouble::AnswerLost));
+    outside.trouble("cancel", [Trouble::Refused]);
+    let shop = Shop::calling(&url).await;
+    let order = ordered(&shop).await;
+    shop.hours(1).await;
+    let id = shipment(&shop, &order).await;
+    assert_eq!(shop.get("/shipments?recall=failed").await.body["total"], 1);
+    let brought = json!({ "shipmentId": id, "state": "delivered", "at": shop.app.now() });
+    assert_eq!(told(&shop, &brought).await.status, 202);
+    shop.app.rest().await.unwrap();
+    assert_eq!(shop.get("/shipments?recall=failed").await.body["total"], 0);
+    let parcel = shop.get("/shipments?recall=too_late").await.body["items"][0].clone();
+    assert_eq!((&parcel["shipmentId"], &parcel["status"]), (&json!(id), &json!("cancelled")));
+    assert!(parcel["deliveredAt"].is_string());
+    shop.post(&format!("/shipments/{id}/retry"), &json!({})).await.refuses(409, "nothing_to_retry", "nothing of");
+}

@@ -215,12 +215,18 @@ fn a_row_that_cannot_be_read_is_reported_with_its_line_and_the_rest_goes_on() {
     let data = dir.path().join("data");
     let (done, out, errors) = text(&mut shop(&["import", file.to_str().unwrap()], &data));
     assert!(done, "{errors}");
-    assert!(out.contains("line 3"), "{out}");
+    for says in
+        ["2 invoices in", "1 row could not be read or taken:", "line 3: ", "invoice 1 is taken without this row"]
+    {
+        assert!(out.contains(says), "{says}: {out}");
+    }
     let (_, report, _) = text(&mut shop(&["report", "--json"], &data));
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["input"], json!({"rows": 3, "invoices": 2}));
     assert_eq!(report["orders"]["total"], 765);
-    assert_eq!(report["unreadable"], json!({"rows": 1}));
+    assert_eq!(report["unreadable"], json!({"rows": 1, "incomplete": ["1"]}));
+    let (_, told, _) = text(&mut shop(&["report"], &data));
+    assert!(told.contains("1 invoice taken without a row that could not be read: 1."), "{told}");
     // The same again: nothing to do.
     let (done, out, _) = text(&mut shop(&["import", file.to_str().unwrap()], &data));
     assert!(done && out.contains("Nothing to do"), "{out}");

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "what the tests share may fail as they may")]
 
 mod analytics;
+mod api;
 mod away;
 mod backup;
 mod bodies;
@@ -15,6 +16,7 @@ mod gateways;
 mod hostile;
 mod http;
 mod imports;
+mod keys;
 mod loyalty;
 mod misbehaving;
 mod money;
@@ -22,9 +24,11 @@ mod notifications;
 mod old;
 mod orders;
 mod partners;
+mod present;
 mod repeats;
 mod rows;
 mod shop;
 mod sim;
 mod stop;
+mod strict;
 mod unfinished;

@@ -33,6 +33,7 @@ async fn a_refused_capture_is_undone() {
     let order = ordered(&shop).await;
     let view = shop.get(&format!("/orders/{order}")).await.body;
     assert_eq!((&view["status"], &view["reason"]), (&json!("cancelled"), &json!("payment_failed")));
+    assert_eq!(view["paymentReason"], "card_declined");
     assert_eq!((outside.done("authorize"), outside.done("capture"), outside.done("void")), (1, 0, 1));
     assert_eq!(payment(&shop, &order).await["status"], "voided");
     assert_eq!(shop.get("/stock/TEA").await.body["available"], 100_000);

@@ -142,6 +142,10 @@ async fn an_order_comes_back_piece_by_piece_for_what_it_cost() {
     assert_eq!(first.status, 202);
     let again = shop.post_as("back-1", &path, &cups(1)).await;
     assert_eq!(again.header("factum-position"), first.header("factum-position"));
+    shop.app.rest().await.unwrap();
+    let part = shop.get(&format!("/orders/{id}")).await.body;
+    let back = json!({ "pieces": 1, "amount": { "amount": 14, "currency": "GBP" } });
+    assert_eq!((&part["returned"], &part["itemCount"]), (&back, &json!(3)));
     assert_eq!(shop.post_as("back-2", &path, &cups(1)).await.status, 202);
     let rest = json!({ "items": [{ "sku": "TEA", "quantity": 1 }] });
     assert_eq!(shop.post_as("back-3", &path, &rest).await.status, 202);

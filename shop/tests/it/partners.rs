@@ -85,7 +85,7 @@ async fn open_calls_are_not_handed_to_another_partner() {
 
     let refused = serve_until(serving(dir.path()), async {}).await.unwrap_err().to_string();
     for says in
-        [provider.to_string().as_str(), "the carrier simulated", "1 calls open", "start it as before", "--moved"]
+        [provider.to_string().as_str(), "the carrier simulated", "1 open call,", "start it as before", "--moved"]
     {
         assert!(refused.contains(says), "{refused}");
     }
@@ -98,8 +98,7 @@ async fn open_calls_are_not_handed_to_another_partner() {
     // Nor to another way of running orders.
     let other = Serve { process: shop::contracts::process::Process::Choreographed, ..same.clone() };
     let refused = serve_until(other, async {}).await.unwrap_err().to_string();
-    for says in
-        ["is run orchestrated, and 1 orders are under way", "does not start choreographed", "--process orchestrated"]
+    for says in ["is run orchestrated, and 1 order under way", "does not start choreographed", "--process orchestrated"]
     {
         assert!(refused.contains(says), "{refused}");
     }

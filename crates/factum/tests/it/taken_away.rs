@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use factum::{App, Status};
+use factum::{App, ReadError, Status, error::RowError, http::Problem};
 
 use super::{Basket, Fill};
 use factum::prelude::*;
@@ -54,7 +54,19 @@ async fn an_app_whose_directory_is_removed_acknowledges_nothing_more() {
     let app = start(&dir).await;
     app.execute(fill("a")).await.unwrap();
     fs::remove_dir_all(&dir).unwrap();
+    // The very next one, before health has looked.
+    let refused = app.execute(fill("b")).await.unwrap_err().to_string();
+    assert!(refused.contains("was removed, moved or replaced"), "{refused}");
     until(&app, Status::NotReady).await;
     assert!(app.execute(fill("b")).await.is_err());
     app.stop().await;
+}
+
+#[test]
+fn rows_that_cannot_be_read_now_are_no_fault_of_the_program() {
+    let failed = ReadError::Rows(RowError::Store("unable to open database file".to_owned()));
+    let problem = Problem::from(failed);
+    assert_eq!((problem.status().as_u16(), problem.code()), (503, "rows"));
+    let of_another_shape = ReadError::Shape { table: "baskets", cause: "no pieces".to_owned() };
+    assert_eq!(Problem::from(of_another_shape).status().as_u16(), 500);
 }

@@ -20,8 +20,8 @@ fn created() -> CartEvent {
 }
 
 fn add(sku: &str, quantity: i64, unit: &str) -> CartCommand {
-    let (name, unit_price) = (sku.to_lowercase(), price(unit).unwrap());
-    CartCommand::AddItem(AddItem { cart_id: id(), sku: sku.into(), quantity, name, unit_price })
+    let offer = Offer { name: sku.to_lowercase(), unit_price: price(unit).unwrap(), active: true };
+    CartCommand::AddItem(AddItem { cart_id: id(), sku: sku.into(), quantity, offer: Some(offer) })
 }
 
 fn line(number: u32, sku: &str, quantity: i64, unit: &str) -> Line {

@@ -78,7 +78,8 @@ fn reports_unreadable_rows_and_goes_on() {
     let file = from_rows(&[&row("1", 1, "A"), &bad, "", "garbage", &open, &lone, &row("2", 2, "A")]);
     let reported: Vec<_> = file.unreadable.iter().map(|row| (row.line, row.invoice.as_deref())).collect();
     assert_eq!(reported, [(3, Some("1")), (5, None), (6, Some("1")), (7, Some("9"))]);
-    assert_eq!(file.unreadable[0].reason, "`x` is no price");
+    let without = "; invoice 1 is taken without this row";
+    assert_eq!(file.unreadable[0].reason, format!("`x` is no price{without}"));
     let rows: Vec<_> = file.invoices.iter().map(|invoice| (invoice.number.as_str(), invoice.rows)).collect();
     assert_eq!(rows, [("1", 3), ("2", 1)], "an invoice without a readable row has no time and no kind");
     assert_eq!((file.rows, file.numbers), (6, 3));

@@ -46,7 +46,7 @@ pub const BODIES: [Takes; 29] = [
     takes("POST", "/orders/{id}/return", "/orders/{}", returned),
     takes("POST", "/orders/{id}/hold/release", "/orders/{}", looked_at),
     takes("POST", "/payments/{id}/retry", "/payments/{}", retried),
-    takes("POST", "/shipments/{id}/retry", "/shipments/{}", signed),
+    takes("POST", "/shipments/{id}/retry", "/shipments/{}", nothing),
     takes("POST", "/carrier/news", "", news),
     takes("POST", "/factum/v1/letters/{id}/try", "/factum/v1/letters/{}", signed),
     takes("POST", "/factum/v1/letters/{id}/redrive", "", signed),

@@ -83,8 +83,10 @@ fn of_parcel(view: &Value, ours: Option<&ShipmentRow>, theirs: Option<&Parcel>) 
         (None | Some(S::Failed | S::Cancelled), None) => recall.is_none(),
         (Some(S::Failed | S::Cancelled), Some(Way::Unwanted | Way::Cancelled)) => recall == Some(RecallStatus::Done),
         (Some(S::Failed | S::Cancelled), Some(Way::Lost)) => status == Some("cancelled"),
-        // It was brought before the order was given up, and a person knows.
-        (Some(S::Failed | S::Cancelled), Some(Way::Delivered(_))) => recall == Some(RecallStatus::Failed),
+        // It was brought before it could be dropped.
+        (Some(S::Failed | S::Cancelled), Some(Way::Delivered(at))) => {
+            recall == Some(RecallStatus::TooLate) && ours.and_then(|row| row.delivered_at) == Some(at)
+        }
         (Some(S::Delivered), Some(Way::Delivered(at))) => {
             ours.and_then(|row| row.delivered_at) == Some(at) && status != Some("cancelled")
         }
