@@ -53,7 +53,7 @@ pub async fn carry_out<C: Command>(
     Ok(execution.await?)
 }
 
-/// Two ids from the path, each decoded and checked as [`http::Key`] does with one.
+/// Two ids from the path, each decoded and checked as [`factum::http::Key`] does with one.
 #[derive(Clone, Debug)]
 pub struct Keys<A, B>(pub A, pub B);
 
