@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// Published when an order is accepted.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("order.created", was = "OrderPlaced")]
+#[event("order.created", version = "1.1.0", was = "OrderPlaced")]
 pub struct OrderCreated {
     /// The order.
     pub order_id: OrderId,
@@ -39,6 +39,23 @@ pub struct OrderCreated {
     pub payment_method: Option<PaymentMethod>,
     /// Always `pending_validation`.
     pub status: OrderStatus,
+    /// Where it came in; since 1.1.0.
+    pub channel: SalesChannel,
+}
+
+/// Where an order came in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SalesChannel {
+    /// Over HTTP.
+    Api,
+    /// From a cart that was checked out.
+    Cart,
+    /// From an imported file.
+    File,
+    /// Nobody noted it.
+    #[default]
+    Unknown,
 }
 
 /// The states of an order.
@@ -283,6 +300,9 @@ pub struct CreateOrder {
     pub shipping_address: Option<Address>,
     /// How it is paid.
     pub payment_method: Option<PaymentMethod>,
+    /// Where it comes in.
+    #[serde(default)]
+    pub channel: SalesChannel,
 }
 
 /// Asks to change an order; answered by `order.updated`. What is absent stays as it is. Who wants other lines cancels the

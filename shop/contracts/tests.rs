@@ -377,10 +377,10 @@ fn shipping() {
         .done();
 }
 
-fn created() -> Value {
+fn placed() -> Value {
     json!({ "orderId": "o-1", "customerId": "c-1", "cartId": "b-1", "items": [line(), carriage()],
         "subtotal": gbp(2030), "discount": gbp(0), "tax": gbp(0), "shippingCharge": gbp(500), "total": gbp(2030),
-        "shippingAddress": address(), "paymentMethod": "card" })
+        "shippingAddress": address(), "paymentMethod": "card", "channel": "cart" })
 }
 
 fn returned() -> Value {
@@ -402,8 +402,7 @@ fn shipped() -> Value {
 
 #[test]
 fn order_events() {
-    let mut accepted = created();
-    accepted["status"] = json!("pending_validation");
+    let accepted = serde_json::from_str(include_str!("examples/order.created/1.1.0.json")).unwrap();
     Examples::<OrderEvent>::of()
         .example::<OrderCreated>("order.created", accepted)
         .example::<OrderValidated>("order.validated", json!({ "orderId": "o-1" }))
@@ -437,7 +436,7 @@ fn order_events() {
 #[test]
 fn order_commands() {
     Examples::<OrderCommand>::of()
-        .example::<CreateOrder>("order.create", created())
+        .example::<CreateOrder>("order.create", placed())
         .example::<UpdateOrder>(
             "order.update",
             json!({ "orderId": "o-1", "contact": contact(), "shippingAddress": address(), "items": [line()] }),

@@ -105,6 +105,7 @@ fn tea(quantity: i64) -> Vec<Quantity> {
 
 fn created() -> OrderCreated {
     OrderCreated {
+        channel: Default::default(),
         order_id: order(),
         customer_id: None,
         cart_id: None,

@@ -10,7 +10,7 @@ use crate::{
     contracts::{
         customer::RegisterCustomer,
         ids::{CreditId, CustomerId, OrderId, PaymentMethod, Sku},
-        order::{CreateOrder, CreditOrder, ReturnOrder},
+        order::{CreateOrder, CreditOrder, ReturnOrder, SalesChannel},
         shapes::{Address, Line, LineKind, ReturnItem},
     },
     money::{pence, price},
@@ -22,6 +22,7 @@ use crate::{
 /// If a price is no decimal number.
 pub fn order(invoice: &Invoice, lines: &[FileLine]) -> anyhow::Result<CreateOrder> {
     Ok(CreateOrder {
+        channel: SalesChannel::File,
         order_id: OrderId::from(invoice.number.as_str()),
         customer_id: invoice.customer.as_deref().map(CustomerId::from),
         cart_id: None,

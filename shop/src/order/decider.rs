@@ -229,6 +229,7 @@ impl Order {
             return Err(OrderRejection::NegativeTotal { total: create.total });
         }
         Ok(vec![OrderEvent::Created(OrderCreated {
+            channel: create.channel,
             order_id: create.order_id,
             customer_id: create.customer_id,
             cart_id: create.cart_id,

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     contracts::{
         ids::{CustomerId, OrderId, PaymentId, PaymentMethod, Sku},
-        order::{CancelOrder, CreateOrder, OrderStatus, ReleaseHold, ReturnOrder},
+        order::{CancelOrder, CreateOrder, OrderStatus, ReleaseHold, ReturnOrder, SalesChannel},
         payment::PaymentAct,
         shapes::{Contact, InvalidItem, Line, Quantity, ReturnItem, Verdict},
     },
@@ -94,6 +94,7 @@ async fn place(
         Err(error) => placed(&app, &order_id).await?.ok_or_else(|| not_priced(&items, price_of, &error))?,
     };
     let command = CreateOrder {
+        channel: SalesChannel::Api,
         order_id: order_id.clone(),
         customer_id: data.customer_id,
         cart_id: None,
@@ -169,6 +170,7 @@ struct OrderView {
     total_amount: Money,
     status: OrderStatus,
     created_at: Timestamp,
+    channel: SalesChannel,
     estimated_delivery: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     delivered_at: Option<Timestamp>,
@@ -234,6 +236,7 @@ impl OrderView {
             total_amount: row.total_amount,
             status: row.status,
             created_at: row.created_at,
+            channel: row.channel,
             estimated_delivery: row.estimated_delivery,
             delivered_at: row.delivered_at,
             payment_id: row.payment_id,

@@ -24,13 +24,14 @@ pub fn service(process: Process, patience: Duration) -> Service {
         .decider::<decider::Credit>()
         .folding(reactions::contacts())
         .react("carts", reactions::order_cart)
-        .view(1, views::orders)
+        .view(2, views::orders)
         .view(1, views::order_lines)
         .view(1, views::prices)
         .view(1, views::order_customers)
         .view(2, views::order_payments)
         .routes(http::routes())
-        .upcast("order.created", "0.9.0", "1.0.0", upcasters::total);
+        .upcast("order.created", "0.9.0", "1.0.0", upcasters::total)
+        .upcast("order.created", "1.0.0", "1.1.0", upcasters::channel);
     match process {
         Process::Orchestrated => service.saga(saga::fulfilment(patience)),
         Process::Choreographed => service.folding(choreography::choreography()),

@@ -72,6 +72,7 @@ fn changed(open: &OpenOrders, event: &Recorded<CustomerUpdated>, fx: &mut Effect
 pub fn order_cart(event: &Recorded<CartCheckedOut>, fx: &mut Effects) {
     let cart = event.data.clone();
     fx.send(CreateOrder {
+        channel: SalesChannel::Cart,
         order_id: OrderId::of_cart(&cart.cart_id),
         customer_id: cart.customer_id,
         cart_id: Some(cart.cart_id),

@@ -41,6 +41,7 @@ pub struct OrderRow {
     pub invalid_items: Option<Vec<InvalidItem>>,
     pub contact: Option<Contact>,
     pub country: Option<String>,
+    pub channel: SalesChannel,
     pub returned_amount: Option<Money>,
     /// What came back so far: what is still to come back is worth what these left over.
     pub returned_items: Option<Vec<ReturnItem>>,
@@ -65,6 +66,7 @@ impl OrderRow {
             total_amount: created.total,
             status: OrderStatus::PendingValidation,
             created_at: at,
+            channel: created.channel,
             estimated_delivery: None,
             delivered_at: None,
             payment_id: None,

@@ -133,6 +133,7 @@ async fn an_event_that_is_told_late_counts_in_its_own_hour() {
     let order = |id: &str| {
         let line = Line::goods(1, "TEA".into(), "tea", 2, price("2.55").unwrap()).unwrap();
         CreateOrder {
+            channel: Default::default(),
             order_id: id.into(),
             customer_id: None,
             cart_id: None,

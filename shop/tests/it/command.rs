@@ -30,6 +30,7 @@ async fn one_order(dir: &Path) {
     let address =
         Address { country: FORGED.to_owned(), name: None, street: None, city: None, region: None, postcode: None };
     let ordered = CreateOrder {
+        channel: Default::default(),
         order_id: "o-1".into(),
         customer_id: None,
         cart_id: None,

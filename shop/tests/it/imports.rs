@@ -113,6 +113,7 @@ pub async fn paid_order(app: &App, order: &str) -> i64 {
         .unwrap();
     app.execute(ReceiveStock { sku: "TEA".into(), quantity: 9, warehouse_id: "main".into() }).await.unwrap();
     let ordered = CreateOrder {
+        channel: Default::default(),
         order_id: order.into(),
         customer_id: None,
         cart_id: None,

@@ -37,6 +37,7 @@ async fn waits_for(provider: &Remote, dir: &Path) {
     app.execute(RegisterProduct { sku: "TEA".into(), name, price, active: true }).await.unwrap();
     app.execute(ReceiveStock { sku: "TEA".into(), quantity: 9, warehouse_id: "main".into() }).await.unwrap();
     let ordered = CreateOrder {
+        channel: Default::default(),
         order_id: "o-1".into(),
         customer_id: None,
         cart_id: None,

@@ -39,6 +39,7 @@ pub fn command(random: &mut fastrand::Rng, number: usize) -> Draft {
             let quantity = random.i64(1..12);
             let item = Line::goods(1, sku(number), "an article", quantity, price()).unwrap();
             Draft::of(&CreateOrder {
+                channel: Default::default(),
                 order_id: format!("o-{number}").into(),
                 customer_id: None,
                 cart_id: None,

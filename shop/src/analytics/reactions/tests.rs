@@ -13,6 +13,7 @@ use crate::{
 
 fn ordered(customer: Option<&str>, total: i64) -> Happened {
     happened(OrderCreated {
+        channel: Default::default(),
         order_id: OrderId::from("1"),
         customer_id: customer.map(CustomerId::from),
         cart_id: None,

@@ -19,6 +19,7 @@ fn at(minutes: u64) -> Timestamp {
 
 fn ordered_by(customer: Option<&str>) -> Happened {
     happened(OrderCreated {
+        channel: Default::default(),
         order_id: OrderId::from("1"),
         customer_id: customer.map(CustomerId::from),
         cart_id: None,

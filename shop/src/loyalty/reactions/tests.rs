@@ -26,6 +26,7 @@ fn other(kind: LineKind, line: u32, amount: i64) -> Line {
 
 fn created(customer: Option<&str>, items: &[Line]) -> Happened {
     happened(OrderCreated {
+        channel: Default::default(),
         order_id: OrderId::from("1"),
         customer_id: customer.map(CustomerId::from),
         cart_id: None,

@@ -14,6 +14,7 @@ use crate::{
 
 fn created(order: &str, customer: Option<&str>) -> Happened {
     happened(OrderCreated {
+        channel: Default::default(),
         order_id: OrderId::from(order),
         customer_id: customer.map(CustomerId::from),
         cart_id: None,

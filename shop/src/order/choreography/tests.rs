@@ -20,6 +20,7 @@ fn id() -> OrderId {
 
 fn placed() -> Said {
     Said::Created(OrderCreated {
+        channel: Default::default(),
         order_id: id(),
         customer_id: None,
         cart_id: None,

@@ -26,6 +26,7 @@ fn two_lines() -> Vec<Line> {
 
 fn create(items: Vec<Line>, total: i64) -> CreateOrder {
     CreateOrder {
+        channel: Default::default(),
         order_id: id(),
         customer_id: Some(CustomerId::from("c")),
         cart_id: None,
@@ -50,6 +51,7 @@ fn created() -> OrderEvent {
 
 fn accepted(c: CreateOrder) -> OrderEvent {
     OrderEvent::Created(OrderCreated {
+        channel: Default::default(),
         order_id: c.order_id,
         customer_id: c.customer_id,
         cart_id: None,

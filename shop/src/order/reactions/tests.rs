@@ -10,6 +10,7 @@ use crate::{contracts::ids::ShipmentId, money::pence};
 
 fn created(order: &str, customer: Option<&str>) -> Happened {
     happened(OrderCreated {
+        channel: Default::default(),
         order_id: OrderId::from(order),
         customer_id: customer.map(CustomerId::from),
         cart_id: None,

@@ -27,6 +27,7 @@ fn kept() -> Vec<Reservation> {
 
 fn created() -> OrderCreated {
     OrderCreated {
+        channel: Default::default(),
         order_id: id(),
         customer_id: None,
         cart_id: None,
