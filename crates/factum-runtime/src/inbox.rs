@@ -43,14 +43,28 @@ pub struct Request {
     pub correlation_id: Option<MessageId>,
     /// Who asks.
     pub user_id: Option<Arc<str>>,
+    /// For whom the service works.
+    pub tenant: Option<Arc<str>>,
     /// W3C trace context.
     pub traceparent: Option<Arc<str>>,
+    /// A JSON object of the user's own, which the events that it makes carry.
+    pub metadata: Option<Arc<str>>,
 }
 
 impl Request {
     /// A command with nothing else said.
     pub fn new(draft: Draft) -> Self {
-        Self { draft, id: None, digest: None, at: None, correlation_id: None, user_id: None, traceparent: None }
+        Self {
+            draft,
+            id: None,
+            digest: None,
+            at: None,
+            correlation_id: None,
+            user_id: None,
+            tenant: None,
+            traceparent: None,
+            metadata: None,
+        }
     }
 }
 
@@ -152,7 +166,10 @@ impl Input {
     pub fn bytes(&self) -> usize {
         let draft = |draft: &Draft| draft.data.len() + UNIT;
         match self {
-            Self::Commands(requests, _) => requests.iter().map(|request| draft(&request.draft)).sum(),
+            Self::Commands(requests, _) => {
+                let metadata = |request: &Request| request.metadata.as_deref().map_or(0, str::len);
+                requests.iter().map(|request| draft(&request.draft) + metadata(request)).sum()
+            }
             Self::Answer(answered) => draft(&answered.command) + answered.cause.message.bytes(),
             Self::Attempted { value, .. } => value.len() + UNIT,
             Self::GivenUp(given_up) => given_up.value.len() + UNIT,

@@ -71,6 +71,7 @@ pub struct AppBuilder {
     limits: Limits,
     program: String,
     hold_unknown: bool,
+    uuid_v4: bool,
     about: BTreeMap<&'static str, String>,
 }
 
@@ -84,6 +85,7 @@ impl AppBuilder {
             limits: Limits::default(),
             program: build(),
             hold_unknown: false,
+            uuid_v4: false,
             about: BTreeMap::new(),
         }
     }
@@ -124,6 +126,18 @@ impl AppBuilder {
     pub fn about(mut self, what: &'static str, text: impl Into<String>) -> Self {
         self.about.insert(what, text.into());
         self
+    }
+
+    /// Makes ids that are UUIDs of version 4, random as a whole, for those whose standard says so. Without it they are of version
+    /// 7 and tell when they were made. Nothing depends on their order.
+    #[must_use]
+    pub fn uuid_v4(mut self) -> Self {
+        self.uuid_v4 = true;
+        self
+    }
+
+    fn ids(&self) -> UuidSource {
+        if self.uuid_v4 { UuidSource::random().v4() } else { UuidSource::random() }
     }
 
     /// Steps along the chain of causes above which something is taken for a loop and becomes a letter: 64 if not said.
@@ -168,6 +182,7 @@ impl AppBuilder {
             None => Arc::new(LiveClock::default()),
         };
         let lineage = self.stores.backend.reader().lineage();
+        let (ids, edge_ids) = (Box::new(self.ids()), Mutex::new(self.ids()));
         let unit = Unit::start(UnitParts {
             services: self.services,
             backend: self.stores.backend,
@@ -176,14 +191,13 @@ impl AppBuilder {
             notes: self.stores.notes,
             program: self.program,
             clock: clock.clone(),
-            ids: Box::new(UuidSource::random()),
+            ids,
             hold_unknown: self.hold_unknown,
             about: self.about,
             arrange: self.arrange,
             limits: self.limits,
         })?;
-        let ids = Mutex::new(UuidSource::random());
-        let (unit, lineage) = (Arc::new(unit), lineage);
+        let unit = Arc::new(unit);
         #[cfg(feature = "http")]
         let routes = match crate::routes::mounted(own, &unit) {
             Ok(routes) => routes,
@@ -197,7 +211,7 @@ impl AppBuilder {
                 unit,
                 lineage,
                 clock,
-                ids,
+                ids: edge_ids,
                 data_clock: self.data_clock,
                 #[cfg(feature = "http")]
                 routes,
@@ -346,7 +360,7 @@ impl App {
         self.inner.clock.mark()
     }
 
-    /// A new id, a UUID of version 7 by the app's clock: for what is first named at the edge.
+    /// A new id, a UUID as [`AppBuilder::uuid_v4`] says: for what is first named at the edge.
     pub fn new_id(&self) -> MessageId {
         self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner).next(self.inner.clock.mark())
     }

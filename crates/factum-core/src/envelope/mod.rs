@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use aliases::Aliases;
-pub use read::{Defaults, EnvelopeError, Incoming, read};
+pub use read::{Defaults, EnvelopeError, Incoming, check_metadata, read};
 
 use crate::{
     id::{MessageId, Name},
@@ -66,6 +66,8 @@ pub struct Envelope {
     pub partition_key: Arc<str>,
     /// Who asked for it.
     pub user_id: Option<Arc<str>>,
+    /// For whom the service works, where one program works for several; copied from cause to effect.
+    pub tenant: Option<Arc<str>>,
     /// W3C trace context.
     pub traceparent: Option<Arc<str>>,
     /// A JSON object of the user's own.
@@ -81,7 +83,7 @@ pub struct Envelope {
 }
 
 /// What an envelope's numbers, lengths and the ids that are UUIDs take at most.
-const FIXED_BYTES: usize = 168;
+const FIXED_BYTES: usize = 176;
 
 impl Envelope {
     fn bytes(&self) -> usize {
@@ -89,7 +91,8 @@ impl Envelope {
         let text = |text: &Option<Arc<str>>| text.as_deref().map_or(0, str::len);
         let names = self.type_name.len() + self.source.len() + self.data_version.len() + self.partition_key.len();
         let ids = id(&self.id) + id(&self.correlation_id) + self.causation_id.as_ref().map_or(0, id);
-        FIXED_BYTES + names + ids + text(&self.user_id) + text(&self.traceparent) + text(&self.metadata)
+        let who = text(&self.user_id) + text(&self.tenant);
+        FIXED_BYTES + names + ids + who + text(&self.traceparent) + text(&self.metadata)
     }
 }
 

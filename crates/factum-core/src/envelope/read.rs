@@ -26,7 +26,7 @@ use serde_json::value::RawValue;
 
 use super::{Aliases, Envelope, Kind, Message};
 use crate::{
-    commit::MAX_MESSAGE_BYTES,
+    commit::{MAX_MESSAGE_BYTES, MAX_METADATA_BYTES},
     error::NameError,
     id::{MessageId, Name, check_id},
     stream::{StreamId, StreamVersion},
@@ -149,6 +149,7 @@ struct Form<'a> {
     sequence_number: Raw<'a>,
     partition_key: Raw<'a>,
     user_id: Raw<'a>,
+    tenant: Raw<'a>,
     traceparent: Raw<'a>,
     depth: Raw<'a>,
     metadata: Raw<'a>,
@@ -174,6 +175,7 @@ impl<'a> Form<'a> {
             sequence: self.sequence.or(self.sequence_number),
             partition_key: self.partition_key,
             user_id: self.user_id,
+            tenant: self.tenant,
             traceparent: self.traceparent,
             depth: self.depth,
             metadata: self.metadata.some().map(|raw| Cow::Borrowed(raw.get())),
@@ -236,6 +238,7 @@ pub(super) struct Fields<'a> {
     pub(super) sequence: Raw<'a>,
     pub(super) partition_key: Raw<'a>,
     pub(super) user_id: Raw<'a>,
+    pub(super) tenant: Raw<'a>,
     pub(super) traceparent: Raw<'a>,
     pub(super) depth: Raw<'a>,
     pub(super) metadata: Option<Cow<'a, str>>,
@@ -268,8 +271,9 @@ impl Fields<'_> {
             causation_id: message_id(self.causation_id, "causationId")?,
             partition_key: key.unwrap_or_else(|| Arc::from(id.to_string())),
             user_id: short_text(self.user_id, "userId")?,
+            tenant: short_text(self.tenant, "tenant")?,
             traceparent: self.traceparent.text("traceparent")?.filter(|text| is_traceparent(text)).map(Arc::from),
-            metadata: self.metadata.map(|text| json_object(&text, "metadata").map(Arc::from)).transpose()?,
+            metadata: self.metadata.map(metadata).transpose()?,
             depth: whole(self.depth, "depth")?.map_or(0, |depth| u16::try_from(depth).unwrap_or(u16::MAX)),
             digest: None,
             repeat_key: None,
@@ -360,6 +364,31 @@ pub(super) fn depth(json: &str) -> usize {
         }
     }
     deepest
+}
+
+/// Checks metadata: a JSON object of at most [`MAX_METADATA_BYTES`], nested at most [`MAX_DEPTH`] deep.
+///
+/// # Errors
+/// [`EnvelopeError`] that says what is wrong.
+pub fn check_metadata(text: &str) -> Result<(), EnvelopeError> {
+    let wrong = |problem: String| Err(EnvelopeError::Field { field: "metadata", problem });
+    if text.len() > MAX_METADATA_BYTES {
+        return wrong(format!("has {} bytes; {MAX_METADATA_BYTES} are allowed: send less of it", text.len()));
+    }
+    if depth(text) > MAX_DEPTH {
+        return Err(EnvelopeError::TooDeep { limit: MAX_DEPTH });
+    }
+    // What is stored is written out again, without a space around it.
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(raw) if raw.get().starts_with('{') && raw.get() == text => Ok(()),
+        Ok(_) => wrong("must be a JSON object, not text, list or number".to_owned()),
+        Err(error) => wrong(format!("is no JSON ({error}): send a JSON object")),
+    }
+}
+
+fn metadata(text: Cow<'_, str>) -> Result<Arc<str>, EnvelopeError> {
+    check_metadata(&text)?;
+    Ok(Arc::from(text))
 }
 
 fn message_id(raw: Raw<'_>, field: &'static str) -> Result<Option<MessageId>, EnvelopeError> {

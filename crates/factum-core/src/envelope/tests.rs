@@ -48,7 +48,7 @@ fn a_foreign_message_in_full_is_normalised() {
     let incoming = read(
         r#"{"eventId": "evt-1", "eventType": "OrderCreated", "version": "1.0", "aggregateId": "1042",
             "sequenceNumber": 7, "source": "https://orders.example/v1", "timestamp": "2010-12-01T08:26:00+01:00",
-            "correlationId": "c-1", "causationId": "cmd-9", "userId": 17850, "metadata": {"a": 1}, "region": ["uk"],
+            "correlationId": "c-1", "causationId": "cmd-9", "userId": 17850, "tenant": "uk", "metadata": {"a": 1}, "region": ["uk"],
             "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "data": { "total" : 1.10 }}"#,
     )
     .unwrap();
@@ -62,6 +62,7 @@ fn a_foreign_message_in_full_is_normalised() {
     assert_eq!(envelope.causation_id.as_ref().unwrap().to_string(), "cmd-9");
     assert_eq!((envelope.correlation_id.to_string(), incoming.correlation_missing), ("c-1".to_owned(), false));
     assert_eq!((envelope.user_id.as_deref(), &*envelope.partition_key), (Some("17850"), "1042"));
+    assert_eq!(envelope.tenant.as_deref(), Some("uk"));
     assert_eq!(envelope.metadata.as_deref(), Some(r#"{"a": 1}"#));
     assert!(envelope.traceparent.is_some());
     assert_eq!(incoming.subject.unwrap().as_str(), "order-1042");
@@ -160,6 +161,7 @@ fn each_field_that_does_not_fit_is_named() {
         (small(r#", "sequence": 99999999999999999999"#), "sequence"),
         (small(r#", "depth": "deep""#), "depth"),
         (small(&format!(r#", "userId": "{}""#, "x".repeat(129))), "userId"),
+        (small(&format!(r#", "tenant": "{}""#, "x".repeat(129))), "tenant"),
         (small(&format!(r#", "partitionKey": "{}""#, "x".repeat(129))), "partitionKey"),
         (small(r#", "metadata": "text""#), "metadata"),
         (r#"{"id": "", "type": "a.b", "data": {}}"#.to_owned(), "id"),
@@ -296,6 +298,7 @@ fn message(seed: u64) -> Stored {
         causation_id: random.bool().then(|| MessageId::derived(&["cause"])),
         partition_key: Arc::from(text(&mut random)),
         user_id: random.bool().then(|| Arc::from(text(&mut random))),
+        tenant: random.bool().then(|| Arc::from(text(&mut random))),
         traceparent: random.bool().then(|| Arc::from(trace)),
         metadata: random.bool().then(|| Arc::from(metadata)),
         depth: random.u16(..),

@@ -181,7 +181,9 @@ impl Run<'_> {
             at: mark,
             depth: 0,
             user_id: Some(Arc::from(by.who.as_str())),
+            tenant: None,
             traceparent: None,
+            metadata: None,
             digest: None,
             repeat_key: None,
         };

@@ -76,6 +76,7 @@ fn message() -> Result<Message, String> {
         causation_id: Some(MessageId::parse("cmd-1").map_err(name)?),
         partition_key: "536365".into(),
         user_id: Some("17850".into()),
+        tenant: Some("uk".into()),
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
         metadata: Some(r#"{"shop": "uk"}"#.into()),
         depth: 3,
