@@ -9,8 +9,8 @@
 //! | `metadata` | our extension, the object as JSON in a text, because extensions are no objects |
 //! | `data` | `data`, with `datacontenttype` `application/json` |
 //!
-//! On the way in, `dataschema` ending in a version stands in for `dataversion`, and a `source` that is a URI needs an
-//! alias. A `sequence`, `kind`, `depth` or `metadata` that cannot be ours counts as none: others use these names too.
+//! On the way in, `dataschema` ending in a version stands in for `dataversion`, and a `source` that is a URI needs a
+//! spelling. A `sequence`, `kind`, `depth` or `metadata` that cannot be ours counts as none: others use these names too.
 //! All else is as in [`read`](mod@super::read). Position and digests belong to one log and do not travel.
 
 use std::borrow::Cow;
@@ -21,7 +21,9 @@ use serde_json::value::RawValue;
 
 use super::{
     Defaults, EnvelopeError, Incoming, Kind, Stored,
-    read::{Fields, Raw, check_metadata, object},
+    form::object,
+    read::{Fields, Raw, check_metadata},
+    rules::Notes,
 };
 use crate::id::MessageId;
 
@@ -152,7 +154,8 @@ pub fn read(bytes: &[u8], defaults: &Defaults<'_>) -> Result<Incoming, EnvelopeE
         id: form.id,
         kind: form.kind.only_if(known),
         is_command: false,
-        type_name: form.type_name,
+        type_name: form.type_name.text("type")?,
+        topic: Raw::default(),
         source: form.source,
         data_version: form.dataversion.text("dataversion")?.or(of_schema),
         timestamp: form.time,
@@ -168,7 +171,9 @@ pub fn read(bytes: &[u8], defaults: &Defaults<'_>) -> Result<Incoming, EnvelopeE
         traceparent: form.traceparent,
         depth: form.depth.only_if(counted),
         metadata: form.metadata.text("metadata").ok().flatten().filter(|text| check_metadata(text).is_ok()),
-        data: form.data,
+        data: form.data.some().map(|raw| Cow::Borrowed(raw.get())),
+        derived_id: None,
+        notes: Notes::default(),
     };
     fields.normalise(defaults)
 }

@@ -2,13 +2,15 @@
 //!
 //! [`json`] is the public JSON form,
 //! [`binary`] the compact form that stores keep. [`read`](mod@read) takes the JSON form back, also as other systems
-//! print it, with [`aliases`] for their names; [`cloudevents`] translates to CloudEvents and back.
+//! print it, with [`spellings`] for their names and data; [`cloudevents`] translates to CloudEvents and back.
 
-pub mod aliases;
 pub mod binary;
 pub mod cloudevents;
+mod form;
 pub mod json;
 pub mod read;
+mod rules;
+pub mod spellings;
 #[cfg(test)]
 mod tests;
 
@@ -17,8 +19,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use aliases::Aliases;
-pub use read::{Defaults, EnvelopeError, Incoming, check_metadata, read};
+pub use read::{Defaults, EnvelopeError, Incoming, NoId, check_metadata, read};
+pub use rules::Rule;
+pub use spellings::{Spelled, Spellings, When};
 
 use crate::{
     id::{MessageId, Name},

@@ -101,6 +101,9 @@ fn envelope() -> Result<Vec<Vec<u8>>, String> {
         r#"{"type":"a.b","kind":"rejection","timestamp":"-009999-01-02T01:59:59-00:01","data":{"a":"\u00e9\"\\"}}"#,
         r#"{"type":"a.b","aggregateType":"deadbeef","aggregateId":"0000-0000-0000-000000000000","data":{}}"#,
         r#"{"specversion":"1.0","id":"1","source":"https://shop.example/orders","type":"a.b","dataschema":"x#v2","data":{}}"#,
+        r#"{"topic":"t","partition":1,"event":{"eventId":"1","eventType":"OrderPlaced","data":{"orderId":1,"userId":"c","currency":"gbp","totalAmount":15.295,"items":[{"productId":7,"quantity":6,"price":2.549}]}}}"#,
+        r#"{"originalEvent":{"id":"1","type":"order.created","data":{"totalCents":12}},"failureCount":3}"#,
+        r#"{"sagaId":"s","orderId":"7","currentStep":2,"command":{"service":"inventory-service","action":"reserve","data":{}}}"#,
     ];
     Ok([kept, ours, cloud].into_iter().chain(others.map(|text| text.as_bytes().to_vec())).collect())
 }
