@@ -17,7 +17,7 @@ use factum_core::{
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::{acts::Act, signal::Signal};
+use crate::{acts::Act, import::Import, signal::Signal};
 
 /// Inputs that may wait.
 pub const INBOX: usize = 4096;
@@ -117,6 +117,8 @@ pub type Reply = oneshot::Sender<Result<Vec<Receipt>, ExecuteError>>;
 pub enum Input {
     /// Commands that are carried out together in one commit, or not at all.
     Commands(Vec<Request>, Reply),
+    /// Events of others that are taken together in one commit, or not at all.
+    Import(Vec<Import>, Reply),
     /// A call's answer: the command is decided and the call closed in one commit.
     Answer(Answered),
     /// A call was tried in vain.
@@ -170,6 +172,7 @@ impl Input {
                 let metadata = |request: &Request| request.metadata.as_deref().map_or(0, str::len);
                 requests.iter().map(|request| draft(&request.draft) + metadata(request)).sum()
             }
+            Self::Import(imports, _) => imports.iter().map(|import| import.message.bytes() + UNIT).sum(),
             Self::Answer(answered) => draft(&answered.command) + answered.cause.message.bytes(),
             Self::Attempted { value, .. } => value.len() + UNIT,
             Self::GivenUp(given_up) => given_up.value.len() + UNIT,
