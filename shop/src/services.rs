@@ -6,7 +6,7 @@ use factum::{AppBuilder, Archive, OpenError, http::client::Remote, prelude::*};
 
 use crate::{
     analytics, cart, catalog,
-    contracts::process::Process,
+    contracts::{process::Process, spellings::spellings},
     customer, fraud, inventory, loyalty,
     notification::{self, gateway::Channels},
     order,
@@ -76,7 +76,7 @@ pub fn equipped(app: AppBuilder, options: &Options) -> AppBuilder {
     let app = app.with(partners::service()).about("provider", provider).about("carrier", carrier);
     let app = app.about("process", options.process.to_string());
     let app = options.channels.addresses().into_iter().fold(app, |app, (channel, address)| app.about(channel, address));
-    services(options).into_iter().fold(app, AppBuilder::with)
+    services(options).into_iter().fold(app.spellings(spellings()), AppBuilder::with)
 }
 
 /// All services of the shop.

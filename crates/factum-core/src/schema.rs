@@ -2,8 +2,9 @@
 //! types, fields, texts to choose from, lists, references, alternatives, bounds of numbers, times. What else a schema says
 //! is not looked at, so that nothing is refused that a reader would take.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
+use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
 use crate::money::{CURRENCY_PATTERN, Currency, PRICE_PATTERN, UnitPrice};
@@ -26,6 +27,74 @@ pub struct Misfit {
 /// The first [`Misfit`].
 pub fn check(schema: &Value, data: &Value) -> Result<(), Misfit> {
     Check { root: schema, path: String::new(), steps: 0 }.value(schema, data)
+}
+
+/// Reads data as readers do: a field that stands there twice is refused.
+///
+/// # Errors
+/// What the JSON reader found.
+pub fn parse(data: &[u8]) -> Result<Value, serde_json::Error> {
+    serde_json::from_slice::<Once>(data).map(|once| once.0)
+}
+
+/// A value none of whose objects has a field twice.
+struct Once(Value);
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Once(Value::Null))
+    }
+}
+
+impl<'de> de::Visitor<'de> for Once {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(Self(Value::Null))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Self, E> {
+        Ok(Self(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Self, E> {
+        Ok(Self(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Self, E> {
+        Ok(Self(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Self, E> {
+        Ok(Self(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Self, E> {
+        Ok(Self(value.into()))
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Self(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Self(list.into()))
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        let mut fields = Map::new();
+        while let Some((name, Self(value))) = map.next_entry::<String, Self>()? {
+            if fields.contains_key(&name) {
+                return Err(de::Error::custom(format_args!("the field `{name}` stands there twice")));
+            }
+            fields.insert(name, value);
+        }
+        Ok(Self(Value::Object(fields)))
+    }
 }
 
 struct Check<'s> {
@@ -311,6 +380,16 @@ mod tests {
         told_of(|data| data["outcome"] = json!({ "result": "done", "at": 300 }), "outcome");
         told_of(|data| *data = json!([]), " must be an object");
         assert!(check(&json!(false), &json!(1)).is_err());
+    }
+
+    #[test]
+    fn a_field_that_stands_there_twice_is_refused() {
+        assert_eq!(
+            parse(br#"{"a":[1,{"b":-2.5,"c":null}],"d":true}"#).unwrap(),
+            json!({"a":[1,{"b":-2.5,"c":null}],"d":true})
+        );
+        let error = parse(br#"{"a":[{"b":1,"b":1}]}"#).unwrap_err().to_string();
+        assert!(error.contains("`b` stands there twice"), "{error}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The door for other systems' events: which of them may be taken into the log, and as what.
+//! The door for other systems' messages: which events may be taken into the log, and as what; which commands are carried
+//! out.
 //!
 //! An event of others is kept as they made it (id, source, time, correlation, cause, user, tenant, metadata), in a
 //! *replica* of its stream at home. Only here is it decided that a message may be one: whatever a service of this program
@@ -8,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use factum_core::{
     commit::{Append, Owners, check_append},
-    envelope::{Envelope, Incoming, Kind, Message},
+    envelope::{Draft, Envelope, Incoming, Kind, Message},
     error::{NameError, Refusal},
     id::{MessageId, Name},
     payload::TypeInfo,
@@ -18,17 +19,29 @@ use factum_core::{
 };
 use serde_json::Value;
 
-use crate::registry::{PLATFORM, Registry};
+use crate::{
+    engine::guard,
+    inbox::Request,
+    registry::{Handler, PLATFORM, Registry},
+};
 
 /// Events of one import at most.
 pub const MAX_IMPORT: usize = 1_000;
 
-/// Why an event of others is not taken. Nothing of it was stored.
+/// Why a message of others is not taken. Nothing of it was stored.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum NotImported {
+pub enum NotTaken {
     /// It is something else.
     #[error("it is a {}, and only events are taken from others here: send a command to where commands are taken", name(*.0))]
     NoEvent(Kind),
+    /// It is something else.
+    #[error("it is a {}, and only commands are taken from others here: send an event to where events are taken", name(*.0))]
+    NoCommand(Kind),
+    /// Nobody here answers it.
+    #[error(
+        "no service of this program answers `{0}`: send it to the one that does, or add a spelling of what it means"
+    )]
+    NoAddressee(String),
     /// A service of this program makes such events.
     #[error(
         "`{type_name}` is of the service {owner} of this program, which makes its events itself: send {owner} the command \
@@ -165,7 +178,8 @@ impl Door {
             let folded = service.foldings.iter().flat_map(|folding| [folding.folded(), folding.reacted()].concat());
             let shown = service.views.iter().flat_map(|view| view.types());
             let begun = service.sagas.iter().flat_map(|saga| saga.declared());
-            for info in read.chain(folded).chain(shown).chain(begun) {
+            let asked = service.deciders.iter().flat_map(|decider| decider.commands());
+            for info in read.chain(folded).chain(shown).chain(begun).chain(asked) {
                 door.reads(registry, &info);
             }
         }
@@ -181,17 +195,17 @@ impl Door {
     /// Whether an event of others may be taken, and as what.
     ///
     /// # Errors
-    /// [`NotImported`], as a sentence for whoever sent it.
-    pub fn admit(&self, registry: &Registry, incoming: Incoming) -> Result<Import, NotImported> {
+    /// [`NotTaken`], as a sentence for whoever sent it.
+    pub fn admit(&self, registry: &Registry, incoming: Incoming) -> Result<Import, NotTaken> {
         let Incoming { message, subject, correlation_missing: uncorrelated, .. } = incoming;
         let envelope = &message.envelope;
         if envelope.kind != Kind::Event {
-            return Err(NotImported::NoEvent(envelope.kind));
+            return Err(NotTaken::NoEvent(envelope.kind));
         }
         let today = registry.upcasters.today(&envelope.type_name);
         for type_name in [today, &envelope.type_name] {
             if let Some(owner) = self.domains.get(domain(type_name)) {
-                return Err(NotImported::OwnType { type_name: type_name.to_owned(), owner: owner.clone() });
+                return Err(NotTaken::OwnType { type_name: type_name.to_owned(), owner: owner.clone() });
             }
         }
         let stream = match subject {
@@ -199,13 +213,13 @@ impl Door {
             None => StreamId::new(&domain(&envelope.type_name).replace('-', "_"), &envelope.id.to_string())?,
         };
         if let Some(owner) = registry.owners.owner(stream.category()) {
-            return Err(NotImported::OwnStream { category: stream.category().to_owned(), owner: owner.clone() });
+            return Err(NotTaken::OwnStream { category: stream.category().to_owned(), owner: owner.clone() });
         }
         if self.sources.contains(&envelope.source) {
-            return Err(NotImported::OwnSource(envelope.source.clone()));
+            return Err(NotTaken::OwnSource(envelope.source.clone()));
         }
         if envelope.depth > self.depth {
-            return Err(NotImported::TooDeep { depth: envelope.depth, limit: self.depth });
+            return Err(NotTaken::TooDeep { depth: envelope.depth, limit: self.depth });
         }
         self.fits(registry, &message)?;
         let import = Import { stream, message, uncorrelated };
@@ -213,25 +227,51 @@ impl Door {
         Ok(import)
     }
 
-    /// Whether those who read events of this type here can read it.
-    fn fits(&self, registry: &Registry, message: &Message) -> Result<(), NotImported> {
+    /// A command of others, as one that is carried out here.
+    ///
+    /// # Errors
+    /// [`NotTaken`], as a sentence for whoever sent it.
+    pub fn request(&self, registry: &Registry, incoming: Incoming) -> Result<Request, NotTaken> {
+        let mut message = incoming.message;
+        let envelope = &message.envelope;
+        if envelope.kind != Kind::Command {
+            return Err(NotTaken::NoCommand(envelope.kind));
+        }
+        let nobody = || NotTaken::NoAddressee(envelope.type_name.to_string());
+        let id = registry.addressee(registry.upcasters.today(&envelope.type_name)).ok_or_else(nobody)?;
+        let Handler::Decider(at) = registry.consumer(id).handler else { return Err(nobody()) };
+        self.fits(registry, &message)?;
+        registry.upcasters.raise(&mut message);
+        let address = guard(|| registry.service(id).deciders[at].address(&message));
+        address
+            .map_err(|error| NotTaken::Misfit { path: "data".to_owned(), problem: format!("does not fit: {error}") })?;
+        let Message { envelope, data } = message;
+        let draft = Draft { type_name: envelope.type_name, version: envelope.data_version, data };
+        Ok(Request {
+            id: Some(envelope.id),
+            correlation_id: Some(envelope.correlation_id),
+            user_id: envelope.user_id,
+            tenant: envelope.tenant,
+            traceparent: envelope.traceparent,
+            metadata: envelope.metadata,
+            ..Request::new(draft)
+        })
+    }
+
+    /// Whether those who read messages of this type here can read it.
+    fn fits(&self, registry: &Registry, message: &Message) -> Result<(), NotTaken> {
         let mut raised = message.clone();
         registry.upcasters.raise(&mut raised);
         let Some((known, schema)) = self.schemas.get(raised.envelope.type_name.as_str()) else { return Ok(()) };
         if !same_major(&raised.envelope.data_version, known) {
             let type_name = raised.envelope.type_name.to_string();
-            return Err(NotImported::OtherMajor {
-                type_name,
-                version: raised.envelope.data_version.to_string(),
-                known,
-            });
+            return Err(NotTaken::OtherMajor { type_name, version: raised.envelope.data_version.to_string(), known });
         }
-        let misfit = |path: &str, problem: String| NotImported::Misfit {
+        let misfit = |path: &str, problem: String| NotTaken::Misfit {
             path: if path.is_empty() { "data".to_owned() } else { format!("data.{path}") },
             problem,
         };
-        let data: Value =
-            serde_json::from_slice(&raised.data).map_err(|error| misfit("", format!("is no JSON ({error})")))?;
+        let data = schema::parse(&raised.data).map_err(|error| misfit("", format!("cannot be read ({error})")))?;
         schema::check(schema, &data).map_err(|wrong| misfit(&wrong.path, wrong.problem))
     }
 }

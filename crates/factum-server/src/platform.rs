@@ -16,6 +16,7 @@
 //! | `POST /factum/v1/sagas/{id}/retry`, `resolve`, `undo`, `move` | see [`crate::sagas`] |
 //! | `GET /factum/v1/consumers` | every reader of the log, and where it stands |
 //! | `POST /factum/v1/consumers/{name}/try-again` | the same as of a letter |
+//! | `POST /factum/v1/events`, `commands` | see [`crate::edge`] |
 //! | `GET /live`, `/ready`, `/health` | see [`crate::health`] |
 //!
 //! What changes something has a body `{"by": "…", "why": "…"}`, which stands in the event of the act, and takes no other

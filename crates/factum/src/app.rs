@@ -8,8 +8,8 @@ use std::{
 
 use factum_core::{
     Timestamp,
-    envelope::digest,
-    error::{RowError, StoreError},
+    envelope::{Spellings, digest},
+    error::{NameError, RowError, StoreError},
     id::MessageId,
     memory::Memory,
     payload::Command,
@@ -24,6 +24,7 @@ use factum_runtime::{
     engine::{Arrange, Limits},
     ids::UuidSource,
     inbox::{ExecuteError, Rested},
+    registry::RegistryError,
     supervisor::{StartError, Unit, UnitHealth, UnitParts},
 };
 
@@ -72,6 +73,7 @@ pub struct AppBuilder {
     program: String,
     hold_unknown: bool,
     uuid_v4: bool,
+    spellings: Result<Spellings, NameError>,
     about: BTreeMap<&'static str, String>,
 }
 
@@ -86,6 +88,7 @@ impl AppBuilder {
             program: build(),
             hold_unknown: false,
             uuid_v4: false,
+            spellings: Ok(Spellings::new()),
             about: BTreeMap::new(),
         }
     }
@@ -136,6 +139,14 @@ impl AppBuilder {
         self
     }
 
+    /// What other systems call this program's types and services, and how their data becomes ours: for what they send to
+    /// `POST /factum/v1/events` and `POST /factum/v1/commands`. A table that contradicts itself refuses the start.
+    #[must_use]
+    pub fn spellings(mut self, spellings: Result<Spellings, NameError>) -> Self {
+        self.spellings = spellings;
+        self
+    }
+
     fn ids(&self) -> UuidSource {
         if self.uuid_v4 { UuidSource::random().v4() } else { UuidSource::random() }
     }
@@ -177,6 +188,7 @@ impl AppBuilder {
     pub async fn start(mut self) -> Result<App, StartError> {
         #[cfg(feature = "http")]
         let own = crate::routes::of(&mut self.services);
+        let spellings = self.spellings.clone().map_err(RegistryError::Name)?;
         let clock: Arc<dyn Clock> = match &self.data_clock {
             Some(clock) => Arc::new(clock.clone()),
             None => Arc::new(LiveClock::default()),
@@ -199,7 +211,7 @@ impl AppBuilder {
         })?;
         let unit = Arc::new(unit);
         #[cfg(feature = "http")]
-        let routes = match crate::routes::mounted(own, &unit) {
+        let routes = match crate::routes::mounted(own, &unit, spellings, lineage) {
             Ok(routes) => routes,
             Err(error) => {
                 unit.stop().await;

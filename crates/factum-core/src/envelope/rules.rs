@@ -41,6 +41,8 @@ pub enum Rule {
     Sum(&'static str, &'static str, &'static str),
     /// A list that is missing, and whose only item stands about as these fields.
     Gather(&'static str, &'static [&'static str]),
+    /// An object that is missing, and whose fields stand about.
+    Nest(&'static str, &'static [&'static str]),
     /// The objects of a list.
     Each(&'static str, &'static [Rule]),
     /// An object in a field.
@@ -237,17 +239,8 @@ impl Place<'_> {
             }
             Rule::Times(amount, price, quantity) => self.times(object, amount, price, quantity)?,
             Rule::Sum(sum, list, field) => self.sum(object, sum, list, field)?,
-            Rule::Gather(list, fields) => {
-                if object.get(list).is_none() {
-                    let of = |name: &'static str| Some((Cow::Borrowed(name), object.take(name)?));
-                    let fields: Vec<_> = fields.iter().copied().filter_map(of).collect();
-                    if !fields.is_empty() {
-                        let item = Object { fields, changed: true }.write().map_err(|error| self.wrong(list, error))?;
-                        self.note(list, || "its only item stood about".to_owned());
-                        object.put(list, format!("[{item}]"));
-                    }
-                }
-            }
+            Rule::Gather(list, fields) => self.gather(object, list, fields, true)?,
+            Rule::Nest(field, fields) => self.gather(object, field, fields, false)?,
             Rule::Each(list, rules) => self.each(object, list, rules)?,
             Rule::In(field, rules) => {
                 if let Some(json) = object.get(field).filter(|json| json.starts_with('{')) {
@@ -257,6 +250,27 @@ impl Place<'_> {
                     changed.into_iter().for_each(|json| object.put(field, json));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Puts fields that stand about into an object of their own, in a list of one or not.
+    fn gather(
+        &mut self,
+        object: &mut Object<'_>,
+        into: &'static str,
+        fields: &[&'static str],
+        in_list: bool,
+    ) -> Result<(), EnvelopeError> {
+        if object.get(into).is_some() {
+            return Ok(());
+        }
+        let of = |name: &'static str| Some((Cow::Borrowed(name), object.take(name)?));
+        let fields: Vec<_> = fields.iter().copied().filter_map(of).collect();
+        if !fields.is_empty() {
+            let item = Object { fields, changed: true }.write().map_err(|error| self.wrong(into, error))?;
+            self.note(into, || "is made of what stood about".to_owned());
+            object.put(into, if in_list { format!("[{item}]") } else { item });
         }
         Ok(())
     }

@@ -1,12 +1,13 @@
 //! Events of other systems, taken into the log.
 
 use factum_core::envelope::Incoming;
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::{Unit, gone};
 use crate::{
-    import::{Import, MAX_IMPORT, NotImported},
-    inbox::{ExecuteError, Input, Receipt},
+    import::{Import, MAX_IMPORT, NotTaken},
+    inbox::{ExecuteError, Input, Receipt, Request},
 };
 
 /// Why events of others were not taken: none of those that were sent together.
@@ -14,7 +15,7 @@ use crate::{
 pub enum ImportError {
     /// Some of them may not be, by their places.
     #[error("{}", told(.0))]
-    Refused(Vec<(usize, NotImported)>),
+    Refused(Vec<(usize, NotTaken)>),
     /// Too many at once.
     #[error("{0} events are too many at once: send {MAX_IMPORT} at most")]
     TooMany(usize),
@@ -23,7 +24,7 @@ pub enum ImportError {
     Execute(#[from] ExecuteError),
 }
 
-fn told(refused: &[(usize, NotImported)]) -> String {
+fn told(refused: &[(usize, NotTaken)]) -> String {
     let first = refused.first().map_or(String::new(), |(at, why)| format!("event {at} is not taken: {why}"));
     match refused.len() {
         0 | 1 => first,
@@ -52,6 +53,19 @@ impl Unit {
             return Err(ImportError::Refused(refused));
         }
         Ok(self.append(imports).await?)
+    }
+
+    /// A command of another system, as one that is carried out here.
+    ///
+    /// # Errors
+    /// [`NotTaken`], as a sentence for whoever sent it.
+    pub fn request(&self, command: Incoming) -> Result<Request, NotTaken> {
+        self.door.request(&self.registry, command)
+    }
+
+    /// The time that a message gets that does not say its own.
+    pub fn now(&self) -> Timestamp {
+        self.clock.stamp(self.clock.mark())
     }
 
     async fn append(&self, imports: Vec<Import>) -> Result<Vec<Receipt>, ExecuteError> {

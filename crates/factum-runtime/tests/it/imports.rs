@@ -12,7 +12,7 @@ use factum_core::{
 };
 use factum_macros::Event;
 use factum_runtime::{
-    import::{Door, Import, NotImported},
+    import::{Door, Import, NotTaken},
     inbox::{ExecuteError, Input, Receipt},
 };
 use serde::{Deserialize, Serialize};
@@ -48,7 +48,7 @@ fn services() -> Vec<Service> {
     vec![accounts(), books(), Service::new("transfers").folding(transfers)]
 }
 
-fn admit(bench: &Bench, json: &str) -> Result<Import, NotImported> {
+fn admit(bench: &Bench, json: &str) -> Result<Import, NotTaken> {
     let spellings = Spellings::new();
     let defaults = Defaults {
         spellings: &spellings,

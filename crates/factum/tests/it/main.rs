@@ -5,6 +5,8 @@ mod aborts;
 mod carried;
 mod data_time;
 #[cfg(feature = "http")]
+mod edge;
+#[cfg(feature = "http")]
 mod platform;
 mod routes;
 #[cfg(feature = "http")]

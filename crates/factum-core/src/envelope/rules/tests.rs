@@ -117,6 +117,8 @@ fn one_item_that_stands_about_becomes_the_only_one_of_a_list() {
     let json = r#"{"orderId":"1","productId":"A","quantity":2}"#;
     assert_eq!(ours(json, rules).unwrap(), r#"{"orderId":"1","items":[{"sku":"A","quantity":2,"line":1}]}"#);
     assert_eq!(ours(r#"{"orderId":"1"}"#, rules).unwrap(), "unchanged");
+    let rules: &[Rule] = &[Nest("item", &["sku", "quantity"]), In("item", &[Same("name", "sku")])];
+    assert_eq!(ours(r#"{"sku":"A","id":"1"}"#, rules).unwrap(), r#"{"id":"1","item":{"sku":"A","name":"A"}}"#);
 }
 
 #[test]
