@@ -26,5 +26,6 @@ mod repeats;
 mod rows;
 mod shop;
 mod sim;
+mod spellings;
 mod stop;
 mod unfinished;
