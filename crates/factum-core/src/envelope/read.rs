@@ -11,7 +11,7 @@
 //! | no kind | what [`Defaults::kind`] says, or the other one if the table knows the name only so |
 //! | `{topic, partition, event}`, `{originalEvent, …}` | what is in it |
 //! | `{sagaId, orderId, currentStep, command: {service, action, data}}` | that command, about that order |
-//! | with `specversion` | a CloudEvent: see [`cloudevents`](super::cloudevents) |
+//! | with `specversion` | a CloudEvent: see [`cloudevents`] |
 //! | version `1.0`, `2`, `v2`; none | `1.0.0`, `2.0.0`, `2.0.0`; `1.0.0` |
 //! | `aggregateId`, or a subject that is no stream's name | a key; category: `aggregateType`, or the type's domain |
 //! | neither | the field of the data that the table names as the key |
