@@ -157,6 +157,7 @@ pub fn message(number: usize, text: &str) -> Message {
         causation_id: Some(id("cause")),
         partition_key: Arc::from(format!("{number:010}")),
         user_id: None,
+        tenant: None,
         traceparent: None,
         metadata: None,
         depth: 1,

@@ -2,6 +2,7 @@
 //!
 //! One file per service, events first, then commands. An event or command has one owner, the file it stands in; "own"
 //! in its description means that no other service reads or sends it. Every type is at version 1.0.0.
+//! What other systems call all this stands in [`spellings`].
 
 pub mod analytics;
 pub mod cart;
@@ -17,6 +18,7 @@ pub mod payment;
 pub mod process;
 pub mod shapes;
 pub mod shipping;
+pub mod spellings;
 
 #[cfg(test)]
 mod tests;

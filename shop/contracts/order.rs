@@ -40,6 +40,7 @@ pub struct OrderCreated {
     /// Always `pending_validation`.
     pub status: OrderStatus,
     /// Where it came in; since 1.1.0.
+    #[serde(default)]
     pub channel: SalesChannel,
 }
 

@@ -6,7 +6,10 @@ use factum::{AppBuilder, Archive, OpenError, http::client::Remote, prelude::*};
 
 use crate::{
     analytics, cart, catalog,
-    contracts::process::{PATIENCE, Process},
+    contracts::{
+        process::{PATIENCE, Process},
+        spellings::spellings,
+    },
     customer, fraud, inventory, loyalty,
     notification::{self, gateway::Channels},
     order,
@@ -79,7 +82,7 @@ pub fn equipped(app: AppBuilder, options: &Options) -> AppBuilder {
     let app = app.with(partners::service()).about("provider", provider).about("carrier", carrier);
     let app = app.about("process", options.process.to_string());
     let app = options.channels.addresses().into_iter().fold(app, |app, (channel, address)| app.about(channel, address));
-    services(options).into_iter().fold(app, AppBuilder::with)
+    services(options).into_iter().fold(app.spellings(spellings()), AppBuilder::with)
 }
 
 /// All services of the shop.

@@ -107,6 +107,7 @@ fn message(number: usize) -> Message {
         causation_id: Some(id("cause")),
         partition_key: Arc::from(format!("{:08}", number / 10)),
         user_id: None,
+        tenant: None,
         traceparent: None,
         metadata: None,
         depth: 1,

@@ -253,6 +253,7 @@ pub fn check_append(owners: &Owners, append: &Append) -> Result<usize, Refusal> 
         at_most("version of a type", envelope.data_version.len(), MAX_NAME_BYTES)?;
         at_most("partition key", envelope.partition_key.len(), MAX_NAME_BYTES)?;
         at_most("id of a user", envelope.user_id.as_deref().map_or(0, str::len), MAX_NAME_BYTES)?;
+        at_most("name of a tenant", envelope.tenant.as_deref().map_or(0, str::len), MAX_NAME_BYTES)?;
         at_most("traceparent", envelope.traceparent.as_deref().map_or(0, str::len), MAX_NAME_BYTES)?;
         at_most("metadata of a message", envelope.metadata.as_deref().map_or(0, str::len), MAX_METADATA_BYTES)?;
         let bytes = message.bytes();

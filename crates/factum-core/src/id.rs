@@ -10,7 +10,8 @@ use crate::error::NameError;
 /// The longest id, stream key or name, in bytes.
 pub const MAX_NAME_BYTES: usize = 128;
 
-/// The id of a message: any non-empty printable text of at most 128 bytes. Ours are UUIDs of version 7.
+/// The id of a message: any non-empty printable text of at most 128 bytes. Ours are UUIDs, and nothing
+/// depends on their order.
 ///
 /// A text that is a canonical UUID is kept as its 16 bytes, so that copying one never allocates.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -24,6 +24,7 @@ pub mod reaction;
 pub mod rejection;
 pub mod row;
 pub mod saga;
+pub mod schema;
 pub mod service;
 pub mod snapshot;
 pub mod stream;

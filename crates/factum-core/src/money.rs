@@ -3,9 +3,17 @@
 //! A price may be finer than the smallest coin (0.125 GBP a piece), an amount may not. The only place where something
 //! is rounded is [`UnitPrice::times`], half to even, so that many roundings do not drift to one side.
 
+mod digits;
+
+use digits::{Decimal, Digits, decimal, half_even};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
+
+/// What a currency looks like in a schema.
+pub(crate) const CURRENCY_PATTERN: &str = "^[A-Z]{3}$";
+/// What a price looks like in one.
+pub(crate) const PRICE_PATTERN: &str = r"^[+-]?[0-9]{1,18}(\.[0-9]{1,9})?$";
 
 /// An ISO 4217 code: three upper-case letters. Which codes are in use is not checked.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,7 +96,7 @@ impl JsonSchema for Currency {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[A-Z]{3}$", "description": "An ISO 4217 code." })
+        json_schema!({ "type": "string", "pattern": CURRENCY_PATTERN, "description": "An ISO 4217 code." })
     }
 }
 
@@ -137,6 +145,29 @@ impl Money {
         Ok(Self { amount, ..self })
     }
 
+    /// Reads an amount in whole units, such as `12.3`, `-0.125` or `1.23e1`, and rounds it half to even to minor units. For
+    /// numbers of other systems: digits far behind the point are what their arithmetic left.
+    ///
+    /// # Errors
+    /// [`MoneyError::Price`] for anything but a decimal number of at most 30 digits, [`MoneyError::Overflow`].
+    pub fn of_decimal(text: &str, currency: Currency) -> Result<Self, MoneyError> {
+        let number = Digits::read(text)?;
+        let mantissa = number.mantissa();
+        let minor = match number.scale - i64::from(currency.digits()) {
+            surplus if surplus >= 0 => {
+                let divisor = u32::try_from(surplus).ok().and_then(|zeros| 10_i128.checked_pow(zeros));
+                // Behind so many digits it is less than half of the smallest coin.
+                divisor.map_or(0, |divisor| half_even(mantissa, divisor))
+            }
+            lack => {
+                let factor = u32::try_from(-lack).ok().and_then(|zeros| 10_i128.checked_pow(zeros));
+                factor.and_then(|factor| mantissa.checked_mul(factor)).ok_or(MoneyError::Overflow)?
+            }
+        };
+        let amount = i64::try_from(minor).map_err(|_| MoneyError::Overflow)?;
+        Ok(Self { amount, currency })
+    }
+
     fn combine(self, other: Self, operation: fn(i64, i64) -> Option<i64>) -> Result<Self, MoneyError> {
         if self.currency != other.currency {
             return Err(MoneyError::Mixed(self.currency, other.currency));
@@ -176,7 +207,7 @@ pub struct UnitPrice {
 #[derive(Deserialize, JsonSchema)]
 struct Unchecked {
     /// A decimal number with at most 9 digits behind the point, in whole currency units.
-    #[schemars(regex(pattern = r"^[+-]?[0-9]{1,18}(\.[0-9]{1,9})?$"))]
+    #[schemars(regex(pattern = PRICE_PATTERN))]
     amount: Arc<str>,
     /// What it is in.
     currency: Currency,
@@ -195,6 +226,17 @@ impl UnitPrice {
     pub fn new(amount: &str, currency: Currency) -> Result<Self, MoneyError> {
         decimal(amount)?;
         Ok(Self { amount: amount.into(), currency })
+    }
+
+    /// Reads a decimal number as other systems write it: also with an exponent, which is written out.
+    ///
+    /// # Errors
+    /// [`MoneyError::Price`] for anything else, and for too many digits.
+    pub fn of_decimal(text: &str, currency: Currency) -> Result<Self, MoneyError> {
+        match text.contains(['e', 'E']) {
+            true => Self::new(&Digits::read(text)?.plain(text)?, currency),
+            false => Self::new(text, currency),
+        }
     }
 
     /// The text as it was written.
@@ -256,38 +298,6 @@ pub enum MoneyError {
     /// A result that does not fit.
     #[error("the amount is larger than 64 bits of minor units can hold")]
     Overflow,
-}
-
-/// `mantissa` divided by ten to the power of `scale`.
-struct Decimal {
-    mantissa: i128,
-    scale: u32,
-}
-
-fn decimal(text: &str) -> Result<Decimal, MoneyError> {
-    let refused = || MoneyError::Price(text.chars().take(40).collect());
-    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let (whole, part) = match unsigned.split_once('.') {
-        Some((_, "")) => return Err(refused()),
-        Some(split) => split,
-        None => (unsigned, ""),
-    };
-    let fits = (1..=UnitPrice::MOST_WHOLE_DIGITS).contains(&whole.len()) && part.len() <= UnitPrice::MOST_DECIMALS;
-    let digits = || whole.bytes().chain(part.bytes());
-    if !fits || !digits().all(|b| b.is_ascii_digit()) {
-        return Err(refused());
-    }
-    // At most 27 digits, which 128 bits hold.
-    let magnitude = digits().fold(0_i128, |number, b| number * 10 + i128::from(b - b'0'));
-    let scale = part.bytes().map(|_| 1).sum();
-    Ok(Decimal { mantissa: if text.starts_with('-') { -magnitude } else { magnitude }, scale })
-}
-
-/// `number / divisor`, to the nearest whole; a tie goes to the even one.
-fn half_even(number: i128, divisor: i128) -> i128 {
-    let (quotient, rest) = (number / divisor, number % divisor);
-    let twice = rest.abs() * 2;
-    if twice > divisor || (twice == divisor && quotient % 2 != 0) { quotient + number.signum() } else { quotient }
 }
 
 #[cfg(test)]
@@ -360,6 +370,37 @@ mod tests {
         assert_eq!(most.checked_add(Money::new(1, Currency::GBP)), Err(MoneyError::Overflow));
         assert_eq!(least.checked_sub(Money::new(1, Currency::GBP)), Err(MoneyError::Overflow));
         assert_eq!(least.checked_neg(), Err(MoneyError::Overflow));
+    }
+
+    #[test]
+    fn reads_amounts_and_prices_of_others() {
+        let pence = |text: &str| Money::of_decimal(text, Currency::GBP).map(|money| money.amount);
+        for (text, amount) in [
+            ("12.3", 1230),
+            ("-0.125", -12),
+            ("0.135", 14),
+            ("1.23e1", 1230),
+            ("123E-2", 123),
+            ("0e9999", 0),
+            ("5e-40", 0),
+            ("30.599999999999998", 3060),
+            ("007", 700),
+            ("92233720368547758.07", i64::MAX),
+        ] {
+            assert_eq!(pence(text), Ok(amount), "{text}");
+        }
+        for text in ["1e30", "92233720368547758.08", "1e400"] {
+            assert_eq!(pence(text), Err(MoneyError::Overflow), "{text}");
+        }
+        for text in ["", "-", ".5", "5.", "1e", "1e99999", "1,5", "NaN", "1_0", &"9".repeat(31)] {
+            assert!(matches!(pence(text), Err(MoneyError::Price(_))), "{text}");
+        }
+        let price = |text: &str| UnitPrice::of_decimal(text, Currency::GBP).map(|price| price.amount().to_owned());
+        for (text, kept) in [("2.50", "2.50"), ("2.5e0", "2.5"), ("25e-1", "2.5"), ("2e3", "2000"), ("-1e-3", "-0.001")]
+        {
+            assert_eq!(price(text).as_deref(), Ok(kept), "{text}");
+        }
+        assert!(price("1e-99").is_err() && price("1e30").is_err() && price("0.12345678901").is_err());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use factum_core::{
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::{acts::Act, signal::Signal};
+use crate::{acts::Act, import::Import, signal::Signal};
 
 /// Inputs that may wait.
 pub const INBOX: usize = 4096;
@@ -43,14 +43,28 @@ pub struct Request {
     pub correlation_id: Option<MessageId>,
     /// Who asks.
     pub user_id: Option<Arc<str>>,
+    /// For whom the service works.
+    pub tenant: Option<Arc<str>>,
     /// W3C trace context.
     pub traceparent: Option<Arc<str>>,
+    /// A JSON object of the user's own, which the events that it makes carry.
+    pub metadata: Option<Arc<str>>,
 }
 
 impl Request {
     /// A command with nothing else said.
     pub fn new(draft: Draft) -> Self {
-        Self { draft, id: None, digest: None, at: None, correlation_id: None, user_id: None, traceparent: None }
+        Self {
+            draft,
+            id: None,
+            digest: None,
+            at: None,
+            correlation_id: None,
+            user_id: None,
+            tenant: None,
+            traceparent: None,
+            metadata: None,
+        }
     }
 }
 
@@ -103,6 +117,8 @@ pub type Reply = oneshot::Sender<Result<Vec<Receipt>, ExecuteError>>;
 pub enum Input {
     /// Commands that are carried out together in one commit, or not at all.
     Commands(Vec<Request>, Reply),
+    /// Events of others that are taken together in one commit, or not at all.
+    Import(Vec<Import>, Reply),
     /// A call's answer: the command is decided and the call closed in one commit.
     Answer(Answered),
     /// A call was tried in vain.
@@ -152,7 +168,11 @@ impl Input {
     pub fn bytes(&self) -> usize {
         let draft = |draft: &Draft| draft.data.len() + UNIT;
         match self {
-            Self::Commands(requests, _) => requests.iter().map(|request| draft(&request.draft)).sum(),
+            Self::Commands(requests, _) => {
+                let metadata = |request: &Request| request.metadata.as_deref().map_or(0, str::len);
+                requests.iter().map(|request| draft(&request.draft) + metadata(request)).sum()
+            }
+            Self::Import(imports, _) => imports.iter().map(|import| import.message.bytes() + UNIT).sum(),
             Self::Answer(answered) => draft(&answered.command) + answered.cause.message.bytes(),
             Self::Attempted { value, .. } => value.len() + UNIT,
             Self::GivenUp(given_up) => given_up.value.len() + UNIT,

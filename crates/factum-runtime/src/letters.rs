@@ -262,6 +262,7 @@ fn discarded(letter: &Letter, by: &By, at: Timestamp, id: MessageId) -> Result<A
         causation_id: Some(id),
         partition_key: stream.key().into(),
         user_id: None,
+        tenant: None,
         traceparent: None,
         metadata: None,
         depth: 1,

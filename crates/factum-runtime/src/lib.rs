@@ -14,6 +14,7 @@ pub mod clock;
 pub mod committer;
 pub mod engine;
 pub mod ids;
+pub mod import;
 pub mod inbox;
 pub mod letters;
 pub mod outward;

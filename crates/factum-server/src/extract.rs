@@ -47,27 +47,29 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         check_content_type(request.headers())?;
         let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
         if announced.and_then(|length| length.parse::<u64>().ok()).is_some_and(|bytes| bytes > MAX_BODY_BYTES as u64) {
-            return Err(too_large());
+            return Err(too_large_for(MAX_BODY_BYTES));
         }
-        let raw = axum::body::to_bytes(request.into_body(), MAX_BODY_BYTES).await.map_err(unread)?;
+        let raw = axum::body::to_bytes(request.into_body(), MAX_BODY_BYTES)
+            .await
+            .map_err(|error| unread_for(error, MAX_BODY_BYTES))?;
         Ok(Self { data: read(&raw)?, raw })
     }
 }
 
 /// A body that ends before its announced length is the client's; only the limit is ours.
-fn unread(error: axum::Error) -> Problem {
+pub(crate) fn unread_for(error: axum::Error, limit: usize) -> Problem {
     let mut cause: Option<&dyn std::error::Error> = Some(&error);
     while let Some(error) = cause {
         if error.to_string().contains("length limit exceeded") {
-            return too_large();
+            return too_large_for(limit);
         }
         cause = error.source();
     }
     Problem::bad("bad_body", format!("the body could not be read to its end: {error}"))
 }
 
-fn too_large() -> Problem {
-    let detail = format!("the body has more than {MAX_BODY_BYTES} bytes: send less at once");
+pub(crate) fn too_large_for(limit: usize) -> Problem {
+    let detail = format!("the body has more than {limit} bytes: send less at once");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
 }
 
@@ -290,7 +292,7 @@ fn read_position(text: &str, epoch: u32, code: &'static str, what: &str) -> Resu
 }
 
 /// A header that must not come twice.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, Problem> {
+pub(crate) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, Problem> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(_), Some(_)) => Err(Problem::bad("bad_header", format!("the header {name} is given twice"))),

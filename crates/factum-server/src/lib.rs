@@ -5,6 +5,7 @@
 
 #[cfg(feature = "client")]
 pub mod client;
+pub mod edge;
 pub mod extract;
 mod foreign;
 pub mod health;

@@ -17,6 +17,7 @@
 //! | `GET /factum/v1/consumers` | every reader of the log, and where it stands |
 //! | `POST /factum/v1/consumers/{name}/try-again` | the same as of a letter |
 //! | `GET /factum/v1/types` | every type of message: version, whether it is own, who makes and who reads it, personal fields |
+//! | `POST /factum/v1/events`, `commands` | see [`crate::edge`] |
 //! | `GET /live`, `/ready`, `/health` | see [`crate::health`] |
 //!
 //! What changes something has a body `{"by": "…", "why": "…"}`, which stands in the event of the act, and takes no other

@@ -24,6 +24,9 @@
 //! | who or why of an act do not fit | 400 | `bad_by`, `bad_why` |
 //! | another site's page, a name that is not this machine's | 403, 421 | `foreign_origin`, `foreign_host` |
 //! | body: not UTF-8, no JSON, too deep, wrong fields, fields that nobody knows | 400, 400, 400, 422, 400 | `not_utf8`, `bad_json`, `too_deep`, `bad_field`, `unknown_field` |
+//! | a foreign message: owned by a service here, of another kind, nobody's command | 409, 422, 404 | `owned_here`, `wrong_kind`, `no_addressee` |
+//! | a foreign message: a name that means nothing, another major version, gone round | 422 | `unknown_name`, `other_version`, `too_long_a_chain` |
+//! | more messages than a request may hold | 413 | `too_many` |
 //! | body too large, no JSON by its type | 413, 415 | `body_too_large`, `not_json` |
 //! | query, header, id in the path | 400 | `bad_query`, `bad_header`, `bad_id` |
 //! | unknown path, other method | 404, 405 | `no_such_path`, `no_such_method` |
@@ -114,6 +117,18 @@ impl Problem {
         self.status
     }
 
+    /// The same of one of several things: which of them, in words and by its place.
+    #[must_use]
+    pub(crate) fn about(self, what: impl std::fmt::Display, at: usize) -> Self {
+        let detail = format!("{what}: {}", self.detail);
+        Self { detail, ..self }.with("at", at)
+    }
+
+    /// The sentence.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The word for programs.
     pub fn code(&self) -> &str {
         &self.code
@@ -122,7 +137,7 @@ impl Problem {
 
 /// A text as a person may see it: what was sent may stand in it, and a terminal would obey that, or nobody could see it.
 /// What is too long is left out in the middle, because the end says what to do.
-fn plain(text: &str, most: usize) -> String {
+pub(crate) fn plain(text: &str, most: usize) -> String {
     let mut plain = String::with_capacity(text.len());
     for char in text.chars() {
         match char.is_control() || unseen(char) {
@@ -241,6 +256,12 @@ impl From<CommitError> for Problem {
             CommitError::Refused(Refusal::ForeignStream { .. }) => Self::internal("foreign_stream", detail),
             CommitError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        CommitError::from(refusal).into()
     }
 }
 

@@ -8,8 +8,8 @@ use std::{
 
 use factum_core::{
     Timestamp,
-    envelope::digest,
-    error::{RowError, StoreError},
+    envelope::{Spellings, digest},
+    error::{NameError, RowError, StoreError},
     id::MessageId,
     memory::Memory,
     payload::Command,
@@ -24,6 +24,7 @@ use factum_runtime::{
     engine::{Arrange, Limits},
     ids::UuidSource,
     inbox::{ExecuteError, Rested},
+    registry::RegistryError,
     supervisor::{StartError, Unit, UnitHealth, UnitParts},
 };
 
@@ -71,6 +72,8 @@ pub struct AppBuilder {
     limits: Limits,
     program: String,
     hold_unknown: bool,
+    uuid_v4: bool,
+    spellings: Result<Spellings, NameError>,
     about: BTreeMap<&'static str, String>,
 }
 
@@ -84,6 +87,8 @@ impl AppBuilder {
             limits: Limits::default(),
             program: build(),
             hold_unknown: false,
+            uuid_v4: false,
+            spellings: Ok(Spellings::new()),
             about: BTreeMap::new(),
         }
     }
@@ -126,6 +131,26 @@ impl AppBuilder {
         self
     }
 
+    /// Makes ids that are UUIDs of version 4, random as a whole, for those whose standard says so. Without it they are of version
+    /// 7 and tell when they were made. Nothing depends on their order.
+    #[must_use]
+    pub fn uuid_v4(mut self) -> Self {
+        self.uuid_v4 = true;
+        self
+    }
+
+    /// What other systems call this program's types and services, and how their data becomes ours: for what they send to
+    /// `POST /factum/v1/events` and `POST /factum/v1/commands`. A table that contradicts itself refuses the start.
+    #[must_use]
+    pub fn spellings(mut self, spellings: Result<Spellings, NameError>) -> Self {
+        self.spellings = spellings;
+        self
+    }
+
+    fn ids(&self) -> UuidSource {
+        if self.uuid_v4 { UuidSource::random().v4() } else { UuidSource::random() }
+    }
+
     /// Steps along the chain of causes above which something is taken for a loop and becomes a letter: 64 if not said.
     #[must_use]
     pub fn depth(mut self, steps: u16) -> Self {
@@ -163,11 +188,13 @@ impl AppBuilder {
     pub async fn start(mut self) -> Result<App, StartError> {
         #[cfg(feature = "http")]
         let own = crate::routes::of(&mut self.services);
+        let spellings = self.spellings.clone().map_err(RegistryError::Name)?;
         let clock: Arc<dyn Clock> = match &self.data_clock {
             Some(clock) => Arc::new(clock.clone()),
             None => Arc::new(LiveClock::default()),
         };
         let lineage = self.stores.backend.reader().lineage();
+        let (ids, edge_ids) = (Box::new(self.ids()), Mutex::new(self.ids()));
         let unit = Unit::start(UnitParts {
             services: self.services,
             backend: self.stores.backend,
@@ -176,16 +203,15 @@ impl AppBuilder {
             notes: self.stores.notes,
             program: self.program,
             clock: clock.clone(),
-            ids: Box::new(UuidSource::random()),
+            ids,
             hold_unknown: self.hold_unknown,
             about: self.about,
             arrange: self.arrange,
             limits: self.limits,
         })?;
-        let ids = Mutex::new(UuidSource::random());
-        let (unit, lineage) = (Arc::new(unit), lineage);
+        let unit = Arc::new(unit);
         #[cfg(feature = "http")]
-        let routes = match crate::routes::mounted(own, &unit) {
+        let routes = match crate::routes::mounted(own, &unit, spellings, lineage) {
             Ok(routes) => routes,
             Err(error) => {
                 unit.stop().await;
@@ -197,7 +223,7 @@ impl AppBuilder {
                 unit,
                 lineage,
                 clock,
-                ids,
+                ids: edge_ids,
                 data_clock: self.data_clock,
                 #[cfg(feature = "http")]
                 routes,
@@ -346,7 +372,7 @@ impl App {
         self.inner.clock.mark()
     }
 
-    /// A new id, a UUID of version 7 by the app's clock: for what is first named at the edge.
+    /// A new id, a UUID as [`AppBuilder::uuid_v4`] says: for what is first named at the edge.
     pub fn new_id(&self) -> MessageId {
         self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner).next(self.inner.clock.mark())
     }

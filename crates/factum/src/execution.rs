@@ -14,6 +14,7 @@ use factum_core::{
     payload::Command,
 };
 use factum_runtime::inbox::{ExecuteError, Receipt, Request};
+use serde::Serialize;
 
 use crate::App;
 
@@ -75,6 +76,27 @@ impl<'a> Execution<'a> {
     pub fn user(self, id: &str) -> Self {
         self.with(|request| {
             request.user_id = Some(Arc::from(id));
+            Ok(())
+        })
+    }
+
+    /// For whom the service works, where one program works for several: 1 to 128 printable bytes. All that follows bears it.
+    pub fn tenant(self, name: &str) -> Self {
+        self.with(|request| {
+            request.tenant = Some(Arc::from(name));
+            Ok(())
+        })
+    }
+
+    /// A JSON object of your own, of at most [`MAX_METADATA_BYTES`](factum_core::commit::MAX_METADATA_BYTES), which the events
+    /// that the command makes carry; what follows from them does not. It is no part of what the client sent: the same key
+    /// with other metadata gets the first receipt.
+    pub fn metadata(self, object: impl Serialize) -> Self {
+        self.with(|request| {
+            let text = serde_json::to_string(&object);
+            let text =
+                text.map_err(|error| NameError { what: "metadata", problem: format!("has no JSON: {error}") })?;
+            request.metadata = Some(Arc::from(text));
             Ok(())
         })
     }

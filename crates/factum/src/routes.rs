@@ -6,10 +6,13 @@ use std::{
 };
 
 use axum::Router;
-use factum_core::{error::panic_text, id::Name, service::Service};
+use factum_core::{envelope::Spellings, error::panic_text, id::Name, service::Service, stream::Lineage};
 use factum_runtime::supervisor::{StartError, Unit};
 
-use crate::{App, http::platform};
+use crate::{
+    App,
+    http::{edge, platform},
+};
 
 /// Gives a service its routes; it is in the prelude.
 pub trait Routed {
@@ -40,8 +43,14 @@ pub(crate) fn of(services: &mut [Service]) -> Own {
 ///
 /// # Errors
 /// [`StartError::Routes`] if two are the same.
-pub(crate) fn mounted(own: Own, unit: &Arc<Unit>) -> Result<Router<App>, StartError> {
+pub(crate) fn mounted(
+    own: Own,
+    unit: &Arc<Unit>,
+    spellings: Spellings,
+    lineage: Lineage,
+) -> Result<Router<App>, StartError> {
     let platform = platform::routes(unit.clone()).merge(platform::health_routes(unit.clone()));
+    let platform = platform.merge(edge::routes(unit.clone(), Arc::new(spellings), lineage));
     own.into_iter().try_fold(platform, |all, (service, routes)| {
         // The library has no other way to say that two routes are the same.
         catch_unwind(AssertUnwindSafe(|| all.merge(routes)))
@@ -50,7 +59,8 @@ pub(crate) fn mounted(own: Own, unit: &Arc<Unit>) -> Result<Router<App>, StartEr
 }
 
 impl App {
-    /// The routes of all services, and the platform's own: letters, sagas and consumers below `/factum/v1`, and `/live`,
+    /// The routes of all services, and the platform's own: letters, sagas and consumers and the door for other
+    /// systems' messages below `/factum/v1`, and `/live`,
     /// `/ready`, `/health`. Whoever reaches them may do all that they offer: serve them where only operators are, as
     /// [`crate::http::serve`] does.
     ///

@@ -29,6 +29,7 @@ mod repeats;
 mod rows;
 mod shop;
 mod sim;
+mod spellings;
 mod stop;
 mod strict;
 mod unfinished;

@@ -121,6 +121,7 @@ fn plan(version: u64) -> Plan {
         causation_id: None,
         partition_key: Arc::from("1"),
         user_id: None,
+        tenant: None,
         traceparent: None,
         metadata: None,
         depth: 0,

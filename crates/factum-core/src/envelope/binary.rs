@@ -1,8 +1,9 @@
 //! The compact form of an envelope and its data in stores: a version byte, a length, the header (postcard), the data.
 //!
 //! Stream, version in the stream, position, type and source are the store's own columns and not repeated here. What the
-//! header ends in may be missing: it did not exist when the message was written. A receipt is of version 2, so that
-//! a program that knows none says that it is too old.
+//! header ends in may be missing: it did not exist when the message was written. A receipt is of version 2, and what
+//! bears a tenant of version 3, so that a program that knows neither says that it is too old, instead of working for
+//! nobody.
 
 use std::sync::Arc;
 
@@ -15,8 +16,10 @@ use crate::id::{MessageId, Name};
 
 /// Of every kind but one.
 const VERSION: u8 = 1;
-/// Of receipts; also the newest that this program knows.
+/// Of receipts.
 const RECEIPTS: u8 = 2;
+/// Of messages with a tenant, of any kind; also the newest that this program knows.
+const TENANTS: u8 = 3;
 
 /// Stored bytes that are not a message of a version that this program knows.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -65,6 +68,13 @@ struct Header<'a> {
     digest: Option<u64>,
 }
 
+/// What stands behind the header of a message with a tenant.
+#[derive(Serialize, Deserialize)]
+struct Tenanted<'a> {
+    repeat_key: Option<u64>,
+    tenant: &'a str,
+}
+
 /// Appends the stored form of a message to `out`.
 ///
 /// # Errors
@@ -86,17 +96,28 @@ pub fn encode(message: &Message, out: &mut Vec<u8>) -> Result<(), BinaryError> {
         depth: envelope.depth,
         digest: envelope.digest,
     };
-    out.push(if envelope.kind == Kind::Receipt { RECEIPTS } else { VERSION });
+    out.push(match (&envelope.tenant, envelope.kind) {
+        (Some(_), _) => TENANTS,
+        (None, Kind::Receipt) => RECEIPTS,
+        (None, _) => VERSION,
+    });
     let length_at = out.len();
     out.extend_from_slice(&[0; 4]);
-    let taken = std::mem::take(out);
-    *out = postcard::to_extend(&header, taken).map_err(|error| BinaryError(error.to_string()))?;
-    if let Some(key) = envelope.repeat_key {
-        out.extend_from_slice(&key.to_le_bytes());
+    extend(out, &header)?;
+    match (&envelope.tenant, envelope.repeat_key) {
+        (Some(tenant), repeat_key) => extend(out, &Tenanted { repeat_key, tenant })?,
+        (None, Some(key)) => out.extend_from_slice(&key.to_le_bytes()),
+        (None, None) => {}
     }
     let length = (out.len() - length_at - 4) as u32;
     out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
     out.extend_from_slice(&message.data);
+    Ok(())
+}
+
+fn extend(out: &mut Vec<u8>, value: &impl Serialize) -> Result<(), BinaryError> {
+    let taken = std::mem::take(out);
+    *out = postcard::to_extend(value, taken).map_err(|error| BinaryError(error.to_string()))?;
     Ok(())
 }
 
@@ -105,9 +126,16 @@ pub fn encode(message: &Message, out: &mut Vec<u8>) -> Result<(), BinaryError> {
 /// # Errors
 /// [`BinaryError`] if the bytes are of an unknown version or do not hold a message.
 pub fn decode(type_name: Name, source: Name, bytes: &[u8]) -> Result<Message, BinaryError> {
-    let (header, data) = split(bytes)?;
+    let (version, header, data) = split(bytes)?;
     let (header, rest) =
         postcard::take_from_bytes::<Header<'_>>(header).map_err(|error| BinaryError(error.to_string()))?;
+    let (repeat_key, tenant) = match version {
+        TENANTS => {
+            let more: Tenanted<'_> = postcard::from_bytes(rest).map_err(|error| BinaryError(error.to_string()))?;
+            (more.repeat_key, Some(Arc::from(more.tenant)))
+        }
+        _ => (rest.first_chunk::<8>().map(|key| u64::from_le_bytes(*key)), None),
+    };
     let timestamp = Timestamp::new(header.second, header.nanosecond).map_err(|error| BinaryError(error.to_string()))?;
     let id = header.id.read()?;
     let envelope = Envelope {
@@ -120,25 +148,28 @@ pub fn decode(type_name: Name, source: Name, bytes: &[u8]) -> Result<Message, Bi
         causation_id: header.causation_id.map(Id::read).transpose()?,
         partition_key: Arc::from(header.partition_key),
         user_id: header.user_id.map(Arc::from),
+        tenant,
         traceparent: header.traceparent.map(Arc::from),
         metadata: header.metadata.map(Arc::from),
         depth: header.depth,
         digest: header.digest,
-        repeat_key: rest.first_chunk::<8>().map(|key| u64::from_le_bytes(*key)),
+        repeat_key,
         id,
     };
     Ok(Message { envelope, data: Arc::from(data) })
 }
 
-fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), BinaryError> {
+fn split(bytes: &[u8]) -> Result<(u8, &[u8], &[u8]), BinaryError> {
     let (version, rest) = bytes.split_first().ok_or_else(|| BinaryError("it is empty".to_owned()))?;
-    if !(VERSION..=RECEIPTS).contains(version) {
-        let problem = format!("it has format {version}, this program knows {RECEIPTS}: use the newer program");
+    if !(VERSION..=TENANTS).contains(version) {
+        let problem = format!("it has format {version}, this program knows {TENANTS}: use the newer program");
         return Err(BinaryError(problem));
     }
     let (length, rest) = rest.split_first_chunk::<4>().ok_or_else(|| BinaryError("it is cut short".to_owned()))?;
     let length = u32::from_le_bytes(*length) as usize;
-    rest.split_at_checked(length).ok_or_else(|| BinaryError("its header is cut short".to_owned()))
+    let (header, data) =
+        rest.split_at_checked(length).ok_or_else(|| BinaryError("its header is cut short".to_owned()))?;
+    Ok((*version, header, data))
 }
 
 fn known_version(text: &str) -> Name {
@@ -162,6 +193,7 @@ mod tests {
                 causation_id: Some(MessageId::parse("cmd-1").unwrap()),
                 partition_key: Arc::from("536365"),
                 user_id: Some(Arc::from("17850")),
+                tenant: None,
                 traceparent: None,
                 metadata: Some(Arc::from(r#"{"shop":"uk"}"#)),
                 depth: 3,
@@ -205,9 +237,28 @@ mod tests {
     }
 
     #[test]
+    fn a_message_with_a_tenant_is_of_a_version_that_older_programs_refuse() {
+        for (kind, repeat_key) in [(Kind::Event, Some(7)), (Kind::Event, None), (Kind::Receipt, Some(7))] {
+            let mut ours = message();
+            (ours.envelope.kind, ours.envelope.repeat_key) = (kind, repeat_key);
+            ours.envelope.tenant = Some(Arc::from("acme"));
+            let mut bytes = Vec::new();
+            encode(&ours, &mut bytes).unwrap();
+            assert_eq!(bytes[0], 3);
+            assert_eq!(decode(Name::Static("order.created"), Name::Static("order-service"), &bytes).unwrap(), ours);
+            let hex = bytes.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+            if (kind, repeat_key) == (Kind::Event, Some(7)) {
+                assert_eq!(hex, include_str!("../../tests/fixtures/tenant-v3.hex").trim());
+            }
+        }
+    }
+
+    #[test]
     fn no_cut_or_flip_of_the_header_panics() {
         let mut bytes = Vec::new();
-        encode(&message(), &mut bytes).unwrap();
+        let mut tenanted = message();
+        tenanted.envelope.tenant = Some(Arc::from("acme"));
+        encode(&tenanted, &mut bytes).unwrap();
         for end in 0..bytes.len() {
             let _ = decode(Name::Static("t"), Name::Static("s"), &bytes[..end]);
             for bit in 0..8 {

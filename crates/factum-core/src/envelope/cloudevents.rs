@@ -4,13 +4,13 @@
 //! |---|---|
 //! | `id` · `source` · `type` · `subject` · `timestamp` | `id` · `source` · `type` · `subject` · `time` |
 //! | `partitionKey` · `sequence` · `traceparent` | the extensions of these names (`sequence` is a text there) |
-//! | `correlationId` · `causationId` · `userId` | our extensions, in lower case |
+//! | `correlationId` · `causationId` · `userId` · `tenant` | our extensions, in lower case |
 //! | `dataVersion` · `kind` · `depth` | our extensions, in lower case |
 //! | `metadata` | our extension, the object as JSON in a text, because extensions are no objects |
 //! | `data` | `data`, with `datacontenttype` `application/json` |
 //!
-//! On the way in, `dataschema` ending in a version stands in for `dataversion`, and a `source` that is a URI needs an
-//! alias. A `sequence`, `kind`, `depth` or `metadata` that cannot be ours counts as none: others use these names too.
+//! On the way in, `dataschema` ending in a version stands in for `dataversion`, and a `source` that is a URI needs a
+//! spelling. A `sequence`, `kind`, `depth` or `metadata` that cannot be ours counts as none: others use these names too.
 //! All else is as in [`read`](mod@super::read). Position and digests belong to one log and do not travel.
 
 use std::borrow::Cow;
@@ -21,7 +21,9 @@ use serde_json::value::RawValue;
 
 use super::{
     Defaults, EnvelopeError, Incoming, Kind, Stored,
-    read::{Fields, MAX_DEPTH, Raw, depth, object},
+    form::object,
+    read::{Fields, Raw, check_metadata},
+    rules::Notes,
 };
 use crate::id::MessageId;
 
@@ -47,6 +49,8 @@ struct Written<'a> {
     sequence: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     userid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<&'a str>,
     depth: u16,
@@ -77,6 +81,7 @@ pub fn write(stored: &Stored) -> Result<Vec<u8>, EnvelopeError> {
         partitionkey: &envelope.partition_key,
         sequence: stored.version.to_string(),
         userid: envelope.user_id.as_deref(),
+        tenant: envelope.tenant.as_deref(),
         traceparent: envelope.traceparent.as_deref(),
         depth: envelope.depth,
         metadata: envelope.metadata.as_deref(),
@@ -108,6 +113,7 @@ struct Form<'a> {
     partitionkey: Raw<'a>,
     sequence: Raw<'a>,
     userid: Raw<'a>,
+    tenant: Raw<'a>,
     traceparent: Raw<'a>,
     depth: Raw<'a>,
     metadata: Raw<'a>,
@@ -148,7 +154,8 @@ pub fn read(bytes: &[u8], defaults: &Defaults<'_>) -> Result<Incoming, EnvelopeE
         id: form.id,
         kind: form.kind.only_if(known),
         is_command: false,
-        type_name: form.type_name,
+        type_name: form.type_name.text("type")?,
+        topic: Raw::default(),
         source: form.source,
         data_version: form.dataversion.text("dataversion")?.or(of_schema),
         timestamp: form.time,
@@ -160,17 +167,15 @@ pub fn read(bytes: &[u8], defaults: &Defaults<'_>) -> Result<Incoming, EnvelopeE
         sequence: form.sequence.only_if(counted),
         partition_key: form.partitionkey,
         user_id: form.userid,
+        tenant: form.tenant,
         traceparent: form.traceparent,
         depth: form.depth.only_if(counted),
-        metadata: form.metadata.text("metadata").ok().flatten().filter(|text| is_object(text)),
-        data: form.data,
+        metadata: form.metadata.text("metadata").ok().flatten().filter(|text| check_metadata(text).is_ok()),
+        data: form.data.some().map(|raw| Cow::Borrowed(raw.get())),
+        derived_id: None,
+        notes: Notes::default(),
     };
     fields.normalise(defaults)
-}
-
-fn is_object(text: &str) -> bool {
-    let within = text.starts_with('{') && depth(text) <= MAX_DEPTH;
-    within && serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get() == text)
 }
 
 /// `application/json`, `text/json` and `application/<anything>+json`, with or without parameters.

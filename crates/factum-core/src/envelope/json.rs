@@ -28,6 +28,8 @@ struct Form<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<&'a RawValue>,
@@ -57,6 +59,7 @@ impl Serialize for Stored {
             position: self.position.0,
             partition_key: &envelope.partition_key,
             user_id: envelope.user_id.as_deref(),
+            tenant: envelope.tenant.as_deref(),
             traceparent: envelope.traceparent.as_deref(),
             metadata: envelope.metadata.as_deref().map(|text| raw(text.as_bytes())).transpose()?,
             data: raw(&self.message.data)?,

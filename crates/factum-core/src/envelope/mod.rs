@@ -2,13 +2,15 @@
 //!
 //! [`json`] is the public JSON form,
 //! [`binary`] the compact form that stores keep. [`read`](mod@read) takes the JSON form back, also as other systems
-//! print it, with [`aliases`] for their names; [`cloudevents`] translates to CloudEvents and back.
+//! print it, with [`spellings`] for their names and data; [`cloudevents`] translates to CloudEvents and back.
 
-pub mod aliases;
 pub mod binary;
 pub mod cloudevents;
+mod form;
 pub mod json;
 pub mod read;
+mod rules;
+pub mod spellings;
 #[cfg(test)]
 mod tests;
 
@@ -17,8 +19,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use aliases::Aliases;
-pub use read::{Defaults, EnvelopeError, Incoming, read};
+pub use read::{Defaults, EnvelopeError, Incoming, NoId, check_metadata, read};
+pub use rules::Rule;
+pub use spellings::{Spelled, Spellings, When};
 
 use crate::{
     id::{MessageId, Name},
@@ -66,6 +69,8 @@ pub struct Envelope {
     pub partition_key: Arc<str>,
     /// Who asked for it.
     pub user_id: Option<Arc<str>>,
+    /// For whom the service works, where one program works for several; copied from cause to effect.
+    pub tenant: Option<Arc<str>>,
     /// W3C trace context.
     pub traceparent: Option<Arc<str>>,
     /// A JSON object of the user's own.
@@ -81,7 +86,7 @@ pub struct Envelope {
 }
 
 /// What an envelope's numbers, lengths and the ids that are UUIDs take at most.
-const FIXED_BYTES: usize = 168;
+const FIXED_BYTES: usize = 176;
 
 impl Envelope {
     fn bytes(&self) -> usize {
@@ -89,7 +94,8 @@ impl Envelope {
         let text = |text: &Option<Arc<str>>| text.as_deref().map_or(0, str::len);
         let names = self.type_name.len() + self.source.len() + self.data_version.len() + self.partition_key.len();
         let ids = id(&self.id) + id(&self.correlation_id) + self.causation_id.as_ref().map_or(0, id);
-        FIXED_BYTES + names + ids + text(&self.user_id) + text(&self.traceparent) + text(&self.metadata)
+        let who = text(&self.user_id) + text(&self.tenant);
+        FIXED_BYTES + names + ids + who + text(&self.traceparent) + text(&self.metadata)
     }
 }
 

@@ -5,18 +5,25 @@
 //! | `eventId`, `commandId` | `id`; here and below ours wins where both stand |
 //! | `eventType`, `command` | `type` |
 //! | `version` · `sequenceNumber` | `dataVersion` · `sequence` |
-//! | `OrderCreated` and other type names, names of services | ours by [`Aliases`]; refused without one |
+//! | `OrderCreated` and other type names, names of services | ours by [`Spellings`]; refused without one |
+//! | data of a type that the table has | ours by the table's rules ([`Rule`](super::Rule)) |
 //! | a `command` or a `commandId` | kind `command` |
+//! | no kind | what [`Defaults::kind`] says, or the other one if the table knows the name only so |
+//! | `{topic, partition, event}`, `{originalEvent, …}` | what is in it |
+//! | `{sagaId, orderId, currentStep, command: {service, action, data}}` | that command, about that order |
+//! | with `specversion` | a CloudEvent: see [`cloudevents`] |
 //! | version `1.0`, `2`, `v2`; none | `1.0.0`, `2.0.0`, `2.0.0`; `1.0.0` |
 //! | `aggregateId`, or a subject that is no stream's name | a key; category: `aggregateType`, or the type's domain |
+//! | neither | the field of the data that the table names as the key |
 //! | no correlation | the message's own id, and [`Incoming::correlation_missing`] |
-//! | no id · source · timestamp | as [`Defaults`] say; without an id in them, no id is refused |
+//! | no id · source · timestamp | as [`Defaults`] say |
 //! | no partition key | the stream's key, or the id |
 //! | a `traceparent` that is none | none, as its standard asks for |
 //! | `null`, an empty text | as if the field were not there |
 //! | fields that no envelope has | ignored |
 //!
-//! The data stays as its bytes are. Whatever is refused is refused whole, with a sentence that says what to do.
+//! The data stays as its bytes are, as far as no rule touches it. Whatever is refused is refused whole, with a sentence that
+//! says what to do; what was read otherwise than it was sent is told ([`Incoming::normalised`]).
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -24,9 +31,14 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Aliases, Envelope, Kind, Message};
+use super::{
+    Envelope, Kind, Message, Spellings, cloudevents,
+    form::{Form, depth, object},
+    rules::{self, Notes},
+    spellings::{Meant, Said},
+};
 use crate::{
-    commit::MAX_MESSAGE_BYTES,
+    commit::{MAX_MESSAGE_BYTES, MAX_METADATA_BYTES},
     error::NameError,
     id::{MessageId, Name, check_id},
     stream::{StreamId, StreamVersion},
@@ -35,21 +47,36 @@ use crate::{
 /// How deep objects and lists in a message's data may be nested.
 pub const MAX_DEPTH: usize = 64;
 
-/// What the envelope around data and metadata may take on top of [`MAX_MESSAGE_BYTES`].
-const ENVELOPE_BYTES: usize = 16 << 10;
-
 /// What stands in for what a message does not say.
 #[derive(Clone, Debug)]
 pub struct Defaults<'a> {
-    /// What other systems call our types and services.
-    pub aliases: &'a Aliases,
+    /// What other systems call our types and services, and how their data becomes ours.
+    pub spellings: &'a Spellings,
+    /// What a message is that does not say so.
+    pub kind: Kind,
     /// The service of a message without source: whoever the connection belongs to.
     pub source: Name,
     /// The time of a message without timestamp: when it came in.
     pub timestamp: Timestamp,
-    /// The id of a message without one. Give it only where the same message gets the same id again, such as one made
-    /// from the broker's topic, partition and offset: duplicates are found by nothing else.
-    pub id: Option<MessageId>,
+    /// The id of a message without one.
+    pub id: NoId,
+    /// The type of a message without one: what the transport says.
+    pub type_name: Option<&'a str>,
+    /// The correlation of a message without one: what the transport says.
+    pub correlation_id: Option<MessageId>,
+}
+
+/// What becomes of a message without id. Duplicates are found by nothing else, so that the same message must get the same
+/// id again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoId {
+    /// It is refused.
+    Refused,
+    /// This one, such as one made from the broker's topic, partition and offset.
+    Is(MessageId),
+    /// One made from what it says: source, type, time and data. Without a time of its own it is refused, since two that
+    /// say the same would be one.
+    FromContent,
 }
 
 /// A message from outside in our envelope, with the place that it has at home.
@@ -63,6 +90,8 @@ pub struct Incoming {
     pub sequence: Option<StreamVersion>,
     /// It came without correlation and got its own id for one. To be counted per source.
     pub correlation_missing: bool,
+    /// What was read otherwise than it was sent, for people.
+    pub normalised: Vec<String>,
 }
 
 /// Why bytes were not taken as a message. Nothing of them was stored.
@@ -110,7 +139,15 @@ pub enum EnvelopeError {
         /// What is wrong and what to do.
         problem: String,
     },
-    /// The type or the source is no name of ours and has no alias.
+    /// The data cannot be made ours.
+    #[error("`{path}` {problem}")]
+    Data {
+        /// Where, such as `data.items[0].price`.
+        path: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// The type or the source is no name of ours, and nothing says what it means.
     #[error("the {} {}", .0.what, .0.problem)]
     Unnamed(NameError),
 }
@@ -121,65 +158,11 @@ pub enum EnvelopeError {
 /// [`EnvelopeError`]; its sentence says what the sender or the configuration has to change.
 pub fn read(bytes: &[u8], defaults: &Defaults<'_>) -> Result<Incoming, EnvelopeError> {
     let form: Form<'_> = object(bytes)?;
-    form.into_fields()?.normalise(defaults)
-}
-
-/// Every spelling of every field.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-struct Form<'a> {
-    id: Raw<'a>,
-    event_id: Raw<'a>,
-    command_id: Raw<'a>,
-    kind: Raw<'a>,
-    #[serde(rename = "type")]
-    type_name: Raw<'a>,
-    event_type: Raw<'a>,
-    command: Raw<'a>,
-    source: Raw<'a>,
-    data_version: Raw<'a>,
-    version: Raw<'a>,
-    timestamp: Raw<'a>,
-    correlation_id: Raw<'a>,
-    causation_id: Raw<'a>,
-    subject: Raw<'a>,
-    aggregate_id: Raw<'a>,
-    aggregate_type: Raw<'a>,
-    sequence: Raw<'a>,
-    sequence_number: Raw<'a>,
-    partition_key: Raw<'a>,
-    user_id: Raw<'a>,
-    traceparent: Raw<'a>,
-    depth: Raw<'a>,
-    metadata: Raw<'a>,
-    data: Raw<'a>,
-}
-
-impl<'a> Form<'a> {
-    fn into_fields(self) -> Result<Fields<'a>, EnvelopeError> {
-        let command = self.command.some().is_some() || self.command_id.some().is_some();
-        Ok(Fields {
-            id: self.id.or(self.event_id).or(self.command_id),
-            kind: self.kind,
-            is_command: command,
-            type_name: self.type_name.or(self.event_type).or(self.command),
-            source: self.source,
-            data_version: self.data_version.or(self.version).text("dataVersion")?,
-            timestamp: self.timestamp,
-            correlation_id: self.correlation_id,
-            causation_id: self.causation_id,
-            subject: self.subject,
-            aggregate_id: self.aggregate_id,
-            aggregate_type: self.aggregate_type,
-            sequence: self.sequence.or(self.sequence_number),
-            partition_key: self.partition_key,
-            user_id: self.user_id,
-            traceparent: self.traceparent,
-            depth: self.depth,
-            metadata: self.metadata.some().map(|raw| Cow::Borrowed(raw.get())),
-            data: self.data,
-        })
+    let (form, inner) = form.unwrapped(std::str::from_utf8(bytes).unwrap_or_default())?;
+    if form.is_cloudevent() {
+        return cloudevents::read(inner.as_bytes(), defaults);
     }
+    form.into_fields(defaults.spellings)?.normalise(defaults)
 }
 
 /// A field as it stands in the text. `null` and an empty text count as missing.
@@ -217,14 +200,16 @@ impl<'a> Raw<'a> {
 
 /// Borrows where nothing is escaped.
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// The fields of a message under one name each, whichever form they came in.
 pub(super) struct Fields<'a> {
     pub(super) id: Raw<'a>,
     pub(super) kind: Raw<'a>,
     pub(super) is_command: bool,
-    pub(super) type_name: Raw<'a>,
+    pub(super) type_name: Option<Cow<'a, str>>,
+    /// The broker's topic, which may be as good as a type.
+    pub(super) topic: Raw<'a>,
     pub(super) source: Raw<'a>,
     pub(super) data_version: Option<Cow<'a, str>>,
     pub(super) timestamp: Raw<'a>,
@@ -236,40 +221,61 @@ pub(super) struct Fields<'a> {
     pub(super) sequence: Raw<'a>,
     pub(super) partition_key: Raw<'a>,
     pub(super) user_id: Raw<'a>,
+    pub(super) tenant: Raw<'a>,
     pub(super) traceparent: Raw<'a>,
     pub(super) depth: Raw<'a>,
     pub(super) metadata: Option<Cow<'a, str>>,
-    pub(super) data: Raw<'a>,
+    pub(super) data: Option<Cow<'a, str>>,
+    /// What is its id if it has none.
+    pub(super) derived_id: Option<MessageId>,
+    pub(super) notes: Notes,
 }
 
 impl Fields<'_> {
-    pub(super) fn normalise(self, defaults: &Defaults<'_>) -> Result<Incoming, EnvelopeError> {
-        let id = message_id(self.id, "id")?.or_else(|| defaults.id.clone()).ok_or(EnvelopeError::Missing {
-            field: "id",
-            remedy: "send one that stays the same when the message is sent again, or configure how to derive it",
-        })?;
-        let type_name = self
-            .type_name
-            .text("type")?
-            .ok_or(EnvelopeError::Missing { field: "type", remedy: "say what it is, such as \"order.created\"" })?;
-        let type_name = defaults.aliases.type_name(&type_name).map_err(EnvelopeError::Unnamed)?;
-        let source = match self.source.text("source")? {
-            Some(source) => defaults.aliases.service(&source).map_err(EnvelopeError::Unnamed)?,
+    pub(super) fn normalise(mut self, defaults: &Defaults<'_>) -> Result<Incoming, EnvelopeError> {
+        let spellings = defaults.spellings;
+        let said_source = self.source.text("source")?;
+        let source = match &said_source {
+            Some(source) => spellings.source(source).map_err(EnvelopeError::Unnamed)?,
             None => defaults.source.clone(),
         };
-        let subject = self.stream(&type_name)?;
-        let correlation_id = message_id(self.correlation_id, "correlationId")?;
+        let data = self.data.take().ok_or(EnvelopeError::Missing {
+            field: "data",
+            remedy: "send an object, `{}` if there is nothing to say",
+        })?;
+        json_object(&data, "data")?;
+        let foreign = self.foreign_type(defaults)?;
+        let kind = kind(self.kind, self.is_command)?;
+        let said = Said { kind, usual: defaults.kind, source: &source, data: &data };
+        let Meant { kind, name: type_name, spelled } =
+            spellings.meant(&foreign, &said).map_err(EnvelopeError::Unnamed)?;
+        let id = self.id(defaults, (said_source.as_deref().unwrap_or(&source), &foreign), &data)?;
+        let read_as = |notes: &mut Notes, what: &str, theirs: &str, ours: &str| {
+            if theirs != ours {
+                notes.add(|| format!("{what} `{theirs}` is read as `{ours}`"));
+            }
+        };
+        read_as(&mut self.notes, "type", &foreign, &type_name);
+        read_as(&mut self.notes, "source", said_source.as_deref().unwrap_or(&source), &source);
+        let rules = spelled.map_or(&[][..], |spelled| spelled.rules());
+        let made = rules::apply(&data, rules, spellings.usual_currency(), &mut self.notes)?;
+        let data = made.map_or(data, Cow::Owned);
+        let by_data = spelled.and_then(|spelled| rules::text_of(&data, spelled.key_field()?));
+        let subject = self.stream(&type_name, by_data)?;
+        let correlation_id =
+            message_id(self.correlation_id, "correlationId")?.or_else(|| defaults.correlation_id.clone());
         let key = short_text(self.partition_key, "partitionKey")?;
         let key = key.or_else(|| subject.as_ref().map(|stream| Arc::from(stream.key())));
         let envelope = Envelope {
-            kind: kind(self.kind, self.is_command)?,
+            kind,
             data_version: version(self.data_version.as_deref())?,
             timestamp: timestamp(self.timestamp)?.unwrap_or(defaults.timestamp),
             causation_id: message_id(self.causation_id, "causationId")?,
             partition_key: key.unwrap_or_else(|| Arc::from(id.to_string())),
             user_id: short_text(self.user_id, "userId")?,
+            tenant: short_text(self.tenant, "tenant")?,
             traceparent: self.traceparent.text("traceparent")?.filter(|text| is_traceparent(text)).map(Arc::from),
-            metadata: self.metadata.map(|text| json_object(&text, "metadata").map(Arc::from)).transpose()?,
+            metadata: self.metadata.take().map(metadata).transpose()?,
             depth: whole(self.depth, "depth")?.map_or(0, |depth| u16::try_from(depth).unwrap_or(u16::MAX)),
             digest: None,
             repeat_key: None,
@@ -278,11 +284,7 @@ impl Fields<'_> {
             type_name,
             source,
         };
-        let data = self.data.some().ok_or(EnvelopeError::Missing {
-            field: "data",
-            remedy: "send an object, `{}` if there is nothing to say",
-        })?;
-        let message = Message { envelope, data: Arc::from(json_object(data.get(), "data")?.as_bytes()) };
+        let message = Message { envelope, data: Arc::from(data.as_bytes()) };
         if message.bytes() > MAX_MESSAGE_BYTES {
             return Err(EnvelopeError::TooLarge { bytes: message.bytes(), limit: MAX_MESSAGE_BYTES });
         }
@@ -293,11 +295,46 @@ impl Fields<'_> {
             }
             sequence => sequence.map(StreamVersion),
         };
-        Ok(Incoming { message, subject, sequence, correlation_missing: correlation_id.is_none() })
+        if correlation_id.is_none() {
+            self.notes.add(|| "it has no correlation: its own id stands for one".to_owned());
+        }
+        let normalised = self.notes.into_list();
+        Ok(Incoming { message, subject, sequence, correlation_missing: correlation_id.is_none(), normalised })
+    }
+
+    /// What the sender calls it, or the transport.
+    fn foreign_type(&mut self, defaults: &Defaults<'_>) -> Result<String, EnvelopeError> {
+        if let Some(said) = self.type_name.take() {
+            return Ok(said.into_owned());
+        }
+        let topic = self.topic.text("topic")?.filter(|topic| defaults.spellings.knows(defaults.kind, topic));
+        let told = defaults.type_name.map(str::to_owned).or_else(|| topic.map(Cow::into_owned));
+        told.ok_or(EnvelopeError::Missing { field: "type", remedy: "say what it is, such as \"order.created\"" })
+    }
+
+    fn id(
+        &mut self,
+        defaults: &Defaults<'_>,
+        (source, type_name): (&str, &str),
+        data: &str,
+    ) -> Result<MessageId, EnvelopeError> {
+        if let Some(id) = message_id(self.id, "id")?.or_else(|| self.derived_id.take()) {
+            return Ok(id);
+        }
+        let remedy = "send one that stays the same when the message is sent again, or configure how to derive it";
+        match (&defaults.id, self.timestamp.text("timestamp")?) {
+            (NoId::Is(id), _) => Ok(id.clone()),
+            (NoId::FromContent, Some(at)) => Ok(MessageId::derived(&["content", source, type_name, &at, data])),
+            (NoId::FromContent, None) => Err(EnvelopeError::Missing {
+                field: "id",
+                remedy: "send one that stays the same when the message is sent again, or at least its `timestamp`",
+            }),
+            (NoId::Refused, _) => Err(EnvelopeError::Missing { field: "id", remedy }),
+        }
     }
 
     /// A subject is a stream's name or a key; an aggregate's id is a key, perhaps with its category before it.
-    fn stream(&self, type_name: &Name) -> Result<Option<StreamId>, EnvelopeError> {
+    fn stream(&self, type_name: &Name, by_data: Option<String>) -> Result<Option<StreamId>, EnvelopeError> {
         let domain = type_name.split('.').next().unwrap_or_default();
         let category = self.aggregate_type.text("aggregateType")?.map(|text| text.to_ascii_lowercase());
         let category = category.as_deref().unwrap_or(domain).replace('-', "_");
@@ -310,7 +347,10 @@ impl Fields<'_> {
                 let is_name = id.strip_prefix(&category).is_some_and(|rest| rest.starts_with('-'));
                 (id, is_name)
             }
-            (None, None) => return Ok(None),
+            (None, None) => match by_data {
+                Some(key) => (Cow::Owned(key), false),
+                None => return Ok(None),
+            },
         };
         let stream = if is_name { StreamId::parse(&text) } else { StreamId::new(&category, &text) };
         // As a subject of ours it would be read as a key.
@@ -325,41 +365,29 @@ impl Fields<'_> {
     }
 }
 
-/// Checks the limits, then reads the fields of one object. Nothing here recurses, however deep the input is.
-pub(super) fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, EnvelopeError> {
-    if bytes.len() > MAX_MESSAGE_BYTES + ENVELOPE_BYTES {
-        return Err(EnvelopeError::TooLarge { bytes: bytes.len(), limit: MAX_MESSAGE_BYTES });
+/// Checks metadata: a JSON object of at most [`MAX_METADATA_BYTES`], nested at most [`MAX_DEPTH`] deep.
+///
+/// # Errors
+/// [`EnvelopeError`] that says what is wrong.
+pub fn check_metadata(text: &str) -> Result<(), EnvelopeError> {
+    let wrong = |problem: String| Err(EnvelopeError::Field { field: "metadata", problem });
+    if text.len() > MAX_METADATA_BYTES {
+        return wrong(format!("has {} bytes; {MAX_METADATA_BYTES} are allowed: send less of it", text.len()));
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| EnvelopeError::NotUtf8 { at: error.valid_up_to() })?;
-    let text = text.trim_start_matches('\u{feff}').trim_ascii();
-    // A derived reader would also take a list, field by field.
-    if !text.starts_with('{') {
-        return Err(EnvelopeError::NotAnObject { cause: "it does not start with `{`".to_owned() });
-    }
-    if depth(text) > MAX_DEPTH + 1 {
+    if depth(text) > MAX_DEPTH {
         return Err(EnvelopeError::TooDeep { limit: MAX_DEPTH });
     }
-    serde_json::from_str(text).map_err(|cause| EnvelopeError::NotAnObject { cause: cause.to_string() })
+    // What is stored is written out again, without a space around it.
+    match serde_json::from_str::<&RawValue>(text) {
+        Ok(raw) if raw.get().starts_with('{') && raw.get() == text => Ok(()),
+        Ok(_) => wrong("must be a JSON object, not text, list or number".to_owned()),
+        Err(error) => wrong(format!("is no JSON ({error}): send a JSON object")),
+    }
 }
 
-/// How deep brackets are nested outside strings.
-pub(super) fn depth(json: &str) -> usize {
-    let (mut depth, mut deepest, mut quoted, mut escaped) = (0_usize, 0, false, false);
-    for byte in json.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ if quoted => {}
-            b'{' | b'[' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
+fn metadata(text: Cow<'_, str>) -> Result<Arc<str>, EnvelopeError> {
+    check_metadata(&text)?;
+    Ok(Arc::from(text))
 }
 
 fn message_id(raw: Raw<'_>, field: &'static str) -> Result<Option<MessageId>, EnvelopeError> {
@@ -377,17 +405,17 @@ fn bad_name(field: &'static str, error: NameError) -> EnvelopeError {
     EnvelopeError::Field { field, problem: format!("{}: send 1 to 128 printable bytes", error.problem) }
 }
 
-fn kind(raw: Raw<'_>, is_command: bool) -> Result<Kind, EnvelopeError> {
+fn kind(raw: Raw<'_>, is_command: bool) -> Result<Option<Kind>, EnvelopeError> {
     match raw.text("kind")?.as_deref() {
-        None if is_command => Ok(Kind::Command),
-        None | Some("event") => Ok(Kind::Event),
-        Some("command") => Ok(Kind::Command),
-        Some("call") => Ok(Kind::Call),
-        Some("rejection") => Ok(Kind::Rejection),
-        Some("receipt") => Ok(Kind::Receipt),
+        None if is_command => Ok(Some(Kind::Command)),
+        None => Ok(None),
+        Some("event") => Ok(Some(Kind::Event)),
+        Some("command") => Ok(Some(Kind::Command)),
+        Some("call") => Ok(Some(Kind::Call)),
+        Some("rejection") => Ok(Some(Kind::Rejection)),
+        Some("receipt") => Ok(Some(Kind::Receipt)),
         Some(_) => {
-            let problem =
-                "must be event, command, call, rejection or receipt; without it, a message is an event".to_owned();
+            let problem = "must be event, command, call, rejection or receipt, or be left out".to_owned();
             Err(EnvelopeError::Field { field: "kind", problem })
         }
     }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Aliases, Defaults, Envelope, EnvelopeError, Incoming, Kind, Message, Stored, cloudevents, read as messages,
+    Defaults, Envelope, EnvelopeError, Incoming, Kind, Message, NoId, Rule, Spelled, Spellings, Stored, cloudevents,
+    read as messages,
 };
 use crate::{
     commit::MAX_MESSAGE_BYTES,
@@ -11,24 +12,39 @@ use crate::{
     stream::{Position, StreamId, StreamVersion},
 };
 
-fn aliases() -> Aliases {
-    let types =
-        [("OrderCreated", "order.created"), ("create_order", "order.create"), ("order-placed", "order.created")];
-    let aliases = types.iter().fold(Aliases::new(), |all, (foreign, ours)| all.with_type(foreign, ours).unwrap());
-    aliases.with_service("https://orders.example/v1", "order-service").unwrap()
+const EVENTS: &[Spelled] = &[
+    Spelled::new("order.created", &["OrderCreated", "order-placed", "orders-topic"])
+        .data(&[Rule::Field("customerId", &["userId"]), Rule::Money("total", &["totalAmount"])]),
+    Spelled::new("stock.counted", &["StockCounted"]).key("sku").data(&[Rule::Field("sku", &["productId"])]),
+];
+const COMMANDS: &[Spelled] =
+    &[Spelled::new("order.create", &["create_order"]), Spelled::new("inventory.reserve", &["reserve_inventory"])];
+
+fn spellings() -> Spellings {
+    let table = Spellings::new().events(EVENTS).unwrap().commands(COMMANDS).unwrap();
+    table.service("https://orders.example/v1", "order-service").unwrap()
 }
 
-fn defaults(aliases: &Aliases) -> Defaults<'_> {
+fn defaults(spellings: &Spellings) -> Defaults<'_> {
     let timestamp = "2011-12-09T12:50:00Z".parse().unwrap();
-    Defaults { aliases, source: Name::Static("partner"), timestamp, id: None }
+    let source = Name::Static("partner");
+    Defaults {
+        spellings,
+        kind: Kind::Event,
+        source,
+        timestamp,
+        id: NoId::Refused,
+        type_name: None,
+        correlation_id: None,
+    }
 }
 
 fn read(json: &str) -> Result<Incoming, EnvelopeError> {
-    messages::read(json.as_bytes(), &defaults(&aliases()))
+    messages::read(json.as_bytes(), &defaults(&spellings()))
 }
 
 fn read_event(json: &str) -> Result<Incoming, EnvelopeError> {
-    cloudevents::read(json.as_bytes(), &defaults(&aliases()))
+    cloudevents::read(json.as_bytes(), &defaults(&spellings()))
 }
 
 /// A message of the smallest form with some more fields.
@@ -48,8 +64,8 @@ fn a_foreign_message_in_full_is_normalised() {
     let incoming = read(
         r#"{"eventId": "evt-1", "eventType": "OrderCreated", "version": "1.0", "aggregateId": "1042",
             "sequenceNumber": 7, "source": "https://orders.example/v1", "timestamp": "2010-12-01T08:26:00+01:00",
-            "correlationId": "c-1", "causationId": "cmd-9", "userId": 17850, "metadata": {"a": 1}, "region": ["uk"],
-            "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "data": { "total" : 1.10 }}"#,
+            "correlationId": "c-1", "causationId": "cmd-9", "userId": 17850, "tenant": "uk", "metadata": {"a": 1}, "region": ["uk"],
+            "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "data": { "sum" : 1.10 }}"#,
     )
     .unwrap();
     let envelope = &incoming.message.envelope;
@@ -62,11 +78,12 @@ fn a_foreign_message_in_full_is_normalised() {
     assert_eq!(envelope.causation_id.as_ref().unwrap().to_string(), "cmd-9");
     assert_eq!((envelope.correlation_id.to_string(), incoming.correlation_missing), ("c-1".to_owned(), false));
     assert_eq!((envelope.user_id.as_deref(), &*envelope.partition_key), (Some("17850"), "1042"));
+    assert_eq!(envelope.tenant.as_deref(), Some("uk"));
     assert_eq!(envelope.metadata.as_deref(), Some(r#"{"a": 1}"#));
     assert!(envelope.traceparent.is_some());
     assert_eq!(incoming.subject.unwrap().as_str(), "order-1042");
     assert_eq!(incoming.sequence, Some(StreamVersion(7)));
-    assert_eq!(&*incoming.message.data, br#"{ "total" : 1.10 }"#, "the data's bytes are the sender's");
+    assert_eq!(&*incoming.message.data, br#"{ "sum" : 1.10 }"#, "the data's bytes are the sender's");
 }
 
 #[test]
@@ -97,9 +114,9 @@ fn a_message_without_id_needs_one_from_the_defaults() {
     let json = r#"{"type": "order.created", "data": {}}"#;
     let error = read(json).unwrap_err();
     assert!(error.to_string().contains("stays the same when the message is sent again"), "{error}");
-    let aliases = aliases();
+    let spellings = spellings();
     let id = MessageId::derived(&["orders", "0", "17"]);
-    let given = Defaults { id: Some(id.clone()), ..defaults(&aliases) };
+    let given = Defaults { id: NoId::Is(id.clone()), ..defaults(&spellings) };
     assert_eq!(messages::read(json.as_bytes(), &given).unwrap().message.envelope.id, id);
 }
 
@@ -160,6 +177,7 @@ fn each_field_that_does_not_fit_is_named() {
         (small(r#", "sequence": 99999999999999999999"#), "sequence"),
         (small(r#", "depth": "deep""#), "depth"),
         (small(&format!(r#", "userId": "{}""#, "x".repeat(129))), "userId"),
+        (small(&format!(r#", "tenant": "{}""#, "x".repeat(129))), "tenant"),
         (small(&format!(r#", "partitionKey": "{}""#, "x".repeat(129))), "partitionKey"),
         (small(r#", "metadata": "text""#), "metadata"),
         (r#"{"id": "", "type": "a.b", "data": {}}"#.to_owned(), "id"),
@@ -174,10 +192,10 @@ fn each_field_that_does_not_fit_is_named() {
 }
 
 #[test]
-fn names_without_an_alias_are_refused_with_a_proposal() {
+fn names_without_a_spelling_are_refused_with_a_proposal() {
     let error = read(r#"{"id": "e1", "type": "StockReserved", "data": {}}"#).unwrap_err();
     assert!(matches!(error, EnvelopeError::Unnamed(_)));
-    assert!(error.to_string().contains("perhaps `stock.reserved`"), "{error}");
+    assert!(error.to_string().contains("perhaps of `stock.reserved`"), "{error}");
     let error = read(&small(r#", "source": "Order Service""#)).unwrap_err();
     assert!(error.to_string().contains("the source `Order Service`"), "{error}");
     assert_eq!(
@@ -200,7 +218,7 @@ fn what_is_no_object_is_refused() {
     {
         assert!(matches!(read(json), Err(EnvelopeError::NotAnObject { .. })), "{json}");
     }
-    let error = messages::read(b"{\"id\": \"\xff\"}", &defaults(&aliases())).unwrap_err();
+    let error = messages::read(b"{\"id\": \"\xff\"}", &defaults(&spellings())).unwrap_err();
     assert_eq!(error, EnvelopeError::NotUtf8 { at: 8 });
     assert!(read(&format!("\u{feff} {}\n", small(""))).is_ok(), "a mark of byte order and spaces around are no matter");
 }
@@ -296,6 +314,7 @@ fn message(seed: u64) -> Stored {
         causation_id: random.bool().then(|| MessageId::derived(&["cause"])),
         partition_key: Arc::from(text(&mut random)),
         user_id: random.bool().then(|| Arc::from(text(&mut random))),
+        tenant: random.bool().then(|| Arc::from(text(&mut random))),
         traceparent: random.bool().then(|| Arc::from(trace)),
         metadata: random.bool().then(|| Arc::from(metadata)),
         depth: random.u16(..),
@@ -316,8 +335,8 @@ fn every_message_of_ours_comes_back_from_json_and_from_cloudevents() {
         let stored = message(seed);
         let json = serde_json::to_vec(&stored).unwrap();
         let event = cloudevents::write(&stored).unwrap();
-        let aliases = Aliases::new();
-        for read in [messages::read(&json, &defaults(&aliases)), cloudevents::read(&event, &defaults(&aliases))] {
+        let spellings = Spellings::new();
+        for read in [messages::read(&json, &defaults(&spellings)), cloudevents::read(&event, &defaults(&spellings))] {
             let read = read.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
             assert_eq!(read.message, stored.message, "seed {seed}");
             assert_eq!(
@@ -332,9 +351,9 @@ fn every_message_of_ours_comes_back_from_json_and_from_cloudevents() {
 
 #[test]
 fn no_bytes_make_the_readers_panic() {
-    let aliases = aliases();
+    let spellings = spellings();
     let try_both = |bytes: &[u8]| {
-        for read in [messages::read(bytes, &defaults(&aliases)), cloudevents::read(bytes, &defaults(&aliases))] {
+        for read in [messages::read(bytes, &defaults(&spellings)), cloudevents::read(bytes, &defaults(&spellings))] {
             // What was taken can be written again: nothing that is taken can stop a reader later.
             if let Ok(Incoming { message, subject: Some(stream), .. }) = read {
                 let stored = Stored { position: Position(1), version: StreamVersion(1), stream, message };
@@ -357,5 +376,120 @@ fn no_bytes_make_the_readers_panic() {
         for length in 0..200 {
             try_both(&std::iter::repeat_with(|| random.u8(..)).take(length).collect::<Vec<_>>());
         }
+    }
+}
+
+#[test]
+fn an_id_may_be_made_of_what_a_message_says_if_it_says_when() {
+    let spellings = spellings();
+    let given = Defaults { id: NoId::FromContent, ..defaults(&spellings) };
+    let id = |json: &str| messages::read(json.as_bytes(), &given).map(|read| read.message.envelope.id);
+    let at =
+        |more: &str| format!(r#"{{"type": "a.b", "timestamp": "2010-12-01T08:26:00Z", "data": {{"n": 1}}{more}}}"#);
+    assert_eq!(id(&at("")).unwrap(), id(&at(r#", "correlationId": "c""#)).unwrap(), "the same is the same");
+    for other in [at("").replace("\"n\": 1", "\"n\": 2"), at("").replace("a.b", "a.c"), at(r#", "source": "other""#)] {
+        assert_ne!(id(&at("")).unwrap(), id(&other).unwrap(), "{other}");
+    }
+    let error = id(r#"{"type": "a.b", "data": {}}"#).unwrap_err().to_string();
+    assert!(error.contains("or at least its `timestamp`"), "{error}");
+}
+
+#[test]
+fn records_and_dead_letters_are_taken_off() {
+    let spellings = spellings();
+    let given = Defaults { id: NoId::FromContent, ..defaults(&spellings) };
+    let read = |json: &str| messages::read(json.as_bytes(), &given);
+    let event = small(r#", "aggregateId": "7""#);
+    for json in [
+        format!(r#"{{"topic": "orders", "partition": 3, "event": {event}}}"#),
+        format!(
+            r#"{{"originalEvent": {event}, "failureReason": "no", "failureCount": 3, "failedAt": "x", "nextRetry": 1}}"#
+        ),
+        format!(r#"{{"originalEvent": {{"topic": "orders", "partition": 3, "event": {event}}}, "failureCount": 3}}"#),
+    ] {
+        let incoming = read(&json).unwrap();
+        assert_eq!(incoming.message.envelope.id.to_string(), "e1", "{json}");
+        assert_eq!(incoming.subject.unwrap().as_str(), "order-7");
+    }
+    // What stands around it says what it does not.
+    let bare = r#"{"id": "e1", "data": {}}"#;
+    let json = format!(r#"{{"event": {bare}, "eventType": "OrderCreated", "correlationId": "c-9"}}"#);
+    let envelope = read(&json).unwrap().message.envelope;
+    assert_eq!((&*envelope.type_name, envelope.correlation_id.to_string().as_str()), ("order.created", "c-9"));
+    let json = format!(r#"{{"topic": "orders-topic", "partition": 0, "event": {bare}}}"#);
+    assert_eq!(read(&json).unwrap().message.envelope.type_name, "order.created");
+    let json = format!(r#"{{"topic": "whatever", "partition": 0, "event": {bare}}}"#);
+    assert_eq!(field(read(&json)), "type");
+    let cloud = r#"{"specversion": "1.0", "id": "A", "source": "a", "type": "a.b", "time": "2010-12-01T08:26:00Z", "data": {}}"#;
+    let incoming = read(&format!(r#"{{"topic": "t", "event": {cloud}}}"#)).unwrap();
+    assert_eq!(incoming.message.envelope.timestamp.to_string(), "2010-12-01T08:26:00Z");
+    let deep = (0..6).fold(event, |inner, _| format!(r#"{{"event": {inner}}}"#));
+    assert!(read(&deep).unwrap_err().to_string().contains("more than 4 deep"));
+}
+
+#[test]
+fn a_sagas_command_is_one_of_ours_in_the_sagas_transaction() {
+    let nested = r#"{"sagaId": "saga-1", "orderId": "7", "currentStep": 2,
+        "command": {"service": "inventory-service", "action": "reserve_inventory", "data": {"items": []}}}"#;
+    let flat = r#"{"sagaId": "saga-1", "orderId": "7", "currentStep": 2, "service": "inventory-service",
+        "action": "reserve_inventory", "data": {"items": []}}"#;
+    let [nested, flat] = [nested, flat].map(|json| read(json).unwrap().message);
+    assert_eq!(nested, flat);
+    let envelope = &nested.envelope;
+    assert_eq!((envelope.kind, &*envelope.type_name), (Kind::Command, "inventory.reserve"));
+    assert_eq!(envelope.correlation_id.to_string(), "saga-1");
+    assert_eq!(&*nested.data, br#"{"items":[],"orderId":"7"}"#);
+    let undo = r#"{"sagaId": "saga-1", "orderId": "7", "currentStep": 3,
+        "command": {"service": "inventory-service", "action": "release"}}"#;
+    let undo = read(undo).unwrap().message;
+    assert_eq!((&*undo.envelope.type_name, &*undo.data), ("inventory.release", br#"{"orderId":"7"}"#.as_slice()));
+    assert_ne!(undo.envelope.id, envelope.id, "another step is another command");
+    assert_eq!(field(read(r#"{"sagaId": "s", "command": {"service": "x"}}"#)), "command");
+    assert!(matches!(read(r#"{"sagaId": "s", "command": {"action": "x"}}"#), Err(EnvelopeError::Unnamed(_))));
+}
+
+#[test]
+fn data_is_made_ours_by_the_table_and_what_was_changed_is_told() {
+    let json = r#"{"id": "1", "type": "OrderCreated", "source": "https://orders.example/v1", "correlationId": "c",
+        "data": {"userId": "u", "totalAmount": 12.3, "currency": "GBP"}}"#;
+    let incoming = read(json).unwrap();
+    let data: serde_json::Value = serde_json::from_slice(&incoming.message.data).unwrap();
+    assert_eq!((&data["customerId"], &data["total"]["amount"]), (&"u".into(), &1230.into()));
+    assert_eq!(
+        incoming.normalised,
+        [
+            "type `OrderCreated` is read as `order.created`",
+            "source `https://orders.example/v1` is read as `order-service`",
+            "`data.userId` is read as `customerId`",
+            "`data.totalAmount` is read as `total`",
+            "`data.total` 12.3 is read as {\"amount\":1230,\"currency\":\"GBP\"}",
+        ]
+    );
+    let ours = read(&small(r#", "correlationId": "c""#)).unwrap();
+    assert!(ours.normalised.is_empty(), "{:?}", ours.normalised);
+    let error = read(&small("").replace("{}", r#"{"totalAmount": 12.3}"#)).unwrap_err();
+    assert!(error.to_string().starts_with("`data.total` has no currency"), "{error}");
+    // The key of the stream may stand in the data alone.
+    let json = r#"{"id": "1", "type": "StockCounted", "data": {"productId": "A-1"}}"#;
+    let incoming = read(json).unwrap();
+    assert_eq!((incoming.subject.unwrap().as_str(), &*incoming.message.envelope.partition_key), ("stock-A-1", "A-1"));
+}
+
+#[test]
+fn what_a_message_is_without_saying_so_is_what_the_table_knows_or_what_is_usual() {
+    let spellings = spellings();
+    let kind = |usual: Kind, type_name: &str| {
+        let given = Defaults { kind: usual, ..defaults(&spellings) };
+        let json = format!(r#"{{"id": "1", "type": "{type_name}", "data": {{}}}}"#);
+        messages::read(json.as_bytes(), &given).unwrap().message.envelope.kind
+    };
+    for (usual, type_name, expected) in [
+        (Kind::Event, "a.b", Kind::Event),
+        (Kind::Command, "a.b", Kind::Command),
+        (Kind::Event, "create_order", Kind::Command),
+        (Kind::Event, "order.create", Kind::Command),
+        (Kind::Command, "OrderCreated", Kind::Event),
+    ] {
+        assert_eq!(kind(usual, type_name), expected, "{usual:?} {type_name}");
     }
 }

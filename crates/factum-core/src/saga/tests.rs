@@ -279,6 +279,7 @@ fn stored(stream: &str, kind: Kind, draft: Draft) -> Stored {
         causation_id: None,
         partition_key: "t1".into(),
         user_id: None,
+        tenant: None,
         traceparent: None,
         metadata: None,
         depth: 0,

@@ -79,6 +79,7 @@ fn message(version: &'static str, data: &[u8]) -> Message {
             causation_id: None,
             partition_key: Arc::from("1"),
             user_id: None,
+            tenant: None,
             traceparent: None,
             metadata: None,
             depth: 0,

@@ -390,7 +390,9 @@ impl Run<'_> {
             at,
             depth: 0,
             user_id: None,
+            tenant: None,
             traceparent: None,
+            metadata: None,
             digest: None,
             repeat_key: None,
         };

@@ -3,7 +3,7 @@
 use factum_core::{
     commit::Append,
     decider::{Addressed, Decision},
-    envelope::{Draft, Kind, Message, Stored, digest},
+    envelope::{Draft, Kind, Message, Stored, check_metadata, digest},
     error::HandlerError,
     id::{Name, check_id},
     rejection::Refused,
@@ -91,12 +91,7 @@ impl Run<'_> {
         let no_handler = || Unmet::Told(ExecuteError::NoHandler(type_name.to_string()));
         let id = self.registry.addressee(type_name).ok_or_else(no_handler)?;
         let Handler::Decider(at) = self.registry.consumer(id).handler else { return Err(no_handler()) };
-        if let Some(user) = &request.user_id {
-            check_id("id of a user", user).map_err(HandlerError::from)?;
-        }
-        if let Some(parent) = &request.traceparent {
-            check_id("traceparent", parent).map_err(HandlerError::from)?;
-        }
+        check_context(request)?;
         let work = &mut *self.work;
         let now = request.at.unwrap_or_else(|| work.clock.stamp(work.clock.mark()));
         let is_keyed = request.id.is_some();
@@ -107,7 +102,9 @@ impl Run<'_> {
             at: now,
             depth: 0,
             user_id: request.user_id.clone(),
+            tenant: request.tenant.clone(),
             traceparent: request.traceparent.clone(),
+            metadata: request.metadata.clone(),
             // Nobody can send one again that has no key of its sender's.
             digest: is_keyed.then(|| group.unwrap_or_else(|| digest_of(request))),
             repeat_key: None,
@@ -282,6 +279,15 @@ impl Run<'_> {
             }
         }
     }
+}
+
+/// What stands around a command must be what a message may bear.
+fn check_context(request: &Request) -> Result<(), HandlerError> {
+    let Request { user_id, tenant, traceparent, metadata, .. } = request;
+    for (what, text) in [("id of a user", user_id), ("name of a tenant", tenant), ("traceparent", traceparent)] {
+        text.as_deref().map_or(Ok(()), |text| check_id(what, text))?;
+    }
+    metadata.as_deref().map_or(Ok(()), check_metadata).map_err(HandlerError::failed)
 }
 
 /// Of all commands that are carried out together, if any of them bears a key.

@@ -13,10 +13,10 @@ use super::{
     failure::{About, Fault, Turn},
     letters,
     run::Run,
-    submit::Pending,
+    submit::{Pending, Sent},
 };
 use crate::{
-    inbox::{ExecuteError, GivenUp, Input, Receipt, Request},
+    inbox::{ExecuteError, GivenUp, Input, Receipt},
     outward::OpenCall,
     timers::{Due, Timers},
 };
@@ -65,12 +65,15 @@ impl Run<'_> {
     fn input(&mut self, input: Input, verdict: Option<&str>, pending: &mut Vec<Pending>) -> Result<(), StoreError> {
         match input {
             Input::Commands(requests, reply) => {
-                let outcome = match verdict {
-                    Some(reason) => Err(HandlerError::Failed(reason.to_owned()).into()),
-                    None => self.commands(&requests),
-                };
+                let outcome = self.outside(verdict, |run| run.requests(&requests));
                 let store = store_error(&outcome);
-                pending.push(Pending::Commands { requests, reply, outcome });
+                pending.push(Pending::Sent { sent: Sent::Commands(requests), reply, outcome });
+                store.map_or(Ok(()), Err)
+            }
+            Input::Import(imports, reply) => {
+                let outcome = self.outside(verdict, |run| run.imports(&imports));
+                let store = store_error(&outcome);
+                pending.push(Pending::Sent { sent: Sent::Import(imports), reply, outcome });
                 store.map_or(Ok(()), Err)
             }
             Input::Answer(answered) => {
@@ -121,9 +124,16 @@ impl Run<'_> {
         }
     }
 
-    /// Commands from outside, together or not at all.
-    fn commands(&mut self, requests: &[Request]) -> Result<Vec<Receipt>, ExecuteError> {
-        let outcome = self.requests(requests).and_then(|receipts| {
+    /// Commands or events from outside, together or not at all.
+    fn outside(
+        &mut self,
+        verdict: Option<&str>,
+        run: impl FnOnce(&mut Self) -> Result<Vec<Receipt>, Unmet>,
+    ) -> Result<Vec<Receipt>, ExecuteError> {
+        if let Some(reason) = verdict {
+            return Err(HandlerError::Failed(reason.to_owned()).into());
+        }
+        let outcome = run(self).and_then(|receipts| {
             self.join()?;
             Ok(receipts)
         });

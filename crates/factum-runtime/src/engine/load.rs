@@ -33,6 +33,7 @@ impl Run<'_> {
         let mut take = |stored: &Stored| guard(|| entry.take(model, stored));
         for message in &stored {
             if self.work.holds_unknown
+                && !matches!(model, Model::Replica)
                 && let Some(problem) = unread(self.registry, message)
             {
                 return Err(Fault::Stream(stream.clone(), HandlerError::Payload(problem)));

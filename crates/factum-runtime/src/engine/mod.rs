@@ -8,7 +8,7 @@
 //! | the batch loop | `batch_loop.rs` | all of it |
 //! | take | `take.rs`, `arrange.rs` | reads: the tail, the timers' order, the inbox |
 //! | address and load | `key.rs`, `load.rs` | states, snapshots, the log |
-//! | run | `run.rs`, `decide.rs`, `saga.rs`, `effects.rs`, `act.rs` | the states and what lives between batches (`work.rs`), the stage |
+//! | run | `run.rs`, `decide.rs`, `import.rs`, `saga.rs`, `effects.rs`, `act.rs` | the states and what lives between batches (`work.rs`), the stage |
 //! | a handler that fails | `failure.rs` | letters, held keys, stops |
 //! | held keys | `holds.rs`, released in `release.rs` | the log, the stage |
 //! | calls that were given up | `calls.rs` | letters, the stage |
@@ -34,6 +34,7 @@ mod effects;
 mod failure;
 mod folds;
 mod holds;
+mod import;
 mod instances;
 mod key;
 mod letters;
@@ -185,6 +186,7 @@ impl Engine {
             holds_unknown: shapes.holds_any(),
             started: false,
             paced: Vec::new(),
+            uncorrelated: import::Uncorrelated::default(),
         };
         let one_by_one = match work.noting.is_on() {
             true => OneByOne::until(tail.head(), work.clock.mark()),
@@ -312,7 +314,9 @@ impl Engine {
     pub fn shut(&mut self, reason: &str) {
         for input in self.intake.close() {
             match input {
-                Input::Commands(_, reply) => _ = reply.send(Err(ExecuteError::Stopped(reason.to_owned()))),
+                Input::Commands(_, reply) | Input::Import(_, reply) => {
+                    _ = reply.send(Err(ExecuteError::Stopped(reason.to_owned())))
+                }
                 Input::Act(act) => _ = act.reply.send(Err(crate::acts::ActError::Stopped(reason.to_owned()))),
                 _ => {}
             }

@@ -19,7 +19,10 @@ pub(super) struct Origin {
     pub(super) at: Timestamp,
     pub(super) depth: u16,
     pub(super) user_id: Option<Arc<str>>,
+    pub(super) tenant: Option<Arc<str>>,
     pub(super) traceparent: Option<Arc<str>>,
+    /// Of a command from outside: what follows at once carries it, and nothing that follows from that.
+    pub(super) metadata: Option<Arc<str>>,
     /// Of a command from outside that bears its sender's key.
     pub(super) digest: Option<u64>,
     /// What that command was about, where its decider says so.
@@ -34,7 +37,9 @@ impl Origin {
             at: envelope.timestamp,
             depth: envelope.depth,
             user_id: envelope.user_id.clone(),
+            tenant: envelope.tenant.clone(),
             traceparent: envelope.traceparent.clone(),
+            metadata: None,
             digest: None,
             repeat_key: None,
         }
@@ -62,8 +67,9 @@ impl Origin {
             causation_id: Some(self.id.clone()),
             partition_key: Arc::from(key),
             user_id: self.user_id.clone(),
+            tenant: self.tenant.clone(),
             traceparent: self.traceparent.clone(),
-            metadata: None,
+            metadata: self.metadata.clone(),
             depth: self.depth.saturating_add(1),
             digest: self.digest,
             repeat_key: self.repeat_key,

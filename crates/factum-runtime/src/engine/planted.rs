@@ -35,7 +35,7 @@ pub(super) fn before_the_commit(
     let mut rest = Vec::new();
     for pending in pending {
         match pending {
-            Pending::Commands { reply, outcome, .. } => {
+            Pending::Sent { reply, outcome, .. } => {
                 let placed =
                     outcome.map(|receipts| receipts.into_iter().map(|it| place(work, it, head, None)).collect());
                 _ = reply.send(placed);

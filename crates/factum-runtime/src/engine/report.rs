@@ -1,7 +1,7 @@
 //! How the engine stands, for people: its cursor, its consumers, and each bound with its use.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -57,6 +57,12 @@ pub struct EngineHealth {
     pub state_bytes_limit: usize,
     /// Bytes of timers in memory, about.
     pub timer_bytes: usize,
+    /// Events of others that came without correlation since the start, by source.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub uncorrelated: BTreeMap<String, u64>,
+    /// So many in all.
+    #[serde(skip)]
+    pub uncorrelated_total: u64,
     /// All consumers that are not joined, or hold something; the others are with the engine.
     #[serde(skip)]
     pub consumers: Vec<Stands>,
@@ -157,6 +163,10 @@ impl Engine {
         health.refusals = self.refusals;
         (health.state_bytes, health.state_bytes_limit) = (work.states.bytes(), work.limits.state_bytes);
         health.timer_bytes = work.timers.bytes();
+        if health.uncorrelated_total != work.uncorrelated.total {
+            health.uncorrelated_total = work.uncorrelated.total;
+            health.uncorrelated.clone_from(&work.uncorrelated.by_source);
+        }
         if health.orphans != work.consumers.orphans {
             health.orphans.clone_from(&work.consumers.orphans);
         }

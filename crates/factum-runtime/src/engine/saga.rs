@@ -6,9 +6,9 @@ use factum_core::{
     Timestamp,
     cell::{CellKey, CellKind},
     commit::Append,
-    envelope::{Draft, Kind, Message},
+    envelope::{Draft, Kind, Message, Stored},
     error::{HandlerError, StoreError},
-    id::{MessageId, Name},
+    id::Name,
     letter::{Key, Why, short},
     reaction::Effect,
     rejection::Refused,
@@ -161,7 +161,8 @@ impl Run<'_> {
         let unknown = || Ok(Err(ActError::NoInstance(instance.to_owned())));
         let Ok(stream) = StreamId::parse(instance) else { return unknown() };
         let Some(id) = self.registry.saga(stream.category()) else { return unknown() };
-        let Some(correlation_id) = self.correlation_of(&stream)? else { return unknown() };
+        let Some(start) = self.start_of(&stream)? else { return unknown() };
+        let (correlation_id, tenant) = (start.envelope().correlation_id.clone(), start.envelope().tenant.clone());
         if let Wanted::Resolve(_) | Wanted::Undo = wanted
             && !dry
             && by.why.trim().is_empty()
@@ -181,7 +182,9 @@ impl Run<'_> {
             at: mark,
             depth: 0,
             user_id: Some(Arc::from(by.who.as_str())),
+            tenant,
             traceparent: None,
+            metadata: None,
             digest: None,
             repeat_key: None,
         };
@@ -216,10 +219,9 @@ impl Run<'_> {
         }
     }
 
-    /// The business transaction of an instance.
-    fn correlation_of(&self, stream: &StreamId) -> Result<Option<MessageId>, StoreError> {
-        let first = self.work.reader.stream(stream, StreamVersion(0))?.into_iter().next();
-        Ok(first.map(|stored| stored.envelope().correlation_id.clone()))
+    /// How an instance began: its business transaction, and for whom it is.
+    fn start_of(&self, stream: &StreamId) -> Result<Option<Stored>, StoreError> {
+        Ok(self.work.reader.stream(stream, StreamVersion(0))?.into_iter().next())
     }
 
     /// Decides a command of the saga on an aggregate of its own service.

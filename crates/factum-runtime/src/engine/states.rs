@@ -21,6 +21,8 @@ use factum_core::{
     stream::{Position, StreamId, StreamVersion},
 };
 
+use crate::import::known_as;
+
 /// A state of more than this part of the limit does not drive out others.
 const LARGE: usize = 4;
 /// Of what stands beside the state in a snapshot: raise it whenever that changes.
@@ -31,6 +33,8 @@ const LAYOUT: u8 = 2;
 pub(super) enum Model<'a> {
     Decider(&'a dyn AnyDecider),
     Saga(&'a Versions),
+    /// Events of others: nothing but what they are.
+    Replica,
 }
 
 impl Model<'_> {
@@ -38,12 +42,14 @@ impl Model<'_> {
         match self {
             Self::Decider(decider) => decider.blank(),
             Self::Saga(saga) => saga.blank(),
+            Self::Replica => Box::new(()),
         }
     }
 
     fn evolve(&self, state: &mut dyn Any, stored: &Stored) -> Result<(), HandlerError> {
         match self {
             Self::Decider(decider) => decider.evolve(state, stored),
+            Self::Replica => Ok(()),
             #[cfg(feature = "sabotage")]
             Self::Saga(saga) => saga.evolve(state, &super::planted::of_another_version(saga, stored)),
             #[cfg(not(feature = "sabotage"))]
@@ -56,6 +62,7 @@ impl Model<'_> {
         match self {
             Self::Decider(decider) => decider.snapshots(),
             Self::Saga(_) => None,
+            Self::Replica => Some(Codec::of::<()>(1, &[])),
         }
     }
 
@@ -63,6 +70,7 @@ impl Model<'_> {
         match self {
             Self::Decider(decider) => decider.bytes(state),
             Self::Saga(saga) => saga.bytes(state),
+            Self::Replica => 0,
         }
     }
 }
@@ -104,9 +112,11 @@ impl Entry {
         self.version = stored.version;
         self.last = Some(envelope.id.clone());
         self.depth.get_or_insert(envelope.depth.saturating_sub(1));
-        if let (Some(id), Some(digest)) = (&envelope.causation_id, envelope.digest) {
-            let (key, at) = (envelope.repeat_key, envelope.timestamp);
-            self.causes.remember(Cause::new(id, (digest, key), at, (stored.version, stored.position)));
+        let (at, place) = (envelope.timestamp, (stored.version, stored.position));
+        if let Model::Replica = model {
+            self.causes.remember(Cause::new(&known_as(envelope), (0, None), at, place));
+        } else if let (Some(id), Some(digest)) = (&envelope.causation_id, envelope.digest) {
+            self.causes.remember(Cause::new(id, (digest, envelope.repeat_key), at, place));
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use super::{Work, stage::Stage, take::Intake};
 use crate::{
     acts::{ActError, Outcome},
     committer::Committer,
+    import::Import,
     inbox::{ExecuteError, Input, Receipt, Reply, Request},
     registry::Registry,
     sabotage, shapes,
@@ -19,12 +20,27 @@ use crate::{
 
 /// What one input waits for.
 pub(super) enum Pending {
-    /// Commands; they are kept until their commit is settled, should they have to be run again.
-    Commands { requests: Vec<Request>, reply: Reply, outcome: Result<Vec<Receipt>, ExecuteError> },
+    /// Commands or events from outside; they are kept until their commit is settled, should they have to be run again.
+    Sent { sent: Sent, reply: Reply, outcome: Result<Vec<Receipt>, ExecuteError> },
     /// An act.
     Act { reply: oneshot::Sender<Result<Outcome, ActError>>, outcome: Result<Outcome, ActError> },
     /// An answer, an attempt, a letter: whoever sent it does not send it again. A view goes on when it is durable.
     Kept(Input),
+}
+
+/// What was sent from outside.
+pub(super) enum Sent {
+    Commands(Vec<Request>),
+    Import(Vec<Import>),
+}
+
+impl Sent {
+    fn again(self, reply: Reply) -> Input {
+        match self {
+            Self::Commands(requests) => Input::Commands(requests, reply),
+            Self::Import(imports) => Input::Import(imports, reply),
+        }
+    }
 }
 
 /// How a commit ended.
@@ -94,7 +110,7 @@ fn settle(work: &mut Work, intake: &Intake, pending: Vec<Pending>, behind: Vec<O
     for pending in pending {
         // Whoever asked may have gone; what was decided stands.
         match pending {
-            Pending::Commands { reply, outcome, .. } => {
+            Pending::Sent { reply, outcome, .. } => {
                 let placed = outcome.map(|receipts| {
                     let placed = receipts.into_iter().zip(&mut behind);
                     placed.map(|(receipt, behind)| place(work, receipt, head, behind)).collect()
@@ -110,7 +126,7 @@ fn settle(work: &mut Work, intake: &Intake, pending: Vec<Pending>, behind: Vec<O
 
 fn receipts(pending: &Pending) -> impl Iterator<Item = &Receipt> {
     let outcome = match pending {
-        Pending::Commands { outcome, .. } => outcome.as_ref().ok(),
+        Pending::Sent { outcome, .. } => outcome.as_ref().ok(),
         _ => None,
     };
     outcome.into_iter().flatten()
@@ -157,7 +173,7 @@ pub(super) fn give_back(intake: &mut Intake, pending: Vec<Pending>) {
 
 fn input(pending: Pending) -> Option<Input> {
     match pending {
-        Pending::Commands { requests, reply, .. } => Some(Input::Commands(requests, reply)),
+        Pending::Sent { sent, reply, .. } => Some(sent.again(reply)),
         Pending::Kept(input) => Some(input),
         // Who acts looks again.
         Pending::Act { reply, outcome } => {
@@ -174,7 +190,7 @@ fn give_up(intake: &mut Intake, pending: Vec<Pending>, error: &StoreError) {
     let mut kept = Vec::new();
     for pending in pending {
         match pending {
-            Pending::Commands { reply, outcome, .. } => {
+            Pending::Sent { reply, outcome, .. } => {
                 let told = match outcome {
                     Err(ExecuteError::NoHandler(name)) => ExecuteError::NoHandler(name),
                     Err(told) if sabotage::is("refusal-told-as-final") => told,

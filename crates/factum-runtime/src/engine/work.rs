@@ -17,8 +17,8 @@ use factum_core::{
 use jiff::Timestamp;
 
 use super::{
-    consumers::Consumers, folds::Folds, holds::Holds, instances::Instances, letters::Letters, limits::Limits,
-    noting::Noting, snapshots::Shelf, stage::Stage, states::States,
+    consumers::Consumers, folds::Folds, holds::Holds, import::Uncorrelated, instances::Instances, letters::Letters,
+    limits::Limits, noting::Noting, snapshots::Shelf, stage::Stage, states::States,
 };
 use crate::{
     outward::OpenCall,
@@ -62,6 +62,7 @@ pub(super) struct Work {
     pub(super) started: bool,
     /// Timers that were paused or went on since the last commit; their cells do not say it yet.
     pub(super) paced: Vec<Arc<str>>,
+    pub(super) uncorrelated: Uncorrelated,
 }
 
 impl Work {

@@ -1,8 +1,10 @@
 //! A running unit: the engine's thread, the views' thread and the outward task, started together and stopped in order.
 
+mod acting;
 mod consumers;
 mod engine_loop;
 mod health;
+mod importing;
 mod views_loop;
 
 use std::{
@@ -25,22 +27,22 @@ use factum_core::{
     stream::Position,
 };
 pub use health::{Status, UnitHealth};
+pub use importing::ImportError;
 use tokio::sync::{oneshot, watch};
 use views_loop::ViewsLoop;
 
 use crate::{
-    acts::{Act, ActError, By, Outcome, What},
+    acts::ActError,
     committer::Committer,
     engine::{Arrange, Bound, Engine, EngineHealth, Limits, Parts},
+    import::Door,
     inbox::{ExecuteError, INBOX, INBOX_BYTES, Input, Receipt, Request, Rested, Sender},
     outward::{self, Outward},
-    plans::{Making, Selection},
     registry::{Registry, RegistryError},
     sagas,
     shapes::{Shapes, ShapesError},
     signal::Signal,
     snapshots::Background,
-    survey::Survey,
     tail::Tail,
     views::{self, Again, Progress, ViewError, Views},
 };
@@ -110,6 +112,7 @@ pub enum StartError {
 
 /// A running unit.
 pub struct Unit {
+    door: Door,
     registry: Arc<Registry>,
     committer: Arc<Committer>,
     tail: Arc<Tail>,
@@ -156,6 +159,7 @@ impl Unit {
         let views_signal = Arc::new(Signal::default());
         tail.listen(views_signal.clone());
         let (inbox, receiver) = Sender::new(engine_signal.clone());
+        let door = Door::of(&registry, parts.limits.depth);
         let program = parts.program.clone();
         let views = Views::open(views::Parts {
             registry: registry.clone(),
@@ -231,6 +235,7 @@ impl Unit {
             }
         }));
         Ok(Self {
+            door,
             registry,
             committer,
             tail,
@@ -383,45 +388,6 @@ impl Unit {
     /// What the app says of itself, by what it speaks of.
     pub fn about(&self) -> &BTreeMap<&'static str, String> {
         &self.about
-    }
-
-    /// What a person wants of a letter or a consumer. The answer comes when what was done is durable.
-    ///
-    /// # Errors
-    /// [`ActError`]; nothing was stored then.
-    pub async fn act(&self, what: What, by: By) -> Result<Outcome, ActError> {
-        let (reply, answer) = oneshot::channel();
-        if let What::TryAgain(consumer) = &what
-            && let Some(table) = consumer.strip_prefix("view:")
-        {
-            let state = self.progress.state(table).ok_or_else(|| ActError::NoConsumer(consumer.clone()))?;
-            if state.stopped.is_none() {
-                let problem = format!("{consumer} has not stopped: there is nothing to try again");
-                return Err(ActError::NotNow(problem));
-            }
-            // It may: whether the event about it becomes durable or not, trying again changes nothing that is stored.
-            self.again.ask(table);
-            self.wake();
-        }
-        let stopped = |error: ExecuteError| ActError::Stopped(error.to_string());
-        self.inbox.send(Input::Act(Act { what, by, reply })).await.map_err(stopped)?;
-        answer.await.unwrap_or_else(|_| Err(ActError::Stopped("it ended before it answered".to_owned())))
-    }
-
-    /// Makes a plan for many: what is meant is looked for beside the engine, in a task that may block.
-    ///
-    /// # Errors
-    /// [`ActError`]; nothing was stored then.
-    pub async fn make_plan(&self, making: Making, by: By) -> Result<Outcome, ActError> {
-        let (reader, registry, program) = (self.reader(), self.registry.clone(), self.program.clone());
-        let stands = match &making.selection {
-            Selection::Redeliver(which) => lock(&self.health).stands(&which.consumer),
-            Selection::Redrive { .. } | Selection::Discard { .. } | Selection::Move { .. } => Position::START,
-        };
-        let look = move || Survey::of(&*reader, &registry, &program, making, stands);
-        let survey = tokio::task::spawn_blocking(look).await;
-        let survey = survey.map_err(|error| ActError::Stopped(error.to_string()))??;
-        self.act(What::MakePlan(Box::new(survey)), by).await
     }
 
     /// Ends one of the loops as a fault of the platform itself would; for tests of who notices.

@@ -12,6 +12,7 @@ mod folds;
 mod guarded;
 mod health;
 mod histories;
+mod imports;
 mod letters;
 mod limits;
 mod moments;

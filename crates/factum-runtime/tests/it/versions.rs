@@ -15,6 +15,7 @@ use factum_macros::{Command, Event};
 use factum_runtime::{
     acts::{ActError, Outcome, What},
     engine::SagaCount,
+    inbox::Request,
     sagas::{Query, list, show},
 };
 use serde::{Deserialize, Serialize};
@@ -412,7 +413,7 @@ fn nothing_is_undone_while_the_pivot_may_be_done() {
 #[test]
 fn an_undo_that_keeps_failing_calls_a_person_and_is_tried_anew() {
     let mut bench = Bench::new(v1());
-    bench.ask("p", pay("a", 5)).unwrap();
+    bench.ask_all(vec![Request { tenant: Some("acme".into()), ..request("p", pay("a", 5)) }]).unwrap();
     act(&mut bench, "a", Wanted::Undo).unwrap();
     assert_eq!(steps(&bench, "a"), ["first undoing"]);
     assert!(bench.events::<Paid>().iter().any(|paid| paid.note == "Ordered"), "the own aggregate has heard of it");
@@ -420,6 +421,8 @@ fn an_undo_that_keeps_failing_calls_a_person_and_is_tried_anew() {
     let sent = bench.of_kind::<UndoFirst>(factum_core::envelope::Kind::Command).len();
     assert_eq!((sent, count(&bench, 1).needs_person), (2, 1));
     act(&mut bench, "a", Wanted::Retry(None)).unwrap();
+    let mut undos = bench.log().into_iter().filter(|stored| stored.type_name() == "desk.undo_first");
+    assert!(undos.all(|undo| undo.envelope().tenant.as_deref() == Some("acme")), "whoever acts, it is for the same");
     assert_eq!((count(&bench, 1).needs_person, count(&bench, 1).undoing), (0, 1));
     say(&mut bench, "a", "undone");
     assert_eq!(shown(&bench, "a").status, "compensated");
@@ -458,7 +461,7 @@ fn open_instances_of_an_older_log_are_found_at_the_start() {
     let mut bench = Bench::new(v1());
     let begin = |bench: &mut Bench, id: &str| {
         let at = Some(factum_core::ports::Clock::mark(&bench.clock));
-        let begun = factum_runtime::inbox::Request { at, ..request(&format!("p-{id}"), pay(id, 5)) };
+        let begun = Request { at, ..request(&format!("p-{id}"), pay(id, 5)) };
         bench.ask_all(vec![begun]).unwrap();
     };
     ["b", "c"].iter().for_each(|id| begin(&mut bench, id));

@@ -162,6 +162,7 @@ pub(super) fn event(type_name: &str, data: &str) -> Message {
         causation_id: None,
         partition_key: Arc::from("1"),
         user_id: None,
+        tenant: None,
         traceparent: None,
         metadata: None,
         depth: 0,

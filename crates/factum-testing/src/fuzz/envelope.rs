@@ -1,8 +1,12 @@
 //! Any bytes as a message: as stores keep it, as our JSON or others', as a CloudEvent.
 
 use factum_core::{
-    envelope::{Aliases, Defaults, EnvelopeError, Incoming, Message, Stored, binary, cloudevents, read},
+    envelope::{
+        Defaults, EnvelopeError, Incoming, Kind, Message, NoId, Rule, Spelled, Spellings, Stored, binary, cloudevents,
+        read,
+    },
     id::{MessageId, Name},
+    money::Currency,
     stream::{Position, StreamId, StreamVersion},
 };
 
@@ -14,15 +18,15 @@ use super::{Verdict, must};
 /// What does not hold.
 pub fn envelope(input: &[u8]) -> Verdict {
     stored(input)?;
-    let aliases = aliases()?;
+    let spellings = spellings()?;
     let ours = |bytes: &[u8], defaults: &Defaults<'_>| read(bytes, defaults);
-    if let Ok(incoming) = ours(input, &defaults(&aliases, true)?) {
-        again(&incoming, &aliases, "JSON", ours, |stored| {
+    if let Ok(incoming) = ours(input, &defaults(&spellings, true)?) {
+        again(&incoming, &spellings, "JSON", ours, |stored| {
             serde_json::to_vec(stored).map_err(|error| error.to_string())
         })?;
     }
-    if let Ok(incoming) = cloudevents::read(input, &defaults(&aliases, true)?) {
-        again(&incoming, &aliases, "CloudEvent", cloudevents::read, |stored| {
+    if let Ok(incoming) = cloudevents::read(input, &defaults(&spellings, true)?) {
+        again(&incoming, &spellings, "CloudEvent", cloudevents::read, |stored| {
             cloudevents::write(stored).map_err(|error| error.to_string())
         })?;
     }
@@ -33,16 +37,34 @@ fn text(error: impl ToString) -> String {
     error.to_string()
 }
 
-fn aliases() -> Result<Aliases, String> {
-    let aliases = Aliases::new().with_type("OrderPlaced", "order.created").map_err(text)?;
-    aliases.with_service("https://shop.example/orders", "order-service").map_err(text)
+const EVENTS: &[Spelled] = &[Spelled::new("order.created", &["OrderPlaced"]).key("orderId").data(&[
+    Rule::Field("customerId", &["userId"]),
+    Rule::Each(
+        "items",
+        &[
+            Rule::Place("line"),
+            Rule::Field("sku", &["productId"]),
+            Rule::Text("sku"),
+            Rule::Price("unitPrice", &["price"]),
+            Rule::Times("amount", "unitPrice", "quantity"),
+        ],
+    ),
+    Rule::Money("total", &["totalAmount"]),
+    Rule::Cents("total", &["totalCents"]),
+    Rule::Sum("total", "items", "amount"),
+])];
+
+fn spellings() -> Result<Spellings, String> {
+    let table = Spellings::new().events(EVENTS).map_err(text)?.currency(Currency::GBP);
+    table.service("https://shop.example/orders", "order-service").map_err(text)
 }
 
-fn defaults(aliases: &Aliases, with_id: bool) -> Result<Defaults<'_>, String> {
-    let id = with_id.then(|| MessageId::derived(&["topic", "0", "17"]));
+fn defaults(spellings: &Spellings, with_id: bool) -> Result<Defaults<'_>, String> {
+    let id = if with_id { NoId::Is(MessageId::derived(&["topic", "0", "17"])) } else { NoId::Refused };
     let source = Name::parse("source", if with_id { "gateway" } else { "nobody" }).map_err(text)?;
     let timestamp = if with_id { "2010-12-01T08:26:00Z" } else { "1999-01-01T00:00:00Z" };
-    Ok(Defaults { aliases, source, timestamp: timestamp.parse().map_err(text)?, id })
+    let timestamp = timestamp.parse().map_err(text)?;
+    Ok(Defaults { spellings, kind: Kind::Event, source, timestamp, id, type_name: None, correlation_id: None })
 }
 
 /// The form in stores: what is read is written and read as the same.
@@ -55,7 +77,7 @@ fn stored(input: &[u8]) -> Verdict {
     must(kept(&again)? == written, || format!("{message:?} is not written as the same bytes again"))?;
     // Stored data need not be JSON; whatever it is, this is an answer and no panic.
     if let Ok(json) = serde_json::to_vec(&place(message, None, None)?) {
-        _ = read(&json, &defaults(&aliases()?, false)?);
+        _ = read(&json, &defaults(&spellings()?, false)?);
     }
     Ok(())
 }
@@ -75,7 +97,7 @@ fn place(message: Message, subject: Option<StreamId>, sequence: Option<StreamVer
 /// same bytes again; also after it was in a store.
 fn again(
     incoming: &Incoming,
-    aliases: &Aliases,
+    spellings: &Spellings,
     form: &str,
     read: impl Fn(&[u8], &Defaults<'_>) -> Result<Incoming, EnvelopeError>,
     write: impl Fn(&Stored) -> Result<Vec<u8>, String>,
@@ -87,7 +109,7 @@ fn again(
     let stored = place(message, subject, sequence)?;
     let written = write(&stored).map_err(|error| format!("{stored:?} cannot be written as {form}: {error}"))?;
     let printed = String::from_utf8_lossy(&written).into_owned();
-    let back = read(&written, &defaults(aliases, false)?)
+    let back = read(&written, &defaults(spellings, false)?)
         .map_err(|error| format!("what was written as {form} is refused: {error}; {printed}"))?;
     must(!back.correlation_missing, || format!("the {form} has no correlation: {printed}"))?;
     let Incoming { message, subject, sequence, .. } = back;

@@ -76,6 +76,7 @@ fn message() -> Result<Message, String> {
         causation_id: Some(MessageId::parse("cmd-1").map_err(name)?),
         partition_key: "536365".into(),
         user_id: Some("17850".into()),
+        tenant: Some("uk".into()),
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
         metadata: Some(r#"{"shop": "uk"}"#.into()),
         depth: 3,
@@ -100,6 +101,9 @@ fn envelope() -> Result<Vec<Vec<u8>>, String> {
         r#"{"type":"a.b","kind":"rejection","timestamp":"-009999-01-02T01:59:59-00:01","data":{"a":"\u00e9\"\\"}}"#,
         r#"{"type":"a.b","aggregateType":"deadbeef","aggregateId":"0000-0000-0000-000000000000","data":{}}"#,
         r#"{"specversion":"1.0","id":"1","source":"https://shop.example/orders","type":"a.b","dataschema":"x#v2","data":{}}"#,
+        r#"{"topic":"t","partition":1,"event":{"eventId":"1","eventType":"OrderPlaced","data":{"orderId":1,"userId":"c","currency":"gbp","totalAmount":15.295,"items":[{"productId":7,"quantity":6,"price":2.549}]}}}"#,
+        r#"{"originalEvent":{"id":"1","type":"order.created","data":{"totalCents":12}},"failureCount":3}"#,
+        r#"{"sagaId":"s","orderId":"7","currentStep":2,"command":{"service":"inventory-service","action":"reserve","data":{}}}"#,
     ];
     Ok([kept, ours, cloud].into_iter().chain(others.map(|text| text.as_bytes().to_vec())).collect())
 }

@@ -98,6 +98,7 @@ pub(crate) fn message(draft: Draft, kind: Kind, at: Timestamp) -> Message {
         causation_id: None,
         partition_key: "scenario".into(),
         user_id: None,
+        tenant: None,
         traceparent: None,
         metadata: None,
         depth: 0,

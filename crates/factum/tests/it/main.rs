@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests too")]
 
 mod aborts;
+mod carried;
 mod data_time;
+#[cfg(feature = "http")]
+mod edge;
 #[cfg(feature = "http")]
 mod platform;
 mod routes;

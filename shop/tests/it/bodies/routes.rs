@@ -31,7 +31,7 @@ const fn takes(
 }
 
 /// All of them. Who adds a route adds it here, with a body that it takes.
-pub const BODIES: [Takes; 29] = [
+pub const BODIES: [Takes; 31] = [
     takes("PUT", "/products/{sku}", "/products/{}", product),
     takes("PUT", "/customers/{id}", "/customers/{}", customer),
     takes("POST", "/stock/{sku}/receive", "/stock/{}", received),
@@ -48,6 +48,8 @@ pub const BODIES: [Takes; 29] = [
     takes("POST", "/payments/{id}/retry", "/payments/{}", retried),
     takes("POST", "/shipments/{id}/retry", "/shipments/{}", nothing),
     takes("POST", "/carrier/news", "", news),
+    takes("POST", "/factum/v1/events", "", foreign_event),
+    takes("POST", "/factum/v1/commands", "", foreign_command),
     takes("POST", "/factum/v1/letters/{id}/try", "/factum/v1/letters/{}", signed),
     takes("POST", "/factum/v1/letters/{id}/redrive", "", signed),
     takes("POST", "/factum/v1/letters/{id}/discard", "", signed),
@@ -74,6 +76,35 @@ fn customer(_: &World, random: &mut Rng) -> Value {
         "address": { "country": "GB", "name": "M", "street": "1 High Street", "city": "Hull", "postcode": "HU1" },
     });
     if random.bool() { all } else { json!({ "phone": random.u16(..).to_string() }) }
+}
+
+/// Of others, of the shop's own domains, and of what nobody knows.
+fn foreign_event(_: &World, random: &mut Rng) -> Value {
+    let event = |random: &mut Rng| {
+        let name = one_of(random, &["weather.changed", "WeatherChanged", "OrderPlaced", "parcel.weighed"]);
+        json!({ "eventId": format!("e-{}", random.u16(..400)), "eventType": name, "source": "erp", "version": "1.0",
+            "aggregateId": one_of(random, &["7", "TEA", "weather-hull"]), "metadata": { "a": 1 }, "tenant": "acme",
+            "data": { "userId": 7, "items": [{ "productId": "TEA", "quantity": 2, "price": 2.55 }], "totalAmount": 5.1 } })
+    };
+    match random.u8(..5) {
+        0 => (0..random.usize(1..4)).map(|_| event(random)).collect(),
+        1 => json!({ "topic": "weather", "partition": 1, "event": event(random) }),
+        2 => json!({ "originalEvent": event(random), "failureCount": 2 }),
+        _ => event(random),
+    }
+}
+
+fn foreign_command(_: &World, random: &mut Rng) -> Value {
+    let sku = one_of(random, &["TEA", "CUP", "MUG"]);
+    let data = json!({ "sku": sku, "name": "tea", "price": { "amount": "2.55", "currency": "GBP" }, "active": true });
+    let command =
+        json!({ "commandId": format!("c-{}", random.u16(..400)), "command": "product.register", "data": data });
+    match random.u8(..4) {
+        0 => json!([command, { "type": "product.register", "data": data }]),
+        1 => json!({ "sagaId": "s-1", "orderId": "none", "currentStep": 1,
+            "command": { "service": "order-service", "action": "CancelOrder", "data": {} } }),
+        _ => command,
+    }
 }
 
 fn received(_: &World, random: &mut Rng) -> Value {

@@ -56,6 +56,7 @@ pub(super) fn allowed(subject: &mut dyn Subject) {
         envelope.data_version = Name::Shared(Arc::from(long("v", 128)));
         envelope.partition_key = Arc::from(long("k", 128));
         envelope.user_id = Some(Arc::from(long("u", 128)));
+        envelope.tenant = Some(Arc::from(long("n", 128)));
         envelope.traceparent = Some(Arc::from(long("p", 128)));
         envelope.metadata = Some(Arc::from(format!(r#"{{"m":"{}"}}"#, long("m", text.min(60_000)))));
         (envelope.depth, envelope.digest, envelope.repeat_key) = (u16::MAX, Some(u64::MAX), Some(u64::MAX));
@@ -163,6 +164,7 @@ pub(super) fn every_field(subject: &mut dyn Subject) {
         envelope.causation_id = Some(MessageId::parse("cmd-1").expect("an id"));
         envelope.partition_key = Arc::from("ключ");
         envelope.user_id = Some(Arc::from("user 1"));
+        envelope.tenant = Some(Arc::from("tenant 1"));
         envelope.traceparent = Some(Arc::from("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
         envelope.metadata = Some(Arc::from(r#"{"shop":"uk"}"#));
         envelope.depth = u16::MAX;
