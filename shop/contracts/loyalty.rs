@@ -35,7 +35,7 @@ pub struct PointsRevoked {
 
 /// Own. Gives a customer the points of an order, once; answered by `loyalty.points_awarded`.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("loyalty.award")]
+#[command("loyalty.award", own)]
 pub struct AwardPoints {
     /// Whose points they are.
     pub customer_id: CustomerId,
@@ -48,7 +48,7 @@ pub struct AwardPoints {
 /// Own. Says how many of an order's points are to be gone by now, in all: asked again, nothing changes. Answered by
 /// `loyalty.points_revoked` for those that were still there.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("loyalty.revoke")]
+#[command("loyalty.revoke", own)]
 pub struct RevokePoints {
     /// Whose points they were.
     pub customer_id: CustomerId,

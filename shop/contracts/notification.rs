@@ -116,7 +116,7 @@ pub struct SendNotification {
 /// Own. Takes up a notification that is written; answered by `notification.opened`, by `notification.failed` if there is no
 /// address, and by nothing if it was taken up before.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("notification.open")]
+#[command("notification.open", own)]
 pub struct OpenNotification {
     /// The notification.
     pub notification_id: NotificationId,
@@ -145,7 +145,7 @@ pub struct OpenNotification {
 
 /// Own. Records what came of asking a channel; answered by `notification.sent` or `notification.failed`.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("notification.record")]
+#[command("notification.record", own)]
 pub struct RecordNotification {
     /// The notification.
     pub notification_id: NotificationId,

@@ -335,7 +335,7 @@ pub struct CancelOrder {
 
 /// Own. Gives an order up whose money the provider has refused to take; answered by `order.cancelled`.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("order.fail")]
+#[command("order.fail", own)]
 pub struct FailOrder {
     /// The order.
     pub order_id: OrderId,
@@ -345,7 +345,7 @@ pub struct FailOrder {
 
 /// Own. Books a parcel that was lost as come back, all of it; answered by `order.returned` with the reason `lost`.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("order.lose")]
+#[command("order.lose", own)]
 pub struct LoseOrder {
     /// The order.
     pub order_id: OrderId,

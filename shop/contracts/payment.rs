@@ -243,7 +243,7 @@ pub struct RetryPayment {
 
 /// Own. Tells the payment service the provider's answer; answered by the event that it amounts to.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("payment.record")]
+#[command("payment.record", own)]
 pub struct RecordPayment {
     /// The payment.
     pub payment_id: PaymentId,

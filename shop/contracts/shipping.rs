@@ -168,7 +168,7 @@ pub struct DispatchShipment {
 /// Own. Tells the shipping service the carrier's news; answered by the event that they amount to, by none if it knows
 /// something later already.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("shipping.record")]
+#[command("shipping.record", own)]
 pub struct RecordShipment {
     /// The shipment.
     pub shipment_id: ShipmentId,

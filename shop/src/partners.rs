@@ -27,7 +27,7 @@ pub struct PartnersChosen {
 
 /// Records the partners that the shop runs with; answered by `partners.chosen`, by nothing if they are the same.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("partners.choose")]
+#[command("partners.choose", own)]
 pub struct ChoosePartners {
     /// The payment provider's address, or `simulated`.
     pub provider: String,

@@ -17,7 +17,8 @@ pub struct TypeInfo {
     pub was: &'static [&'static str],
     /// The name is an existing one, taken as it is, and need not follow our rules.
     pub adopted: bool,
-    /// An event that only its own service reads; all others are public: a contract for other services.
+    /// An event that only its own service reads, a command that only this program sends; all others are public: a contract
+    /// for other services.
     pub own: bool,
     /// Fields that tell of a person.
     pub personal: &'static [Personal],

@@ -40,7 +40,8 @@ pub fn derive_event(input: TokenStream) -> TokenStream {
     finish(payload::expand(payload::Kind::Event, &parse_macro_input!(input as DeriveInput)))
 }
 
-/// A request to one service: `#[command("order.create")]`. Everything else is as with [`macro@Event`].
+/// A request to one service: `#[command("order.create")]`. Everything else is as with [`macro@Event`]; `own` says that only
+/// this program sends it, so that it is not taken from other systems.
 #[proc_macro_derive(Command, attributes(command, personal, serde, schemars))]
 pub fn derive_command(input: TokenStream) -> TokenStream {
     finish(payload::expand(payload::Kind::Command, &parse_macro_input!(input as DeriveInput)))

@@ -43,7 +43,7 @@ impl Kind {
         };
         let own = match self {
             Self::Event => ", and `own` for an event that only its own service reads",
-            Self::Command => "",
+            Self::Command => ", and `own` for a command that only this program sends",
         };
         format!(
             "`#[{word}(\"{name}\")]`; behind the name may stand `version = \"1.2.0\"`, `was = \"…\"` for a name that it \
@@ -132,10 +132,6 @@ fn declared(kind: Kind, input: &DeriveInput) -> syn::Result<Declared> {
         return Err(syn::Error::new(input.ident.span(), sentence));
     };
     let declared = parse(kind, attribute)?;
-    if declared.own && matches!(kind, Kind::Command) {
-        let sentence = "A command is for whoever asks its service: remove `own`, which is for events.";
-        return Err(syn::Error::new(declared.name.span(), sentence));
-    }
     let name = declared.name.value();
     let check =
         |text: &LitStr, checked: Result<(), String>| checked.map_err(|sentence| syn::Error::new(text.span(), sentence));

@@ -42,6 +42,11 @@ pub enum NotTaken {
         "no service of this program answers `{0}`: send it to the one that does, or add a spelling of what it means"
     )]
     NoAddressee(String),
+    /// Nobody else sends it.
+    #[error(
+        "`{0}` is an own command of the service that answers it, which nobody else may send: send one of its others"
+    )]
+    OwnCommand(String),
     /// A service of this program makes such events.
     #[error(
         "`{type_name}` is of the service {owner} of this program, which makes its events itself: send {owner} the command \
@@ -239,6 +244,10 @@ impl Door {
         }
         let nobody = || NotTaken::NoAddressee(envelope.type_name.to_string());
         let id = registry.addressee(registry.upcasters.today(&envelope.type_name)).ok_or_else(nobody)?;
+        let declared = registry.types.get(registry.upcasters.today(&envelope.type_name));
+        if declared.is_some_and(|declared| declared.info.own) {
+            return Err(NotTaken::OwnCommand(envelope.type_name.to_string()));
+        }
         let Handler::Decider(at) = registry.consumer(id).handler else { return Err(nobody()) };
         self.fits(registry, &message)?;
         registry.upcasters.raise(&mut message);

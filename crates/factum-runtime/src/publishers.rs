@@ -53,7 +53,7 @@ pub struct Shown {
     pub kind: &'static str,
     /// The version of its shape; what a saga makes of itself has none.
     pub version: Option<&'static str>,
-    /// An event that its own service alone reads.
+    /// An event that its own service alone reads, a command that this program alone sends.
     pub own: bool,
     /// Who makes the event; none if it comes from elsewhere. Of a command: who answers it.
     pub owner: Option<String>,

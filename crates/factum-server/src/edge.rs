@@ -363,7 +363,7 @@ fn unreadable(error: &EnvelopeError) -> Problem {
 fn refused(why: &NotTaken) -> Problem {
     let detail = why.to_string();
     match why {
-        NotTaken::OwnType { .. } | NotTaken::OwnStream { .. } | NotTaken::OwnSource(_) => {
+        NotTaken::OwnType { .. } | NotTaken::OwnStream { .. } | NotTaken::OwnSource(_) | NotTaken::OwnCommand(_) => {
             Problem::new(StatusCode::CONFLICT, "owned_here", detail)
         }
         NotTaken::NoEvent(_) | NotTaken::NoCommand(_) => Problem::invalid("wrong_kind", detail),

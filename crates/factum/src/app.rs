@@ -24,6 +24,7 @@ use factum_runtime::{
     engine::{Arrange, Limits},
     ids::UuidSource,
     inbox::{ExecuteError, Rested},
+    publishers::Shown as TypeShown,
     registry::RegistryError,
     supervisor::{StartError, Unit, UnitHealth, UnitParts},
 };
@@ -380,6 +381,11 @@ impl App {
     /// How everything stands.
     pub fn health(&self) -> UnitHealth {
         self.inner.unit.health()
+    }
+
+    /// All types of messages that its services declare: who makes them, who reads them, what in them tells of a person.
+    pub fn types(&self) -> Vec<TypeShown> {
+        self.inner.unit.types()
     }
 
     /// What [`AppBuilder::about`] said.

@@ -27,6 +27,7 @@ pub use factum_runtime::{
     clock,
     engine::{EngineHealth, StoppedConsumer},
     inbox::{ExecuteError, Receipt, Request, Rested},
+    publishers::Shown as TypeShown,
     supervisor::{StartError, Status, UnitHealth},
 };
 #[cfg(feature = "http")]

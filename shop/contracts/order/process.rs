@@ -6,7 +6,7 @@ use factum::prelude::*;
 
 /// Own. The products are valid; answered by `order.validated`.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("order.mark_validated")]
+#[command("order.mark_validated", own)]
 pub struct MarkValidated {
     /// The order.
     pub order_id: OrderId,
@@ -14,7 +14,7 @@ pub struct MarkValidated {
 
 /// Own. The products are not valid; answered by `order.rejected`.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("order.reject")]
+#[command("order.reject", own)]
 pub struct RejectOrder {
     /// The order.
     pub order_id: OrderId,
@@ -26,7 +26,7 @@ pub struct RejectOrder {
 
 /// Own. Fraud flagged it; answered by `order.held`.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("order.hold")]
+#[command("order.hold", own)]
 pub struct HoldOrder {
     /// The order.
     pub order_id: OrderId,
@@ -36,7 +36,7 @@ pub struct HoldOrder {
 
 /// Own. The goods are kept; answered by `order.stock_reserved`.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("order.mark_reserved")]
+#[command("order.mark_reserved", own)]
 pub struct MarkReserved {
     /// The order.
     pub order_id: OrderId,
@@ -46,13 +46,13 @@ pub struct MarkReserved {
 
 /// Own. The pivot; answered by `order.confirmed`.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("order.confirm")]
+#[command("order.confirm", own)]
 pub struct ConfirmOrder {
     /// The order.
     pub order_id: OrderId,
 }
 
-/// Own. The money is taken; answered by `order.paid`.
+/// The money is taken; answered by `order.paid`.
 #[derive(Command, Clone, Debug, PartialEq)]
 #[command("order.mark_paid")]
 pub struct MarkPaid {
@@ -68,7 +68,7 @@ pub struct MarkPaid {
 
 /// Own. The parcel may leave; answered by `order.released_for_shipping`.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("order.release_for_shipping")]
+#[command("order.release_for_shipping", own)]
 pub struct ReleaseForShipping {
     /// The order.
     pub order_id: OrderId,
@@ -78,7 +78,7 @@ pub struct ReleaseForShipping {
 
 /// Own. The carrier has it; answered by `order.shipped`.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("order.mark_shipped")]
+#[command("order.mark_shipped", own)]
 pub struct MarkShipped {
     /// The order.
     pub order_id: OrderId,
@@ -94,7 +94,7 @@ pub struct MarkShipped {
 
 /// Own. The customer has it; answered by `order.delivered`.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("order.mark_delivered")]
+#[command("order.mark_delivered", own)]
 pub struct MarkDelivered {
     /// The order.
     pub order_id: OrderId,

@@ -52,8 +52,8 @@ impl<All: Payload + PartialEq + Debug> Examples<All> {
         assert!(schema["description"].is_string(), "{name} has a description");
         let info = one.type_info();
         let said = schema["description"].as_str().is_some_and(|text| text.starts_with("Own."));
-        assert!(said || !info.own, "{name}: the description of an own event begins with `Own.`");
-        assert!(!said || info.own || is_command::<All>(), "{name}: the event is declared `own`");
+        assert!(said || !info.own, "{name}: what is own says so: its description begins with `Own.`");
+        assert!(!said || info.own, "{name}: it is declared `own`");
         let required = schema["required"].as_array().cloned().unwrap_or_default();
         let properties = schema["properties"].as_object().unwrap();
         for field in PERSONAL.iter().filter(|field| properties.contains_key(**field)) {
@@ -114,11 +114,6 @@ fn older_examples_have_an_upcaster() {
 
 /// Fields that tell of a person wherever they stand.
 const PERSONAL: [&str; 7] = ["address", "body", "contact", "email", "phone", "shippingAddress", "to"];
-
-/// Whether these are commands, by the enum's name.
-fn is_command<All>() -> bool {
-    std::any::type_name::<All>().ends_with("Command")
-}
 
 pub fn read<P: Payload>(name: &str, json: &Value) -> P {
     P::decode(name, json.to_string().as_bytes()).unwrap()

@@ -186,7 +186,7 @@ pub enum ImportEvent {
 
 /// Starts an import, or goes on with it.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("import.start")]
+#[command("import.start", own)]
 pub struct StartImport {
     /// A digest of the file's rows.
     pub digest: String,
@@ -200,7 +200,7 @@ pub struct StartImport {
 
 /// Notes rows that come to nothing; a part that was noted before changes nothing.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("import.note_rows")]
+#[command("import.note_rows", own)]
 pub struct NoteRows {
     /// A digest of the file's rows.
     pub digest: String,
@@ -214,7 +214,7 @@ pub struct NoteRows {
 
 /// Sets the rest of a file aside.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("import.suspend")]
+#[command("import.suspend", own)]
 pub struct SuspendImport {
     /// A digest of the file's rows.
     pub digest: String,
@@ -224,7 +224,7 @@ pub struct SuspendImport {
 
 /// Goes on with an import that was suspended.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("import.resume")]
+#[command("import.resume", own)]
 pub struct ResumeImport {
     /// A digest of the file's rows.
     pub digest: String,
@@ -232,7 +232,7 @@ pub struct ResumeImport {
 
 /// Notes an invoice.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("import.take_invoice")]
+#[command("import.take_invoice", own)]
 pub struct TakeInvoice {
     /// A digest of the file's rows.
     pub digest: String,
@@ -254,7 +254,7 @@ pub struct TakeInvoice {
 
 /// Ends an import.
 #[derive(Command, Clone, Debug, PartialEq)]
-#[command("import.finish")]
+#[command("import.finish", own)]
 pub struct FinishImport {
     /// A digest of the file's rows.
     pub digest: String,

@@ -282,3 +282,22 @@ async fn the_shop_itself_takes_no_events_of_its_own_domains() {
     assert_eq!((status, &answer["messages"][0]["stream"]), (200, &json!("product-TEA")), "{answer}");
     app.stop().await;
 }
+
+/// What a partner's answer or the process says is not for others to say: a payment would be taken that nobody made.
+#[tokio::test(flavor = "multi_thread")]
+async fn own_commands_are_not_taken_from_others() {
+    let app = shop::services::equipped(App::in_memory(), &shop::services::Options::default()).start().await.unwrap();
+    let types = app.types();
+    let own: Vec<_> = types.iter().filter(|it| it.own && it.kind == "command").map(|it| &*it.type_name).collect();
+    for name in ["payment.record", "shipping.record", "order.confirm", "partners.choose"] {
+        assert!(own.contains(&name), "{name} is own");
+    }
+    for name in own {
+        let body = json!({ "id": "k-1", "type": name, "source": "erp", "kind": "command", "data": {} });
+        let (status, answer) = post(&app, "commands", &[], &body).await;
+        assert_eq!((status, &answer["code"]), (409, &json!("owned_here")), "{name}: {answer}");
+        assert!(answer["detail"].as_str().unwrap().contains("own command"), "{answer}");
+    }
+    assert_eq!(app.position().0, 0);
+    app.stop().await;
+}

@@ -1,6 +1,6 @@
-//! Fields that tell of a person without a word of whom, and a command that nobody else may send.
+//! Fields that tell of a person without a word of whom.
 
-use factum_macros::{Command, Event};
+use factum_macros::Event;
 
 #[derive(Event)]
 #[event("guest.noted")]
@@ -29,12 +29,6 @@ struct OtherOption {
     guest: String,
     #[personal(of = guest)]
     name: String,
-}
-
-#[derive(Command)]
-#[command("guest.note", own)]
-struct OwnCommand {
-    guest: String,
 }
 
 fn main() {}
