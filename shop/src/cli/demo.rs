@@ -34,7 +34,7 @@ pub async fn demo(data: &Path, declines: f64) -> anyhow::Result<()> {
          Every event is synced to disk before anybody hears of it; {percent:.0} % of the payments are declined and undone.\n\n"
     ))?;
     let bar = Bar::new();
-    let settings = Settings { declines, shuffle: None, ..Settings::default() };
+    let settings = Settings { declines, mail: true, ..Settings::default() };
     let outcome = loader::import(&data.join(FILE), data, &settings, &|done, of| bar.set(done, of)).await?;
     bar.done();
     let archive = archive(data)?;
@@ -42,7 +42,8 @@ pub async fn demo(data: &Path, declines: f64) -> anyhow::Result<()> {
     say(&summary::outcome(&outcome, data))?;
     say(&summary::report(&report))?;
     say(&summary::findings(&check::check(&archive)?))?;
-    say(&story::one(&archive)?)?;
+    say(&summary::services(&archive)?)?;
+    say(&story::two(&archive)?)?;
     say(&summary::next(data))?;
     Ok(())
 }

@@ -17,6 +17,8 @@ use serde_json::Value;
 use shop::{
     contracts::{
         ids::{OrderId, PaymentId, ShipmentId},
+        loyalty::PointsAwarded,
+        notification::NotificationOpened,
         order::{OrderEvent, OrderStatus},
     },
     order::{decider::word, views::OrderRow},
@@ -55,18 +57,54 @@ pub fn history(archive: &Archive, order: &str, json: bool) -> anyhow::Result<Str
     Ok(text)
 }
 
-/// The story of one order that shows something: one that was undone if there is one.
-pub fn one(archive: &Archive) -> anyhow::Result<String> {
-    let wanted = |name: &str| matches!(name, "order.cancelled" | "order.created");
-    let mut first = None;
-    let mut cancelled = None;
-    archive.each::<factum::error::StoreError>(Some(&wanted), |stored| {
-        let slot = if stored.type_name() == "order.cancelled" { &mut cancelled } else { &mut first };
-        slot.get_or_insert_with(|| stored.stream.key().to_owned());
+/// The stories of two orders: one that was undone, and one that went well, with what its customer was told.
+pub fn two(archive: &Archive) -> anyhow::Result<String> {
+    let wanted = |name: &str| matches!(name, "order.cancelled" | "loyalty.points_awarded");
+    let (mut undone, mut delivered) = (None, None);
+    archive.each::<anyhow::Error>(Some(&wanted), |stored| {
+        if stored.envelope().kind != Kind::Event {
+            return Ok(());
+        }
+        if stored.type_name() == "order.cancelled" {
+            undone.get_or_insert_with(|| stored.stream.key().to_owned());
+        } else {
+            delivered.get_or_insert(stored.decode::<PointsAwarded>()?.order_id.to_string());
+        }
         Ok(())
     })?;
-    let Some(order) = cancelled.or(first) else { return Ok(String::new()) };
-    Ok(format!("One order's story (shop history {}):\n{}\n", plain(&order), history(archive, &order, false)?))
+    let mut text = String::new();
+    for (what, order) in [("was undone", undone), ("went well", delivered.clone())] {
+        if let Some(order) = order {
+            let story = history(archive, &order, false)?;
+            let _ = writeln!(text, "An order that {what} (shop history {}):\n{story}", plain(&order));
+        }
+    }
+    if let Some(order) = delivered {
+        told(&mut text, archive, &order)?;
+    }
+    Ok(text)
+}
+
+/// What an order's customer was told.
+fn told(text: &mut String, archive: &Archive, order: &str) -> anyhow::Result<()> {
+    let mut first = true;
+    archive.each::<anyhow::Error>(Some(&|name| name == "notification.opened"), |stored| {
+        let note: NotificationOpened = stored.decode()?;
+        if note.order_id.as_ref().is_some_and(|id| id.as_str() == order) {
+            if std::mem::take(&mut first) {
+                let _ =
+                    writeln!(text, "What its customer was told (simulated; `shop serve --mail smtp://…` sends it):");
+            }
+            let _ = writeln!(text, "  {}  to {}: {}", time(stored), plain(&note.to), plain(&note.subject));
+            let lines = note.body.lines().filter(|line| !line.trim().is_empty());
+            lines.for_each(|line| _ = writeln!(text, "                       {}", plain(line)));
+        }
+        Ok(())
+    })?;
+    if !first {
+        text.push('\n');
+    }
+    Ok(())
 }
 
 /// An order as it was at a time.
@@ -169,7 +207,9 @@ fn branch(
 fn detail(stored: &Stored) -> String {
     let Ok(Value::Object(data)) = serde_json::from_slice::<Value>(&stored.message.data) else { return String::new() };
     let mut text = String::new();
-    for field in ["step", "sent", "verdict", "isValid", "act", "reason", "message", "deliveredAt"] {
+    for field in
+        ["step", "sent", "verdict", "isValid", "act", "reason", "message", "channel", "template", "deliveredAt"]
+    {
         match data.get(field) {
             Some(Value::String(value)) => _ = write!(text, " {field}={}", plain(value)),
             Some(Value::Array(values)) if !values.is_empty() => {
@@ -178,6 +218,11 @@ fn detail(stored: &Stored) -> String {
             }
             Some(Value::Bool(value)) => _ = write!(text, " {field}={value}"),
             _ => {}
+        }
+    }
+    for field in ["points", "balance", "orderCount"] {
+        if let Some(Value::Number(value)) = data.get(field) {
+            let _ = write!(text, " {field}={value}");
         }
     }
     text

@@ -1,14 +1,16 @@
 //! Reports for people.
 
-use std::{fmt::Write, path::Path, time::Duration};
+use std::{collections::BTreeMap, fmt::Write, path::Path, time::Duration};
 
 use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
+use factum::{Archive, envelope::Kind};
 use shop::{
     check::Findings,
     import::{Unreadable, loader::Outcome},
     plain::plain,
     plural::counted,
     report::Report,
+    services,
 };
 
 /// How an import went.
@@ -152,15 +154,44 @@ pub fn findings(findings: &Findings) -> String {
     text
 }
 
-/// What to try after the demo.
+/// What each service has put into the log.
+pub fn services(archive: &Archive) -> anyhow::Result<String> {
+    // Also one that nobody needed: carts come in over HTTP only.
+    let all = services::services(&services::Options::default());
+    let mut counts: BTreeMap<String, [u64; 3]> = all.iter().map(|it| (it.source.to_string(), [0; 3])).collect();
+    archive.each::<factum::error::StoreError>(None, |stored| {
+        let envelope = stored.envelope();
+        if let Some(of) = counts.get_mut(envelope.source.as_str()) {
+            of[match envelope.kind {
+                Kind::Event => 0,
+                Kind::Call => 2,
+                Kind::Command | Kind::Rejection | Kind::Receipt => 1,
+            }] += 1;
+        }
+        Ok(())
+    })?;
+    let mut list = table(&["service", "events", "commands", "calls"]);
+    for (service, all) in counts {
+        list.add_row(std::iter::once(service).chain(all.map(|count| thousands(count as i64))));
+    }
+    Ok(format!("{list}\n\n"))
+}
+
+/// What to look at behind the demo.
 pub fn next(data: &Path) -> String {
     let data = data.display();
     format!(
         "Try next:\n  \
          shop history 536365 --data {data}          the story of another order\n  \
          shop at 536365 2010-12-02 --data {data}    an order as it was\n  \
-         shop report --data {data} --json           every figure, recomputable from the file\n  \
-         shop serve --data {data} --day 10s         take orders on top of it: curl -i localhost:8080/orders/536365\n"
+         shop report --data {data} --json           every figure, recomputable from the file\n\
+         See it live, on top of these orders; a day of the carrier takes ten seconds:\n  \
+         shop serve --data {data} --day 10s\n  \
+         curl -i localhost:8080/orders -d '{{\"customerId\":\"17850\",\"items\":[{{\"sku\":\"85123A\",\"quantity\":2}}]}}' -H 'Content-Type: application/json'\n  \
+         curl localhost:8080/orders/<ID>                       its way, step by step\n  \
+         curl 'localhost:8080/notifications?order=<ID>'        its mails\n  \
+         curl localhost:8080/loyalty/17850                     its points, when it is delivered\n  \
+         curl localhost:8080/analytics/funnel                  how all orders fare\n"
     )
 }
 

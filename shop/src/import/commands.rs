@@ -106,11 +106,11 @@ pub(super) fn credit_id(note: &str, order: &str) -> String {
     format!("{note}-{order}")
 }
 
-pub(super) fn register(id: &str, customer: &Customer) -> RegisterCustomer {
+pub(super) fn register(id: &str, customer: &Customer, mail: bool) -> RegisterCustomer {
     RegisterCustomer {
         customer_id: CustomerId::from(id),
         name: None,
-        email: None,
+        email: mail.then(|| format!("{id}@customers.example")),
         phone: None,
         address: Some(address(&customer.country)),
     }

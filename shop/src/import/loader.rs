@@ -54,6 +54,8 @@ pub struct Settings {
     pub shuffle: Option<u64>,
     /// How the orders are run.
     pub process: Process,
+    /// Whether customers get an address for mail, which the file does not have, so that what they are told can be seen.
+    pub mail: bool,
 }
 
 /// What an import did.
@@ -181,7 +183,7 @@ pub async fn run(app: &App, file: &File, settings: &Settings, progress: &dyn Fn(
     let nothing = BTreeSet::new();
     let done = begun.map_or(&nothing, |import| &import.done);
     let plan = Plan::of(&edition, &history);
-    let loader = Loader { app, file, edition: &edition, history: &history, plan };
+    let loader = Loader { app, file, edition: &edition, history: &history, plan, mail: settings.mail };
     let is_news = begun.is_some() || !edition.invoices.is_empty() || !edition.unreadable.is_empty();
     if is_news {
         let first = edition.invoices.first().map_or(Timestamp::UNIX_EPOCH, |invoice| invoice.at);
@@ -237,6 +239,8 @@ struct Loader<'a> {
     edition: &'a Edition<'a>,
     history: &'a History,
     plan: Plan,
+    /// See [`Settings::mail`].
+    mail: bool,
 }
 
 impl Loader<'_> {
@@ -328,7 +332,7 @@ impl Loader<'_> {
             }
         }
         for (id, customer) in self.plan.customers.get(&invoice.number).into_iter().flatten() {
-            together = together.add(&register(id, customer), invoice.at);
+            together = together.add(&register(id, customer, self.mail), invoice.at);
         }
         Ok(together)
     }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 fn chorus(declines: f64, shuffle: Option<u64>) -> Settings {
-    Settings { declines, shuffle, process: Process::Choreographed }
+    Settings { declines, shuffle, process: Process::Choreographed, ..Settings::default() }
 }
 
 async fn payment(shop: &Shop, order: &str) -> Value {

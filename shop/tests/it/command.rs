@@ -158,3 +158,24 @@ fn an_earlier_demo_is_not_wiped_without_asking() {
     assert!(!done && told.is_empty() && error.contains("add --again"), "{told}{error}");
     assert!(dir.path().join("orders").exists());
 }
+
+/// What the demo is for: all services, an order that was undone, and one with its mails and points.
+#[test]
+fn the_demo_tells_of_all_services_and_of_two_orders() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, said, problem) = text(&mut shop(&["demo"], &dir.path().join("demo")));
+    for service in
+        ["analytics", "cart", "catalog", "customer", "fraud", "inventory", "loyalty", "notification", "order"]
+    {
+        assert!(said.contains(&format!("│ {service}-service ")), "{service}: {said} {problem}");
+    }
+    for words in [
+        "An order that was undone",
+        "An order that went well",
+        "loyalty.points_awarded",
+        "has arrived",
+        "notification.sent",
+    ] {
+        assert!(said.contains(words), "{words}");
+    }
+}

@@ -24,7 +24,7 @@ use crate::{
 };
 
 const SETTINGS: Settings =
-    Settings { declines: 0.1, shuffle: None, process: shop::contracts::process::Process::Orchestrated };
+    Settings { declines: 0.1, shuffle: None, process: shop::contracts::process::Process::Orchestrated, mail: false };
 
 async fn app(data: &Path) -> App {
     let app = App::open(data).unwrap().on_data_time().with(journal::service());
