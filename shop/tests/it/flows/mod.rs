@@ -1,5 +1,5 @@
-//! The flows of the shop over HTTP, from the first request to the last event; each test names the rows of the requirements that
-//! it shows.
+//! The flows of the shop over HTTP, from the first request to the last event; each test names the rows of the
+//! requirements that it shows.
 
 mod choreographed;
 mod life;
