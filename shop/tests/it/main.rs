@@ -11,6 +11,7 @@ mod carts;
 mod choreographed;
 mod command;
 mod editions;
+mod flows;
 mod fuzz;
 mod gateways;
 mod hostile;

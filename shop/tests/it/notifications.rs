@@ -28,7 +28,7 @@ use crate::shop::Shop;
 
 /// What a relay does with mail.
 #[derive(Clone, Copy, PartialEq)]
-enum Relays {
+pub enum Relays {
     Takes,
     /// It knows no such address.
     Refuses,
@@ -41,12 +41,12 @@ enum Relays {
 }
 
 /// A relay that keeps the mails.
-struct Smtp {
+pub struct Smtp {
     mails: Mutex<Vec<String>>,
 }
 
 impl Smtp {
-    async fn open(does: Relays) -> (Arc<Self>, Relay) {
+    pub async fn open(does: Relays) -> (Arc<Self>, Relay) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let relay = format!("smtp://{}", listener.local_addr().unwrap()).parse().unwrap();
         let smtp = Arc::new(Self { mails: Mutex::new(Vec::new()) });
@@ -93,12 +93,12 @@ impl Smtp {
         Ok(())
     }
 
-    fn mails(&self) -> Vec<String> {
+    pub fn mails(&self) -> Vec<String> {
         self.mails.lock().unwrap().clone()
     }
 }
 
-fn by_mail(relay: Relay) -> Channels {
+pub fn by_mail(relay: Relay) -> Channels {
     Channels { mail: Some(Mail { relay, from: "shop@example.org".parse().unwrap() }), ..Channels::default() }
 }
 
@@ -109,19 +109,19 @@ async fn anns_order(shop: &Shop) -> String {
     shop.post("/orders", &json!({ "customerId": "ann", "items": [{ "sku": "TEA", "quantity": 2 }] })).await.order()
 }
 
-async fn told(shop: &Shop, query: &str) -> Vec<Value> {
+pub async fn told(shop: &Shop, query: &str) -> Vec<Value> {
     let list = shop.get(&format!("/notifications?{query}")).await;
     assert_eq!(list.status, 200, "{list:?}");
     list.body["items"].as_array().unwrap().clone()
 }
 
 /// Channel, template and status of each, in their order.
-fn in_short(told: &[Value]) -> BTreeSet<String> {
+pub fn in_short(told: &[Value]) -> BTreeSet<String> {
     let short = |row: &Value| ["channel", "template", "status"].map(|field| row[field].as_str().unwrap()).join(" ");
     told.iter().map(short).collect()
 }
 
-fn words(words: &[&str]) -> BTreeSet<String> {
+pub fn words(words: &[&str]) -> BTreeSet<String> {
     words.iter().map(ToString::to_string).collect()
 }
 

@@ -132,9 +132,7 @@ impl Shop {
             service.calls.iter_mut().for_each(|call| call.policy.timeout = timeout);
             service
         };
-        let app = App::over(log).on_data_time().with(partners::service());
-        let services = services(&options).into_iter().map(hurried);
-        Self::start(services.fold(app, AppBuilder::with)).await
+        Self::of(log, services(&options).into_iter().map(hurried).collect()).await
     }
 
     /// A shop in which customers get their points when they have paid.
@@ -145,8 +143,13 @@ impl Shop {
     /// A shop that lacks these services, over what a log holds.
     pub async fn lacking(log: Memory, names: &[&str]) -> Self {
         let services = services(&simulated()).into_iter().filter(|service| !names.contains(&&*service.name));
+        Self::of(log, services.collect()).await
+    }
+
+    /// A shop of these services, over what a log holds.
+    pub async fn of(log: Memory, services: Vec<Service>) -> Self {
         let app = App::over(log).on_data_time().with(partners::service());
-        Self::start(services.fold(app, AppBuilder::with)).await
+        Self::start(services.into_iter().fold(app, AppBuilder::with)).await
     }
 
     async fn run(log: Memory, options: &Options) -> Self {
@@ -238,7 +241,7 @@ pub fn secret() -> Secret {
 }
 
 /// Nothing outside the process.
-fn simulated() -> Options {
+pub fn simulated() -> Options {
     let (declines, latency) = (0.0, Duration::ZERO);
     Options { declines, hold_suspicious: true, day: DAY, latency, ..Options::default() }
 }
