@@ -17,6 +17,7 @@ use factum_core::{
     stream::{ExpectedVersion, StreamId},
     upcast::same_major,
 };
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
@@ -92,6 +93,16 @@ pub enum NotTaken {
         path: String,
         /// What is wrong.
         problem: String,
+    },
+    /// What follows from it would be decided at that time.
+    #[error(
+        "its `timestamp` {says} lies ahead, for it is {now} here: an hour is allowed; set the sender's clock right"
+    )]
+    Ahead {
+        /// What it says.
+        says: Timestamp,
+        /// Our time.
+        now: Timestamp,
     },
     /// It has gone round.
     #[error("its chain of causes is {depth} messages long; {limit} are allowed: it looks like a loop")]

@@ -370,6 +370,7 @@ fn refused(why: &NotTaken) -> Problem {
         NotTaken::NoAddressee(_) => Problem::missing("no_addressee", detail),
         NotTaken::OtherMajor { .. } => Problem::invalid("other_version", detail),
         NotTaken::Misfit { path, .. } => Problem::invalid("bad_field", detail).with("field", path),
+        NotTaken::Ahead { .. } => Problem::invalid("bad_time", detail).with("field", "timestamp"),
         NotTaken::TooDeep { .. } => Problem::invalid("too_long_a_chain", detail),
         NotTaken::NoStream(_) => Problem::invalid("bad_field", detail).with("field", "subject"),
         NotTaken::Refused(refusal) => refusal.clone().into(),

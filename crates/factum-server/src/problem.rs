@@ -25,6 +25,7 @@
 //! | another site's page, a name that is not this machine's | 403, 421 | `foreign_origin`, `foreign_host` |
 //! | body: not UTF-8, no JSON, too deep, wrong fields, fields that nobody knows | 400, 400, 400, 422, 400 | `not_utf8`, `bad_json`, `too_deep`, `bad_field`, `unknown_field` |
 //! | a foreign message: owned by a service here, of another kind, nobody's command | 409, 422, 404 | `owned_here`, `wrong_kind`, `no_addressee` |
+//! | a foreign message: its time lies ahead | 422 | `bad_time` |
 //! | a foreign message: a name that means nothing, another major version, gone round | 422 | `unknown_name`, `other_version`, `too_long_a_chain` |
 //! | more messages than a request may hold | 413 | `too_many` |
 //! | body too large, no JSON by its type | 413, 415 | `body_too_large`, `not_json` |

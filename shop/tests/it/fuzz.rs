@@ -97,7 +97,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         let body = |(route, takes): (u8, &crate::bodies::routes::Takes)| {
             [vec![route], takes.sound(&world, &mut random).to_string().into_bytes()].concat()
         };
-        return (0..).zip(&BODIES).map(body).collect();
+        return (0..).zip(BODIES).map(body).collect();
     }
     let rows = [
         row("1", "TEA", 2, "2.55"),

@@ -1,7 +1,7 @@
 //! Events of other systems, taken into the log.
 
 use factum_core::envelope::Incoming;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::oneshot;
 
 use super::{Unit, gone};
@@ -9,6 +9,9 @@ use crate::{
     import::{Import, MAX_IMPORT, NotTaken},
     inbox::{ExecuteError, Input, Receipt, Request},
 };
+
+/// So far ahead of ours a sender's clock may be.
+const AHEAD: SignedDuration = SignedDuration::from_hours(1);
 
 /// Why events of others were not taken: none of those that were sent together.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +46,16 @@ impl Unit {
             return Err(ImportError::TooMany(events.len()));
         }
         let (mut imports, mut refused) = (Vec::with_capacity(events.len()), Vec::new());
+        let mark = self.clock.mark();
+        // On data time the mark stands where the data is.
+        let latest = self.clock.until(mark).map(|_| mark.saturating_add(AHEAD).unwrap_or(mark));
         for (at, event) in events.into_iter().enumerate() {
-            match self.door.admit(&self.registry, event) {
+            let says = event.message.envelope.timestamp;
+            let admitted = match latest.filter(|latest| says > *latest) {
+                Some(_) => Err(NotTaken::Ahead { says, now: mark }),
+                None => self.door.admit(&self.registry, event),
+            };
+            match admitted {
                 Ok(import) => imports.push(import),
                 Err(why) => refused.push((at, why)),
             }

@@ -224,6 +224,7 @@ async fn what_is_refused_says_why_and_where_and_nothing_of_it_is_stored() {
         (event(json!({ "dataVersion": "7.0" })), 422, "other_version", "another major version"),
         (event(json!({ "timestamp": "yesterday" })), 422, "bad_field", "`timestamp` must be a time"),
         (event(json!({ "data": { "a": large } })), 413, "too_large", "1048576 are allowed"),
+        (event(json!({ "timestamp": "2099-01-01T00:00:00Z" })), 422, "bad_time", "lies ahead"),
         (json!({ "type": "stock.counted", "data": {} }), 422, "bad_field", "or at least its `timestamp`"),
         (json!([]), 422, "bad_field", "send one at least"),
         (json!(many), 413, "too_many", "1000 are allowed"),

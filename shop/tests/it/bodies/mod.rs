@@ -58,7 +58,7 @@ async fn whatever_is_sent_is_done_and_readable_or_refused_in_a_sentence_and_chan
         run(seed, &mut seen).await;
     }
     // A test that nothing gets through shows nothing.
-    for takes in &BODIES {
+    for takes in BODIES {
         let of = |done: bool| seen.get(&(takes.path, done)).copied().unwrap_or_default();
         println!("{:50} {:6} done {:6} refused", takes.path, of(true), of(false));
         let never = NEVER_DONE.contains(&takes.path);

@@ -37,11 +37,14 @@ async fn each_room_answers_the_one_before() {
     is_well(&shop);
 }
 
+/// Which act has which trouble.
+type Troubled = (&'static str, fn() -> Trouble);
+
 /// What may happen to an order.
 struct Case {
     name: &'static str,
     of: (&'static str, u32),
-    trouble: Option<(&'static str, fn() -> Trouble)>,
+    trouble: Option<Troubled>,
     ends: (&'static str, &'static str),
 }
 
