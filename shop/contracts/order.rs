@@ -44,6 +44,22 @@ pub struct OrderCreated {
     pub channel: SalesChannel,
 }
 
+/// What most readers need of `order.created`: whose it is, where it goes and what it comes to. Its lines are left unread, which are
+/// most of it.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("order.created", version = "1.1.0", was = "OrderPlaced")]
+pub struct OrderHead {
+    /// The order.
+    pub order_id: OrderId,
+    /// Who orders; absent for a guest.
+    pub customer_id: Option<CustomerId>,
+    /// What is to be paid.
+    pub total: Money,
+    /// Where it goes.
+    #[personal(subject = order_id)]
+    pub shipping_address: Option<Address>,
+}
+
 /// Where an order came in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -4,7 +4,7 @@ use factum::prelude::*;
 use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 
-use crate::contracts::{analytics::CustomerTotalsUpdated, ids::CustomerId, order::OrderCreated};
+use crate::contracts::{analytics::CustomerTotalsUpdated, ids::CustomerId, order::OrderHead};
 
 /// The category of its streams.
 pub const TOTALS: &str = "customer_order_totals";
@@ -31,7 +31,7 @@ pub fn customer_totals() -> Folding<Totals> {
         .snapshots()
 }
 
-fn count(totals: &mut Totals, event: &Recorded<OrderCreated>) {
+fn count(totals: &mut Totals, event: &Recorded<OrderHead>) {
     let Some(customer) = &event.customer_id else { return };
     let before = totals.customers.get(customer).copied();
     let before = before.unwrap_or(Total { orders: 0, total: Money::zero(event.total.currency) });
@@ -40,7 +40,7 @@ fn count(totals: &mut Totals, event: &Recorded<OrderCreated>) {
     totals.customers.insert_mut(customer.clone(), after);
 }
 
-fn tell(totals: &Totals, event: &Recorded<OrderCreated>, fx: &mut Effects) {
+fn tell(totals: &Totals, event: &Recorded<OrderHead>, fx: &mut Effects) {
     let Some(customer) = &event.customer_id else { return };
     let Some(Total { orders, total }) = totals.customers.get(customer).copied() else { return };
     let customer_id = customer.clone();

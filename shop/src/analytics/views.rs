@@ -44,7 +44,7 @@ pub struct HourRow {
 #[allow(missing_docs, reason = "each variant holds the type that its name says")]
 #[allow(clippy::large_enum_variant, reason = "one at a time, never kept")]
 pub enum OfHour {
-    Created(OrderCreated),
+    Created(OrderHead),
     Paid(OrderPaid),
     Shipped(OrderShipped),
     Delivered(OrderDelivered),
@@ -106,7 +106,7 @@ pub struct CountryRow {
 }
 
 /// Counts the orders of each country.
-pub fn countries(rows: &mut Rows<CountryRow>, event: &Recorded<OrderCreated>) {
+pub fn countries(rows: &mut Rows<CountryRow>, event: &Recorded<OrderHead>) {
     let country = event.shipping_address.as_ref().map_or(NOWHERE, |address| address.country.as_str()).to_owned();
     let currency = event.total.currency;
     let blank = || CountryRow { country: country.clone(), orders: 0, revenue: 0, currency };
@@ -203,7 +203,7 @@ const REASONS: [&str; 6] = ["payment_failed", "out_of_stock", "undeliverable", "
 #[allow(missing_docs, reason = "each variant holds the type that its name says")]
 #[allow(clippy::large_enum_variant, reason = "one at a time, never kept")]
 pub enum OfFunnel {
-    Created(OrderCreated),
+    Created(OrderHead),
     Validated(OrderValidated),
     Paid(OrderPaid),
     Shipped(OrderShipped),
@@ -294,7 +294,7 @@ impl Times {
 #[allow(missing_docs, reason = "each variant holds the type that its name says")]
 #[allow(clippy::large_enum_variant, reason = "one at a time, never kept")]
 pub enum OfFulfilment {
-    Created(OrderCreated),
+    Created(OrderHead),
     Shipped(OrderShipped),
     Delivered(OrderDelivered),
     Rejected(OrderRejected),

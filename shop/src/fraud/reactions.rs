@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::contracts::{
     fraud::{CheckTransaction, TransactionChecked},
     ids::CustomerId,
-    order::OrderCreated,
+    order::OrderHead,
     process::Process,
     shapes::Verdict,
 };
@@ -46,7 +46,7 @@ pub fn velocity(policy: Policy, process: Process) -> Folding<Velocity> {
             Ok::<(), Never>(())
         })
         .emits::<TransactionChecked>("check");
-    let placed = move |velocity: &Velocity, order: &Recorded<OrderCreated>, fx: &mut Effects| {
+    let placed = move |velocity: &Velocity, order: &Recorded<OrderHead>, fx: &mut Effects| {
         let (order_id, customer_id) = (order.order_id.clone(), order.customer_id.clone());
         let check = CheckTransaction { order_id, customer_id, amount: order.total };
         score(policy, velocity, &check, order.at(), fx);
@@ -55,7 +55,7 @@ pub fn velocity(policy: Policy, process: Process) -> Folding<Velocity> {
     folding.snapshots()
 }
 
-fn ordered(velocity: &mut Velocity, event: &Recorded<OrderCreated>) {
+fn ordered(velocity: &mut Velocity, event: &Recorded<OrderHead>) {
     let Some(customer) = &event.customer_id else { return };
     let recent = velocity.recent.entry(customer.clone()).or_default();
     if recent.len() == REMEMBERED {

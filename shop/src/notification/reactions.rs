@@ -68,7 +68,7 @@ pub enum Concerns {
 #[derive(Event)]
 #[allow(missing_docs, reason = "each variant holds the type that its name says")]
 pub enum Worth {
-    Created(OrderCreated),
+    Created(OrderHead),
     Rejected(OrderRejected),
     Paid(OrderPaid),
     Shipped(OrderShipped),
@@ -118,7 +118,7 @@ fn known(addressees: &mut Addressees, event: &Recorded<CustomerEvent>) {
     }
 }
 
-fn placed(addressees: &mut Addressees, event: &Recorded<OrderCreated>) {
+fn placed(addressees: &mut Addressees, event: &Recorded<OrderHead>) {
     addressees.forget(event.at());
     if let Some(customer) = event.customer_id.clone() {
         let concerned = Concerned { customer, carrier: None, over: None };
@@ -230,11 +230,25 @@ impl Addressees {
         let Some(about) = about else { return };
         let values: Values<'_> = values.into_iter().collect();
         for channel in templates::channels(template) {
-            // Who has left no number is not texted; that there is no address for mail is worth a note.
-            let told = |open: &OpenNotification| open.to.is_some() || channel == Channel::Email;
-            if let Some(open) = self.write(about, template, channel, values.clone(), &cause).ok().filter(told) {
+            // Who has left no number is not texted; that there is no address for mail is worth one note an order.
+            let is_noted = channel == Channel::Email && (about.order.is_none() || template == "order_created");
+            if !is_noted && self.address(about.customer, channel).is_none() {
+                continue;
+            }
+            if let Ok(open) = self.write(about, template, channel, values.clone(), &cause) {
                 fx.send(open);
             }
+        }
+    }
+
+    /// Where a channel reaches a customer.
+    fn address(&self, customer: &CustomerId, channel: Channel) -> Option<String> {
+        let contact = self.contacts.get(customer)?;
+        match channel {
+            Channel::Email => contact.email.clone(),
+            Channel::Sms => contact.phone.clone(),
+            // Devices are found by the customer's id. Who has left nothing but that has none.
+            Channel::Push => contact.email.as_ref().or(contact.phone.as_ref()).map(|_| customer.as_str().to_owned()),
         }
     }
 
@@ -248,14 +262,7 @@ impl Addressees {
         cause: &str,
     ) -> Result<OpenNotification, TextRejection> {
         let contact = self.contacts.get(about.customer);
-        let to = contact.and_then(|contact| match channel {
-            Channel::Email => contact.email.clone(),
-            Channel::Sms => contact.phone.clone(),
-            // Devices are found by the customer's id. Who has left nothing but that has none.
-            Channel::Push => {
-                contact.email.as_ref().or(contact.phone.as_ref()).map(|_| about.customer.as_str().to_owned())
-            }
-        });
+        let to = self.address(about.customer, channel);
         let mut values = values;
         let name = contact.and_then(|contact| contact.name.as_deref()).unwrap_or("customer");
         values.entry("name").or_insert(Cow::Borrowed(name));

@@ -7,7 +7,10 @@ use factum_testing::{
 
 use super::*;
 use crate::{
-    contracts::{ids::OrderId, order::OrderStatus},
+    contracts::{
+        ids::OrderId,
+        order::{OrderCreated, OrderStatus},
+    },
     money::pence,
 };
 

@@ -147,22 +147,20 @@ fn one_event_and_channel_is_one_notification_however_often_it_comes() {
 }
 
 #[test]
-fn without_an_address_mail_fails_and_nothing_else_is_tried() {
+fn without_an_address_an_order_gets_one_note_and_nothing_else_is_tried() {
     for seen in [false, true] {
         for (template, event) in order_events() {
             let contact = seen.then(|| registered("c", None, None));
             let folded = contact.into_iter().fold(addressees(), Folded::given);
             let told = folded.given(created("1", Some("c"))).happens(event).sent::<OpenNotification>();
-            let [open] = &told[..] else { panic!("{template}: {told:?}") };
-            assert_eq!((open.channel, &open.to, open.body.as_str()), (Channel::Email, &None, ""));
+            let in_short: Vec<_> = told.iter().map(|open| (open.channel, &open.to, open.body.as_str())).collect();
+            let wanted = if template == "order_created" { vec![(Channel::Email, &None, "")] } else { vec![] };
+            assert_eq!(in_short, wanted, "{template}");
         }
     }
     let texted = addressees().given(registered("c", None, Some("+44 1"))).given(created("1", Some("c")));
     let told = { texted }.happens(shipped("1")).sent::<OpenNotification>();
-    assert_eq!(
-        told.iter().map(|open| (open.channel, open.to.is_some())).collect::<Vec<_>>(),
-        [(Channel::Email, false), (Channel::Sms, true)]
-    );
+    assert_eq!(told.iter().map(|open| (open.channel, open.to.is_some())).collect::<Vec<_>>(), [(Channel::Sms, true)]);
 }
 
 #[test]
@@ -190,7 +188,7 @@ fn a_changed_address_is_told_at_the_new_one_and_a_removed_one_is_gone() {
     assert_eq!((told.len(), told[0].to.as_deref(), told[0].template.as_str()), (1, Some("new@b"), "customer_updated"));
     assert!(told[0].body.contains("email, address"));
     let told = ann().given(changed(&["email"], None)).happens(shipped("1")).sent::<OpenNotification>();
-    assert_eq!((told[0].channel, &told[0].to), (Channel::Email, &None));
+    assert!(!told.is_empty() && told.iter().all(|open| open.channel != Channel::Email), "{told:?}");
 }
 
 fn abandoned(customer: Option<&str>, reason: &str, items: Vec<crate::contracts::shapes::Line>) -> Happened {
