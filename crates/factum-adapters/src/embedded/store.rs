@@ -89,7 +89,7 @@ impl Backend for Embedded {
     }
 
     fn write(&mut self, batch: &[Plan]) -> Result<Position, StoreError> {
-        self.place.look()?;
+        self.place.look_now_and_then()?;
         self.fill(batch)?;
         let log = self.log.as_mut().ok_or_else(closed)?;
         debug_assert!(follows(log, batch), "a plan was made against another state than the log's: find, check, write");
