@@ -161,11 +161,14 @@ struct Orders {
     /// Orders handed in and not yet durable.
     #[arg(long, default_value_t = 512)]
     in_flight: usize,
+    /// Without the four services that no order waits for: cart, notification, loyalty, analytics.
+    #[arg(long)]
+    seven: bool,
 }
 
 impl Orders {
     fn settings(self) -> orders::Settings {
-        orders::Settings { orders: self.orders, in_flight: self.in_flight }
+        orders::Settings { orders: self.orders, in_flight: self.in_flight, seven: self.seven }
     }
 }
 
@@ -223,7 +226,7 @@ fn all(dir: &Path, runtime: &Runtime, choice: &Choice) -> anyhow::Result<()> {
     log::run(dir, Duration::from_secs(1))?;
     store::run(dir, store::Settings { events, longest, reading }, choice)?;
     commands::run(dir, runtime, &commands::CALLERS, Duration::from_secs(3), choice)?;
-    runtime.block_on(replay(dir, orders::Settings { orders: 10_000, in_flight: 512 }))?;
+    runtime.block_on(replay(dir, orders::Settings { orders: 10_000, in_flight: 512, seven: false }))?;
     runtime.block_on(latency::run(&dir.join("latency"), latency::Settings { rate: 100, seconds: 20 }))?;
     runtime.block_on(holds::run(dir, Duration::from_secs(2)))?;
     runtime.block_on(partners::run(dir, Duration::from_secs(3)))?;

@@ -21,7 +21,12 @@ pub struct Settings {
     pub orders: usize,
     /// Orders handed in and not yet durable.
     pub in_flight: usize,
+    /// Without the services that no order waits for.
+    pub seven: bool,
 }
+
+/// Services that no order waits for.
+const BESIDE: [&str; 4] = ["cart", "notification", "loyalty", "analytics"];
 
 /// What a log holds of orders.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,7 +44,9 @@ struct Counted {
 pub async fn run(dir: &Path, settings: Settings) -> anyhow::Result<()> {
     let supply = Supply::read()?;
     let options = Options::default();
-    let builder = services(&options).into_iter().fold(App::open(dir)?, factum::AppBuilder::with);
+    let services = services(&options).into_iter();
+    let wanted = services.filter(|service| !(settings.seven && BESIDE.contains(&service.name.as_str())));
+    let builder = wanted.fold(App::open(dir)?, factum::AppBuilder::with);
     let app = builder.on_data_time().start().await?;
     app.advance(supply.first());
     supply.stock(&app, supply.first()).await?;
@@ -49,7 +56,7 @@ pub async fn run(dir: &Path, settings: Settings) -> anyhow::Result<()> {
 }
 
 async fn measure(app: &App, dir: &Path, supply: &Supply, settings: Settings) -> anyhow::Result<()> {
-    let Settings { orders, in_flight } = settings;
+    let Settings { orders, in_flight, .. } = settings;
     let prepared: Vec<_> = (0..orders).map(|number| supply.order(number)).collect();
     let lines: usize = prepared.iter().map(|(_, order)| order.items.len()).sum();
     let (before, flushes) = (app.position(), Flushes::since_now(dir));

@@ -107,6 +107,7 @@ impl Rows {
         &mut self,
         work: impl FnOnce(&Transaction<'_>, &BTreeMap<(&'static str, u32), Sql>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        self.end_reading()?;
         if !self.prepare()? {
             return Err(Failure::Full("the disk is full".to_owned()));
         }
@@ -120,6 +121,22 @@ impl Rows {
             Ok(done)
         };
         run()
+    }
+
+    /// Rows are read in one transaction until the next write: to begin and end one for each costs more than the reading.
+    /// Nobody else writes, so what it sees is never old.
+    fn begin_reading(&self) -> rusqlite::Result<()> {
+        match self.connection.is_autocommit() {
+            true => self.connection.prepare_cached("BEGIN")?.execute([]).map(|_| ()),
+            false => Ok(()),
+        }
+    }
+
+    fn end_reading(&self) -> rusqlite::Result<()> {
+        match self.connection.is_autocommit() {
+            true => Ok(()),
+            false => self.connection.prepare_cached("COMMIT")?.execute([]).map(|_| ()),
+        }
     }
 
     fn in_transaction<T>(
@@ -166,7 +183,9 @@ impl RowStore for Rows {
         if self.unmade.contains(spec) {
             return Ok(None);
         }
-        let row = self.connection.prepare_cached(&sql.get).and_then(|mut get| get.query_row([key], body).optional());
+        let row = self
+            .begin_reading()
+            .and_then(|()| self.connection.prepare_cached(&sql.get)?.query_row([key], body).optional());
         row.map_err(|error| row_error(&self.path, &error))
     }
 

@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// Messages that a view takes in a round.
-const ROUND_MESSAGES: usize = 4096;
+const ROUND_MESSAGES: usize = 16_384;
 /// Bytes to read at once from the store.
 const SCAN_BYTES: usize = 4 << 20;
 /// A view that read this many messages without a change has its cursor written all the same.
