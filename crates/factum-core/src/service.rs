@@ -5,6 +5,7 @@ use std::{any::Any, sync::Arc, time::Duration};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
+    cache::AnyCache,
     call::{AnyCall, CallSpec},
     decider::{AnyDecider, Decider, erase as erase_decider, erase_with_snapshots},
     envelope::Recorded,
@@ -37,6 +38,8 @@ pub struct Service {
     pub attention: Vec<Attention>,
     /// Its ways to the outside.
     pub calls: Vec<AnyCall>,
+    /// Values that it keeps in memory.
+    pub caches: Vec<Box<dyn AnyCache>>,
     /// How its old data is read.
     pub upcasts: Vec<Upcast>,
     /// Stream categories it owns besides those of its deciders, reactions and sagas.
@@ -58,6 +61,7 @@ impl Service {
             views: Vec::new(),
             attention: Vec::new(),
             calls: Vec::new(),
+            caches: Vec::new(),
             upcasts: Vec::new(),
             owned: Vec::new(),
             parts: Vec::new(),
@@ -193,6 +197,13 @@ impl Service {
         A: Send + 'static,
     {
         self.calls.push(call.erase());
+        self
+    }
+
+    /// Adds a cache that events keep: `CONTACTS.follow(|values, event: &Recorded<CustomerEvent>| …)`.
+    #[must_use]
+    pub fn cache(mut self, cache: impl AnyCache + 'static) -> Self {
+        self.caches.push(Box::new(cache));
         self
     }
 

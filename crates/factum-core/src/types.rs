@@ -169,6 +169,9 @@ impl Types {
         for view in &service.views {
             self.add(view.types(), &format!("the view of `{}`", view.table().name), false)?;
         }
+        for cache in &service.caches {
+            self.add(cache.types(), &format!("the cache {}", cache.name()), false)?;
+        }
         for call in &service.calls {
             self.add(call.answers.clone(), &format!("the call {name}.{}", call.name), false)?;
         }

@@ -145,6 +145,9 @@ fn readings(services: &[Service]) -> Vec<Reading> {
         for view in &value.views {
             reads(consumer_of(view.table().name), view.types());
         }
+        for cache in &value.caches {
+            reads(format!("cache:{}", cache.name()), cache.types());
+        }
     }
     all
 }

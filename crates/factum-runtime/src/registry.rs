@@ -6,6 +6,7 @@ use std::{
 };
 
 use factum_core::{
+    cache::AnyCache,
     call::AnyCall,
     commit::Owners,
     id::{Name, check_name},
@@ -221,6 +222,11 @@ impl Registry {
         })
     }
 
+    /// The caches of all services.
+    pub fn caches(&self) -> impl Iterator<Item = &dyn AnyCache> {
+        self.services.iter().flat_map(|service| &service.caches).map(|cache| &**cache)
+    }
+
     /// Whether a consumer reads messages of a type: events, and commands. (A rejection bears its command's name.)
     pub fn reads(&self, id: ConsumerId, type_name: &str) -> bool {
         self.readers(type_name).contains(&id) || self.addressee(type_name) == Some(id)
@@ -256,6 +262,7 @@ struct Build {
     sagas: HashMap<&'static str, ConsumerId>,
     saga_types: BTreeSet<String>,
     reaction_categories: Vec<String>,
+    caches: BTreeSet<&'static str>,
 }
 
 impl Build {
@@ -267,6 +274,12 @@ impl Build {
         check_name("source", &service.source)?;
         for category in &service.owned {
             self.claim(category, service)?;
+        }
+        for cache in &service.caches {
+            check_name("cache", cache.name())?;
+            if !self.caches.insert(cache.name()) {
+                return Err(RegistryError::Twice(format!("caches called `{}`", cache.name())));
+            }
         }
         for (at, decider) in service.deciders.iter().enumerate() {
             let id = self.consumer(index, service, decider.category(), Handler::Decider(at))?;

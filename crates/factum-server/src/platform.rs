@@ -34,6 +34,7 @@ use axum::{
 };
 use factum_core::{
     Timestamp,
+    cache::CacheShown,
     error::StoreError,
     id::check_id,
     letter::{LetterId, Retry},
@@ -84,6 +85,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>(unit: Arc<Unit>) -> Router<S> {
         .route("/factum/v1/consumers", get(consumers))
         .route("/factum/v1/consumers/{name}/try-again", post(try_again))
         .route("/factum/v1/types", get(types))
+        .route("/factum/v1/caches", get(caches))
         .with_state(unit.clone())
         .merge(sagas::routes(unit))
 }
@@ -283,6 +285,15 @@ struct Types {
 
 async fn types(State(unit): State<Arc<Unit>>, _: NoQuery) -> Response {
     fresh(Types { types: unit.types() })
+}
+
+#[derive(Serialize)]
+struct Caches {
+    caches: Vec<CacheShown>,
+}
+
+async fn caches(State(unit): State<Arc<Unit>>, _: NoQuery) -> Response {
+    fresh(Caches { caches: unit.caches() })
 }
 
 #[derive(Serialize)]

@@ -37,6 +37,12 @@ pub use report::Report;
 pub use routes::Routed;
 pub use rows::{ReadError, RowsOf};
 
+/// Values in memory that events keep, for routes and calls.
+pub mod cache {
+    pub use factum_core::cache::{AnyCache, CacheShown};
+    pub use factum_runtime::cache::{Cache, Followed, Ticket, Values};
+}
+
 /// The names that nearly every service uses.
 pub mod prelude {
     pub use factum_core::{

@@ -138,6 +138,11 @@ impl<R: Row> RowsOf<R> {
         self
     }
 
+    /// How far the rows are.
+    pub fn reached(&self) -> Position {
+        self.progress.state(R::TABLE).map_or(Position::START, |state| state.position)
+    }
+
     /// One row.
     ///
     /// # Errors

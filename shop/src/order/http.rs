@@ -1,9 +1,12 @@
 //! Orders over HTTP: placing, looking at, cancelling and returning them.
 
-use std::{collections::BTreeMap, slice};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    slice,
+};
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::State,
     http::{StatusCode, header},
     response::IntoResponse,
@@ -11,6 +14,7 @@ use axum::{
 };
 use factum::{
     ExecuteError, RowsOf,
+    cache::Cache,
     http::{Body, IdempotencyKey, Key, Problem, encoded, position},
     money::MoneyError,
     prelude::*,
@@ -37,14 +41,18 @@ use crate::{
     },
 };
 
+/// What customers are called.
+type Names = Extension<Cache<CustomerId, String>>;
+
 /// The routes of the orders.
-pub fn routes() -> Router<App> {
+pub fn routes(names: Cache<CustomerId, String>) -> Router<App> {
     Router::new()
         .route("/orders", get(list).post(place))
         .route("/orders/{id}", get(read))
         .route("/orders/{id}/cancel", post(cancel))
         .route("/orders/{id}/return", post(take_back))
         .route("/orders/{id}/hold/release", post(release_hold))
+        .layer(Extension(names))
 }
 
 /// What is ordered.
@@ -259,12 +267,13 @@ impl OrderView {
 
 async fn read(
     State(app): State<App>,
+    Extension(cache): Names,
     Key(id): Key<OrderId>,
     Asked { after, .. }: Asked,
 ) -> Result<impl IntoResponse, Problem> {
     let row = app.rows::<OrderRow>().after(after).get(&id).await?.ok_or_else(|| missing("order", &id))?;
     let lines = app.rows::<OrderLinesRow>().after(after).get(&id).await?;
-    let name = names(&app, after, slice::from_ref(&row)).await?.into_values().next();
+    let name = names(&app, &cache, after, slice::from_ref(&row)).await?.into_values().next();
     let payment = app.rows::<OrderPaymentRow>().after(after).get(&id).await?;
     let mut view = OrderView::new(&app, row, name, lines.map(|lines| lines.items));
     if let Some(OrderPaymentRow { open, refused, reason, .. }) = payment {
@@ -289,10 +298,11 @@ impl Filter<OrderRow> for Which {
 
 async fn list(
     State(app): State<App>,
+    Extension(cache): Names,
     Listed { after, filter, paging }: Listed<Which>,
 ) -> Result<Json<List<OrderView>>, Problem> {
     let found = paging.of(filter.of(app.rows::<OrderRow>().after(after))).page().await?;
-    let names = names(&app, after, &found.rows).await?;
+    let names = names(&app, &cache, after, &found.rows).await?;
     let named = found.rows.into_iter().map(|row| {
         let name = row.customer_id.as_ref().and_then(|customer| names.get(customer).cloned());
         OrderView::new(&app, row, name, None)
@@ -301,12 +311,35 @@ async fn list(
 }
 
 /// What the customers of orders are called, as far as it is known.
-async fn names(app: &App, after: Position, orders: &[OrderRow]) -> Result<BTreeMap<CustomerId, String>, Problem> {
-    let mut customers: Vec<&CustomerId> = orders.iter().filter_map(|order| order.customer_id.as_ref()).collect();
-    customers.sort_unstable();
-    customers.dedup();
-    let rows = app.rows::<OrderCustomerRow>().after(after).many(customers).await?;
-    Ok(rows.into_iter().flatten().filter_map(|row| Some((row.customer_id, row.name?))).collect())
+async fn names(
+    app: &App,
+    cache: &Cache<CustomerId, String>,
+    after: Position,
+    orders: &[OrderRow],
+) -> Result<BTreeMap<CustomerId, String>, Problem> {
+    let customers: BTreeSet<&CustomerId> = orders.iter().filter_map(|order| order.customer_id.as_ref()).collect();
+    let (mut names, mut missing) = (BTreeMap::new(), Vec::new());
+    for customer in customers {
+        match cache.get_after(customer, after) {
+            Some(name) => _ = names.insert(customer.clone(), name),
+            None => missing.push((customer, cache.ticket(customer.clone()))),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(names);
+    }
+    let rows = app.rows::<OrderCustomerRow>().after(after);
+    let reached = rows.reached();
+    let found = rows.many(missing.iter().map(|(customer, _)| *customer)).await?;
+    for ((customer, ticket), row) in missing.into_iter().zip(found) {
+        let Some(name) = row.and_then(|row| row.name) else { continue };
+        // Rows that are not as far as the cache may say what is over.
+        if let Some(ticket) = ticket.filter(|ticket| ticket.after <= reached) {
+            cache.fill(ticket, name.clone());
+        }
+        names.insert(customer.clone(), name);
+    }
+    Ok(names)
 }
 
 /// Why an order is given up.

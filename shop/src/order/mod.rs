@@ -18,6 +18,7 @@ use crate::contracts::process::Process;
 
 /// The order service. An order waits so long for a provider and a carrier.
 pub fn service(process: Process, patience: Duration) -> Service {
+    let names = views::customer_names();
     let service = Service::new("order")
         .source("order-service")
         .decider::<decider::Order>()
@@ -29,7 +30,8 @@ pub fn service(process: Process, patience: Duration) -> Service {
         .view(1, views::prices)
         .view(1, views::order_customers)
         .view(2, views::order_payments)
-        .routes(http::routes())
+        .cache(names.follow(views::called))
+        .routes(http::routes(names))
         .upcast("order.created", "0.9.0", "1.0.0", upcasters::total)
         .upcast("order.created", "1.0.0", "1.1.0", upcasters::channel);
     match process {

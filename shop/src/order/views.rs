@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use factum::{money::UnitPrice, prelude::*};
+use factum::{
+    cache::{Cache, Values},
+    money::UnitPrice,
+    prelude::*,
+};
 
 use super::decider::{goods, word};
 use crate::contracts::{
@@ -308,6 +312,22 @@ pub fn order_customers(rows: &mut Rows<OrderCustomerRow>, event: &Recorded<Custo
             row.name.clone_from(name);
         }
     });
+}
+
+/// What customers are called, for the pages of orders: a day old at most, and of the 100,000 that are asked for most.
+pub fn customer_names() -> Cache<CustomerId, String> {
+    Cache::new("customer-names", 24.hours(), 100_000)
+}
+
+/// Keeps the names.
+pub fn called(names: &mut Values<CustomerId, String>, event: &Recorded<CustomerEvent>) {
+    let (customer_id, name) = match &event.data {
+        CustomerEvent::Registered(e) => (&e.customer_id, &e.name),
+        CustomerEvent::Updated(e) => (&e.customer_id, &e.name),
+    };
+    if let Some(name) = name {
+        names.put(customer_id, name.clone());
+    }
 }
 
 /// The status as a word, for people.

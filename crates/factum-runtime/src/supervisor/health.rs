@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use factum_core::cache::CacheShown;
 use serde::Serialize;
 
 use crate::{
@@ -44,6 +45,8 @@ pub struct UnitHealth {
     pub outward: Option<String>,
     /// Those whom calls ask, and whether they are asked now.
     pub dependencies: Vec<Dependency>,
+    /// The caches, with their hits and misses.
+    pub caches: Vec<CacheShown>,
     /// Bounds of memory, and their use.
     pub memory: Vec<Bound>,
     /// Loops that have ended although nobody told them to.
@@ -65,6 +68,7 @@ impl UnitHealth {
             rows: None,
             outward: None,
             dependencies: Vec::new(),
+            caches: Vec::new(),
             memory: Vec::new(),
             ended: Vec::new(),
             about: BTreeMap::new(),

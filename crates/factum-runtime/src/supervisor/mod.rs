@@ -1,6 +1,7 @@
 //! A running unit: the engine's thread, the views' thread and the outward task, started together and stopped in order.
 
 mod acting;
+mod caches_loop;
 mod consumers;
 mod engine_loop;
 mod health;
@@ -17,9 +18,11 @@ use std::{
     time::Duration,
 };
 
+use caches_loop::CachesLoop;
 pub use consumers::{ConsumerKind, ConsumerState, Standing};
 use engine_loop::EngineLoop;
 use factum_core::{
+    cache::{AnyCache, CacheShown},
     error::StoreError,
     ports::{Backend, Clock, IdSource, Notes, Reader, RowReader, RowStore, Snapshots},
     saga::Shown,
@@ -125,7 +128,7 @@ pub struct Unit {
     program: String,
     about: BTreeMap<&'static str, String>,
     rows: Arc<dyn RowReader>,
-    signals: [Arc<Signal>; 2],
+    signals: Vec<Arc<Signal>>,
     /// In the order in which they stop.
     loops: Mutex<Vec<Running>>,
     stop_outward: watch::Sender<bool>,
@@ -214,11 +217,20 @@ impl Unit {
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| Builder::new().name(name.into()).spawn(run);
         let engine_thread = spawn("factum-engine", Box::new(move || run_engine.run()))?;
         let views_thread = spawn("factum-views", Box::new(move || run_views.run()))?;
-        // The views stop last, so that they catch up with what the engine still carries out.
-        let loops = vec![
+        // The views stop behind the engine, so that they catch up with what it still carries out.
+        let mut loops = vec![
             Running { name: "engine", stopping: stop_engine, signal: engine_signal.clone(), thread: engine_thread },
             Running { name: "views", stopping: stop_views, signal: views_signal.clone(), thread: views_thread },
         ];
+        if registry.caches().next().is_some() {
+            let (signal, stopping): (Arc<Signal>, Arc<AtomicBool>) = Default::default();
+            tail.listen(signal.clone());
+            let (registry, reader, tail, clock) =
+                (registry.clone(), committer.reader(), tail.clone(), parts.clock.clone());
+            let run = CachesLoop { registry, reader, tail, signal: signal.clone(), stopping: stopping.clone() };
+            let thread = spawn("factum-caches", Box::new(move || run.run(&clock)))?;
+            loops.push(Running { name: "caches", stopping, signal, thread });
+        }
         let (stop_outward, stopped) = watch::channel(false);
         let outward_waits: Arc<Mutex<Option<String>>> = Arc::default();
         let waits = outward_waits.clone();
@@ -248,7 +260,7 @@ impl Unit {
             program,
             about: parts.about,
             rows,
-            signals: [engine_signal, views_signal],
+            signals: vec![engine_signal, views_signal],
             loops: Mutex::new(loops),
             stop_outward,
             outward_waits,
@@ -378,11 +390,17 @@ impl Unit {
             rows: lock(&self.rows_wait).clone(),
             outward: lock(&self.outward_waits).clone(),
             dependencies: lock(&self.dependencies).clone(),
+            caches: self.caches(),
             memory,
             ended,
             about: self.about.clone(),
         }
         .judge()
+    }
+
+    /// How the caches stand.
+    pub fn caches(&self) -> Vec<CacheShown> {
+        self.registry.caches().map(AnyCache::shown).collect()
     }
 
     /// What the app says of itself, by what it speaks of.

@@ -476,7 +476,8 @@ fn views(registry: &Registry) -> impl Iterator<Item = (usize, usize, &dyn AnyVie
         .flat_map(|(service, value)| value.views.iter().enumerate().map(move |(view, any)| (service, view, &**any)))
 }
 
-fn frame(
+/// What stands behind a position: of the tail, or of the types that are wanted from the store.
+pub(crate) fn frame(
     tail: &Tail,
     reader: &dyn Reader,
     types: &HashSet<&'static str>,

@@ -3,6 +3,7 @@
 
 mod bank;
 mod bench;
+mod caches;
 mod catching_up;
 mod changes;
 mod commands;

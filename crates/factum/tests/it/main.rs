@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests too")]
 
 mod aborts;
+mod caches;
 mod carried;
 mod data_time;
 #[cfg(feature = "http")]
