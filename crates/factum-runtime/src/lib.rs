@@ -12,6 +12,7 @@
 pub mod acts;
 pub mod clock;
 pub mod committer;
+mod digests;
 pub mod engine;
 pub mod ids;
 pub mod import;

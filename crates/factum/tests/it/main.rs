@@ -4,6 +4,7 @@
 mod aborts;
 mod carried;
 mod data_time;
+mod digests;
 #[cfg(feature = "http")]
 mod edge;
 #[cfg(feature = "http")]
