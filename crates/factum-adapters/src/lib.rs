@@ -2,7 +2,7 @@
 //!
 //! | folder | ports | for |
 //! |---|---|---|
-//! | `embedded` | `Backend`, `Reader` | a unit's store as a log in a directory, without a server |
+//! | `embedded` | `Backend`, `Reader` | a unit's store as a log in a directory, without a server; the key of its digests beside it |
 //! | `files` | `Snapshots` | folded states, one file each |
 //! | `sqlite` | `RowStore`, `RowReader` | rows of read models in one file |
 //!

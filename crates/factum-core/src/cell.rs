@@ -21,12 +21,23 @@ pub enum CellKind {
     Saga,
     /// The names and versions under which events may be stored.
     Shapes,
+    /// Under which key digests of requests are stored, and since when.
+    Digests,
 }
 
 impl CellKind {
     /// Every kind.
-    pub const ALL: [Self; 8] =
-        [Self::Cursor, Self::Timer, Self::Call, Self::Letter, Self::Held, Self::Job, Self::Saga, Self::Shapes];
+    pub const ALL: [Self; 9] = [
+        Self::Cursor,
+        Self::Timer,
+        Self::Call,
+        Self::Letter,
+        Self::Held,
+        Self::Job,
+        Self::Saga,
+        Self::Shapes,
+        Self::Digests,
+    ];
 
     /// The word in the store.
     pub fn as_str(self) -> &'static str {
@@ -39,6 +50,7 @@ impl CellKind {
             Self::Job => "job",
             Self::Saga => "saga",
             Self::Shapes => "shapes",
+            Self::Digests => "digests",
         }
     }
 }

@@ -119,7 +119,7 @@ pub trait AnyDecider: Send + Sync {
     /// # Errors
     /// [`HandlerError`] if the data does not fit or the address is not a valid stream key.
     fn address(&self, message: &Message) -> Result<Addressed, HandlerError>;
-    /// A digest of what a command is about: [`Decider::repeat_key`].
+    /// A plain digest of what a command is about: [`Decider::repeat_key`]. It tells too much to be stored.
     fn repeat_key(&self, command: &Addressed) -> Option<u64>;
     /// The state of a stream without events.
     fn blank(&self) -> Box<dyn Any + Send>;

@@ -10,6 +10,7 @@ pub mod call;
 pub mod cell;
 pub mod commit;
 pub mod decider;
+pub mod digest_key;
 pub mod envelope;
 pub mod error;
 pub mod id;

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 pub enum Access {
     /// Make a new file for reading and writing; it is an error if the name is taken.
     Create,
+    /// The same, which only the owner may read and write.
+    CreatePrivate,
     /// An existing file, for reading and writing.
     Write,
     /// An existing file, for reading only.
@@ -68,7 +70,10 @@ pub trait DiskFile: Debug + Send + Sync {
 
 impl dyn DiskFile + '_ {
     /// Fills `bytes` as far as the file goes; returns how much was read.
-    pub(crate) fn read_full(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    ///
+    /// # Errors
+    /// As the file says.
+    pub fn read_full(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut done = 0;
         while done < bytes.len() {
             match self.read_at(&mut bytes[done..], offset + done as u64) {
@@ -82,7 +87,10 @@ impl dyn DiskFile + '_ {
     }
 
     /// Writes all of `bytes`. After an error, any part of them may stand in the file.
-    pub(crate) fn write_full(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// As the file says.
+    pub fn write_full(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut done = 0;
         while done < bytes.len() {
             match self.write_at(&bytes[done..], offset + done as u64) {
@@ -133,6 +141,7 @@ impl Disk for RealDisk {
         let mut options = OpenOptions::new();
         match access {
             Access::Create => options.read(true).write(true).create_new(true),
+            Access::CreatePrivate => options.read(true).write(true).create_new(true).mode(0o600),
             Access::Write => options.read(true).write(true),
             Access::Read => options.read(true),
         };

@@ -35,7 +35,7 @@ pub struct Request {
     /// commands of its aggregate ([`Decider::repeat_key`](factum_core::decider::Decider::repeat_key) says more). Of
     /// commands that are sent together each has its own. Without one an id is made, and nothing is remembered.
     pub id: Option<MessageId>,
-    /// A digest of what the client really sent; of the command if absent.
+    /// A plain digest of what the client really sent; of the command if absent. Only a keyed one is stored.
     pub digest: Option<u64>,
     /// When it happened; the clock's time if absent.
     pub at: Option<Timestamp>,

@@ -13,6 +13,7 @@ pub mod acts;
 pub mod cache;
 pub mod clock;
 pub mod committer;
+mod digests;
 pub mod engine;
 pub mod ids;
 pub mod import;

@@ -202,6 +202,7 @@ impl AppBuilder {
             rows: self.stores.rows,
             snapshots: self.stores.snapshots,
             notes: self.stores.notes,
+            digest_key: self.stores.digest_key,
             program: self.program,
             clock: clock.clone(),
             ids,

@@ -10,6 +10,7 @@ use std::{
 use factum_adapters::{embedded, files, sqlite};
 use factum_core::{
     commit::Owners,
+    digest_key::DigestKey,
     error::StoreError,
     memory::Memory,
     memory_notes::MemoryNotes,
@@ -25,12 +26,13 @@ use crate::app::{LogSizes, OpenError};
 /// Where in an app's directory its log is.
 const LOG: &str = "log";
 
-/// Where a unit keeps its log, its rows and its snapshots.
+/// Where a unit keeps its log, its rows and its snapshots, and the key of its digests.
 pub(crate) struct Stores {
     pub(crate) backend: Box<dyn Backend>,
     pub(crate) rows: Box<dyn RowStore>,
     pub(crate) snapshots: Arc<dyn Snapshots>,
     pub(crate) notes: Arc<dyn Notes>,
+    pub(crate) digest_key: DigestKey,
 }
 
 /// One directory: the embedded log, rows in SQLite, and snapshots in files.
@@ -45,6 +47,15 @@ pub(crate) fn directory(dir: &Path, sizes: LogSizes) -> Result<Stores, OpenError
         let checkpoints = &opened.unusable;
         tracing::warn!(?checkpoints, "checkpoints could not be used: the start took longer, and nothing is lost");
     }
+    // Behind the lock of the log.
+    let embedded::digest_key::OpenedKey { key, unkept } = embedded::digest_key::open(dir, &embedded::RealDisk)?;
+    if let Some(error) = unkept {
+        tracing::warn!(
+            %error,
+            "the key of digests cannot be kept: behind the next start the body of a command that is sent again may not be \
+             compared with the first"
+        );
+    }
     let rows = sqlite::open(dir)?;
     if rows.keeps_others_out() {
         tracing::warn!("the disk is full: no other process can read the rows until the next start");
@@ -57,14 +68,15 @@ pub(crate) fn directory(dir: &Path, sizes: LogSizes) -> Result<Stores, OpenError
         }
     };
     let notes = Arc::new(files::FileNotes::open(dir));
-    Ok(Stores { backend: Box::new(log), rows: Box::new(rows), snapshots, notes })
+    Ok(Stores { backend: Box::new(log), rows: Box::new(rows), snapshots, notes, digest_key: key })
 }
 
 /// Nothing outlives the process.
 pub(crate) fn memory(log: Memory) -> Stores {
     let snapshots = Arc::new(MemorySnapshots::new());
     let notes = Arc::new(MemoryNotes::new());
-    Stores { backend: Box::new(log), rows: Box::new(MemoryRows::default()), snapshots, notes }
+    let rows = Box::new(MemoryRows::default());
+    Stores { backend: Box::new(log), rows, snapshots, notes, digest_key: DigestKey::KNOWN }
 }
 
 /// The log of a directory, for reading only; also while another process writes it.
@@ -90,7 +102,8 @@ pub(crate) fn verify(dir: &Path, progress: Progress<'_>) -> Result<Findings, Sto
     embedded::upkeep::verify(&log_of(dir), progress)
 }
 
-/// A backup has the form of an app's directory, without rows.
+/// A backup has the form of an app's directory, without rows and without the key of digests: whoever gets hold of it must
+/// not be able to find out by trying what was sent.
 pub(crate) fn backup(dir: &Path, to: &Path, links: bool, progress: Progress<'_>) -> Result<Copied, StoreError> {
     embedded::upkeep::backup(&log_of(dir), &to.join(LOG), links, progress)
 }

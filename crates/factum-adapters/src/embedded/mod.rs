@@ -17,6 +17,7 @@
 //! One write takes at most 16 MiB, which is two commits of the largest size: whoever folds commits into a write bounds
 //! it.
 
+pub mod digest_key;
 mod names;
 mod place;
 mod reader;
@@ -26,8 +27,8 @@ pub mod upkeep;
 use std::{io::ErrorKind, path::Path, sync::Arc};
 
 use factum_core::{error::StoreError, ports, stream::Lineage};
-pub use factum_log::{Cut, Durability, Opened, Options};
-use factum_log::{Log, LogError, Observer, RealDisk};
+pub use factum_log::{Cut, Durability, Opened, Options, RealDisk};
+use factum_log::{Log, LogError, Observer};
 
 use place::Place;
 use reader::Entries;

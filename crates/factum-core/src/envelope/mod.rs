@@ -78,7 +78,7 @@ pub struct Envelope {
     /// Steps along `causationId` from the outside.
     pub depth: u16,
     /// A digest of the request that caused it, if that came from outside under its sender's key, so that the same key
-    /// with another body is noticed.
+    /// with another body is noticed. Under the log's [`DigestKey`](crate::digest_key::DigestKey), as the next one.
     pub digest: Option<u64>,
     /// A digest of what that request was about, where the decider names it: see
     /// [`Decider::repeat_key`](crate::decider::Decider::repeat_key).
@@ -224,7 +224,7 @@ impl Draft {
     }
 }
 
-/// A digest of a request's body: type and data.
+/// A plain digest of a request's body: type and data. It tells too much to be stored.
 pub fn digest(type_name: &str, data: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64_with_seed(data, xxhash_rust::xxh3::xxh3_64(type_name.as_bytes()))
 }

@@ -96,6 +96,8 @@ impl Run<'_> {
         let now = request.at.unwrap_or_else(|| work.clock.stamp(work.clock.mark()));
         let is_keyed = request.id.is_some();
         let message_id = request.id.clone().unwrap_or_else(|| work.ids.next(now));
+        // Nobody can send one again that has no key of its sender's.
+        let digest = is_keyed.then(|| work.digests.request(&message_id, group.unwrap_or_else(|| digest_of(request))));
         let mut origin = Origin {
             correlation_id: request.correlation_id.clone().unwrap_or_else(|| message_id.clone()),
             id: message_id,
@@ -105,8 +107,7 @@ impl Run<'_> {
             tenant: request.tenant.clone(),
             traceparent: request.traceparent.clone(),
             metadata: request.metadata.clone(),
-            // Nobody can send one again that has no key of its sender's.
-            digest: is_keyed.then(|| group.unwrap_or_else(|| digest_of(request))),
+            digest,
             repeat_key: None,
         };
         let service = self.registry.service(id);
@@ -116,7 +117,8 @@ impl Run<'_> {
         let message = origin.message(Kind::Command, draft, &service.source, "", origin.id.clone());
         let addressed = guard(|| decider.address(&message))?;
         if is_keyed {
-            origin.repeat_key = guard(|| Ok(decider.repeat_key(&addressed)))?;
+            let plain = guard(|| Ok(decider.repeat_key(&addressed)))?;
+            origin.repeat_key = plain.map(|plain| self.work.digests.about(&addressed.stream, plain));
         }
         Ok(Asked { id, addressed, type_name, origin })
     }
@@ -150,7 +152,7 @@ impl Run<'_> {
         }
         match self.work.states.get(stream).and_then(|entry| entry.causes.find(&origin.id, origin.at)) {
             None => Ok(None),
-            Some(cause) if Some(cause.digest) != origin.digest => {
+            Some(cause) if self.work.digests.compare(cause.position) && Some(cause.digest) != origin.digest => {
                 Err(Unmet::Told(ExecuteError::IdReused(cause.id.clone())))
             }
             Some(cause) => Ok(Some(Receipt {

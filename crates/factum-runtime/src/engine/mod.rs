@@ -67,6 +67,7 @@ pub use arrange::Arrange;
 use consumers::Consumers;
 pub use consumers::{Ran, stands};
 use factum_core::{
+    digest_key::DigestKey,
     error::StoreError,
     ports::{Clock, IdSource, Notes, Snapshots},
     stream::Position,
@@ -91,9 +92,10 @@ use work::Work;
 
 use crate::{
     committer::Committer,
+    digests::Digests,
     inbox::{ExecuteError, Inbox, Input},
     registry::Registry,
-    shapes::Shapes,
+    shapes::{self, Shapes},
     timers::Timers,
 };
 
@@ -118,6 +120,8 @@ pub struct Parts {
     pub snapshots: Arc<dyn Snapshots>,
     /// What the process was about when it ended.
     pub notes: Arc<dyn Notes>,
+    /// Of digests of commands from outside.
+    pub digest_key: DigestKey,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Ids.
@@ -159,9 +163,12 @@ impl Engine {
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
     pub fn new(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { registry, committer, inbox, snapshots, notes, clock, ids, program, shapes, arrange, limits } =
-            parts;
+        let Parts { registry, committer, inbox, snapshots, notes, digest_key, clock, ids, .. } = parts;
+        let Parts { program, shapes, arrange, limits, .. } = parts;
         let (reader, tail) = (committer.reader(), committer.tail());
+        let mut digests = Digests::open(digest_key, &*reader)?;
+        let list = shapes.list.clone().map(|list| (shapes::cell(), list));
+        let first = list.into_iter().chain(digests.cell.take()).collect();
         let work = Work {
             states: States::new(limits.state_bytes, limits.snapshot_messages),
             shelf: Shelf::open(snapshots, reader.clone()),
@@ -171,6 +178,7 @@ impl Engine {
             limits,
             program,
             noting: Noting::new(notes),
+            digests,
             consumers: Consumers::default(),
             folds: Folds::default(),
             timers: Timers::default(),
@@ -199,7 +207,7 @@ impl Engine {
             once_as_taken: false,
             one_by_one,
             work,
-            submit: Submit { committer, saved: Position::START, shapes: shapes.list.clone() },
+            submit: Submit { committer, saved: Position::START, first },
             refusals: 0,
             stale: false,
             health: report::begin(&shapes),

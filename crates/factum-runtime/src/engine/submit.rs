@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use factum_core::{
+    cell::CellKey,
     error::{CommitError, Refusal, StoreError},
     stream::Position,
 };
@@ -15,7 +16,7 @@ use crate::{
     import::Import,
     inbox::{ExecuteError, Input, Receipt, Reply, Request},
     registry::Registry,
-    sabotage, shapes,
+    sabotage,
 };
 
 /// What one input waits for.
@@ -58,8 +59,8 @@ pub(super) struct Submit {
     pub(super) committer: Arc<Committer>,
     /// The cursor as the store has it.
     pub(super) saved: Position,
-    /// The list of what may be stored, as long as the store has another: it goes with the first commit.
-    pub(super) shapes: Option<Vec<u8>>,
+    /// Cells that must be there before anything else is written, and so go with the first commit.
+    pub(super) first: Vec<(CellKey, Vec<u8>)>,
 }
 
 impl Submit {
@@ -87,12 +88,13 @@ impl Submit {
             work.instances.write(&mut stage)?;
             work.note_ran();
             work.consumers.write(registry, &mut stage)?;
-            if let Some(list) = &self.shapes {
-                stage.cell(shapes::cell(), Some(list.clone()));
+            for (key, value) in &self.first {
+                stage.cell(key.clone(), Some(value.clone()));
             }
             match self.committer.commit(stage.into_commit()) {
                 Ok(_) => {
-                    (self.saved, self.shapes) = (work.consumers.cursor, None);
+                    self.saved = work.consumers.cursor;
+                    self.first.clear();
                     work.forget_lost();
                 }
                 Err(error) => return failed(intake, pending, error),

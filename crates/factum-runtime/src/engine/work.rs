@@ -21,6 +21,7 @@ use super::{
     limits::Limits, noting::Noting, snapshots::Shelf, stage::Stage, states::States,
 };
 use crate::{
+    digests::Digests,
     outward::OpenCall,
     plans::Plan,
     registry::{ConsumerId, Registry},
@@ -36,6 +37,7 @@ pub(super) struct Work {
     /// The version of the program, for letters.
     pub(super) program: String,
     pub(super) noting: Noting,
+    pub(super) digests: Digests,
     pub(super) consumers: Consumers,
     pub(super) states: States,
     pub(super) folds: Folds,

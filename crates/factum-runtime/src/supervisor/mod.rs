@@ -23,6 +23,7 @@ pub use consumers::{ConsumerKind, ConsumerState, Standing};
 use engine_loop::EngineLoop;
 use factum_core::{
     cache::{AnyCache, CacheShown},
+    digest_key::DigestKey,
     error::StoreError,
     ports::{Backend, Clock, IdSource, Notes, Reader, RowReader, RowStore, Snapshots},
     saga::Shown,
@@ -69,6 +70,8 @@ pub struct UnitParts {
     pub snapshots: Arc<dyn Snapshots>,
     /// What the process was about when it ended.
     pub notes: Arc<dyn Notes>,
+    /// Of digests of commands from outside. It is kept outside the store.
+    pub digest_key: DigestKey,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Ids.
@@ -190,6 +193,7 @@ impl Unit {
             inbox: receiver,
             snapshots: Arc::new(Background::over(parts.snapshots)?),
             notes: parts.notes,
+            digest_key: parts.digest_key,
             program: parts.program,
             clock: parts.clock.clone(),
             ids: parts.ids,

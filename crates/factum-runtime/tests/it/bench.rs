@@ -12,6 +12,7 @@ use factum_core::{
     Timestamp,
     cell::{Cell, CellKey, CellKind},
     commit::{Found, Plan, Wanted},
+    digest_key::DigestKey,
     envelope::{Draft, Kind, Stored},
     error::StoreError,
     id::MessageId,
@@ -205,6 +206,8 @@ pub struct How {
     pub live: bool,
     pub limits: Limits,
     pub hold_unknown: bool,
+    /// 16 of these are the key of digests.
+    pub key: u8,
 }
 
 impl How {
@@ -269,6 +272,7 @@ impl Bench {
             inbox: receiver,
             snapshots: keeper,
             notes: Arc::new(notes.clone()),
+            digest_key: DigestKey::new([how.key; 16]),
             program: program.clone(),
             clock: if how.live { Arc::new(Passing(clock.clone())) } else { Arc::new(clock.clone()) },
             ids: Box::new(UuidSource::seeded(starts)),

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use factum_core::{
+    digest_key::DigestKey,
     envelope::Recorded,
     memory::Memory,
     memory_notes::MemoryNotes,
@@ -41,6 +42,7 @@ async fn a_unit_that_cannot_store_says_so_and_finds_out_by_itself_when_it_can() 
         rows: Box::new(MemoryRows::new()),
         snapshots: Arc::new(MemorySnapshots::new()),
         notes: Arc::new(MemoryNotes::new()),
+        digest_key: DigestKey::KNOWN,
         program: "test".to_owned(),
         clock: Arc::new(LiveClock::default()),
         ids: Box::new(UuidSource::seeded(1)),
@@ -68,6 +70,7 @@ fn unit_over(memory: &Memory, faults: &Faults, services: Vec<Service>) -> Unit {
         rows: Box::new(MemoryRows::new()),
         snapshots: Arc::new(MemorySnapshots::new()),
         notes: Arc::new(MemoryNotes::new()),
+        digest_key: DigestKey::KNOWN,
         program: "test".to_owned(),
         clock: Arc::new(LiveClock::default()),
         ids: Box::new(UuidSource::seeded(1)),

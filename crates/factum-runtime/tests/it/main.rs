@@ -8,6 +8,7 @@ mod catching_up;
 mod changes;
 mod commands;
 mod cuts;
+mod digests;
 mod failures;
 mod folds;
 mod guarded;

@@ -20,7 +20,7 @@ use super::snapshots::often;
 
 #[derive(Command, Clone)]
 #[command("depot.receive")]
-struct Receive {
+pub struct Receive {
     depot: String,
     article: String,
     units: i64,
@@ -108,11 +108,11 @@ impl Decider for Depot {
     }
 }
 
-fn depots() -> Vec<Service> {
+pub fn depots() -> Vec<Service> {
     vec![Service::new("depots").decider_with_snapshots::<Depot>(1)]
 }
 
-fn receive(depot: &str, article: &str, units: i64) -> Receive {
+pub fn receive(depot: &str, article: &str, units: i64) -> Receive {
     Receive { depot: depot.to_owned(), article: article.to_owned(), units }
 }
 

@@ -5,6 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use factum_adapters::embedded::{self, Options};
 use factum_core::{
     cell::CellKind,
+    digest_key::DigestKey,
     error::{RowError, StoreError},
     letter::{Letter, LetterId},
     ports::{Reader, Scan},
@@ -147,6 +148,7 @@ impl Node {
             limits: how.limits,
             snapshots: Arc::new(rows.snapshots.clone()),
             notes: Arc::new(rows.notes.clone()),
+            digest_key: DigestKey::KNOWN,
             program,
         })?;
         let (stop_outward, stopped) = watch::channel(false);

@@ -65,7 +65,7 @@ async fn a_second_backup_takes_only_what_is_new() {
     stop(app).await;
     let told = run(&["backup", text(&dir), text(&parent.path().join("linked"))]);
     assert!(told.out.contains("1 segment copied") && told.out.contains("1 linked"), "{}", told.out);
-    assert!(told.out.contains("is sound"), "{}", told.out);
+    assert!(told.out.contains("is sound") && told.out.contains("`digest.key`) is not in it"), "{}", told.out);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ mod aborts;
 mod caches;
 mod carried;
 mod data_time;
+mod digests;
 #[cfg(feature = "http")]
 mod edge;
 #[cfg(feature = "http")]

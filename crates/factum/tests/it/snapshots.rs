@@ -16,8 +16,8 @@ struct Counted {
 
 #[derive(Command)]
 #[command("meter.count")]
-struct Count {
-    by: u64,
+pub struct Count {
+    pub by: u64,
 }
 
 #[derive(Debug, Rejection)]
@@ -51,7 +51,7 @@ impl Decider for Meter {
     }
 }
 
-async fn start(dir: &Path) -> App {
+pub async fn start(dir: &Path) -> App {
     let meters = Service::new("meters").decider_with_snapshots::<Meter>(1);
     App::open(dir).unwrap().with(meters).start().await.unwrap()
 }

@@ -132,13 +132,12 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn DiskFile>> {
-        let call = if access == Access::Create { Call::Create } else { Call::Open };
-        let id = self.call(call, path, |state, _| match (access, state.names.get(path).copied()) {
-            (Access::Create, Some(_)) => Err(io::ErrorKind::AlreadyExists.into()),
-            (Access::Create, None) if path.parent().is_some_and(|dir| state.dirs.contains(dir)) => {
-                Ok(state.create(path))
-            }
-            (Access::Create, None) | (_, None) => Err(io::ErrorKind::NotFound.into()),
+        let creates = matches!(access, Access::Create | Access::CreatePrivate);
+        let call = if creates { Call::Create } else { Call::Open };
+        let id = self.call(call, path, |state, _| match (creates, state.names.get(path).copied()) {
+            (true, Some(_)) => Err(io::ErrorKind::AlreadyExists.into()),
+            (true, None) if path.parent().is_some_and(|dir| state.dirs.contains(dir)) => Ok(state.create(path)),
+            (_, None) => Err(io::ErrorKind::NotFound.into()),
             (_, Some(id)) => Ok(id),
         })?;
         let (disk, writes, _open) = (self.clone(), access != Access::Read, Opened::on(self));

@@ -38,6 +38,7 @@ pub fn backup(dir: &Path, to: &Path, links: bool, verify: bool, json: bool) -> R
             copied.linked,
             copied.kept,
         );
+        text += "The key of digests (`digest.key`) is not in it: back it up apart.\n";
         text += &found.as_ref().map(judged).unwrap_or_default();
         screen::print(&text)?;
     }
