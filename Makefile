@@ -38,7 +38,7 @@ sim: tools ## a whole node in simulation: 2,000 seeds; SEED=n replays one with i
 	@FACTUM_SEED="$(SEED)" $(CARGO) test --quiet --locked -p factum-testing --test sim \
 		a_node_keeps_its_promises -- --nocapture
 
-books: tools ## the shop's books in full: both files in 20 orders of delivery, by the month, 20 kills; FILE=path of the large cut
+books: tools ## the shop's books in full: both files, run in both ways, in 20 orders of delivery, by the month, 20 kills; FILE=path of the large cut
 	@test -n "$(FILE)" || { echo "say where the cut 2010-12 to 2011-06 is: make books FILE=path (docs/importing.md)" >&2; exit 1; }
 	@SHOP_LARGE_FILE="$(abspath $(FILE))" FACTUM_KILLS=20 FACTUM_SEEDS=20 $(CARGO) test --release --locked -p shop \
 		-- --include-ignored --nocapture --test-threads 1 books:: known_totals months kill

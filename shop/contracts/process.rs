@@ -2,11 +2,15 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// How long an order waits for a payment provider or a carrier that does not answer, if nothing is said.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The two ways: the same participants, the same contracts, the same end states.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Process {
     /// The saga `fulfilment` in the order room asks each participant in turn, and undoes what came before when one refuses.
     #[default]

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::bail;
-use factum::{http::client::Remote, prelude::*, stream::StreamId};
+use factum::{Archive, http::client::Remote, prelude::*, stream::StreamId};
 
-use crate::{check, contracts::process::Process, plural::counted, services::archive};
+use crate::{check, contracts::process::Process, plural::counted, services::archive_if_any};
 
 /// What stands where somebody is only played.
 pub const SIMULATED: &str = "simulated";
@@ -92,32 +92,8 @@ impl Partners {
 /// # Errors
 /// A sentence that says what to do; or the log cannot be read.
 pub fn refuse_others(data: &Path, wanted: &Partners) -> anyhow::Result<()> {
-    if !data.join("log").exists() {
-        return Ok(());
-    }
-    let archive = archive(data)?;
-    let mut before = None;
-    for stored in archive.stream(&StreamId::new(Partners::CATEGORY, ID)?)? {
-        if stored.type_name() == "partners.chosen" {
-            let PartnersChosen { provider, carrier, process } = stored.decode()?;
-            before = Some(Partners::chosen(provider, carrier, process.as_deref()));
-        }
-    }
-    let Some(before) = before else { return Ok(()) };
-    if before.process != wanted.process {
-        let orders = check::check(&archive)?.orders_under_way;
-        if orders > 0 {
-            bail!(
-                "{} is run {}, and {} under way, so it does not start {}: start it with --process {} until all \
-                 have come to their ends",
-                data.display(),
-                before.process,
-                counted(orders, "order"),
-                wanted.process,
-                before.process
-            );
-        }
-    }
+    let Some(archive) = archive_if_any(data)? else { return Ok(()) };
+    let Some(before) = chosen(&archive)? else { return Ok(()) };
     let (before, under_way) = (before.run(wanted.process), archive.under_way()?);
     if before != *wanted && !under_way.is_quiet() {
         bail!(
@@ -146,6 +122,42 @@ pub fn refuse_others(data: &Path, wanted: &Partners) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Refuses to run a directory's orders in another way than before as long as any are under way: whoever is to carry them on
+/// would not be there. `left` is the way of an import that could not be brought to rest: the orders are its.
+///
+/// # Errors
+/// As [`refuse_others`].
+pub fn refuse_another_process(data: &Path, wanted: Process, left: Option<Process>) -> anyhow::Result<()> {
+    let Some(archive) = archive_if_any(data)? else { return Ok(()) };
+    let before = match left {
+        Some(process) => Some(process),
+        None => chosen(&archive)?.map(|before| before.process),
+    };
+    let Some(before) = before.filter(|before| *before != wanted) else { return Ok(()) };
+    let orders = check::check(&archive)?.orders_under_way;
+    if orders > 0 {
+        bail!(
+            "{} is run {before}, and {} under way, so it does not start {wanted}: start it with --process {before} until all \
+             have come to their ends",
+            data.display(),
+            counted(orders, "order"),
+        );
+    }
+    Ok(())
+}
+
+/// What a log says last of the partners.
+fn chosen(archive: &Archive) -> anyhow::Result<Option<Partners>> {
+    let mut chosen = None;
+    for stored in archive.stream(&StreamId::new(Partners::CATEGORY, ID)?)? {
+        if stored.type_name() == "partners.chosen" {
+            let PartnersChosen { provider, carrier, process } = stored.decode()?;
+            chosen = Some(Partners::chosen(provider, carrier, process.as_deref()));
+        }
+    }
+    Ok(chosen)
 }
 
 impl Decider for Partners {

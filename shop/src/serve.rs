@@ -20,9 +20,9 @@ use crate::{
     import::settle,
     loyalty::reactions::Policy,
     notification::gateway::Channels,
-    partners::{Partners, refuse_others},
+    partners::{Partners, refuse_another_process, refuse_others},
     plain::plain,
-    services::{Options, equipped},
+    services::{Options, archive_if_any, equipped},
     shipping::signature::Secret,
 };
 
@@ -61,7 +61,8 @@ pub struct Serve {
 ///
 /// # Errors
 /// A sentence that says what to change: the address is taken or reachable from outside, another process has the
-/// directory, it was run with other partners and waits for them, a carrier has no secret, or the data is damaged.
+/// directory, it was run with other partners and waits for them, or in another way and has orders under way, a carrier has no
+/// secret, or the data is damaged.
 pub async fn serve(options: Serve) -> anyhow::Result<()> {
     // Heard from the start, so that a stop is in order however early it comes.
     let stop = stop_signal()?;
@@ -85,7 +86,8 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
     }
     let listener = http::listen(options.listen).await?;
     let address = listener.local_addr()?;
-    bring_to_rest(&options).await;
+    let left = bring_to_rest(&options).await?;
+    refuse_another_process(&options.data, options.process, left)?;
     let settings = Options {
         provider: options.provider.clone(),
         carrier: options.carrier.clone(),
@@ -118,8 +120,8 @@ fn say(text: impl Display) {
 }
 
 /// An import that was cut off lives on the file's time: what is under way of it is carried out there, before the shop meets
-/// the present. Whatever comes of that, the shop opens.
-async fn bring_to_rest(options: &Serve) {
+/// the present. If that cannot be, it is told, and the shop opens all the same in the way of that import, which is the answer.
+async fn bring_to_rest(options: &Serve) -> anyhow::Result<Option<Process>> {
     match settle::set_aside(&options.data, "the shop was opened", options.hold_unknown).await {
         Ok(imports) => {
             for import in imports {
@@ -129,12 +131,15 @@ async fn bring_to_rest(options: &Serve) {
                     plain(&import.file),
                     import.invoices,
                     options.data.display(),
-                    import.declines
+                    import.manner.declines
                 ));
             }
+            Ok(None)
         }
         Err(error) => {
-            tracing::warn!(error = %format!("{error:#}"), "an unfinished import could not be brought to rest")
+            tracing::warn!(error = %format!("{error:#}"), "an unfinished import could not be brought to rest");
+            let Some(archive) = archive_if_any(&options.data)? else { return Ok(None) };
+            Ok(settle::unfinished(&archive)?.first().map(|import| import.manner.process))
         }
     }
 }

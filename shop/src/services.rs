@@ -76,6 +76,14 @@ pub fn archive(data: &Path) -> Result<Archive, OpenError> {
     Archive::open(data, &services(&Options::default()))
 }
 
+/// The same; `None` if no shop has ever run there.
+///
+/// # Errors
+/// [`OpenError`] if the log is damaged.
+pub fn archive_if_any(data: &Path) -> Result<Option<Archive>, OpenError> {
+    Archive::open_if_any(data, &services(&Options::default()))
+}
+
 /// An app with all that serves customers: the services, the record of the partners, and what health says of them.
 pub fn equipped(app: AppBuilder, options: &Options) -> AppBuilder {
     let Partners { provider, carrier, .. } = Partners::of(options.provider.as_ref(), options.carrier.as_ref());

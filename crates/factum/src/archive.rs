@@ -36,6 +36,16 @@ impl Archive {
         Ok(Self { reader: Raised::over(wiring::read_only(dir.as_ref())?, &upcasters) })
     }
 
+    /// The same; `None` if no app has ever run there, also because its first start was cut off before it had made a log.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the log is damaged, or the services do not fit together.
+    pub fn open_if_any(dir: impl AsRef<Path>, services: &[Service]) -> Result<Option<Self>, OpenError> {
+        let upcasters = Upcasters::of(services)?;
+        let reader = wiring::read_only_if_any(dir.as_ref())?;
+        Ok(reader.map(|reader| Self { reader: Raised::over(reader, &upcasters) }))
+    }
+
     /// Reads through a running app's log, as its services do.
     pub fn of(reader: Arc<dyn Reader>) -> Self {
         Self { reader }

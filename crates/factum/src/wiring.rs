@@ -84,6 +84,11 @@ pub(crate) fn read_only(dir: &Path) -> Result<Arc<dyn Reader>, OpenError> {
     Ok(embedded::open_read_only(&dir.join(LOG))?)
 }
 
+/// The same; `None` if none was ever made.
+pub(crate) fn read_only_if_any(dir: &Path) -> Result<Option<Arc<dyn Reader>>, OpenError> {
+    Ok(embedded::open_read_only_if_any(&dir.join(LOG))?)
+}
+
 /// The log of a directory, which may be the log's own.
 fn log_of(dir: &Path) -> PathBuf {
     let below = dir.join(LOG);

@@ -7,6 +7,7 @@ mod progress;
 mod serving;
 mod story;
 mod summary;
+mod way;
 
 use std::{
     io::{self, Write as _},
@@ -27,12 +28,12 @@ use shop::{
         loader::{self, Settings},
         settle,
     },
-    partners::{Partners, refuse_others},
     plain::plain,
     report,
     serve::serve,
     services::archive,
 };
+use way::Way;
 
 const LEARN: &str = "\
 Start here:
@@ -91,7 +92,10 @@ enum Command {
         /// Interleave deliveries at random by this seed, keeping only the order that is promised. The result is the same.
         #[arg(long, value_name = "SEED")]
         shuffle: Option<u64>,
-        /// Go on with an import that was begun, also if it was set aside: by --abandon, or because `serve` was started.
+        #[command(flatten)]
+        way: Way,
+        /// Go on with an import that was begun, also if it was set aside: by --abandon, or because `serve` was started; in the
+        /// way in which it was begun.
         #[arg(long, conflicts_with = "abandon")]
         resume: bool,
         /// Import no more of the file: what is under way of it is brought to rest, and what is in stays.
@@ -174,8 +178,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             interruptible(demo::demo(&data, declines), "add --again to begin anew")
         }
         Command::Import { file, data, abandon: true, .. } => interruptible(abandon(file, data), GOES_ON),
-        Command::Import { file, data, declines, shuffle, resume, .. } => {
-            let settings = Settings { declines, shuffle, ..Settings::default() };
+        Command::Import { file, data, declines, shuffle, way, resume, .. } => {
+            let settings = Settings { declines, shuffle, process: way.process, ..Settings::default() };
             interruptible(import(file, data, settings, resume), GOES_ON)
         }
         Command::Serve(serving) => {
@@ -228,8 +232,6 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 async fn import(file: PathBuf, data: PathBuf, settings: Settings, resume: bool) -> anyhow::Result<()> {
-    // An import runs with simulated partners.
-    refuse_others(&data, &Partners::of(None, None))?;
     let bar = progress::Bar::new();
     let tell = |done, of| bar.set(done, of);
     let outcome = if resume {
@@ -262,7 +264,7 @@ async fn abandon(file: PathBuf, data: PathBuf) -> anyhow::Result<()> {
         plain(&abandoned.file),
         abandoned.invoices,
         data.display(),
-        abandoned.declines
+        abandoned.manner.declines
     );
     Ok(say(&text)?)
 }

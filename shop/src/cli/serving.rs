@@ -11,12 +11,13 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use factum::http::client::Remote;
 use shop::{
-    contracts::process::Process,
     loyalty::reactions::Policy,
     notification::gateway::{Channels, FROM, Mail, MailAddress, Relay, STAFF},
     serve::Serve,
     shipping::signature::Secret,
 };
+
+use super::way::Way;
 
 /// The variable that holds the carrier's secret, where no file does.
 const CARRIER_SECRET: &str = "SHOP_CARRIER_SECRET";
@@ -50,10 +51,8 @@ pub struct Serving {
     /// its stock is free again, and the customer hears that it was cancelled.
     #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = duration)]
     patience: Duration,
-    /// How an order is run: orchestrated by one process that asks each service in turn, or choreographed, where services
-    /// answer each other. Another one is refused while orders are under way.
-    #[arg(long, default_value_t, value_name = "WAY")]
-    process: Process,
+    #[command(flatten)]
+    way: Way,
     /// Where mail to customers and staff goes: a relay that speaks plain SMTP, such as smtp://127.0.0.1:25; simulated if there
     /// is none, and then it can be read at GET /notifications, as all that is sent.
     #[arg(long, value_name = "URL")]
@@ -103,7 +102,7 @@ impl Serving {
     /// The secret cannot be read, or is too short.
     pub fn options(self) -> anyhow::Result<Serve> {
         let carrier_secret = if self.carrier.is_some() { secret(self.carrier_secret.as_deref())? } else { None };
-        let Self { data, listen, day, provider, carrier, patience, process, moved, hold_unknown, points_on, .. } = self;
+        let Self { data, listen, day, provider, carrier, patience, way, moved, hold_unknown, points_on, .. } = self;
         let points = match points_on {
             PointsOn::Delivered => Policy::Delivered,
             PointsOn::Paid => Policy::Paid,
@@ -121,7 +120,7 @@ impl Serving {
             channels,
             abandon_carts,
             patience,
-            process,
+            process: way.process.unwrap_or_default(),
             moved,
             hold_unknown,
             points,

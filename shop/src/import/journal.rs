@@ -7,11 +7,15 @@ use factum::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::contracts::ids::{OrderId, Sku};
+use super::manner::Manner;
+use crate::contracts::{
+    ids::{OrderId, Sku},
+    process::Process,
+};
 
 /// An import was started. Published once per file.
 #[derive(Event, Clone, Debug, PartialEq)]
-#[event("import.started", own)]
+#[event("import.started", own, version = "1.1.0")]
 pub struct ImportStarted {
     /// A digest of the file's rows.
     pub digest: String,
@@ -21,6 +25,9 @@ pub struct ImportStarted {
     pub declines: f64,
     /// The seed by which deliveries were interleaved.
     pub shuffle: Option<u64>,
+    /// How its orders are run; older imports did not note it, and are orchestrated.
+    #[serde(default)]
+    pub process: Process,
 }
 
 /// An invoice was handed to the shop, in the same commit.
@@ -196,6 +203,8 @@ pub struct StartImport {
     pub declines: f64,
     /// The seed by which deliveries are interleaved.
     pub shuffle: Option<u64>,
+    /// How its orders are run.
+    pub process: Process,
 }
 
 /// Notes rows that come to nothing; a part that was noted before changes nothing.
@@ -279,7 +288,7 @@ pub enum ImportCommand {
 /// An import.
 #[derive(Default)]
 pub struct Journal {
-    declines: Option<f64>,
+    manner: Option<Manner>,
     taken: BTreeSet<String>,
     parts: u64,
     finished: bool,
@@ -295,6 +304,12 @@ pub enum ImportRejection {
         "this import was started with --declines {started}, not {wanted}: use the same, or another directory"
     )]
     OtherDeclines { started: f64, wanted: f64 },
+    #[rejection(
+        "other_process",
+        "this import was started with --process {started}, not {wanted}: leave the flag out to go on as it was begun, or use \
+         another directory"
+    )]
+    OtherProcess { started: Process, wanted: Process },
     #[rejection(
         "suspended",
         "this import was set aside after {invoices} invoices, by --abandon or since the shop was opened: to take the rest \
@@ -325,17 +340,20 @@ impl Decider for Journal {
 
     fn decide(&self, _: &String, command: ImportCommand, _: &Context) -> Result<Vec<ImportEvent>, ImportRejection> {
         match command {
-            ImportCommand::Start(start) => match self.declines {
-                Some(started) if started != start.declines => {
-                    Err(ImportRejection::OtherDeclines { started, wanted: start.declines })
+            ImportCommand::Start(start) => match self.manner {
+                Some(started) => {
+                    started.admits(Manner { declines: start.declines, process: start.process })?;
+                    match self.suspended {
+                        true => Err(ImportRejection::Suspended { invoices: self.taken.len() as u64 }),
+                        false => Ok(vec![]),
+                    }
                 }
-                Some(_) if self.suspended => Err(ImportRejection::Suspended { invoices: self.taken.len() as u64 }),
-                Some(_) => Ok(vec![]),
                 None => Ok(vec![ImportEvent::Started(ImportStarted {
                     digest: start.digest,
                     file: start.file,
                     declines: start.declines,
                     shuffle: start.shuffle,
+                    process: start.process,
                 })]),
             },
             ImportCommand::Note(note) if note.part < self.parts => Ok(vec![]),
@@ -375,7 +393,7 @@ impl Decider for Journal {
 
     fn evolve(&mut self, event: &ImportEvent) {
         match event {
-            ImportEvent::Started(e) => self.declines = Some(e.declines),
+            ImportEvent::Started(e) => self.manner = Some(Manner { declines: e.declines, process: e.process }),
             ImportEvent::Noted(e) => self.parts = e.part + 1,
             ImportEvent::Suspended(_) => self.suspended = true,
             ImportEvent::Resumed(_) => self.suspended = false,

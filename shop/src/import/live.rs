@@ -17,7 +17,7 @@ use crate::{
         order::{OrderCancelled, OrderCreated, OrderDelivered, OrderRejected, OrderReturned},
     },
     plural::counted,
-    services::archive,
+    services::archive_if_any,
 };
 
 /// What has begun and not ended.
@@ -68,10 +68,7 @@ impl Open {
 /// # Errors
 /// A sentence that says what to do; or the log cannot be read.
 pub(super) fn refuse(data: &Path) -> anyhow::Result<()> {
-    if !data.join("log").exists() {
-        return Ok(());
-    }
-    let archive = archive(data)?;
+    let Some(archive) = archive_if_any(data)? else { return Ok(()) };
     let Open { orders, carts } = archive.fold::<Told, Open>(Open::default(), Open::hear)?;
     // Calls of an import that was cut off are its own: it goes on with them.
     let calls = if settle::unfinished(&archive)?.is_empty() { archive.under_way()?.calls } else { 0 };

@@ -26,6 +26,7 @@ use super::{
     invoice::{Invoice, Kind},
     journal::{self, FinishImport, InvoiceKind, NoteRows, Owed, ResumeImport, StartImport, SuspendImport, TakeInvoice},
     live,
+    manner::{self, Manner},
     plan::{Plan, parts},
 };
 use crate::{
@@ -37,6 +38,7 @@ use crate::{
     },
     inventory::decider::DEFAULT_WAREHOUSE,
     money::price,
+    partners::{Partners, refuse_others},
     services::{Options, services},
 };
 
@@ -52,8 +54,8 @@ pub struct Settings {
     pub declines: f64,
     /// Interleaves deliveries by this seed.
     pub shuffle: Option<u64>,
-    /// How the orders are run.
-    pub process: Process,
+    /// How the orders are run; if it is not said, as the file's import was begun, or else orchestrated.
+    pub process: Option<Process>,
     /// Whether customers get an address for mail, which the file does not have, so that what they are told can be seen.
     pub mail: bool,
 }
@@ -77,7 +79,7 @@ pub struct Outcome {
 
 /// A shop on data time, for imports.
 pub fn options(settings: &Settings) -> Options {
-    Options { declines: settings.declines, process: settings.process, ..Options::default() }
+    Options { declines: settings.declines, process: settings.process.unwrap_or_default(), ..Options::default() }
 }
 
 /// The app of an import over a directory.
@@ -95,8 +97,9 @@ pub(super) fn shop(data: &Path, settings: &Settings) -> anyhow::Result<AppBuilde
 /// Imports a file into a directory, telling how many invoices are through. One that was begun goes on where it was.
 ///
 /// # Errors
-/// If the file or the directory cannot be used, something is under way there that no file brought, or another import has
-/// taken invoices of the file; a sentence says what to do, and nothing of the file was stored.
+/// If the file or the directory cannot be used, something is under way there that no file brought, other partners than
+/// simulated ones have to do with it, an import was begun there in another manner, or another import has taken invoices of the
+/// file; a sentence says what to do, and nothing of the file was stored.
 pub async fn import(
     path: &Path,
     data: &Path,
@@ -135,11 +138,15 @@ async fn import_as(
     progress: &dyn Fn(u64, u64),
 ) -> anyhow::Result<Outcome> {
     let file = super::read(path)?;
+    // An import runs with simulated partners.
+    refuse_others(data, &Partners::of(None, None))?;
     live::refuse(data)?;
-    let app = shop(data, settings)?.start().await?;
+    let Manner { declines, process } = manner::of(&file, data, settings)?;
+    let settings = Settings { declines, process: Some(process), ..*settings };
+    let app = shop(data, &settings)?.start().await?;
     let outcome = match begun {
-        Begun::Perhaps => run(&app, &file, settings, progress).await,
-        Begun::Surely => go_on(&app, &file, settings, progress).await,
+        Begun::Perhaps => run(&app, &file, &settings, progress).await,
+        Begun::Surely => go_on(&app, &file, &settings, progress).await,
     };
     let health = app.health();
     app.stop().await;
@@ -251,6 +258,7 @@ impl Loader<'_> {
             file: self.file.name.clone(),
             declines: settings.declines,
             shuffle: settings.shuffle,
+            process: settings.process.unwrap_or_default(),
         };
         self.app.execute(start).at(at).await?;
         for digest in &self.edition.earlier {

@@ -9,6 +9,7 @@
 //! history.rs   what the directory knows before        plan.rs    what the file comes to, given that
 //! loader.rs    hands it in, with commands.rs           settle.rs  brings what was cut off to rest
 //! live.rs      what of the present is under way: then no file comes in
+//! manner.rs    with which settings, as what was begun
 //! ```
 
 mod commands;
@@ -20,6 +21,7 @@ pub mod journal;
 mod judge;
 mod live;
 pub mod loader;
+mod manner;
 mod plan;
 pub mod returns;
 mod row;

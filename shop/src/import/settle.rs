@@ -10,41 +10,48 @@ use super::{
     history::History,
     journal::{ImportEvent, SuspendImport},
     loader::{self, Returns, Settings, entry, until},
+    manner::Manner,
 };
-use crate::services::archive;
+use crate::services::{archive, archive_if_any};
 
-/// An import that was begun and not finished.
+/// An import that was begun.
 #[derive(Clone, Debug)]
-pub struct Unfinished {
+pub struct BegunImport {
     /// A digest of the file's rows.
     pub digest: String,
     /// The file's name.
     pub file: String,
-    /// The share of declined payments.
-    pub declines: f64,
+    /// In which manner.
+    pub manner: Manner,
     /// Invoices that are in.
     pub invoices: u64,
     at: Timestamp,
-    runs: bool,
+    /// It is neither finished nor set aside.
+    pub(super) runs: bool,
 }
 
 /// The imports of a log that run, or were cut off while they did.
 ///
 /// # Errors
 /// [`HandlerError`] if the log cannot be read.
-pub fn unfinished(archive: &Archive) -> Result<Vec<Unfinished>, HandlerError> {
-    // Told by the journals alone: this is asked at every start of the shop.
-    let running: BTreeMap<String, Unfinished> = archive.fold(BTreeMap::new(), hear)?;
-    Ok(running.into_values().filter(|import| import.runs).collect())
+pub fn unfinished(archive: &Archive) -> Result<Vec<BegunImport>, HandlerError> {
+    Ok(begun(archive)?.into_values().filter(|import| import.runs).collect())
 }
 
-fn hear(imports: &mut BTreeMap<String, Unfinished>, event: &Recorded<ImportEvent>) {
+/// All imports of a log, by their files' digests.
+pub(super) fn begun(archive: &Archive) -> Result<BTreeMap<String, BegunImport>, HandlerError> {
+    // Told by the journals alone: this is asked at every start of the shop.
+    archive.fold(BTreeMap::new(), hear)
+}
+
+fn hear(imports: &mut BTreeMap<String, BegunImport>, event: &Recorded<ImportEvent>) {
     let mut of =
-        |digest: &String, change: &dyn Fn(&mut Unfinished)| imports.get_mut(digest).into_iter().for_each(change);
+        |digest: &String, change: &dyn Fn(&mut BegunImport)| imports.get_mut(digest).into_iter().for_each(change);
     match &event.data {
         ImportEvent::Started(e) => {
             let (digest, file) = (e.digest.clone(), e.file.clone());
-            let import = Unfinished { digest, file, declines: e.declines, invoices: 0, at: event.at(), runs: true };
+            let manner = Manner { declines: e.declines, process: e.process };
+            let import = BegunImport { digest, file, manner, invoices: 0, at: event.at(), runs: true };
             imports.insert(e.digest.clone(), import);
         }
         ImportEvent::Imported(e) => of(&e.digest, &|import| {
@@ -62,11 +69,9 @@ fn hear(imports: &mut BTreeMap<String, Unfinished>, event: &Recorded<ImportEvent
 ///
 /// # Errors
 /// If the directory cannot be used.
-pub async fn set_aside(data: &Path, reason: &str, hold_unknown: bool) -> anyhow::Result<Vec<Unfinished>> {
-    if !data.join("log").exists() {
-        return Ok(Vec::new());
-    }
-    let unfinished = unfinished(&archive(data)?)?;
+pub async fn set_aside(data: &Path, reason: &str, hold_unknown: bool) -> anyhow::Result<Vec<BegunImport>> {
+    let Some(archive) = archive_if_any(data)? else { return Ok(Vec::new()) };
+    let unfinished = unfinished(&archive)?;
     set_these_aside(data, &unfinished, reason, hold_unknown).await?;
     Ok(unfinished)
 }
@@ -75,10 +80,10 @@ pub async fn set_aside(data: &Path, reason: &str, hold_unknown: bool) -> anyhow:
 ///
 /// # Errors
 /// If the directory cannot be used, or no import of the file is unfinished there.
-pub async fn abandon(path: &Path, data: &Path) -> anyhow::Result<Unfinished> {
+pub async fn abandon(path: &Path, data: &Path) -> anyhow::Result<BegunImport> {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let digest = super::read(path).ok().map(|file| file.digest);
-    let is_it = |import: &Unfinished| match &digest {
+    let is_it = |import: &BegunImport| match &digest {
         Some(digest) => import.digest == *digest,
         None => import.file == name,
     };
@@ -92,12 +97,13 @@ pub async fn abandon(path: &Path, data: &Path) -> anyhow::Result<Unfinished> {
 
 async fn set_these_aside(
     data: &Path,
-    unfinished: &[Unfinished],
+    unfinished: &[BegunImport],
     reason: &str,
     hold_unknown: bool,
 ) -> anyhow::Result<()> {
     let Some(last) = unfinished.iter().max_by_key(|import| import.at) else { return Ok(()) };
-    let builder = loader::shop(data, &Settings { declines: last.declines, ..Settings::default() })?;
+    let Manner { declines, process } = last.manner;
+    let builder = loader::shop(data, &Settings { declines, process: Some(process), ..Settings::default() })?;
     let app = if hold_unknown { builder.hold_unknown() } else { builder }.start().await?;
     let rested = rest(&app, unfinished, reason).await;
     app.stop().await;
@@ -108,7 +114,7 @@ async fn set_these_aside(
 ///
 /// # Errors
 /// As [`set_aside`].
-pub async fn rest(app: &App, unfinished: &[Unfinished], reason: &str) -> anyhow::Result<()> {
+pub async fn rest(app: &App, unfinished: &[BegunImport], reason: &str) -> anyhow::Result<()> {
     let history = History::of(&Archive::of(app.reader()))?;
     let mut returns: Returns = history.pending().map(|(note, owed)| entry(note, owed)).collect();
     until(app, Timestamp::MAX, &mut returns).await?;

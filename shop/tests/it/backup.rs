@@ -24,8 +24,7 @@ use tower::ServiceExt;
 
 use crate::imports::{committed, shop, text};
 
-const SETTINGS: Settings =
-    Settings { declines: 0.1, shuffle: None, process: shop::contracts::process::Process::Orchestrated, mail: false };
+const SETTINGS: Settings = Settings { declines: 0.1, shuffle: None, process: None, mail: false };
 /// Messages between two backups.
 const EVERY: u64 = 4_000;
 

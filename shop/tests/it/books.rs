@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use shop::import::{loader::Settings, read};
+use shop::{
+    contracts::process::Process,
+    import::{loader::Settings, read},
+};
 
 use crate::imports::{committed, count, run};
 
@@ -66,30 +69,41 @@ fn known(report: &Value, known: &Value) -> Value {
     }
 }
 
-/// A run, which must also pass the check, and then one for each seed.
-async fn in_every_order(path: &Path, wanted: &Value) {
+/// An orchestrated run comes to the known totals, and one for each seed, run in this way, to the same report. Each must also
+/// pass the check.
+async fn in_every_order(path: &Path, wanted: &Value, process: Process) {
     let file = read(path).unwrap();
     let undisturbed = run(&file, &Settings::default()).await;
     assert_eq!(known(&undisturbed, wanted), *wanted);
     let seeds = count("FACTUM_SEEDS", 20);
-    for seed in 0..seeds as u64 {
-        assert_eq!(
-            run(&file, &Settings { declines: 0.0, shuffle: Some(seed), ..Settings::default() }).await,
-            undisturbed,
-            "seed {seed}"
-        );
+    let shuffles = process.is_choreographed().then_some(None).into_iter().chain((0..seeds as u64).map(Some));
+    for shuffle in shuffles {
+        let settings = Settings { shuffle, process: Some(process), ..Settings::default() };
+        assert_eq!(run(&file, &settings).await, undisturbed, "{process}, seed {shuffle:?}");
     }
-    println!("{}: {seeds} orders of delivery, one report: {}", file.name, undisturbed["payments"]);
+    println!("{}, {process}: {seeds} orders of delivery, one report: {}", file.name, undisturbed["payments"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "in full: some minutes"]
 async fn the_first_2000_invoices_in_every_order_of_delivery() {
-    in_every_order(&committed(), &first_2000_invoices()).await;
+    in_every_order(&committed(), &first_2000_invoices(), Process::Orchestrated).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "in full: some minutes"]
+async fn the_first_2000_invoices_choreographed_in_every_order_of_delivery() {
+    in_every_order(&committed(), &first_2000_invoices(), Process::Choreographed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the cut 2010-12 to 2011-06 of the same data, its path in SHOP_LARGE_FILE"]
 async fn seven_months_in_every_order_of_delivery() {
-    in_every_order(&large(), &seven_months()).await;
+    in_every_order(&large(), &seven_months(), Process::Orchestrated).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the cut 2010-12 to 2011-06 of the same data, its path in SHOP_LARGE_FILE"]
+async fn seven_months_choreographed_in_every_order_of_delivery() {
+    in_every_order(&large(), &seven_months(), Process::Choreographed).await;
 }

@@ -6,7 +6,7 @@ use factum::{App, Archive, envelope::Kind, memory::Memory, prelude::*};
 use serde_json::Value;
 use shop::{
     check::check,
-    contracts::{ids::OrderId, order::ReturnOrder, shapes::ReturnItem},
+    contracts::{ids::OrderId, order::ReturnOrder, process::Process, shapes::ReturnItem},
     import::{
         File, journal,
         loader::{self, Settings},
@@ -31,18 +31,21 @@ fn file(name: &str, rows: &[String]) -> File {
 }
 
 async fn app(log: &Memory) -> App {
-    app_with(log, 0.0).await
+    app_with(log, &Settings::default()).await
 }
 
-async fn app_with(log: &Memory, declines: f64) -> App {
+async fn app_with(log: &Memory, settings: &Settings) -> App {
     let app = App::over(log.clone()).on_data_time().with(journal::service());
-    let options = loader::options(&Settings { declines, shuffle: None, ..Settings::default() });
-    services(&options).into_iter().fold(app, factum::AppBuilder::with).start().await.unwrap()
+    services(&loader::options(settings)).into_iter().fold(app, factum::AppBuilder::with).start().await.unwrap()
 }
 
 async fn import(log: &Memory, file: &File) -> anyhow::Result<loader::Outcome> {
-    let app = app(log).await;
-    let outcome = loader::run(&app, file, &Settings::default(), &|_, _| {}).await;
+    import_with(log, file, &Settings::default()).await
+}
+
+async fn import_with(log: &Memory, file: &File, settings: &Settings) -> anyhow::Result<loader::Outcome> {
+    let app = app_with(log, settings).await;
+    let outcome = loader::run(&app, file, settings, &|_, _| {}).await;
     assert!(app.health().is_well(), "{:?}", app.health());
     app.stop().await;
     outcome
@@ -121,11 +124,12 @@ async fn a_file_split_by_date_gives_the_same_orders_and_returns_as_one() {
     }
 }
 
-async fn known_totals_in_parts(path: &Path, cuts: &[&str], wanted: [i64; 4]) {
+/// The parts are run in these ways in turn.
+async fn known_totals_in_parts(path: &Path, cuts: &[&str], wanted: [i64; 4], ways: &[Process]) {
     let file = read(path).unwrap();
     let many = Memory::new();
-    for part in parts(&file, cuts) {
-        import(&many, &part).await.unwrap();
+    for (part, process) in parts(&file, cuts).iter().zip(ways.iter().cycle()) {
+        import_with(&many, part, &Settings { process: Some(*process), ..Settings::default() }).await.unwrap();
     }
     let report = told(&many).await;
     let found = [
@@ -140,16 +144,33 @@ async fn known_totals_in_parts(path: &Path, cuts: &[&str], wanted: [i64; 4]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_known_totals_are_the_same_by_the_week() {
+    by_the_week(&[Process::Orchestrated]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_known_totals_are_the_same_by_the_week_in_both_ways_in_turn() {
+    by_the_week(&[Process::Choreographed, Process::Orchestrated]).await;
+}
+
+async fn by_the_week(ways: &[Process]) {
     let weeks = ["2010-12-08T00:00:00Z", "2010-12-15T00:00:00Z", "2010-12-22T00:00:00Z"];
-    known_totals_in_parts(&committed(), &weeks, [79_983_492, 2_079_391, 2_079_391, 354_101]).await;
+    known_totals_in_parts(&committed(), &weeks, [79_983_492, 2_079_391, 2_079_391, 354_101], ways).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the cut 2010-12 to 2011-06 of the same data, its path in SHOP_LARGE_FILE"]
 async fn the_known_totals_are_the_same_by_the_month() {
+    for ways in
+        [&[Process::Orchestrated][..], &[Process::Choreographed], &[Process::Choreographed, Process::Orchestrated]]
+    {
+        by_the_month(ways).await;
+    }
+}
+
+async fn by_the_month(ways: &[Process]) {
     let months = (1..=6).map(|month| format!("2011-{month:02}-01T00:00:00Z")).collect::<Vec<_>>();
     let months: Vec<&str> = months.iter().map(String::as_str).collect();
-    known_totals_in_parts(&large(), &months, [481_264_540, 29_211_984, 29_211_984, 2_500_201]).await;
+    known_totals_in_parts(&large(), &months, [481_264_540, 29_211_984, 29_211_984, 2_500_201], ways).await;
 }
 
 fn december() -> Vec<String> {
@@ -261,8 +282,8 @@ async fn an_order_that_is_no_imports_costs_its_invoice_and_not_the_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_credit_note_for_an_order_that_was_never_paid_gives_nothing_back() {
     let log = Memory::new();
-    let shop = app_with(&log, 1.0).await;
     let settings = Settings { declines: 1.0, shuffle: None, ..Settings::default() };
+    let shop = app_with(&log, &settings).await;
     let rows = [row_on(1, "1", "A", 5, "2"), row_on(2, "C2", "A", -2, "2"), row_on(9, "C3", "A", -3, "2")];
     loader::run(&shop, &file("a.csv", &rows), &settings, &|_, _| {}).await.unwrap();
     shop.stop().await;

@@ -34,3 +34,4 @@ mod spellings;
 mod stop;
 mod strict;
 mod unfinished;
+mod ways;

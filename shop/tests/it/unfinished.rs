@@ -23,17 +23,25 @@ use crate::{
     shop::DAY,
 };
 
-const SETTINGS: Settings =
-    Settings { declines: 0.1, shuffle: None, process: shop::contracts::process::Process::Orchestrated, mail: false };
+const SETTINGS: Settings = Settings { declines: 0.1, shuffle: None, process: None, mail: false };
 
 async fn app(data: &Path) -> App {
+    app_with(data, &SETTINGS).await
+}
+
+async fn app_with(data: &Path, settings: &Settings) -> App {
     let app = App::open(data).unwrap().on_data_time().with(journal::service());
-    services(&loader::options(&SETTINGS)).into_iter().fold(app, factum::AppBuilder::with).start().await.unwrap()
+    services(&loader::options(settings)).into_iter().fold(app, factum::AppBuilder::with).start().await.unwrap()
 }
 
 /// Imports a file and stops in the middle of it, as a kill would.
 async fn cut_off(data: &Path, file: &File, after: u64) {
-    let app = app(data).await;
+    cut_off_with(data, file, after, &SETTINGS).await;
+}
+
+/// The same with other settings.
+pub async fn cut_off_with(data: &Path, file: &File, after: u64, settings: &Settings) {
+    let app = app_with(data, settings).await;
     let (stop, stopped) = oneshot::channel();
     let stop = Mutex::new(Some(stop));
     let tell = |through: u64, _: u64| {
@@ -46,12 +54,13 @@ async fn cut_off(data: &Path, file: &File, after: u64) {
     tokio::select! {
         biased;
         _ = stopped => {}
-        _ = loader::run(&app, file, &SETTINGS, &tell) => panic!("it was not cut off"),
+        _ = loader::run(&app, file, settings, &tell) => panic!("it was not cut off"),
     }
     app.stop().await;
 }
 
-fn opened(data: &Path) -> Serve {
+/// The shop, served orchestrated.
+pub fn opened(data: &Path) -> Serve {
     let (data, listen) = (data.to_owned(), "127.0.0.1:0".parse().unwrap());
     Serve {
         data,
@@ -70,7 +79,8 @@ fn opened(data: &Path) -> Serve {
     }
 }
 
-fn told(data: &Path) -> Value {
+/// The report; all has come to its end, and the check finds nothing.
+pub fn told(data: &Path) -> Value {
     let archive = archive(data).unwrap();
     let findings = check(&archive).unwrap();
     assert!(findings.is_well(), "{:#?}", findings.problems);
@@ -163,6 +173,22 @@ async fn an_unfinished_import_is_abandoned_also_without_its_file_and_a_longer_on
     let (done, out, errors) = text(&mut shop(&["import", file], &data));
     assert!(done && out.contains("2 invoices in"), "{out}{errors}");
     assert_eq!(told(&data)["orders"]["placed"], 4);
+}
+
+/// A kill may come when the log's directory is there, and no log in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_start_that_was_cut_off_before_it_had_made_a_log_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let (served, imported, path) =
+        (dir.path().join("served"), dir.path().join("imported"), dir.path().join("rows.csv"));
+    fs::write(&path, format!("{HEADER}\n{}\n", row_on(1, "1", "A", 5, "2"))).unwrap();
+    for data in [&served, &imported] {
+        fs::create_dir_all(data.join("log")).unwrap();
+    }
+    let (done, _, errors) = text(&mut shop(&["import", path.to_str().unwrap()], &imported));
+    assert!(done, "{errors}");
+    serve_until(opened(&served), async {}).await.unwrap();
+    assert_eq!(told(&imported)["orders"]["placed"], 1);
 }
 
 #[test]

@@ -63,22 +63,36 @@ pub fn open_read_only(dir: &Path) -> Result<Arc<dyn ports::Reader>, StoreError> 
     Ok(Arc::new(Entries::new(observer.reader())))
 }
 
-/// The port's error for somebody who only reads, and who may have named a wrong directory.
-fn read_error(dir: &Path, error: LogError) -> StoreError {
-    match error {
-        LogError::Io { source, file, .. } if source.kind() == ErrorKind::NotFound && file == dir => {
-            no_store(dir, "does not exist")
-        }
-        LogError::NotALog { .. } => no_store(dir, "holds no store"),
-        error => store_error(error),
+/// The same; `None` if there is no store in `dir`, also because a crash came before the first one was made.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_read_only_if_any(dir: &Path) -> Result<Option<Arc<dyn ports::Reader>>, StoreError> {
+    match Observer::open(dir, Arc::new(RealDisk)) {
+        Ok(observer) => Ok(Some(Arc::new(Entries::new(observer.reader())))),
+        Err(error) if no_store(dir, &error).is_some() => Ok(None),
+        Err(error) => Err(store_error(error)),
     }
 }
 
-fn no_store(dir: &Path, problem: &str) -> StoreError {
+/// The port's error for somebody who only reads, and who may have named a wrong directory.
+fn read_error(dir: &Path, error: LogError) -> StoreError {
+    let Some(problem) = no_store(dir, &error) else { return store_error(error) };
     let dir = dir.display();
     StoreError::Permanent(format!(
         "{dir} {problem}: name the directory of a store, or start the app on it, which makes one"
     ))
+}
+
+/// Whether there is just no store in `dir`, and how that is.
+fn no_store(dir: &Path, error: &LogError) -> Option<&'static str> {
+    match error {
+        LogError::Io { source, file, .. } if source.kind() == ErrorKind::NotFound && file == dir => {
+            Some("does not exist")
+        }
+        LogError::NotALog { .. } => Some("holds no store"),
+        _ => None,
+    }
 }
 
 /// The port's error, by what the caller can do.

@@ -148,6 +148,20 @@ async fn one_process_writes_a_directory_and_others_may_read_it() {
     app.stop().await;
 }
 
+/// A kill may come when the log's directory is there, and no log in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn there_is_an_archive_once_a_log_was_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let any = || Archive::open_if_any(dir.path(), &[service()]);
+    assert!(any().unwrap().is_none());
+    let log = dir.path().join("log");
+    std::fs::create_dir(&log).unwrap();
+    std::fs::write(log.join("lock"), "").unwrap();
+    assert!(any().unwrap().is_none());
+    App::open(dir.path()).unwrap().with(service()).start().await.unwrap().stop().await;
+    assert!(any().unwrap().is_some());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_commands_together_are_carried_out_both_or_not_at_all() {
     let app = App::in_memory().with(service()).start().await.unwrap();

@@ -10,11 +10,27 @@ fn digest() -> String {
 }
 
 fn started() -> ImportEvent {
-    ImportEvent::Started(ImportStarted { digest: digest(), file: "rows.csv".to_owned(), declines: 0.0, shuffle: None })
+    begun(Process::Orchestrated)
+}
+
+fn begun(process: Process) -> ImportEvent {
+    ImportEvent::Started(ImportStarted {
+        digest: digest(),
+        file: "rows.csv".to_owned(),
+        declines: 0.0,
+        shuffle: None,
+        process,
+    })
 }
 
 fn start() -> StartImport {
-    StartImport { digest: digest(), file: "rows.csv".to_owned(), declines: 0.0, shuffle: None }
+    StartImport {
+        digest: digest(),
+        file: "rows.csv".to_owned(),
+        declines: 0.0,
+        shuffle: None,
+        process: Process::Orchestrated,
+    }
 }
 
 fn suspended() -> ImportEvent {
@@ -40,6 +56,14 @@ fn an_import_goes_on_until_it_is_set_aside_and_then_only_if_it_is_resumed() {
 }
 
 #[test]
+fn an_import_goes_on_in_the_manner_in_which_it_was_begun() {
+    given::<Journal>([begun(Process::Choreographed)]).when(start()).then_rejected("other_process");
+    given::<Journal>([started()]).when(StartImport { declines: 0.1, ..start() }).then_rejected("other_declines");
+    let same = StartImport { process: Process::Choreographed, ..start() };
+    given::<Journal>([begun(Process::Choreographed)]).when(same).then_nothing();
+}
+
+#[test]
 fn rows_are_noted_once_however_often_an_import_starts_again() {
     given::<Journal>([started(), noted(0)]).when(part(0)).then_nothing();
     given::<Journal>([started(), noted(0)]).when(part(1)).then([noted(1)]);
@@ -61,4 +85,7 @@ fn what_an_older_import_noted_is_read() {
     });
     let imported = InvoiceImported::decode("import.invoice_imported", stored.to_string().as_bytes()).unwrap();
     assert_eq!((imported.skipped.len(), imported.content, imported.owed), (1, None, None));
+    let stored = serde_json::json!({ "digest": "d", "file": "rows.csv", "declines": 0.1, "shuffle": null });
+    let started = ImportStarted::decode("import.started", stored.to_string().as_bytes()).unwrap();
+    assert_eq!(started.process, Process::Orchestrated);
 }
