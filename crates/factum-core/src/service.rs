@@ -13,6 +13,7 @@ use crate::{
     reaction::{AnyFolding, Effects, Folding, Outcome, Reaction},
     row::Row,
     saga::{Saga, Versions},
+    schedule::{Declaration, Schedule},
     upcast::Upcast,
     view::{AnyView, Attention, Rows, erase as erase_view},
 };
@@ -37,6 +38,8 @@ pub struct Service {
     pub attention: Vec<Attention>,
     /// Its ways to the outside.
     pub calls: Vec<AnyCall>,
+    /// Its schedules.
+    pub schedules: Vec<Declaration>,
     /// How its old data is read.
     pub upcasts: Vec<Upcast>,
     /// Stream categories it owns besides those of its deciders, reactions and sagas.
@@ -58,6 +61,7 @@ impl Service {
             views: Vec::new(),
             attention: Vec::new(),
             calls: Vec::new(),
+            schedules: Vec::new(),
             upcasts: Vec::new(),
             owned: Vec::new(),
             parts: Vec::new(),
@@ -194,6 +198,14 @@ impl Service {
     {
         self.calls.push(call.erase());
         self
+    }
+
+    /// Adds a schedule: a command that is sent at planned times. See [`crate::schedule`].
+    #[must_use]
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        let (declaration, folding) = schedule.of_service(&self.name);
+        self.schedules.push(declaration);
+        self.folding(folding)
     }
 
     /// Adds an upcaster: how data of a type's version `from` is read as that of the later version `to`.

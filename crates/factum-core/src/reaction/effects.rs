@@ -67,6 +67,11 @@ impl Effects {
         self.add(draft.map(Effect::Send));
     }
 
+    /// Sends a command that is a draft already.
+    pub(crate) fn send_draft(&mut self, command: Draft) {
+        self.add(Ok(Effect::Send(command)));
+    }
+
     /// Records an event of this service on the stream `<category>-<key>`. The reaction declares it with `emits`, and the
     /// service owns the category.
     pub fn emit<E: Event>(&mut self, category: &str, key: impl std::fmt::Display, event: E) {

@@ -91,7 +91,7 @@ use work::Work;
 
 use crate::{
     committer::Committer,
-    inbox::{ExecuteError, Inbox, Input},
+    inbox::{ExecuteError, Inbox, Input, Request},
     registry::Registry,
     shapes::Shapes,
     timers::Timers,
@@ -209,6 +209,11 @@ impl Engine {
         engine.reload()?;
         let work = &mut engine.work;
         work.noting.watch_over(work.calls.iter().chain(work.answers.keys()).cloned());
+        if !work.is_on_data_time()
+            && let Some(draft) = engine.registry.opening()
+        {
+            engine.intake.put_back([Input::Opening(Box::new(Request::new(draft)))].into_iter());
+        }
         Ok(engine)
     }
 
