@@ -1,7 +1,7 @@
 //! The words and rules of Factum. Pure: no clock, no randomness, no I/O, no async runtime.
 //!
 //! Read in this order: [`envelope`] (what a message is), [`stream`] and [`commit`] (what one change of the store means),
-//! [`decider`], [`reaction`], [`saga`], [`view`], [`call`], [`timer`], [`cache`] (the handlers that users write), [`service`] (how they are
+//! [`decider`], [`reaction`], [`saga`], [`view`], [`call`], [`timer`], [`schedule`], [`cache`] (the handlers that users write), [`service`] (how they are
 //! put together), [`letter`] (what waits when one fails), [`ports`] (what the outside must provide), [`memory`], [`memory_rows`] and [`memory_snapshots`] (the
 //! models that every store behind a port is tested against).
 
@@ -26,6 +26,7 @@ pub mod reaction;
 pub mod rejection;
 pub mod row;
 pub mod saga;
+pub mod schedule;
 pub mod schema;
 pub mod service;
 pub mod snapshot;

@@ -14,6 +14,7 @@ use crate::{
     reaction::{AnyFolding, Effects, Folding, Outcome, Reaction},
     row::Row,
     saga::{Saga, Versions},
+    schedule::{Declaration, Schedule},
     upcast::Upcast,
     view::{AnyView, Attention, Rows, erase as erase_view},
 };
@@ -40,6 +41,8 @@ pub struct Service {
     pub calls: Vec<AnyCall>,
     /// Values that it keeps in memory.
     pub caches: Vec<Box<dyn AnyCache>>,
+    /// Its schedules.
+    pub schedules: Vec<Declaration>,
     /// How its old data is read.
     pub upcasts: Vec<Upcast>,
     /// Stream categories it owns besides those of its deciders, reactions and sagas.
@@ -62,6 +65,7 @@ impl Service {
             attention: Vec::new(),
             calls: Vec::new(),
             caches: Vec::new(),
+            schedules: Vec::new(),
             upcasts: Vec::new(),
             owned: Vec::new(),
             parts: Vec::new(),
@@ -205,6 +209,14 @@ impl Service {
     pub fn cache(mut self, cache: impl AnyCache + 'static) -> Self {
         self.caches.push(Box::new(cache));
         self
+    }
+
+    /// Adds a schedule: a command that is sent at planned times. See [`crate::schedule`].
+    #[must_use]
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        let (declaration, folding) = schedule.of_service(&self.name);
+        self.schedules.push(declaration);
+        self.folding(folding)
     }
 
     /// Adds an upcaster: how data of a type's version `from` is read as that of the later version `to`.

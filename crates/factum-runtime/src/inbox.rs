@@ -119,6 +119,8 @@ pub enum Input {
     Commands(Vec<Request>, Reply),
     /// Events of others that are taken together in one commit, or not at all.
     Import(Vec<Import>, Reply),
+    /// What the program says to itself as it starts: nobody waits for it, and it is said until it is stored.
+    Opening(Box<Request>),
     /// A call's answer: the command is decided and the call closed in one commit.
     Answer(Answered),
     /// A call was tried in vain.
@@ -172,6 +174,7 @@ impl Input {
                 let metadata = |request: &Request| request.metadata.as_deref().map_or(0, str::len);
                 requests.iter().map(|request| draft(&request.draft) + metadata(request)).sum()
             }
+            Self::Opening(request) => draft(&request.draft),
             Self::Import(imports, _) => imports.iter().map(|import| import.message.bytes() + UNIT).sum(),
             Self::Answer(answered) => draft(&answered.command) + answered.cause.message.bytes(),
             Self::Attempted { value, .. } => value.len() + UNIT,
@@ -186,7 +189,7 @@ impl Input {
 pub struct Rested {
     /// The last durable position.
     pub position: Position,
-    /// When the next timer is due, a letter is tried again, or a key that waits is called once more; on data time also when
+    /// When the next timer is due (those of schedules excepted, which are never over), a letter is tried again, or a key that waits is called once more; on data time also when
     /// a call that failed is made again, or a breaker lets one through.
     pub next: Option<Timestamp>,
 }

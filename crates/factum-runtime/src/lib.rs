@@ -27,6 +27,7 @@ pub mod references;
 pub mod registry;
 mod sabotage;
 pub mod sagas;
+pub mod schedules;
 pub mod shapes;
 pub mod signal;
 pub mod snapshots;

@@ -9,9 +9,11 @@ use factum_core::{
     cache::AnyCache,
     call::AnyCall,
     commit::Owners,
+    envelope::Draft,
     id::{Name, check_name},
     ports::Reader,
     saga::{SagaProblem, Versions},
+    schedule,
     service::Service,
     types::{TypeError, Types},
     upcast::{UpcastError, Upcasters},
@@ -27,7 +29,7 @@ use crate::{
 /// The name of the platform's own service, which writes what people do about letters and consumers.
 pub const PLATFORM: &str = "factum";
 /// The stream categories of the platform itself.
-const PLATFORM_CATEGORIES: [&str; 4] = ["letter", "consumer", "plan", "saga"];
+const PLATFORM_CATEGORIES: [&str; 6] = ["letter", "consumer", "plan", "saga", "schedule", "schedule_roster"];
 
 /// A consumer of the log, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,6 +102,9 @@ pub enum RegistryError {
     /// A name that the platform has for itself.
     #[error("`{PLATFORM}` is the platform's own service: name yours otherwise")]
     Reserved,
+    /// A schedule that cannot be one.
+    #[error("{0}")]
+    Schedule(String),
     /// Types that do not fit together.
     #[error(transparent)]
     Types(#[from] TypeError),
@@ -132,6 +137,8 @@ pub struct Registry {
     events: HashMap<String, Arc<[ConsumerId]>>,
     commands: HashMap<String, ConsumerId>,
     sagas: HashMap<&'static str, ConsumerId>,
+    /// Who hears of rejections, by the category of the stream in which its commands stand.
+    hearers: HashMap<String, ConsumerId>,
     /// Events that sagas make of themselves.
     saga_types: BTreeSet<String>,
     reaction_categories: Vec<String>,
@@ -143,7 +150,24 @@ impl Registry {
     /// # Errors
     /// [`RegistryError`], as a sentence that says what to change.
     pub fn new(services: Vec<Service>) -> Result<Self, RegistryError> {
-        let services = sabotage::upcasters(services);
+        Self::with(services, false)
+    }
+
+    /// The same; with the platform's part of schedules also if no service declares any, for a log that knows of some.
+    ///
+    /// # Errors
+    /// As [`Registry::new`].
+    pub fn with(services: Vec<Service>, keeps_schedules: bool) -> Result<Self, RegistryError> {
+        let mut services = sabotage::upcasters(services);
+        if services.iter().any(|service| service.name == PLATFORM || service.source == PLATFORM) {
+            return Err(RegistryError::Reserved);
+        }
+        if let Some(problem) = declarations(&services).find_map(schedule::Declaration::problem) {
+            return Err(RegistryError::Schedule(problem));
+        }
+        if keeps_schedules || declarations(&services).next().is_some() {
+            services.push(schedule::service(PLATFORM));
+        }
         let mut build = Build::default();
         for category in PLATFORM_CATEGORIES {
             // Nothing else has claimed anything yet.
@@ -164,6 +188,7 @@ impl Registry {
             events,
             commands: build.commands,
             sagas: build.sagas,
+            hearers: build.hearers,
             saga_types: build.saga_types,
             reaction_categories: build.reaction_categories,
         };
@@ -198,6 +223,17 @@ impl Registry {
     /// The saga whose instances' streams are of this category.
     pub fn saga(&self, category: &str) -> Option<ConsumerId> {
         self.sagas.get(category).copied()
+    }
+
+    /// Who hears of the rejections of commands that stand in streams of this category: a saga, or a folding that wants to.
+    pub fn hears_rejections(&self, category: &str) -> Option<ConsumerId> {
+        self.hearers.get(category).copied()
+    }
+
+    /// What the program says to its schedules as it starts; nothing if it has none and never had.
+    pub fn opening(&self) -> Option<Draft> {
+        self.addressee(LIST)?;
+        schedule::opening(declarations(&self.services)).ok()
     }
 
     /// All versions of the saga whose instances' streams are of this category.
@@ -253,6 +289,13 @@ impl Registry {
     }
 }
 
+/// The command by which a program lists its schedules.
+const LIST: &str = "schedule.list";
+
+fn declarations(services: &[Service]) -> impl Iterator<Item = &schedule::Declaration> {
+    services.iter().flat_map(|service| &service.schedules)
+}
+
 #[derive(Default)]
 struct Build {
     consumers: Vec<Consumer>,
@@ -260,6 +303,7 @@ struct Build {
     events: BTreeMap<String, Vec<ConsumerId>>,
     commands: HashMap<String, ConsumerId>,
     sagas: HashMap<&'static str, ConsumerId>,
+    hearers: HashMap<String, ConsumerId>,
     saga_types: BTreeSet<String>,
     reaction_categories: Vec<String>,
     caches: BTreeSet<&'static str>,
@@ -267,9 +311,6 @@ struct Build {
 
 impl Build {
     fn service(&mut self, index: usize, service: &Service) -> Result<(), RegistryError> {
-        if service.name == PLATFORM || service.source == PLATFORM {
-            return Err(RegistryError::Reserved);
-        }
         check_name("service", &service.name)?;
         check_name("source", &service.source)?;
         for category in &service.owned {
@@ -297,6 +338,9 @@ impl Build {
             for info in folding.answered() {
                 self.command(info.name, id)?;
             }
+            if folding.hears_rejections() {
+                self.hearers.insert(self.reaction_categories[id.0].clone(), id);
+            }
         }
         for (at, saga) in service.sagas.iter().enumerate() {
             saga.check()?;
@@ -308,6 +352,7 @@ impl Build {
             self.command(&saga.expire_type(), id)?;
             self.command(&saga.answer_type(), id)?;
             self.sagas.insert(saga.name(), id);
+            self.hearers.insert(saga.name().to_owned(), id);
             self.saga_types.extend(saga.own_types());
         }
         for (at, reaction) in service.reactions.iter().enumerate() {

@@ -14,6 +14,7 @@ use factum_core::{
     envelope::{Message, binary},
     error::StoreError,
     id::Name,
+    schedule::LOOKS_BY,
     stream::StreamId,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -135,6 +136,11 @@ pub fn full_name(stream: &StreamId, name: &str) -> Arc<str> {
 /// The stream of a timer, as it stands in its full name.
 pub fn stream_of(name: &str) -> &str {
     name.split_once('/').map_or(name, |(stream, _)| stream)
+}
+
+/// Whether a timer, or the stream that set it, is one that looks at a schedule.
+pub(crate) fn is_look(name: &str) -> bool {
+    name.strip_prefix(LOOKS_BY).is_some_and(|rest| rest.starts_with('-'))
 }
 
 /// All timers of a unit, in the order in which they fire: by time, then by name.
@@ -277,6 +283,13 @@ impl Timers {
     /// When the next timer is due.
     pub fn next(&self) -> Option<Timestamp> {
         let at = self.order.first().map(|(due, _)| *due);
+        let limit = self.limits.first().and_then(|(due, _)| due.saturating_add(self.lost).ok());
+        at.into_iter().chain(limit).min()
+    }
+
+    /// The same without those that look at schedules, which are never over.
+    pub fn next_of_work(&self) -> Option<Timestamp> {
+        let at = self.order.iter().find(|(_, name)| !is_look(name)).map(|(due, _)| *due);
         let limit = self.limits.first().and_then(|(due, _)| due.saturating_add(self.lost).ok());
         at.into_iter().chain(limit).min()
     }

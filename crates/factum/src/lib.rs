@@ -20,7 +20,7 @@ pub use archive::{Archive, UnderWay};
 pub use execution::{Execution, Together};
 pub use factum_core::{
     call, commit, decider, envelope, error, id, letter, memory, money, payload, ports, reaction, rejection, row, saga,
-    service, snapshot, stream, timer, view,
+    schedule, service, snapshot, stream, timer, view,
 };
 pub use factum_runtime::{
     acts::By,
@@ -57,6 +57,7 @@ pub mod prelude {
         reaction::{Effects, Folding, OnDead, Reaction},
         rejection::Never,
         saga::{Failure, Saga},
+        schedule::{Missed, Occurrence, Overlap, Schedule},
         service::{Durations, Service},
         timer::TimerTo,
         view::Rows,

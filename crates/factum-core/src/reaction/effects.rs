@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
@@ -27,6 +28,15 @@ pub enum Effect {
         name: String,
         /// From the message's time.
         delay: Duration,
+        /// What to send then.
+        command: Draft,
+    },
+    /// A command at a point in time. The same name replaces it, also one that was set by a delay.
+    At {
+        /// As of [`Effect::After`].
+        name: String,
+        /// When it is due; in the past it is due at once.
+        at: Timestamp,
         /// What to send then.
         command: Draft,
     },
@@ -57,6 +67,11 @@ impl Effects {
         self.add(draft.map(Effect::Send));
     }
 
+    /// Sends a command that is a draft already.
+    pub(crate) fn send_draft(&mut self, command: Draft) {
+        self.add(Ok(Effect::Send(command)));
+    }
+
     /// Records an event of this service on the stream `<category>-<key>`. The reaction declares it with `emits`, and the
     /// service owns the category.
     pub fn emit<E: Event>(&mut self, category: &str, key: impl std::fmt::Display, event: E) {
@@ -73,6 +88,15 @@ impl Effects {
         let draft = check_id("name of a timer", &name).map_err(HandlerError::from);
         let draft = draft.and_then(|()| Ok(Draft::of(&command)?));
         self.add(draft.map(|command| Effect::After { name, delay, command }));
+    }
+
+    /// Sends a command at a point in time on the unit's clock: for what is due at a date. One in the past is due at once. In
+    /// all else as [`Effects::after`]; the two set the same timers, so that one moves what the other has set.
+    pub fn at<C: Command>(&mut self, timer: impl Into<TimerOf<C>>, at: Timestamp, command: C) {
+        let name = timer.into().into_name();
+        let draft = check_id("name of a timer", &name).map_err(HandlerError::from);
+        let draft = draft.and_then(|()| Ok(Draft::of(&command)?));
+        self.add(draft.map(|command| Effect::At { name, at, command }));
     }
 
     /// Cancels a timer that this reaction has set on an event of the same key (see [`Effects::after`]); nothing happens if

@@ -18,6 +18,7 @@ use crate::{
 
 type Fold<S> = Box<dyn Fn(&mut S, &Stored, &mut bool) -> Result<(), HandlerError> + Send + Sync>;
 type FoldReact<S> = Box<dyn Fn(&S, &Stored, &mut Effects) -> Result<(), HandlerError> + Send + Sync>;
+type FoldRejected<S> = Box<dyn Fn(&S, &Refused, &Stored, &mut Effects) + Send + Sync>;
 type FoldAnswer<S> =
     Box<dyn Fn(&S, &Stored, &Context, &mut Effects) -> Result<Result<(), Refused>, HandlerError> + Send + Sync>;
 
@@ -35,6 +36,7 @@ pub struct Folding<S> {
     folds: Vec<(Vec<TypeInfo>, Fold<S>)>,
     reacts: Vec<(Vec<TypeInfo>, FoldReact<S>)>,
     answers: Vec<(Vec<TypeInfo>, FoldAnswer<S>)>,
+    rejected: Option<FoldRejected<S>>,
     from_start: bool,
     by: Option<&'static str>,
     on_dead: OnDead,
@@ -51,6 +53,7 @@ impl<S: Default + Send + 'static> Folding<S> {
             folds: Vec::new(),
             reacts: Vec::new(),
             answers: Vec::new(),
+            rejected: None,
             from_start: false,
             by: None,
             on_dead: OnDead::Hold,
@@ -93,7 +96,7 @@ impl<S: Default + Send + 'static> Folding<S> {
         self
     }
 
-    /// Declares a timer that it sets (`fx.after`) and cancels: its command is answered.
+    /// Declares a timer that it sets (`fx.after`, `fx.at`) and cancels: its command is answered.
     #[must_use]
     pub fn sets<C: Command>(mut self, timer: TimerTo<C>) -> Self {
         self.makes.sets(timer);
@@ -137,6 +140,14 @@ impl<S: Default + Send + 'static> Folding<S> {
         self.answers.push((C::types(), run));
         self
     }
+
+    /// Hears of the rejections of commands that it has sent, knowing the state; the message is the rejection's, which bears
+    /// the business transaction of the command.
+    #[must_use]
+    pub fn rejected(mut self, handler: impl Fn(&S, &Refused, &Stored, &mut Effects) + Send + Sync + 'static) -> Self {
+        self.rejected = Some(Box::new(handler));
+        self
+    }
 }
 
 impl<S: Clone + Serialize + DeserializeOwned + Send + 'static> Folding<S> {
@@ -170,6 +181,8 @@ pub trait AnyFolding: Send + Sync {
     fn makes(&self) -> &Makes;
     /// Whether it reacts to a type.
     fn reacts_to(&self, type_name: &str) -> bool;
+    /// Whether it hears of the rejections of commands that it has sent.
+    fn hears_rejections(&self) -> bool;
     /// How its state is kept in snapshots, if it is.
     fn snapshots(&self) -> Option<Codec>;
     /// The state before all events.
@@ -185,6 +198,11 @@ pub trait AnyFolding: Send + Sync {
     /// # Errors
     /// [`HandlerError`] if the data does not fit, the handler failed, or made what it does not declare.
     fn react(&self, state: &dyn Any, stored: &Stored) -> Result<Vec<Effect>, HandlerError>;
+    /// Hears that a command of its own was rejected: what follows.
+    ///
+    /// # Errors
+    /// As [`AnyFolding::react`].
+    fn rejected(&self, state: &dyn Any, refused: &Refused, stored: &Stored) -> Result<Vec<Effect>, HandlerError>;
     /// Answers a command, by what follows or by a rejection.
     ///
     /// # Errors
@@ -212,6 +230,9 @@ impl<S: Default + Send + 'static> AnyFolding for Folding<S> {
     }
     fn answered(&self) -> Vec<TypeInfo> {
         self.answers.iter().flat_map(|(types, _)| types.clone()).collect()
+    }
+    fn hears_rejections(&self) -> bool {
+        self.rejected.is_some()
     }
     fn snapshots(&self) -> Option<Codec> {
         self.codec.map(|codec| codec(self.version, &self.folded()))
@@ -253,6 +274,15 @@ impl<S: Default + Send + 'static> AnyFolding for Folding<S> {
             if has(types, stored) {
                 react(state, stored, &mut fx)?;
             }
+        }
+        self.makes.allow(self.name, fx.finish()?)
+    }
+
+    fn rejected(&self, state: &dyn Any, refused: &Refused, stored: &Stored) -> Result<Vec<Effect>, HandlerError> {
+        let state = state.downcast_ref::<S>().ok_or_else(mixed_up)?;
+        let mut fx = Effects::default();
+        if let Some(rejected) = &self.rejected {
+            rejected(state, refused, stored, &mut fx);
         }
         self.makes.allow(self.name, fx.finish()?)
     }

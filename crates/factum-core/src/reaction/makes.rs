@@ -55,7 +55,7 @@ impl Makes {
                 };
                 (!known).then(add)
             }
-            Effect::After { name, command, .. } => {
+            Effect::After { name, command, .. } | Effect::At { name, command, .. } => {
                 let (name, sends) = (timer::declared(name), &*command.type_name);
                 let fits = |infos: &[TypeInfo]| infos.iter().any(|info| info.name == sends);
                 let known = self.timers.iter().any(|(declared, infos)| *declared == name && fits(infos));

@@ -129,7 +129,7 @@ impl Reaction {
         self
     }
 
-    /// Declares a timer that it sets (`fx.after`) and cancels: its command is answered.
+    /// Declares a timer that it sets (`fx.after`, `fx.at`) and cancels: its command is answered.
     #[must_use]
     pub fn sets<C: Command>(mut self, timer: TimerTo<C>) -> Self {
         self.makes.sets(timer);

@@ -67,7 +67,7 @@ pub(super) fn route<'a>(registry: &'a Registry, stored: &Stored, one: &'a mut [C
         Kind::Call | Kind::Receipt => None,
         Kind::Rejection => serde_json::from_slice::<Rejected>(&stored.message.data)
             .ok()
-            .and_then(|rejected| registry.saga(rejected.sender.split('-').next().unwrap_or_default())),
+            .and_then(|rejected| registry.hears_rejections(rejected.sender.split('-').next().unwrap_or_default())),
     };
     match single {
         None => &[],

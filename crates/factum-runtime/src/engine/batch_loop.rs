@@ -113,7 +113,7 @@ impl Engine {
     /// Tells that there is nothing left to do, unless a call hinders it: on a live clock any that is open, where the mark moves
     /// by hand one that is being made or could be.
     fn tell_rest(&mut self) {
-        let (mark, next) = (self.work.clock.mark(), self.work.next_time());
+        let (mark, next) = (self.work.clock.mark(), self.work.next_of_work());
         if self.work.calls.is_empty() {
             self.intake.rested(next);
         } else if self.work.clock.until(mark).is_none()

@@ -29,6 +29,7 @@ impl Run<'_> {
         let types: Option<&dyn Fn(&str) -> bool> = match self.registry.consumer(id).handler {
             // A rejection bears the name of the command that it answers.
             Handler::Saga(_) => None,
+            Handler::Folding(at) if self.registry.service(id).foldings[at].hears_rejections() => None,
             _ => Some(&wanted),
         };
         let scanned = self.work.reader.scan(&Scan { after, until, bytes: SHARE_BYTES, types })?;

@@ -76,6 +76,15 @@ impl Run<'_> {
                 pending.push(Pending::Sent { sent: Sent::Import(imports), reply, outcome });
                 store.map_or(Ok(()), Err)
             }
+            Input::Opening(request) => {
+                let outcome = self.outside(verdict, |run| run.requests(std::slice::from_ref(&*request)));
+                let store = store_error(&outcome);
+                if let Err(error) = outcome {
+                    tracing::error!(%error, "the program's schedules could not be listed: they run as they were");
+                }
+                pending.push(Pending::Kept(Input::Opening(request)));
+                store.map_or(Ok(()), Err)
+            }
             Input::Answer(answered) => {
                 // Nobody would send it again if the commit failed.
                 pending.push(Pending::Kept(Input::Answer(answered.clone())));

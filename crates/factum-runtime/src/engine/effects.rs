@@ -56,6 +56,10 @@ impl Run<'_> {
                 Effect::After { name, delay, command } => {
                     self.after(&stream, &service.source, (&name, delay, command), origin)?;
                 }
+                Effect::At { name, at, command } => {
+                    let command = self.message(Kind::Command, command, origin, &service.source, stream.key());
+                    self.local.timers.push((full_name(&stream, &name), Some(Timer { when: When::At(at), command })));
+                }
                 Effect::Cancel(name) => self.local.timers.push((full_name(&stream, &name), None)),
                 Effect::Call { name, mut request, .. } => {
                     request.type_name = Name::Shared(format!("{}.{name}", service.name).into());

@@ -12,7 +12,7 @@ use super::batch::Rejected;
 use crate::registry::{ConsumerId, Handler, Registry};
 
 /// The key of a message for a consumer: a saga's instance, the field that a reaction has declared, else the partition
-/// key, which of a command is its sender's.
+/// key, which of a command is its sender's; of a rejection it is that of whoever sent the command.
 pub(super) fn key_of(registry: &Registry, id: ConsumerId, stored: &Stored) -> Result<String, HandlerError> {
     let service = registry.service(id);
     let kind = stored.envelope().kind;
@@ -20,7 +20,7 @@ pub(super) fn key_of(registry: &Registry, id: ConsumerId, stored: &Stored) -> Re
         Handler::Saga(at) if kind == Kind::Event => {
             return super::guard(|| service.sagas[at].instance_of(stored)).map(|stream| stream.key().to_owned());
         }
-        Handler::Saga(_) if kind == Kind::Rejection => {
+        Handler::Saga(_) | Handler::Folding(_) if kind == Kind::Rejection => {
             let rejected: Rejected = serde_json::from_slice(&stored.message.data).map_err(HandlerError::failed)?;
             return Ok(StreamId::parse(&rejected.sender)?.key().to_owned());
         }

@@ -93,7 +93,7 @@ use work::Work;
 use crate::{
     committer::Committer,
     digests::Digests,
-    inbox::{ExecuteError, Inbox, Input},
+    inbox::{ExecuteError, Inbox, Input, Request},
     registry::Registry,
     shapes::{self, Shapes},
     timers::Timers,
@@ -217,6 +217,11 @@ impl Engine {
         engine.reload()?;
         let work = &mut engine.work;
         work.noting.watch_over(work.calls.iter().chain(work.answers.keys()).cloned());
+        if !work.is_on_data_time()
+            && let Some(draft) = engine.registry.opening()
+        {
+            engine.intake.put_back([Input::Opening(Box::new(Request::new(draft)))].into_iter());
+        }
         Ok(engine)
     }
 

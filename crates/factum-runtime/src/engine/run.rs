@@ -27,7 +27,8 @@ use crate::{
     inbox::Answered,
     outward::{OpenCall, Reply},
     registry::{ConsumerId, Handler, Registry},
-    timers::{Due, Timer, Timers, When},
+    sabotage,
+    timers::{Due, Timer, Timers, When, is_look},
 };
 
 /// The batch so far, and what the delivery under way adds to it.
@@ -122,8 +123,10 @@ impl Run<'_> {
     /// Takes an event into a folding's state, at its place in the log; says whether there is anything else to do.
     fn folded(&mut self, id: ConsumerId, stored: &Stored) -> Result<bool, StoreError> {
         let Handler::Folding(at) = self.registry.consumer(id).handler else { return Ok(true) };
+        let acted = self.work.consumers.apart(id).map_or(Position::START, |apart| apart.acted);
         if stored.envelope().kind != Kind::Event {
-            return Ok(true);
+            // A command that it has answered stays answered when its state is made anew.
+            return Ok(stored.position > acted);
         }
         let folding = &*self.registry.service(id).foldings[at];
         let about = About { id, subject: Subject::Message(stored.position), stored, due: None, turn: Turn::First };
@@ -144,7 +147,6 @@ impl Run<'_> {
                 return Ok(false);
             }
         }
-        let acted = self.work.consumers.apart(id).map_or(Position::START, |apart| apart.acted);
         Ok(stored.position > acted && folding.reacts_to(stored.type_name()))
     }
 
@@ -176,6 +178,15 @@ impl Run<'_> {
                     return Err(HandlerError::failed("its state is being made anew").into());
                 };
                 let effects = guard(|| folding.react(&**state, stored))?;
+                let key = super::key::key_of(registry, id, stored)?;
+                self.effects(id, &key, effects, &origin)
+            }
+            (Kind::Rejection, Handler::Folding(at)) => {
+                let Some(state) = self.work.folds.states.get(&id) else {
+                    return Err(HandlerError::failed("its state is being made anew").into());
+                };
+                let rejected: Rejected = serde_json::from_slice(&stored.message.data).map_err(HandlerError::failed)?;
+                let effects = guard(|| service.foldings[at].rejected(&**state, &rejected.refused, stored))?;
                 let key = super::key::key_of(registry, id, stored)?;
                 self.effects(id, &key, effects, &origin)
             }
@@ -243,6 +254,10 @@ impl Run<'_> {
         if !self.work.timers.stands(due) {
             return Ok(());
         }
+        if is_look(&due.name) && self.work.is_on_data_time() {
+            self.work.timers.park(&due.name);
+            return Ok(());
+        }
         let Some((id, stored, when)) = self.due_command(due)? else { return Ok(()) };
         let at = due.at;
         // A consumer that is not at the engine's cursor must see first what it has missed.
@@ -293,8 +308,21 @@ impl Run<'_> {
         // The command itself is not stored: what follows from it names as its cause the message that set the timer.
         let envelope = stored.envelope();
         let set_by = envelope.causation_id.clone().unwrap_or_else(|| envelope.id.clone());
-        let origin = Origin { id: set_by, at: due, depth: 0, ..Origin::of(envelope) };
+        let mut origin = Origin { id: set_by, at: due, depth: 0, ..Origin::of(envelope) };
+        if is_look(stored.stream.as_str()) {
+            self.looks(&mut origin);
+        }
         self.command(id, stored, stored.stream.as_str(), &origin)
+    }
+
+    /// A schedule is told what time it is, not when it wanted to know: what it could not do in time it must see. Each look is a
+    /// business transaction of its own, of nobody's.
+    fn looks(&mut self, origin: &mut Origin) {
+        if !sabotage::is("schedule-does-not-see-the-clock") {
+            origin.at = self.work.clock.stamp(origin.at);
+        }
+        origin.correlation_id = self.work.ids.next(origin.at);
+        (origin.user_id, origin.tenant, origin.traceparent) = (None, None, None);
     }
 
     /// Takes the answer of a call; the call is closed with it.

@@ -86,7 +86,7 @@ impl Run<'_> {
                     self.after(&stream, &service.source, (&name, delay, command), origin)?
                 }
                 Effect::Cancel(name) => self.local.timers.push((full_name(&stream, &name), None)),
-                Effect::Emit(..) | Effect::Call { .. } => {
+                Effect::Emit(..) | Effect::At { .. } | Effect::Call { .. } => {
                     return Err(HandlerError::failed("a saga only sends commands and sets timers").into());
                 }
             }

@@ -120,9 +120,23 @@ impl Work {
 
     /// When something is due next by itself: a timer, a letter's planned retry, a key that waits, a paced plan.
     pub(super) fn next_time(&self) -> Option<Timestamp> {
+        self.next_with(self.timers.next())
+    }
+
+    /// The same without the looks at schedules: there is always one to come.
+    pub(super) fn next_of_work(&self) -> Option<Timestamp> {
+        self.next_with(self.timers.next_of_work())
+    }
+
+    /// Whether time is moved by data. Schedules stand still then: a year of data is no year in which they should have run.
+    pub(super) fn is_on_data_time(&self) -> bool {
+        self.clock.until(self.clock.mark()).is_none()
+    }
+
+    fn next_with(&self, timer: Option<Timestamp>) -> Option<Timestamp> {
         let running = self.jobs.values().filter(|plan| plan.stage == crate::plans::Stage::Running);
         let jobs = running.filter_map(Plan::due).min();
-        [self.timers.next(), self.letters.next(), self.holds.next(), jobs].into_iter().flatten().min()
+        [timer, self.letters.next(), self.holds.next(), jobs].into_iter().flatten().min()
     }
 
     /// The message at a position.

@@ -43,7 +43,7 @@ use crate::{
     inbox::{ExecuteError, INBOX, INBOX_BYTES, Input, Receipt, Request, Rested, Sender},
     outward::{self, Outward},
     registry::{Registry, RegistryError},
-    sagas,
+    sagas, schedules,
     shapes::{Shapes, ShapesError},
     signal::Signal,
     snapshots::Background,
@@ -154,7 +154,8 @@ impl Unit {
     /// # Errors
     /// [`StartError`], as a sentence that says what to change.
     pub fn start(parts: UnitParts) -> Result<Self, StartError> {
-        let mut registry = Registry::new(parts.services)?;
+        let knows_schedules = schedules::are_known(&*parts.backend.reader())?;
+        let mut registry = Registry::with(parts.services, knows_schedules)?;
         let shapes = registry.meets(&*parts.backend.reader(), parts.hold_unknown)?;
         let registry = Arc::new(registry);
         tell(&registry, &shapes);

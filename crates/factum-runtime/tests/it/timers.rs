@@ -23,7 +23,8 @@ fn timer(name: &str) -> TimerOf<Note> {
     name.split_once('/').map_or_else(|| known(name).into(), |(name, part)| known(name).of(part))
 }
 
-/// `set <name> <seconds>` in a payment's note sets a timer that notes the payment, `cancel <name>` cancels it.
+/// `set <name> <seconds>` in a payment's note sets a timer that notes the payment, `at <name> <time>` one at that time,
+/// `cancel <name>` cancels it.
 fn timed() -> Vec<Service> {
     let follow = |event: &Recorded<'_, Paid>, fx: &mut Effects| {
         let words: Vec<&str> = event.note.split(' ').collect();
@@ -31,6 +32,9 @@ fn timed() -> Vec<Service> {
             ["set", name, seconds] => {
                 let delay = Duration::from_secs(seconds.parse().unwrap());
                 fx.after(timer(name), delay, Note { id: event.id.clone(), cents: event.cents });
+            }
+            ["at", name, time] => {
+                fx.at(timer(name), time.parse().unwrap(), Note { id: event.id.clone(), cents: event.cents });
             }
             ["cancel", name] => fx.cancel(timer(name)),
             ["set-and-cancel", name] => {
@@ -94,6 +98,41 @@ fn a_timer_is_moved_by_its_name_and_cancelled_and_survives_a_restart() {
     bench.advance(at(1_000));
     assert_eq!(noted(&bench), [3]);
     assert_eq!(bench.cells(CellKind::Timer), 0);
+}
+
+#[test]
+fn a_timer_at_a_point_in_time_is_due_then_whatever_its_cause_and_at_once_if_that_has_passed() {
+    for live in [false, true] {
+        let mut bench = Bench::with(timed(), How { live, ..How::default() });
+        let (past, later) = (NOW - Duration::from_secs(3_600), at(50));
+        bench.ask("p1", pay_with("x", 1, &format!("at a {later}"))).unwrap();
+        bench.ask("p2", pay_with("x", 2, &format!("at b {past}"))).unwrap();
+        assert_eq!(noted(&bench), [2], "what has passed is due at once");
+        assert_eq!(bench.engine.next_timer(), Some(later));
+        bench.advance(at(49));
+        let mut bench = bench.restart(timed());
+        assert_eq!(noted(&bench), [2]);
+        bench.advance(at(60));
+        assert_eq!(noted(&bench), [2, 1]);
+        let times: Vec<_> = bench.stream("book-x").iter().map(|stored| stored.envelope().timestamp).collect();
+        assert_eq!(times, [past, later], "a timer's time is when it was due");
+    }
+}
+
+#[test]
+fn a_delay_and_a_point_in_time_move_the_same_timer() {
+    for (notes, due) in [
+        ([format!("at a {}", at(10)), "set a 30".to_owned()], 30),
+        (["set a 30".to_owned(), format!("at a {}", at(10))], 10),
+    ] {
+        let mut bench = Bench::new(timed());
+        for (cents, note) in (1..).zip(&notes) {
+            bench.ask(&format!("p{cents}"), pay_with("x", cents, note)).unwrap();
+        }
+        assert_eq!((bench.engine.next_timer(), bench.cells(CellKind::Timer)), (Some(at(due)), 1));
+        bench.ask("p3", pay_with("x", 3, "cancel a")).unwrap();
+        assert_eq!(bench.cells(CellKind::Timer), 0);
+    }
 }
 
 #[test]

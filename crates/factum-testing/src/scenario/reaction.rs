@@ -136,10 +136,19 @@ impl Reacted {
         emitted.collect()
     }
 
-    /// The commands that it sends later, of the types of `C`, with their timers' names and delays.
+    /// The commands that it sends after a while, of the types of `C`, with their timers' names and delays.
     pub fn timers<C: Payload>(&self) -> Vec<(String, std::time::Duration, C)> {
         let timers = self.effects.iter().filter_map(|effect| match effect {
             Effect::After { name, delay, command } => Some((name.clone(), *delay, read(command)?)),
+            _ => None,
+        });
+        timers.collect()
+    }
+
+    /// The commands that it sends at a point in time, of the types of `C`, with their timers' names and due times.
+    pub fn timers_at<C: Payload>(&self) -> Vec<(String, Timestamp, C)> {
+        let timers = self.effects.iter().filter_map(|effect| match effect {
+            Effect::At { name, at, command } => Some((name.clone(), *at, read(command)?)),
             _ => None,
         });
         timers.collect()

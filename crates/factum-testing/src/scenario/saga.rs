@@ -398,7 +398,9 @@ impl Instance {
                 Effect::Send(command) => self.last.sent.push(command),
                 Effect::After { name, delay, command } => _ = self.limits.insert(name, (delay, command)),
                 Effect::Cancel(name) => _ = self.limits.remove(&name),
-                effect @ (Effect::Emit(..) | Effect::Call { .. }) => panic!("a saga has no such effect: {effect:?}"),
+                effect @ (Effect::Emit(..) | Effect::At { .. } | Effect::Call { .. }) => {
+                    panic!("a saga has no such effect: {effect:?}")
+                }
             }
         }
         let gone = |id: &MessageId| withdrawn.contains(id);

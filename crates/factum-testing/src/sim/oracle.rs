@@ -129,7 +129,7 @@ fn made(registry: &factum_runtime::registry::Registry, id: ConsumerId, effect: E
             Some((Kind::Call, name, request.data.to_vec()))
         }
         // An event stands in a stream of its own; timers are no messages.
-        Effect::Emit(..) | Effect::After { .. } | Effect::Cancel(_) => None,
+        Effect::Emit(..) | Effect::After { .. } | Effect::At { .. } | Effect::Cancel(_) => None,
     }
 }
 

@@ -266,6 +266,12 @@ fn what_a_reaction_brings_is_read_by_kind_and_type() {
     let error = happened(paid(-1)).try_react(remind).unwrap_err();
     assert_eq!(error, HandlerError::failed("negative"));
     assert!(happened(opened()).try_react(remind).is_err(), "a reaction reads its own types only");
+    let due = react(|fx| fx.at(LATER.of(1), NOW, fill(2)));
+    assert_eq!(
+        due.timers_at::<Fill>().iter().map(|(name, at, _)| (&**name, *at)).collect::<Vec<_>>(),
+        [("later/1", NOW)]
+    );
+    assert!(due.timers::<Fill>().is_empty());
     react(|_| {}).nothing();
     assert_eq!(react(|fx| fx.send(fill(1))).sent::<Fill>().len(), 1);
 }

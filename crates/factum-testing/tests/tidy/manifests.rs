@@ -33,8 +33,19 @@ const OURS: &[(&str, &[&str])] = &[
 ];
 
 /// What the core may use beside the standard library: crates that compute and do nothing else.
-const PURE: &[&str] =
-    &["jiff", "postcard", "schemars", "semver", "serde", "serde_json", "siphasher", "thiserror", "uuid", "xxhash-rust"];
+const PURE: &[&str] = &[
+    "croner",
+    "jiff",
+    "postcard",
+    "schemars",
+    "semver",
+    "serde",
+    "serde_json",
+    "siphasher",
+    "thiserror",
+    "uuid",
+    "xxhash-rust",
+];
 
 /// Clients of stores and brokers, by the start of their name; each is at home in one folder of factum-adapters.
 pub const VENDORS: &[(&str, &str)] = &[
