@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
 };
 
 use factum_core::{
@@ -31,6 +31,7 @@ use factum_runtime::{
 
 use crate::{
     execution::{Execution, Together},
+    reconciliation,
     rows::RowsOf,
     wiring::{self, Stores},
 };
@@ -187,6 +188,7 @@ impl AppBuilder {
     )]
     #[cfg_attr(not(feature = "http"), expect(unused_mut, reason = "routes are taken out of the services"))]
     pub async fn start(mut self) -> Result<App, StartError> {
+        let slot = reconciliation::added(&mut self.services);
         #[cfg(feature = "http")]
         let own = crate::routes::of(&mut self.services);
         let spellings = self.spellings.clone().map_err(RegistryError::Name)?;
@@ -220,7 +222,7 @@ impl AppBuilder {
                 return Err(error);
             }
         };
-        Ok(App {
+        let app = App {
             inner: Arc::new(Inner {
                 unit,
                 lineage,
@@ -230,7 +232,10 @@ impl AppBuilder {
                 #[cfg(feature = "http")]
                 routes,
             }),
-        })
+        };
+        // Nobody else has it yet.
+        let _ = slot.set(WeakApp(Arc::downgrade(&app.inner)));
+        Ok(app)
     }
 }
 
@@ -262,6 +267,16 @@ struct Inner {
     /// Of all services.
     #[cfg(feature = "http")]
     routes: axum::Router<App>,
+}
+
+/// An app, as long as somebody else has it.
+pub(crate) struct WeakApp(Weak<Inner>);
+
+impl WeakApp {
+    /// The app, if it is still there.
+    pub(crate) fn upgrade(&self) -> Option<App> {
+        self.0.upgrade().map(|inner| App { inner })
+    }
 }
 
 impl App {

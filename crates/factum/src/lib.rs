@@ -8,6 +8,7 @@ mod execution;
 pub mod letters;
 pub mod operate;
 pub mod plans;
+pub mod reconciliation;
 mod report;
 #[cfg(feature = "http")]
 mod routes;

@@ -76,6 +76,11 @@ impl Declaration {
 }
 
 impl Schedule {
+    /// Its name within its service.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// At the times of a cron pattern of five fields, such as `0 3 * * *`: minute, hour, day of the month, month, day of the
     /// week.
     pub fn cron(name: &'static str, pattern: &str) -> Self {

@@ -10,6 +10,7 @@ mod digests;
 mod edge;
 #[cfg(feature = "http")]
 mod platform;
+mod reconciliations;
 mod routes;
 #[cfg(feature = "http")]
 mod sagas;
