@@ -23,6 +23,7 @@ pub mod money;
 pub mod partners;
 pub mod plain;
 pub mod plural;
+pub mod reconciliations;
 pub mod report;
 pub mod serve;
 pub mod services;

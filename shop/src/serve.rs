@@ -41,6 +41,8 @@ pub struct Serve {
     pub carrier: Option<Remote>,
     /// What the carrier signs its news with; needed if there is one.
     pub carrier_secret: Option<Secret>,
+    /// Whether the payment provider lists its payments, so that ours are compared with them at night.
+    pub provider_lists: bool,
     /// How long an order waits for a provider or a carrier that does not answer, before it is undone.
     pub patience: Duration,
     /// How an order is run.
@@ -100,6 +102,7 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
         latency: Duration::ZERO,
         points: options.points,
         channels: options.channels.clone(),
+        provider_lists: options.provider_lists,
         cart_abandoned_after: options.abandon_carts,
     };
     let builder = equipped(App::open(&options.data)?, &settings);

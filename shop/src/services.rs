@@ -15,6 +15,7 @@ use crate::{
     order,
     partners::{self, Partners},
     payment::{self, gateway::Provider},
+    reconciliations,
     shipping::{self, gateway::Carrier, signature::Secret},
 };
 
@@ -43,6 +44,8 @@ pub struct Options {
     pub points: loyalty::reactions::Policy,
     /// Who brings notifications; those without an address are simulated.
     pub channels: Channels,
+    /// Whether the payment provider lists its payments, so that ours can be compared with them.
+    pub provider_lists: bool,
     /// How long nobody changes a cart before it is abandoned.
     pub cart_abandoned_after: Duration,
 }
@@ -63,6 +66,7 @@ impl Default for Options {
             latency,
             points: loyalty::reactions::Policy::default(),
             channels: Channels::default(),
+            provider_lists: false,
             cart_abandoned_after: day,
         }
     }
@@ -90,7 +94,9 @@ pub fn equipped(app: AppBuilder, options: &Options) -> AppBuilder {
     let app = app.with(partners::service()).about("provider", provider).about("carrier", carrier);
     let app = app.about("process", options.process.to_string());
     let app = options.channels.addresses().into_iter().fold(app, |app, (channel, address)| app.about(channel, address));
-    services(options).into_iter().fold(app.spellings(spellings()), AppBuilder::with)
+    let lists = options.provider.as_ref().filter(|_| options.provider_lists);
+    let services = reconciliations::added(services(options), options.points, lists);
+    services.into_iter().fold(app.spellings(spellings()), AppBuilder::with)
 }
 
 /// All services of the shop.
@@ -108,6 +114,7 @@ pub fn services(options: &Options) -> Vec<Service> {
         points,
         channels,
         cart_abandoned_after,
+        provider_lists: _,
     } = options.clone();
     let policy = if hold_suspicious { fraud::reactions::Policy::Hold } else { fraud::reactions::Policy::NoteOnly };
     let provider = match provider {

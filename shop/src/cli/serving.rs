@@ -38,6 +38,9 @@ pub struct Serving {
     /// POST <URL>/payments/<id>/authorize, capture, void and refund, each under an Idempotency-Key.
     #[arg(long, value_name = "URL")]
     provider: Option<Remote>,
+    /// The provider lists its payments (`GET <url>/payments/pages/0` and so on): ours are compared with them every night.
+    #[arg(long, requires = "provider")]
+    provider_lists: bool,
     /// The carrier's URL; simulated if there is none. It is asked by POST <URL>/shipments/<id>, and to drop a parcel
     /// by POST <URL>/shipments/<id>/cancel, each under an Idempotency-Key, and tells its news to the shop's POST
     /// /carrier/news, signed by `Carrier-Signature: sha256=<HMAC-SHA256 of the body, in hex>`.
@@ -102,7 +105,20 @@ impl Serving {
     /// The secret cannot be read, or is too short.
     pub fn options(self) -> anyhow::Result<Serve> {
         let carrier_secret = if self.carrier.is_some() { secret(self.carrier_secret.as_deref())? } else { None };
-        let Self { data, listen, day, provider, carrier, patience, way, moved, hold_unknown, points_on, .. } = self;
+        let Self {
+            data,
+            listen,
+            day,
+            provider,
+            provider_lists,
+            carrier,
+            patience,
+            way,
+            moved,
+            hold_unknown,
+            points_on,
+            ..
+        } = self;
         let points = match points_on {
             PointsOn::Delivered => Policy::Delivered,
             PointsOn::Paid => Policy::Paid,
@@ -115,6 +131,7 @@ impl Serving {
             listen,
             day,
             provider,
+            provider_lists,
             carrier,
             carrier_secret,
             channels,

@@ -4,6 +4,8 @@
 //! that, so that a delivery waits for its order's customer, and pieces that come back one by one take as many points as all at
 //! once. If nothing of the order is left with the customer, no point is.
 
+use std::collections::BTreeMap;
+
 use factum::prelude::*;
 use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
@@ -53,7 +55,7 @@ struct Known {
 /// Awards the points of orders, and revokes those of what comes back or is cancelled.
 pub fn points(policy: Policy) -> Folding<Orders> {
     Folding::new("points", 1)
-        .fold(learn)
+        .fold(Orders::learn)
         .fold(awarded)
         .react(move |orders: &Orders, event: &Recorded<OfOrder>, fx: &mut Effects| settle(policy, orders, event, fx))
         .from_start()
@@ -84,10 +86,6 @@ impl OfOrder {
     }
 }
 
-fn learn(orders: &mut Orders, event: &Recorded<OfOrder>) {
-    orders.change(event.order(), |known| known.take(&event.data));
-}
-
 fn awarded(orders: &mut Orders, event: &Recorded<PointsAwarded>) {
     orders.change(&event.order_id, |known| known.awarded = true);
 }
@@ -100,6 +98,24 @@ fn paid_for_goods(order: &OrderCreated) -> i64 {
 }
 
 impl Orders {
+    /// Takes an event of an order in.
+    pub fn learn(&mut self, event: &Recorded<OfOrder>) {
+        self.change(event.order(), |known| known.take(&event.data));
+    }
+
+    /// What customers' orders are worth to them now; who has no points is left out.
+    pub fn balances(&self, policy: Policy) -> BTreeMap<String, i64> {
+        let mut balances = BTreeMap::new();
+        for (_, known) in self.orders.iter().filter(|(_, known)| known.is_due(policy)) {
+            if let (Some(customer), kept) = (&known.customer, known.kept())
+                && kept != 0
+            {
+                *balances.entry(customer.to_string()).or_default() += kept;
+            }
+        }
+        balances
+    }
+
     fn change(&mut self, order: &OrderId, change: impl FnOnce(&mut Known)) {
         match self.orders.get_mut(order) {
             Some(known) => change(known),

@@ -26,6 +26,7 @@ mod old;
 mod orders;
 mod partners;
 mod present;
+mod reconciliations;
 mod repeats;
 mod rows;
 mod shop;

@@ -66,6 +66,7 @@ fn serving(dir: &Path) -> Serve {
         listen: "127.0.0.1:0".parse().unwrap(),
         day: DAY,
         provider: None,
+        provider_lists: false,
         carrier: None,
         carrier_secret: None,
         process: shop::contracts::process::Process::Orchestrated,

@@ -67,6 +67,7 @@ pub fn opened(data: &Path) -> Serve {
         listen,
         day: DAY,
         provider: None,
+        provider_lists: false,
         carrier: None,
         hold_unknown: false,
         points: Default::default(),

@@ -73,9 +73,19 @@ impl<V: PartialEq + 'static> Half<V> {
 }
 
 impl<V> Found<V> {
-    /// When the values of a key that both have agree, expected first; if nothing is said, when they are equal.
+    /// When the values of a key that both have agree, expected first; if nothing is said, when they are equal. What only one
+    /// of the sources has is a mismatch.
     #[must_use]
-    pub fn tolerance(mut self, agree: impl Fn(&V, &V) -> bool + Send + Sync + 'static) -> Self {
+    pub fn tolerance(self, agree: impl Fn(&V, &V) -> bool + Send + Sync + 'static) -> Self {
+        self.agree(move |expected, found| match (expected, found) {
+            (Some(expected), Some(found)) => agree(expected, found),
+            _ => false,
+        })
+    }
+
+    /// When the sources agree on a key that at least one of them has, expected first: for what may be missing.
+    #[must_use]
+    pub fn agree(mut self, agree: impl Fn(Option<&V>, Option<&V>) -> bool + Send + Sync + 'static) -> Self {
         self.pair.agree = Arc::new(agree);
         self
     }
@@ -109,13 +119,13 @@ pub trait Reconciled {
     #[must_use]
     fn reconcile<V>(self, reconciliation: Found<V>) -> Self
     where
-        V: Serialize + Clone + PartialEq + Send + Sync + 'static;
+        V: Serialize + PartialEq + Send + Sync + 'static;
 }
 
 impl Reconciled for Service {
     fn reconcile<V>(self, reconciliation: Found<V>) -> Self
     where
-        V: Serialize + Clone + PartialEq + Send + Sync + 'static,
+        V: Serialize + PartialEq + Send + Sync + 'static,
     {
         let Found { schedule, pair, sends } = reconciliation;
         let name = schedule.name();

@@ -27,7 +27,7 @@ const TEXT_BYTES: usize = 512;
 pub(crate) type Slot = Arc<OnceLock<WeakApp>>;
 pub(super) type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub(super) type Source<V> = Arc<dyn Fn(App) -> Later<Result<BTreeMap<String, V>, String>> + Send + Sync>;
-pub(super) type Agree<V> = Arc<dyn Fn(&V, &V) -> bool + Send + Sync>;
+pub(super) type Agree<V> = Arc<dyn Fn(Option<&V>, Option<&V>) -> bool + Send + Sync>;
 
 /// A reconciliation without its types, as it is run.
 pub(super) struct Job {
@@ -88,7 +88,7 @@ pub(super) fn comparing(
     }
 }
 
-impl<V: Serialize + Clone + PartialEq + Send + Sync + 'static> Pair<V> {
+impl<V: Serialize + PartialEq + Send + Sync + 'static> Pair<V> {
     pub(super) async fn compare(&self, app: &App) -> Result<Compared, String> {
         let first = self.read(app).await?;
         let differs = self.differing(&first);
@@ -125,11 +125,7 @@ impl<V: Serialize + Clone + PartialEq + Send + Sync + 'static> Pair<V> {
     }
 
     fn agrees(&self, values: (Option<&V>, Option<&V>)) -> bool {
-        match values {
-            (Some(expected), Some(found)) => (self.agree)(expected, found),
-            (None, None) => true,
-            _ => false,
-        }
+        values == (None, None) || (self.agree)(values.0, values.1)
     }
 }
 
