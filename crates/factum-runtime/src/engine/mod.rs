@@ -22,6 +22,7 @@
 
 mod act;
 mod arrange;
+mod backfill;
 mod batch;
 mod batch_loop;
 mod behind;

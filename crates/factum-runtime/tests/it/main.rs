@@ -27,6 +27,7 @@ mod references;
 mod refused;
 mod repeats;
 mod sagas;
+mod schedules;
 mod shelves;
 mod shuffled;
 mod snapshots;

@@ -11,6 +11,8 @@ mod platform;
 mod routes;
 #[cfg(feature = "http")]
 mod sagas;
+#[cfg(feature = "http")]
+mod schedules;
 mod snapshots;
 mod taken_away;
 
