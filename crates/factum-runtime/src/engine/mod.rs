@@ -234,6 +234,11 @@ impl Engine {
         self.work.next_time()
     }
 
+    /// The same but for schedules, which are never over.
+    pub fn next_of_work(&self) -> Option<Timestamp> {
+        self.work.next_of_work()
+    }
+
     /// How many commits were refused in a row.
     pub fn refusals(&self) -> u32 {
         self.refusals
