@@ -165,12 +165,11 @@ impl Life {
     }
 }
 
+/// How an occurrence ended, and when.
+type Ended = (Result<Ran, Reason>, Timestamp);
+
 /// How a schedule's occurrences ended, as its stream says.
-fn endings(
-    bench: &Bench,
-    name: &str,
-    nights: &[Timestamp],
-) -> BTreeMap<Timestamp, Vec<(Result<Ran, Reason>, Timestamp)>> {
+fn endings(bench: &Bench, name: &str, nights: &[Timestamp]) -> BTreeMap<Timestamp, Vec<Ended>> {
     let mut endings: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for stored in bench.stream(&format!("schedule-books.{name}")) {
         let at = stored.envelope().timestamp;
