@@ -59,6 +59,20 @@ pub enum Selection {
         /// A later version, whose table says how (`moves_from`).
         to: u32,
     },
+    /// Runs occurrences of a schedule that were skipped, or were before it was declared; each once.
+    Backfill(Backfill),
+}
+
+/// Which occurrences of a schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Backfill {
+    /// The schedule, as `<service>.<name>`.
+    pub schedule: String,
+    /// The first time that is meant.
+    pub from: Timestamp,
+    /// The last one.
+    pub to: Timestamp,
 }
 
 /// Which messages of the log, to which reaction.
@@ -92,7 +106,7 @@ impl Selection {
     pub fn limit(&self) -> Option<u64> {
         match self {
             Self::Redrive { query } | Self::Discard { query } => query.limit.map(|limit| limit as u64),
-            Self::Redeliver(_) | Self::Move { .. } => None,
+            Self::Redeliver(_) | Self::Move { .. } | Self::Backfill(_) => None,
         }
     }
 }
@@ -220,6 +234,8 @@ pub enum Item {
     Message(Position),
     /// An instance of a saga, by its stream.
     Saga(String),
+    /// An occurrence of a schedule.
+    Occurrence(Timestamp),
 }
 
 impl std::fmt::Display for Item {
@@ -228,6 +244,7 @@ impl std::fmt::Display for Item {
             Self::Letter(id) => id.fmt(f),
             Self::Message(position) => position.fmt(f),
             Self::Saga(id) => id.fmt(f),
+            Self::Occurrence(time) => time.fmt(f),
         }
     }
 }

@@ -162,6 +162,10 @@ pub(crate) fn check(registry: &Registry) -> Result<(), ReferenceError> {
         }
     }
     for service in &registry.services {
+        for schedule in &service.schedules {
+            let who = format!("schedule {}", schedule.name);
+            Place { registry, service, who: &who }.answered("sends", &schedule.sends)?;
+        }
         for call in &service.calls {
             let who = format!("the call {}.{}", service.name, call.name);
             Place { registry, service, who: &who }.answered("is answered by", &call.answers)?;

@@ -230,10 +230,19 @@ impl Registry {
         self.hearers.get(category).copied()
     }
 
+    /// Whether the program has the platform's part of schedules.
+    pub fn has_schedules(&self) -> bool {
+        self.addressee(LIST).is_some()
+    }
+
+    /// The definition of a schedule that a service declares.
+    pub fn schedule(&self, name: &str) -> Option<&schedule::Definition> {
+        declarations(&self.services).find(|it| it.name == name).map(|it| &it.definition)
+    }
+
     /// What the program says to its schedules as it starts; nothing if it has none and never had.
     pub fn opening(&self) -> Option<Draft> {
-        self.addressee(LIST)?;
-        schedule::opening(declarations(&self.services)).ok()
+        self.has_schedules().then(|| schedule::opening(declarations(&self.services)).ok()).flatten()
     }
 
     /// All versions of the saga whose instances' streams are of this category.

@@ -12,7 +12,7 @@ use crate::{
     letters::{self, Query},
     plans::{Hash, Item, MAX_SHOWN, Making, Redeliver, Selection},
     registry::Registry,
-    sagas,
+    sagas, schedules,
 };
 
 /// Bytes to read at once.
@@ -85,6 +85,11 @@ impl Survey {
                     if let Some(since) = sagas::run_since(reader, &name)?.filter(|since| *since <= survey.head) {
                         add(Item::Saga(name), &since.to_string());
                     }
+                }
+            }
+            Selection::Backfill(fill) => {
+                for time in schedules::to_fill(reader, registry, fill)? {
+                    add(Item::Occurrence(time), "");
                 }
             }
         }

@@ -12,6 +12,7 @@ pub mod health;
 pub mod platform;
 pub mod problem;
 pub mod sagas;
+pub mod schedules;
 pub mod server;
 
 pub use extract::{After, Body, IdempotencyKey, Key, Query, encoded, position};

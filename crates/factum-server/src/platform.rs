@@ -1,4 +1,4 @@
-//! The platform's own routes: letters, plans, sagas, consumers, health.
+//! The platform's own routes: letters, plans, sagas, schedules, consumers, health.
 //!
 //! | route | answers |
 //! |---|---|
@@ -14,6 +14,7 @@
 //! | `GET /factum/v1/sagas?saga=&version=&status=&step=&olderThanSecs=&stuck=&after=&limit=` | a page of open instances |
 //! | `GET /factum/v1/sagas/{id}` | one whole, open or ended |
 //! | `POST /factum/v1/sagas/{id}/retry`, `resolve`, `undo`, `move` | see [`crate::sagas`] |
+//! | `GET /factum/v1/schedules`, `GET …/{name}`, `POST …/{name}/pause`, `resume`, `run`, `backfill` | see [`crate::schedules`] |
 //! | `GET /factum/v1/consumers` | every reader of the log, and where it stands |
 //! | `POST /factum/v1/consumers/{name}/try-again` | the same as of a letter |
 //! | `GET /factum/v1/types` | every type of message: version, whether it is own, who makes and who reads it, personal fields |
@@ -52,7 +53,7 @@ use crate::{
     extract::{Body, Query},
     health,
     problem::Problem,
-    sagas,
+    sagas, schedules,
 };
 
 /// Letters on a page at most.
@@ -87,7 +88,8 @@ pub fn routes<S: Clone + Send + Sync + 'static>(unit: Arc<Unit>) -> Router<S> {
         .route("/factum/v1/types", get(types))
         .route("/factum/v1/caches", get(caches))
         .with_state(unit.clone())
-        .merge(sagas::routes(unit))
+        .merge(sagas::routes(unit.clone()))
+        .merge(schedules::routes(unit))
 }
 
 /// `/live`, `/ready` and `/health`.
@@ -328,7 +330,7 @@ pub(crate) async fn act(unit: Arc<Unit>, what: What, by: By) -> Acted {
     in_time(async move { unit.act(what, by).await }).await
 }
 
-async fn in_time(acting: impl Future<Output = Result<Outcome, ActError>> + Send + 'static) -> Acted {
+pub(crate) async fn in_time(acting: impl Future<Output = Result<Outcome, ActError>> + Send + 'static) -> Acted {
     match tokio::time::timeout(ACT, tokio::spawn(acting)).await {
         Ok(Ok(outcome)) => Ok(Json(outcome?)),
         Ok(Err(ended)) => Err(Problem::internal("panicked", format!("the act came to no end: {ended}"))),
@@ -356,7 +358,7 @@ pub(crate) fn fresh(body: impl Serialize) -> Response {
 }
 
 /// No parameters: whoever sends one means to change what the act does, such as only to try it.
-struct NoQuery;
+pub(crate) struct NoQuery;
 
 impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
     type Rejection = Problem;

@@ -14,6 +14,7 @@ mod report;
 mod routes;
 mod rows;
 pub mod sagas;
+pub mod schedules;
 mod wiring;
 
 pub use app::{App, AppBuilder, LogSizes, OpenError};

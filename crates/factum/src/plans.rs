@@ -2,7 +2,7 @@
 
 use factum_core::{error::StoreError, ports::Reader};
 pub use factum_runtime::plans::{
-    Count, LeftOut, Making, Plan, Planned, PlannedItem, Redeliver, Selection, Shown, Stage, Tally,
+    Backfill, Count, LeftOut, Making, Plan, Planned, PlannedItem, Redeliver, Selection, Shown, Stage, Tally,
 };
 
 use crate::{

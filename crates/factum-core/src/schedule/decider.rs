@@ -235,10 +235,18 @@ impl Deciding<'_> {
             self.skip((first, to.unwrap_or(first)), skipped, Reason::Missed);
         }
         let late = missed.tail.len().checked_sub(behind).and_then(|at| missed.tail.get(at)).copied();
+        if late.is_some() && self.waits(&definition) {
+            return Ok(());
+        }
         match late.or(on_time.filter(|_| !missed.more)) {
             Some(next) => self.occurs(next),
             None => Ok(()),
         }
+    }
+
+    /// Where all that were missed are to run, each waits until the one before it has ended.
+    fn waits(&self, definition: &Definition) -> bool {
+        definition.missed == Missed::RunAll && self.stands_in_the_way().is_some()
     }
 
     /// What is due by now, in the order of its times: none overtakes the one before it.
@@ -417,7 +425,9 @@ impl Deciding<'_> {
             if self.state.queued.is_some() && self.stands_in_the_way().is_none() {
                 looks.push(self.now);
             }
-            looks.extend(times.next(through).map(|next| times.due(self.schedule, next)));
+            let next = times.next(through).map(|next| times.due(self.schedule, next));
+            let missed = |due: &Timestamp| self.now.duration_since(*due) > seconds(definition.late_after_secs);
+            looks.extend(next.filter(|due| !(missed(due) && self.waits(&definition))));
         }
         Ok(looks.into_iter().min())
     }

@@ -31,7 +31,7 @@ pub enum When {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Missed {
-    /// Each runs, late, one after the other; of more than 100 the first ones are skipped.
+    /// Each runs, late, one when the other has ended; of more than 100 the first ones are skipped.
     RunAll,
     /// The last one runs, late, unless the next one is due already; the others are skipped.
     #[default]

@@ -134,7 +134,7 @@ impl Run<'_> {
     }
 
     /// Commands or events from outside, together or not at all.
-    fn outside(
+    pub(super) fn outside(
         &mut self,
         verdict: Option<&str>,
         run: impl FnOnce(&mut Self) -> Result<Vec<Receipt>, Unmet>,

@@ -22,6 +22,7 @@
 
 mod act;
 mod arrange;
+mod backfill;
 mod batch;
 mod batch_loop;
 mod behind;
@@ -239,6 +240,11 @@ impl Engine {
     /// When something is due next: a timer, a letter's planned retry, a key that waits.
     pub fn next_timer(&self) -> Option<Timestamp> {
         self.work.next_time()
+    }
+
+    /// The same but for schedules, which are never over.
+    pub fn next_of_work(&self) -> Option<Timestamp> {
+        self.work.next_of_work()
     }
 
     /// How many commits were refused in a row.

@@ -9,6 +9,7 @@ use factum_core::{
     letter::{Letter, MAX_REASON_BYTES, Subject, short},
     saga::Wanted,
 };
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
@@ -52,6 +53,11 @@ impl Run<'_> {
                     return refuse(&problem);
                 }
             }
+            Selection::Backfill(fill) => {
+                if let Err(problem) = self.fillable(fill, survey.total) {
+                    return refuse(&problem);
+                }
+            }
             Selection::Redrive { .. } | Selection::Discard { .. } => {}
         }
         let made_at = self.work.clock.mark();
@@ -85,6 +91,9 @@ impl Run<'_> {
             Selection::Redeliver(_) => vec![
                 "the reaction acts again: its commands and events are new messages",
                 "its calls are made again under their first idempotency keys",
+            ],
+            Selection::Backfill(_) => vec![
+                "each sends its command at once, beside what runs at its time: name a rate if they must not run together",
             ],
             Selection::Redrive { .. } => vec!["what waits behind each letter follows it, in order"],
             Selection::Discard { .. } => vec!["nothing is run; what waits behind each letter follows, in order"],
@@ -194,6 +203,7 @@ impl Run<'_> {
             (Selection::Discard { .. }, AboutItem::Letter(letter)) => {
                 self.act(&What::Discard(letter.id.clone()), by)?
             }
+            (Selection::Backfill(fill), AboutItem::Occurrence(time)) => return self.fill_in(fill, *time, by),
             (Selection::Move { to, .. }, AboutItem::Saga(instance)) => self.move_one(instance, *to, by)?,
             _ => return Ok(Carried::Gone),
         };
@@ -279,6 +289,7 @@ impl Run<'_> {
             Selection::Redrive { query } | Selection::Discard { query } => self.letters_behind(query, plan, most),
             Selection::Redeliver(which) => self.messages_behind(which, plan, most),
             Selection::Move { saga, from, .. } => self.instances_behind(saga, *from, plan, most),
+            Selection::Backfill(fill) => Ok(self.occurrences_behind(fill, plan, most)),
         }
     }
 
@@ -364,6 +375,7 @@ impl Run<'_> {
                     Err(fault) => Ok(fails(super::act::said(&fault))),
                 }
             }
+            (Selection::Backfill(fill), Item::Occurrence(time)) => self.would_fill_in(fill, *time),
             (Selection::Move { to, .. }, Item::Saga(name)) => {
                 let by = By::new(PLATFORM, "");
                 Ok(match self.act_on_instance(name, &Wanted::Move(*to), &by, true)? {
@@ -403,23 +415,24 @@ impl Run<'_> {
 }
 
 /// What an item is about.
-enum AboutItem {
+pub(super) enum AboutItem {
     Letter(Box<Letter>),
     Message(Box<Stored>),
     Saga(String),
+    Occurrence(Timestamp),
 }
 
 /// The next items of a plan.
-struct Portion {
-    items: Vec<(Item, AboutItem)>,
+pub(super) struct Portion {
+    pub(super) items: Vec<(Item, AboutItem)>,
     /// There are no more.
-    is_last: bool,
+    pub(super) is_last: bool,
     /// Up to here there are no more, though it is no item.
-    through: Option<Item>,
+    pub(super) through: Option<Item>,
 }
 
 /// What became of an item.
-enum Carried {
+pub(super) enum Carried {
     Done,
     Failed,
     /// Why.

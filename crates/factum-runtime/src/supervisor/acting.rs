@@ -1,15 +1,27 @@
-//! What people do: about letters, consumers and instances, and plans for many.
+//! What people do: about letters, consumers, instances and schedules, and plans for many.
 
-use factum_core::stream::Position;
+use std::time::Duration;
+
+use factum_core::{
+    envelope::Draft,
+    error::{HandlerError, StoreError},
+    row::Row as _,
+    schedule::{Looked, ScheduleCommand, ScheduleRow},
+    stream::Position,
+};
 use tokio::sync::oneshot;
 
 use super::{Unit, lock};
 use crate::{
     acts::{Act, ActError, By, Outcome, What},
-    inbox::{ExecuteError, Input},
+    inbox::{ExecuteError, Input, Request},
     plans::{Making, Selection},
+    schedules,
     survey::Survey,
 };
+
+/// How long an act on a schedule waits until it can be seen.
+const SHOWN: Duration = Duration::from_secs(2);
 
 impl Unit {
     /// What a person wants of a letter or a consumer. The answer comes when what was done is durable.
@@ -35,6 +47,36 @@ impl Unit {
         answer.await.unwrap_or_else(|_| Err(ActError::Stopped("it ended before it answered".to_owned())))
     }
 
+    /// All schedules that the log knows, by name, as they stand now with their next times. May wait for the store.
+    ///
+    /// # Errors
+    /// As [`schedules::list`].
+    pub fn schedules(&self) -> Result<Vec<Looked>, StoreError> {
+        schedules::list(&*self.rows, &self.registry, self.clock.mark())
+    }
+
+    /// One of them; nothing if there never was one of that name. May wait for the store.
+    ///
+    /// # Errors
+    /// As [`schedules::list`].
+    pub fn schedule(&self, name: &str) -> Result<Option<Looked>, StoreError> {
+        schedules::show(&*self.rows, &self.registry, name, self.clock.mark())
+    }
+
+    /// What a person wants of a schedule, and how it stands then, as far as its row has come to it within two seconds. It is
+    /// durable on return.
+    ///
+    /// # Errors
+    /// [`ExecuteError`]; nothing was stored then.
+    pub async fn tell_schedule(&self, command: ScheduleCommand) -> Result<(), ExecuteError> {
+        let draft = Draft::of(&command).map_err(HandlerError::from)?;
+        let receipts = self.execute(vec![Request::new(draft)]).await?;
+        let position = receipts.first().map(|receipt| receipt.position);
+        // Whoever looks before the row has come sees how it stood before; what was done stands.
+        let _ = self.progress.reach(ScheduleRow::TABLE, position, SHOWN).await;
+        Ok(())
+    }
+
     /// Makes a plan for many: what is meant is looked for beside the engine, in a task that may block.
     ///
     /// # Errors
@@ -43,7 +85,9 @@ impl Unit {
         let (reader, registry, program) = (self.reader(), self.registry.clone(), self.program.clone());
         let stands = match &making.selection {
             Selection::Redeliver(which) => lock(&self.health).stands(&which.consumer),
-            Selection::Redrive { .. } | Selection::Discard { .. } | Selection::Move { .. } => Position::START,
+            Selection::Redrive { .. } | Selection::Discard { .. } | Selection::Move { .. } | Selection::Backfill(_) => {
+                Position::START
+            }
         };
         let look = move || Survey::of(&*reader, &registry, &program, making, stands);
         let survey = tokio::task::spawn_blocking(look).await;

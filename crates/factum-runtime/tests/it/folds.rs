@@ -1,5 +1,7 @@
 //! Folding reactions: their states run ahead of what they answer, and are rebuilt from the log.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use factum_core::{
     decider::Context,
     envelope::Recorded,
@@ -8,7 +10,7 @@ use factum_core::{
     service::Service,
 };
 use factum_macros::{Command, Event};
-use factum_runtime::inbox::ExecuteError;
+use factum_runtime::{acts::What, inbox::ExecuteError};
 
 use super::bank::*;
 use super::bench::*;
@@ -25,6 +27,9 @@ struct Answered {
     id: String,
     seen: i64,
 }
+
+/// While this is up, the fold fails on a payment that says so.
+static FAILS: AtomicBool = AtomicBool::new(false);
 
 #[derive(Debug)]
 struct TooEarly;
@@ -45,7 +50,10 @@ impl Rejection for TooEarly {
 fn audits() -> Vec<Service> {
     let ask = |event: &Recorded<'_, Paid>, fx: &mut Effects| fx.send(Ask { id: event.id.clone() });
     let folding = Folding::<i64>::new("audit", 1)
-        .fold(|seen: &mut i64, _: &Recorded<'_, Paid>| *seen += 1)
+        .fold(|seen: &mut i64, event: &Recorded<'_, Paid>| {
+            assert!(event.note != "fails" || !FAILS.load(Ordering::SeqCst), "as asked");
+            *seen += 1;
+        })
         .react(|seen: &i64, event: &Recorded<'_, Paid>, fx: &mut Effects| {
             fx.emit("seen", &event.id, Answered { id: event.id.clone(), seen: *seen });
         })
@@ -98,6 +106,20 @@ fn states_are_rebuilt_at_a_start_without_reacting_again() {
     bench.ask("p3", pay("a", 1)).unwrap();
     assert_eq!(seen(&bench, "seen"), [1, 2, 3, 4]);
     assert_eq!(seen(&bench, "audit"), [2, 3, 4]);
+}
+
+#[test]
+fn a_state_that_is_made_anew_answers_no_command_again() {
+    FAILS.store(true, Ordering::SeqCst);
+    let mut bench = Bench::new(audits());
+    for (number, note) in ["", "", "", "fails"].into_iter().enumerate() {
+        bench.ask(&format!("p{number}"), pay_with("a", 1, note)).unwrap();
+    }
+    assert_eq!(bench.health().stopped.len(), 1);
+    assert_eq!((seen(&bench, "audit"), bench.stream("audits.audit-a").len()), (vec![2, 3], 1));
+    FAILS.store(false, Ordering::SeqCst);
+    bench.act(What::TryAgain("audits.audit".to_owned())).unwrap();
+    assert_eq!((seen(&bench, "audit"), bench.stream("audits.audit-a").len()), (vec![2, 3, 4], 1));
 }
 
 #[test]

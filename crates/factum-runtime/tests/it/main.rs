@@ -29,6 +29,7 @@ mod references;
 mod refused;
 mod repeats;
 mod sagas;
+mod schedules;
 mod shelves;
 mod shuffled;
 mod snapshots;

@@ -85,7 +85,7 @@ impl Run<'_> {
                 redrive_all(node);
                 continue;
             }
-            if health.held > 0 && at_rest && node.engine.next_timer().is_none() {
+            if health.held > 0 && at_rest && node.engine.next_of_work().is_none() {
                 let held = health.held;
                 return Violation::found("I6", format!("{held} messages are held, and nothing holds them"));
             }
@@ -93,7 +93,7 @@ impl Run<'_> {
                 self.pass(Duration::from_millis(wait));
                 wait = (wait * 2).min(60_000);
             } else if at_rest && self.clients.are_done() {
-                match node.engine.next_timer() {
+                match node.engine.next_of_work() {
                     None if health.cursor < node.tail.head().0 => {
                         let (cursor, head) = (health.cursor, node.tail.head());
                         return Violation::found(

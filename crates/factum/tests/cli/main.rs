@@ -7,6 +7,7 @@ mod log;
 mod messages;
 mod plans;
 mod sagas;
+mod schedules;
 
 use std::{
     fs,

@@ -14,6 +14,8 @@ mod reconciliations;
 mod routes;
 #[cfg(feature = "http")]
 mod sagas;
+#[cfg(feature = "http")]
+mod schedules;
 mod snapshots;
 mod taken_away;
 

@@ -46,6 +46,22 @@ fn what_was_missed_is_run_or_skipped_as_the_policy_says() {
 }
 
 #[test]
+fn all_that_were_missed_run_one_when_the_other_has_ended() {
+    let definition = Definition { missed: Missed::RunAll, ..watched(Overlap::Skip) };
+    let mut it = Told::declared(definition, "2026-01-01T00:00:00Z");
+    it.sleep("2026-01-01T03:30:00Z").until("2026-01-01T03:40:00Z");
+    assert_eq!(it.endings(), ["2026-01-01T01:00:00Z Late"]);
+    for index in 0..3 {
+        it.ends(index, End::Done);
+        it.until("2026-01-01T03:50:00Z");
+    }
+    it.until("2026-01-01T04:30:00Z");
+    let endings = ["2026-01-01T01:00:00Z Late", "2026-01-01T02:00:00Z Late", "2026-01-01T03:00:00Z Late"];
+    assert_eq!(it.endings()[..3], endings);
+    assert_eq!(it.endings()[3..], ["2026-01-01T04:00:00Z OnTime"]);
+}
+
+#[test]
 fn a_month_of_seconds_is_one_event_and_of_all_a_hundred_run() {
     for (missed, first) in [
         (Missed::Skip, "2026-01-01T00:00:01Z to 2026-01-31T00:00:00Z: 2592000 Missed"),
@@ -67,7 +83,9 @@ fn a_month_of_seconds_is_one_event_and_of_all_a_hundred_run() {
 fn many_times_of_a_pattern_are_counted_a_part_at_a_time_and_only_the_last_runs() {
     let mut it = Told::declared(cron("* * * * *", "Europe/London"), "2026-01-01T00:00:00Z");
     it.sleep("2026-12-31T23:59:30Z");
-    it.log.last_mut().map(|(_, event)| *event.look() = Some(it.now));
+    if let Some((_, event)) = it.log.last_mut() {
+        *event.look() = Some(it.now);
+    }
     it.until("2026-12-31T23:59:40Z");
     let minutes = 365 * 24 * 60 - 1;
     assert_eq!((it.state.counts.ran, it.state.counts.late), (1, 0));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use factum::{By, letters::Query, prelude::Timestamp, stream::Position};
 
-use crate::{saga_args::SagasCommand, target::Target};
+use crate::{saga_args::SagasCommand, schedules::SchedulesCommand, target::Target};
 
 const LEARN: &str = "\
 DIR is an app's data directory, its log's own, or a backup. Every command works beside the
@@ -93,6 +93,11 @@ pub enum Command {
     Sagas {
         #[command(subcommand)]
         command: SagasCommand,
+    },
+    /// Schedules: what is sent at planned times, when next, what became of the last; pause, resume, run, backfill.
+    Schedules {
+        #[command(subcommand)]
+        command: SchedulesCommand,
     },
     /// Every reader of the log, and where it stands; let one that has stopped try again.
     #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -265,6 +270,21 @@ pub enum MakeCommand {
         /// The later version that runs them then.
         #[arg(long, value_name = "VERSION")]
         to: u32,
+        #[command(flatten)]
+        paced: Paced,
+        #[command(flatten)]
+        signed: Signed,
+    },
+    /// Run occurrences of a schedule that were skipped, or were before it was declared; each once.
+    Backfill {
+        /// The schedule, such as stock.nightly-stock-take.
+        schedule: String,
+        /// The first time that is meant, such as 2030-01-01T00:00:00Z.
+        #[arg(long, value_name = "TIME")]
+        from: Timestamp,
+        /// The last one.
+        #[arg(long, value_name = "TIME")]
+        to: Timestamp,
         #[command(flatten)]
         paced: Paced,
         #[command(flatten)]

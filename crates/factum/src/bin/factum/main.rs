@@ -13,6 +13,7 @@ mod remote;
 mod saga_acts;
 mod saga_args;
 mod sagas;
+mod schedules;
 mod screen;
 mod target;
 
@@ -93,6 +94,7 @@ fn carry_out(cli: Cli) -> Result<ExitCode, Problem> {
         Command::Letters { command } => in_letters(command, cli.json),
         Command::Plans { command } => in_plans(command, cli.json),
         Command::Sagas { command } => in_sagas(command, cli.json),
+        Command::Schedules { command } => schedules::carry_out(command, cli.json),
         Command::Consumers { target, command } => match (command, target) {
             (Some(ConsumersCommand::TryAgain { target, name, signed }), _) => {
                 consumers::try_again(&target, &name, &signed.by(), cli.json)

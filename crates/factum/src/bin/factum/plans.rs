@@ -5,7 +5,7 @@ use std::{fmt::Write, process::ExitCode, thread, time::Duration};
 
 use factum::{
     By, plans,
-    plans::{LeftOut, Making, Redeliver, Selection},
+    plans::{Backfill, LeftOut, Making, Redeliver, Selection},
     prelude::Timestamp,
 };
 use serde::Deserialize;
@@ -75,6 +75,12 @@ impl Plan {
                 items: ["process", "processes"],
                 unit: Unit::Processes,
             },
+            Selection::Backfill(_) => Words {
+                act: "backfill",
+                done: "run".to_owned(),
+                items: ["occurrence", "occurrences"],
+                unit: Unit::Occurrences,
+            },
         }
     }
 
@@ -110,6 +116,11 @@ impl Plan {
                 part("of", Some(saga.clone()));
                 part("from version", Some(from.to_string()));
                 part("to version", Some(to.to_string()));
+            }
+            Selection::Backfill(fill) => {
+                part("of", Some(fill.schedule.clone()));
+                part("from", Some(fill.from.to_string()));
+                part("to", Some(fill.to.to_string()));
             }
         }
         match said.is_empty() {
@@ -251,6 +262,10 @@ pub fn make(target: &Target, act: &MakeCommand, json: bool) -> Result<ExitCode, 
         MakeCommand::Move { saga, from, to, paced, signed } => {
             (Selection::Move { saga: saga.clone(), from: *from, to: *to }, paced, signed)
         }
+        MakeCommand::Backfill { schedule, from, to, paced, signed } => {
+            let fill = Backfill { schedule: schedule.clone(), from: *from, to: *to };
+            (Selection::Backfill(fill), paced, signed)
+        }
     };
     let making = Making { selection, rate: *rate, second_person: *second_person };
     let made = target.app()?.make_plan(&making, &signed.by())?;
@@ -348,7 +363,7 @@ fn told(target: &Target, app: &Remote, plan: &Plan) -> String {
     };
     let failed_too = match plan.making.selection {
         Selection::Redrive { .. } => format!(", {} failed again", count(*failed)),
-        Selection::Discard { .. } | Selection::Move { .. } => String::new(),
+        Selection::Discard { .. } | Selection::Move { .. } | Selection::Backfill(_) => String::new(),
         Selection::Redeliver(_) => format!(", {} failed", count(*failed)),
     };
     let _ = write!(text, "{} {}{failed_too}, {} left out", plan.items(*done), words.done, count(*left_out));

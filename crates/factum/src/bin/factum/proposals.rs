@@ -96,7 +96,9 @@ pub fn summary(planned: &Planned) -> String {
             format!("Plan {id}: {consumer} would act AGAIN on {number} that it has had.")
         }
         Selection::Move { .. } => format!("Plan {id}: {number} to be {done}."),
-        Selection::Redrive { .. } | Selection::Discard { .. } => format!("Plan {id}: {number} would be {done}."),
+        Selection::Redrive { .. } | Selection::Discard { .. } | Selection::Backfill(_) => {
+            format!("Plan {id}: {number} would be {done}.")
+        }
     };
     if matches!(plan.making.selection, Selection::Discard { .. }) || items.is_empty() {
         return text + "\n";

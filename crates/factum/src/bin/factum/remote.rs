@@ -84,6 +84,21 @@ impl Remote {
         self.ask(Method::POST, url, Some(body))
     }
 
+    /// All schedules.
+    pub fn schedules(&self) -> Result<Value, Problem> {
+        self.done(Method::GET, self.url(&["schedules"]), None)
+    }
+
+    /// One schedule.
+    pub fn schedule(&self, name: &str) -> Result<Value, Problem> {
+        self.done(Method::GET, self.url(&["schedules", name]), None)
+    }
+
+    /// Does something about a schedule, and answers how it stands then.
+    pub fn tell_schedule(&self, name: &str, act: &str, by: &By) -> Result<Value, Problem> {
+        self.done(Method::POST, self.url(&["schedules", name, act]), Some(signed(by)))
+    }
+
     /// All consumers.
     pub fn consumers(&self) -> Result<Value, Problem> {
         self.done(Method::GET, self.url(&["consumers"]), None)

@@ -117,6 +117,7 @@ pub enum Unit {
     Letters,
     Messages,
     Processes,
+    Occurrences,
 }
 
 /// Does something and shows how far it is.
@@ -130,6 +131,7 @@ pub fn watched<T>(what: &str, unit: Unit, work: impl FnOnce(&mut dyn FnMut(u64, 
         Unit::Segments => "{msg} {wide_bar} {pos}/{len} segments  (left: {eta})",
         Unit::Letters => "{msg} {wide_bar} {pos}/{len} letters  {per_sec}  (left: {eta})",
         Unit::Processes => "{msg} {wide_bar} {pos}/{len} processes  {per_sec}  (left: {eta})",
+        Unit::Occurrences => "{msg} {wide_bar} {pos}/{len} occurrences  {per_sec}  (left: {eta})",
         Unit::Messages => "{msg} {wide_bar} {pos}/{len} messages  {per_sec}  (left: {eta})",
     };
     if let Ok(style) = ProgressStyle::with_template(template) {
