@@ -24,17 +24,18 @@ const OURS: &[(&str, &[&str])] = &[
     ("factum-core", &[]),
     ("factum-log", &[]),
     ("factum-macros", &[]),
+    ("factum-definitions", &["factum-core"]),
     ("factum-runtime", &["factum-core"]),
     ("factum-adapters", &["factum-core", "factum-log"]),
     ("factum-server", &["factum-core", "factum-runtime"]),
     ("factum-testing", &["factum-adapters", "factum-core", "factum-log", "factum-runtime"]),
-    ("factum", &["factum-adapters", "factum-core", "factum-macros", "factum-runtime", "factum-server"]),
+    ("factum", &["factum-adapters", "factum-core", "factum-definitions", "factum-macros", "factum-runtime", "factum-server"]),
     ("shop", &["factum"]),
 ];
 
 /// What the core may use beside the standard library: crates that compute and do nothing else.
 const PURE: &[&str] =
-    &["jiff", "postcard", "schemars", "semver", "serde", "serde_json", "thiserror", "uuid", "xxhash-rust"];
+    &["jiff", "postcard", "rpds", "schemars", "semver", "serde", "serde_json", "thiserror", "uuid", "xxhash-rust"];
 
 /// Clients of stores and brokers, by the start of their name; each is at home in one folder of factum-adapters.
 pub const VENDORS: &[(&str, &str)] = &[
