@@ -4,6 +4,8 @@ extern crate self as factum;
 
 mod app;
 mod archive;
+#[cfg(feature = "yaml")]
+pub mod definitions;
 mod execution;
 pub mod letters;
 pub mod operate;

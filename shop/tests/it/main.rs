@@ -32,5 +32,6 @@ mod shop;
 mod sim;
 mod spellings;
 mod stop;
+mod streams;
 mod strict;
 mod unfinished;

@@ -29,7 +29,10 @@ const OURS: &[(&str, &[&str])] = &[
     ("factum-adapters", &["factum-core", "factum-log"]),
     ("factum-server", &["factum-core", "factum-runtime"]),
     ("factum-testing", &["factum-adapters", "factum-core", "factum-log", "factum-runtime"]),
-    ("factum", &["factum-adapters", "factum-core", "factum-definitions", "factum-macros", "factum-runtime", "factum-server"]),
+    (
+        "factum",
+        &["factum-adapters", "factum-core", "factum-definitions", "factum-macros", "factum-runtime", "factum-server"],
+    ),
     ("shop", &["factum"]),
 ];
 
