@@ -10,10 +10,7 @@ use std::{
 };
 
 use anyhow::bail;
-use factum::{
-    App,
-    http::{self, client::Remote},
-};
+use factum::http::{self, client::Remote};
 
 use crate::{
     contracts::process::Process,
@@ -22,7 +19,7 @@ use crate::{
     notification::gateway::Channels,
     partners::{Partners, refuse_another_process, refuse_others},
     plain::plain,
-    services::{Options, archive_if_any, equipped},
+    services::{Options, archive_if_any, equipped, open},
     shipping::signature::Secret,
 };
 
@@ -105,7 +102,7 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
         provider_lists: options.provider_lists,
         cart_abandoned_after: options.abandon_carts,
     };
-    let builder = equipped(App::open(&options.data)?, &settings);
+    let builder = equipped(open(&options.data)?, &settings);
     let builder = if options.hold_unknown { builder.hold_unknown() } else { builder };
     let app = builder.start().await?;
     app.execute(partners.choose()).await?;

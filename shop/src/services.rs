@@ -88,6 +88,15 @@ pub fn archive_if_any(data: &Path) -> Result<Option<Archive>, OpenError> {
     Archive::open_if_any(data, &services(&Options::default()))
 }
 
+/// An app over a directory, with what its folder `definitions` defines, if there is one.
+///
+/// # Errors
+/// If the directory or one of the files cannot be used.
+pub fn open(data: &Path) -> anyhow::Result<AppBuilder> {
+    let (app, definitions) = (App::open(data)?, data.join("definitions"));
+    Ok(if definitions.is_dir() { app.definitions(definitions)? } else { app })
+}
+
 /// An app with all that serves customers: the services, the record of the partners, and what health says of them.
 pub fn equipped(app: AppBuilder, options: &Options) -> AppBuilder {
     let Partners { provider, carrier, .. } = Partners::of(options.provider.as_ref(), options.carrier.as_ref());

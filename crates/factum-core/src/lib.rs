@@ -1,7 +1,7 @@
 //! The words and rules of Factum. Pure: no clock, no randomness, no I/O, no async runtime.
 //!
 //! Read in this order: [`envelope`] (what a message is), [`stream`] and [`commit`] (what one change of the store means),
-//! [`decider`], [`reaction`], [`saga`], [`view`], [`call`], [`timer`], [`schedule`], [`cache`] (the handlers that users write), [`service`] (how they are
+//! [`decider`], [`reaction`], [`pipeline`], [`saga`], [`view`], [`call`], [`timer`], [`schedule`], [`cache`] (the handlers that users write), [`service`] (how they are
 //! put together), [`letter`] (what waits when one fails), [`ports`] (what the outside must provide), [`memory`], [`memory_rows`] and [`memory_snapshots`] (the
 //! models that every store behind a port is tested against).
 
@@ -21,6 +21,7 @@ pub mod memory_rows;
 pub mod memory_snapshots;
 pub mod money;
 pub mod payload;
+pub mod pipeline;
 pub mod ports;
 pub mod reaction;
 pub mod rejection;

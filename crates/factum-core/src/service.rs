@@ -11,6 +11,7 @@ use crate::{
     envelope::Recorded,
     id::Name,
     payload::Event,
+    pipeline::{Aggregate, Pipeline},
     reaction::{AnyFolding, Effects, Folding, Outcome, Reaction},
     row::Row,
     saga::{Saga, Versions},
@@ -145,6 +146,12 @@ impl Service {
     pub fn folding<S: Default + Send + 'static>(mut self, folding: Folding<S>) -> Self {
         self.foldings.push(Box::new(folding));
         self
+    }
+
+    /// Adds a pipeline; the service owns the category of its results.
+    #[must_use]
+    pub fn pipeline<A: Aggregate>(self, pipeline: Pipeline<A>) -> Self {
+        self.owns(pipeline.category).folding(pipeline.folding)
     }
 
     /// Adds a saga, or another version of one: new instances are started by the newest, and each is run by the version that

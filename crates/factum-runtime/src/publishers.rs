@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use factum_core::{
     payload::{Personal, TypeInfo},
+    pipeline::EventLate,
     reaction::Makes,
     saga::Role,
     service::Service,
@@ -101,7 +102,11 @@ impl Publishers {
     }
 
     fn add(&mut self, at: usize, by: &str, infos: Vec<TypeInfo>) -> Result<(), PublisherError> {
-        infos.into_iter().try_for_each(|info| self.publish(at, by.to_owned(), info.name.to_owned(), info.own))
+        // That an event was late every service says that has pipelines.
+        infos
+            .into_iter()
+            .filter(|info| info.name != EventLate::TYPE)
+            .try_for_each(|info| self.publish(at, by.to_owned(), info.name.to_owned(), info.own))
     }
 
     fn publish(&mut self, service: usize, by: String, type_name: String, own: bool) -> Result<(), PublisherError> {

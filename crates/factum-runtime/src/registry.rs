@@ -340,6 +340,9 @@ impl Build {
         }
         // Folds stand before what reacts to the same event, so that every reaction sees the event in all states.
         for (at, folding) in service.foldings.iter().enumerate() {
+            if let Some(problem) = folding.problem() {
+                return Err(problem.clone().into());
+            }
             let id = self.consumer(index, service, folding.name(), Handler::Folding(at))?;
             for info in folding.folded().iter().chain(&folding.reacted()) {
                 self.event(info.name, id);

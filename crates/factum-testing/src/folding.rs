@@ -9,6 +9,7 @@ use factum_core::{
     envelope::Kind,
     id::Name,
     payload::Command,
+    pipeline::{Aggregate, Pipeline},
     reaction::{AnyFolding, Folding, unplaced},
     rejection::Refused,
     stream::StreamId,
@@ -20,6 +21,11 @@ use crate::scenario::{Happened, NOW, Reacted, again, draft, message};
 pub fn folding<S: Default + Send + 'static>(folding: Folding<S>) -> Folded {
     let folding: Box<dyn AnyFolding> = Box::new(folding);
     Folded { state: folding.blank(), folding, now: NOW }
+}
+
+/// A pipeline to which nothing has happened yet.
+pub fn pipeline<A: Aggregate>(pipeline: Pipeline<A>) -> Folded {
+    folding(pipeline.folding)
 }
 
 /// See [`folding`].

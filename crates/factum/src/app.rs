@@ -29,6 +29,8 @@ use factum_runtime::{
     supervisor::{StartError, Unit, UnitHealth, UnitParts},
 };
 
+#[cfg(feature = "yaml")]
+use crate::definitions::Definitions;
 use crate::{
     execution::{Execution, Together},
     reconciliation,
@@ -77,6 +79,8 @@ pub struct AppBuilder {
     uuid_v4: bool,
     spellings: Result<Spellings, NameError>,
     about: BTreeMap<&'static str, String>,
+    #[cfg(feature = "yaml")]
+    definitions: Definitions,
 }
 
 impl AppBuilder {
@@ -92,6 +96,8 @@ impl AppBuilder {
             uuid_v4: false,
             spellings: Ok(Spellings::new()),
             about: BTreeMap::new(),
+            #[cfg(feature = "yaml")]
+            definitions: Definitions::new(),
         }
     }
 
@@ -100,6 +106,26 @@ impl AppBuilder {
     pub fn with(mut self, service: Service) -> Self {
         self.services.push(service);
         self
+    }
+
+    /// Adds definitions in YAML; `name` is what they are called where something is wrong with them. Pipelines run in a service of
+    /// their own, `pipelines`; consumer groups and services are compared with the program. What is wrong with any of them
+    /// refuses the start, all of it at once.
+    #[cfg(feature = "yaml")]
+    #[must_use]
+    pub fn define(mut self, name: &str, yaml: &str) -> Self {
+        self.definitions = self.definitions.add(name, yaml);
+        self
+    }
+
+    /// Adds the definitions of a file, or of all files `*.yaml` and `*.yml` of a folder, by name.
+    ///
+    /// # Errors
+    /// If one of them cannot be read; the error names it.
+    #[cfg(feature = "yaml")]
+    pub fn definitions(mut self, path: impl AsRef<Path>) -> std::io::Result<Self> {
+        self.definitions = crate::definitions::add(self.definitions, path.as_ref())?;
+        Ok(self)
     }
 
     /// Takes time from recorded data instead of the wall clock: see [`App::advance`].
@@ -186,8 +212,13 @@ impl AppBuilder {
         not(feature = "http"),
         expect(clippy::unused_async, reason = "it needs a tokio runtime around it, which an async fn makes plain")
     )]
-    #[cfg_attr(not(feature = "http"), expect(unused_mut, reason = "routes are taken out of the services"))]
+    #[cfg_attr(
+        not(any(feature = "http", feature = "yaml")),
+        expect(unused_mut, reason = "services are changed by those")
+    )]
     pub async fn start(mut self) -> Result<App, StartError> {
+        #[cfg(feature = "yaml")]
+        self.services.extend(defined(std::mem::take(&mut self.definitions), &self.services)?);
         let slot = reconciliation::added(&mut self.services);
         #[cfg(feature = "http")]
         let own = crate::routes::of(&mut self.services);
@@ -237,6 +268,15 @@ impl AppBuilder {
         let _ = slot.set(WeakApp(Arc::downgrade(&app.inner)));
         Ok(app)
     }
+}
+
+/// The service that runs what is defined.
+#[cfg(feature = "yaml")]
+fn defined(definitions: Definitions, services: &[Service]) -> Result<Option<Service>, StartError> {
+    definitions.resolve(services).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        StartError::Definitions(lines.join("\n"))
+    })
 }
 
 /// What tells one build of the program from another.

@@ -4,6 +4,8 @@ extern crate self as factum;
 
 mod app;
 mod archive;
+#[cfg(feature = "yaml")]
+pub mod definitions;
 mod execution;
 pub mod letters;
 pub mod operate;
@@ -21,8 +23,8 @@ pub use app::{App, AppBuilder, LogSizes, OpenError};
 pub use archive::{Archive, UnderWay};
 pub use execution::{Execution, Together};
 pub use factum_core::{
-    call, commit, decider, envelope, error, id, letter, memory, money, payload, ports, reaction, rejection, row, saga,
-    schedule, service, snapshot, stream, timer, view,
+    call, commit, decider, envelope, error, id, letter, memory, money, payload, pipeline, ports, reaction, rejection,
+    row, saga, schedule, service, snapshot, stream, timer, view,
 };
 pub use factum_runtime::{
     acts::By,

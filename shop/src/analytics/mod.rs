@@ -10,8 +10,7 @@ use factum::prelude::*;
 pub fn service() -> Service {
     Service::new("analytics")
         .source("analytics-service")
-        .owns(reactions::TOTALS)
-        .folding(reactions::customer_totals())
+        .pipeline(reactions::customer_totals())
         .view(1, views::hours)
         .view(1, views::countries)
         .view(1, views::articles)

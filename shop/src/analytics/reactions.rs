@@ -1,50 +1,46 @@
 //! What each customer has ordered so far, told with every order.
 
-use factum::prelude::*;
-use rpds::RedBlackTreeMapSync;
+use factum::{
+    pipeline::{Pipeline, Window},
+    prelude::*,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::contracts::{analytics::CustomerTotalsUpdated, ids::CustomerId, order::OrderHead};
+use crate::{
+    contracts::{analytics::CustomerTotalsUpdated, ids::CustomerId, order::OrderHead},
+    money::pence,
+};
 
 /// The category of its streams.
 pub const TOTALS: &str = "customer_order_totals";
 
-/// What the customers have ordered.
-#[derive(Clone, Default, Serialize, Deserialize)]
+/// What a customer has ordered.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Totals {
-    customers: RedBlackTreeMapSync<CustomerId, Total>,
-}
-
-#[derive(Clone, Copy, Serialize, Deserialize)]
-struct Total {
     orders: u64,
-    total: Money,
+    /// Nothing before the first order, which says the currency.
+    total: Option<Money>,
 }
 
-/// Counts the orders of each customer, and says so.
-pub fn customer_totals() -> Folding<Totals> {
-    Folding::new("customer-totals", 1)
-        .fold(count)
-        .react(tell)
-        .emits::<CustomerTotalsUpdated>(TOTALS)
+/// Counts the orders of each customer, and says so. Guests have no totals.
+pub fn customer_totals() -> Pipeline<Totals> {
+    Pipeline::over::<OrderHead>("customer-totals", 1)
+        .filter_map(|order| Some((order.customer_id.clone()?, order.total)))
+        .by(|(customer, _)| customer.clone())
+        .aggregate(count)
+        .emits(TOTALS, told)
         .from_start()
-        .snapshots()
 }
 
-fn count(totals: &mut Totals, event: &Recorded<OrderHead>) {
-    let Some(customer) = &event.customer_id else { return };
-    let before = totals.customers.get(customer).copied();
-    let before = before.unwrap_or(Total { orders: 0, total: Money::zero(event.total.currency) });
-    let amount = before.total.amount.saturating_add(event.total.amount);
-    let after = Total { orders: before.orders + 1, total: Money { amount, ..before.total } };
-    totals.customers.insert_mut(customer.clone(), after);
+fn count(totals: &mut Totals, (_, ordered): &(CustomerId, Money)) {
+    let before = totals.total.unwrap_or(Money::zero(ordered.currency));
+    let amount = before.amount.saturating_add(ordered.amount);
+    *totals = Totals { orders: totals.orders + 1, total: Some(Money { amount, ..before }) };
 }
 
-fn tell(totals: &Totals, event: &Recorded<OrderHead>, fx: &mut Effects) {
-    let Some(customer) = &event.customer_id else { return };
-    let Some(Total { orders, total }) = totals.customers.get(customer).copied() else { return };
-    let customer_id = customer.clone();
-    fx.emit(TOTALS, customer, CustomerTotalsUpdated { customer_id, order_count: orders, total });
+fn told(customer: &str, _: Option<Window>, totals: &Totals) -> CustomerTotalsUpdated {
+    let total = totals.total.unwrap_or(pence(0));
+    CustomerTotalsUpdated { customer_id: CustomerId::from(customer), order_count: totals.orders, total }
 }
 
 #[cfg(test)]

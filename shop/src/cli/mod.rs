@@ -1,5 +1,6 @@
 //! What the `shop` command understands.
 
+mod definitions;
 mod demo;
 mod out;
 mod payments;
@@ -150,6 +151,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Definitions in YAML: pipelines, consumer groups, services. Those in DIR/definitions run with the data in DIR.
+    #[command(subcommand)]
+    Definitions(definitions::Definitions),
     /// Show an order as it was at a time.
     At {
         /// The order's id.
@@ -224,6 +228,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Command::Definitions(what) => Ok(if definitions::run(&what)? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
         Command::At { order, time, data } => {
             say(&story::at(&archive(&data)?, &order, time)?)?;
             Ok(ExitCode::SUCCESS)

@@ -39,7 +39,7 @@ use crate::{
     inventory::decider::DEFAULT_WAREHOUSE,
     money::price,
     partners::{Partners, refuse_others},
-    services::{Options, services},
+    services::{Options, open, services},
 };
 
 pub use super::commands::order;
@@ -84,7 +84,7 @@ pub fn options(settings: &Settings) -> Options {
 
 /// The app of an import over a directory.
 pub(super) fn shop(data: &Path, settings: &Settings) -> anyhow::Result<AppBuilder> {
-    let mut app = App::open(data)?.on_data_time().with(journal::service());
+    let mut app = open(data)?.on_data_time().with(journal::service());
     for service in services(&options(settings)) {
         app = app.with(service);
     }

@@ -155,7 +155,7 @@ pub fn count(variable: &str, usual: usize) -> usize {
 
 /// Runs an import, killed `kills` times after random parts of the time that an undisturbed one takes. Each time its
 /// snapshots may be thrown away.
-fn killed_import(arguments: &[&str], data: &Path, undisturbed: Duration, random: &mut fastrand::Rng) {
+pub fn killed_import(arguments: &[&str], data: &Path, undisturbed: Duration, random: &mut fastrand::Rng) {
     let (kills, mut hit) = (count("FACTUM_KILLS", 5), 0);
     for _ in 0..kills {
         let mut child: Child = shop(arguments, data).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -33,6 +33,7 @@ mod shop;
 mod sim;
 mod spellings;
 mod stop;
+mod streams;
 mod strict;
 mod unfinished;
 mod ways;

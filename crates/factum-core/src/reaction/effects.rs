@@ -115,6 +115,11 @@ impl Effects {
         self.add(draft.map(|request| Effect::Call { name, shape, request }));
     }
 
+    /// Adds what was found out before.
+    pub(crate) fn extend(&mut self, effects: impl IntoIterator<Item = Effect>) {
+        self.list.extend(effects);
+    }
+
     /// What was collected.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! A reaction with a state of its own.
 
-use std::any::Any;
+use std::{any::Any, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -9,8 +9,9 @@ use crate::{
     call::CallTo,
     decider::Context,
     envelope::{Recorded, Stored},
-    error::HandlerError,
+    error::{HandlerError, NameError},
     payload::{Command, Event, TypeInfo},
+    pipeline::{Aggregate, Figures, State, Steps},
     rejection::Refused,
     snapshot::Codec,
     timer::TimerTo,
@@ -19,6 +20,7 @@ use crate::{
 type Fold<S> = Box<dyn Fn(&mut S, &Stored, &mut bool) -> Result<(), HandlerError> + Send + Sync>;
 type FoldReact<S> = Box<dyn Fn(&S, &Stored, &mut Effects) -> Result<(), HandlerError> + Send + Sync>;
 type FoldRejected<S> = Box<dyn Fn(&S, &Refused, &Stored, &mut Effects) + Send + Sync>;
+type Shows<S> = Box<dyn Fn(&S) -> Figures + Send + Sync>;
 type FoldAnswer<S> =
     Box<dyn Fn(&S, &Stored, &Context, &mut Effects) -> Result<Result<(), Refused>, HandlerError> + Send + Sync>;
 
@@ -42,6 +44,9 @@ pub struct Folding<S> {
     on_dead: OnDead,
     makes: Makes,
     codec: Option<fn(u32, &[TypeInfo]) -> Codec>,
+    /// What is wrong with its declaration.
+    problem: Option<NameError>,
+    figures: Option<Shows<S>>,
 }
 
 impl<S: Default + Send + 'static> Folding<S> {
@@ -59,6 +64,8 @@ impl<S: Default + Send + 'static> Folding<S> {
             on_dead: OnDead::Hold,
             makes: Makes::default(),
             codec: None,
+            problem: None,
+            figures: None,
         }
     }
 
@@ -159,6 +166,21 @@ impl<S: Clone + Serialize + DeserializeOwned + Send + 'static> Folding<S> {
     }
 }
 
+impl<A: Aggregate> Folding<State<A>> {
+    /// What runs a pipeline. Its letters wait alone: what it tells of an event is known when that is taken in, so no event
+    /// may wait behind another one. Its events' times come from the envelope, so it orders by the partition key.
+    pub(crate) fn of_pipeline<T: 'static>(types: Vec<TypeInfo>, makes: Makes, steps: Steps<T, A>) -> Self {
+        let steps = Arc::new(steps);
+        let problem = steps.problem();
+        let (folds, shown) = (steps.clone(), steps.clone());
+        let mut folding = Self { makes, problem, ..Self::new(steps.name, steps.version) }.on_dead(OnDead::Release);
+        folding.folds.push((types.clone(), Box::new(move |state, stored, touched| folds.fold(state, stored, touched))));
+        folding.reacts.push((types, Box::new(move |state, stored, fx| steps.react(state, stored, fx))));
+        folding.figures = Some(Box::new(move |state| shown.figures(state)));
+        folding.snapshots()
+    }
+}
+
 /// A folding reaction without its types, as the engine holds it.
 pub trait AnyFolding: Send + Sync {
     /// Its name within the service.
@@ -183,6 +205,14 @@ pub trait AnyFolding: Send + Sync {
     fn reacts_to(&self, type_name: &str) -> bool;
     /// Whether it hears of the rejections of commands that it has sent.
     fn hears_rejections(&self) -> bool;
+    /// What is wrong with how it is declared, if anything is.
+    fn problem(&self) -> Option<&NameError> {
+        None
+    }
+    /// How a pipeline with this state stands.
+    fn figures(&self, _state: &dyn Any) -> Option<Figures> {
+        None
+    }
     /// How its state is kept in snapshots, if it is.
     fn snapshots(&self) -> Option<Codec>;
     /// The state before all events.
@@ -236,6 +266,12 @@ impl<S: Default + Send + 'static> AnyFolding for Folding<S> {
     }
     fn snapshots(&self) -> Option<Codec> {
         self.codec.map(|codec| codec(self.version, &self.folded()))
+    }
+    fn problem(&self) -> Option<&NameError> {
+        self.problem.as_ref()
+    }
+    fn figures(&self, state: &dyn Any) -> Option<Figures> {
+        Some(self.figures.as_ref()?(state.downcast_ref::<S>()?))
     }
     fn blank(&self) -> Box<dyn Any + Send> {
         Box::new(S::default())

@@ -25,7 +25,7 @@ impl Makes {
         self.calls.push((to.name(), CallTo::<R, A>::shape()));
     }
 
-    pub(super) fn emits<E: Event>(&mut self, category: &'static str) {
+    pub(crate) fn emits<E: Event>(&mut self, category: &'static str) {
         self.events.extend(E::types().into_iter().map(|info| (category, info)));
     }
 

@@ -6,6 +6,7 @@ use factum_core::{
     envelope::{Kind, Stored},
     error::{HandlerError, StoreError},
     letter::Subject,
+    pipeline::Figures,
     ports::{Reader, Scan},
     reaction::AnyFolding,
     snapshot::Codec,
@@ -113,6 +114,15 @@ impl Folds {
     pub(super) fn codec(registry: &Registry, id: ConsumerId) -> Option<Codec> {
         let folding = folding(registry, id)?;
         guard(|| Ok(folding.snapshots())).ok().flatten()
+    }
+
+    /// How the pipelines among them stand.
+    pub(super) fn figures(&self, registry: &Registry) -> BTreeMap<String, Figures> {
+        let figures = |(id, state): (&ConsumerId, &Box<dyn Any + Send>)| {
+            let figures = folding(registry, *id)?.figures(&**state)?;
+            Some((registry.consumer(*id).name.clone(), figures))
+        };
+        self.states.iter().filter_map(figures).collect()
     }
 
     /// Gives an event to a state.

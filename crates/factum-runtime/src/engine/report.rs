@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use factum_core::{letter::Held, stream::Position};
+use factum_core::{letter::Held, pipeline::Figures, stream::Position};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -31,6 +31,9 @@ pub struct EngineHealth {
     pub held: u64,
     /// Open instances of sagas, by definition and version.
     pub sagas: Vec<SagaCount>,
+    /// How the pipelines stand, by their consumers' names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub pipelines: BTreeMap<String, Figures>,
     /// Consumers that stopped, and why.
     pub stopped: Vec<StoppedConsumer>,
     /// Cursors whose consumers no service has any more.
@@ -174,6 +177,7 @@ impl Engine {
             return;
         }
         health.sagas = work.instances.counts();
+        health.pipelines = work.folds.figures(&self.registry);
         let quiet = health.consumers.is_empty() && health.held == 0 && health.letters == 0;
         if quiet && work.consumers.all_apart().next().is_none() && work.holds.all().next().is_none() {
             health.stopped.clear();

@@ -111,6 +111,9 @@ pub enum StartError {
         /// What the router says.
         problem: String,
     },
+    /// Definitions that cannot be, a line each.
+    #[error("{0}")]
+    Definitions(String),
     /// The system gives no thread.
     #[error("a thread could not be started: {0}")]
     Thread(#[from] std::io::Error),

@@ -23,6 +23,7 @@ mod notyet;
 mod one_by_one;
 mod outward;
 mod partners;
+mod pipelines;
 mod plans;
 mod publishers;
 mod references;

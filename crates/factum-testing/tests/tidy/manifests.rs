@@ -24,11 +24,15 @@ const OURS: &[(&str, &[&str])] = &[
     ("factum-core", &[]),
     ("factum-log", &[]),
     ("factum-macros", &[]),
+    ("factum-definitions", &["factum-core"]),
     ("factum-runtime", &["factum-core"]),
     ("factum-adapters", &["factum-core", "factum-log"]),
     ("factum-server", &["factum-core", "factum-runtime"]),
     ("factum-testing", &["factum-adapters", "factum-core", "factum-log", "factum-runtime"]),
-    ("factum", &["factum-adapters", "factum-core", "factum-macros", "factum-runtime", "factum-server"]),
+    (
+        "factum",
+        &["factum-adapters", "factum-core", "factum-definitions", "factum-macros", "factum-runtime", "factum-server"],
+    ),
     ("shop", &["factum"]),
 ];
 
@@ -37,6 +41,7 @@ const PURE: &[&str] = &[
     "croner",
     "jiff",
     "postcard",
+    "rpds",
     "schemars",
     "semver",
     "serde",

@@ -156,6 +156,13 @@ impl AnyFolding for Obedient<Box<dyn AnyFolding>> {
         self.1.check()?;
         self.0.react(state, stored)
     }
+    fn hears_rejections(&self) -> bool {
+        self.0.hears_rejections()
+    }
+    fn rejected(&self, state: &dyn Any, refused: &Refused, stored: &Stored) -> Result<Vec<Effect>, HandlerError> {
+        self.1.check()?;
+        self.0.rejected(state, refused, stored)
+    }
     fn answer(
         &self,
         state: &dyn Any,
@@ -211,6 +218,12 @@ impl AnyFolding for Obedient<Reaction> {
     fn react(&self, _: &dyn Any, stored: &Stored) -> Result<Vec<Effect>, HandlerError> {
         self.1.check()?;
         self.0.run(stored)
+    }
+    fn hears_rejections(&self) -> bool {
+        false
+    }
+    fn rejected(&self, _: &dyn Any, _: &Refused, _: &Stored) -> Result<Vec<Effect>, HandlerError> {
+        Ok(Vec::new())
     }
     fn answer(&self, _: &dyn Any, _: &Stored, _: &Context) -> Result<Result<Vec<Effect>, Refused>, HandlerError> {
         Err(HandlerError::failed("a reaction answers nothing"))

@@ -1,0 +1,236 @@
+//! Definitions in YAML: pipelines, consumer groups and services, read as people write them, checked against a program, and
+//! made into what runs.
+//!
+//! Generous in shape: keys in any case and with any separator, operations as a list of one-key maps, of maps with a `type`, or
+//! as texts. Strict in meaning: what is not understood is a [`Problem`] with line, column and remedy, and all problems of
+//! all files are told at once. Nothing is read from a clock, the environment or the network; files are read by who calls.
+//!
+//! Names that a definition brings are kept as long as the process runs: types and categories are `&'static str`.
+
+mod aggregate;
+mod expression;
+mod known;
+mod operations;
+mod parties;
+mod pipeline;
+#[cfg(test)]
+mod tests;
+mod totals;
+mod words;
+mod yaml;
+
+use std::fmt;
+
+use factum_core::service::Service;
+
+use known::Known;
+use parties::{Group, Party};
+use pipeline::Pipeline;
+use yaml::{Is, Node, Place, Word};
+
+/// The service that runs the pipelines of definitions.
+pub const SERVICE: &str = "pipelines";
+
+/// What is wrong with a definition, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// The file, as it was named.
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// From 1.
+    pub column: usize,
+    /// The sentence.
+    pub sentence: String,
+}
+
+impl Problem {
+    fn at(Place { line, column }: Place, sentence: String) -> Self {
+        Self { file: String::new(), line, column, sentence }
+    }
+
+    fn in_file(self, file: &str) -> Self {
+        Self { file: file.to_owned(), ..self }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.sentence)
+    }
+}
+
+/// Definitions as they are written, of any number of files.
+#[derive(Default)]
+pub struct Definitions {
+    pipelines: Vec<(String, Pipeline)>,
+    groups: Vec<(String, Group)>,
+    parties: Vec<(String, Party)>,
+    problems: Vec<Problem>,
+}
+
+impl Definitions {
+    /// None.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether nothing was defined, well or not.
+    pub fn is_empty(&self) -> bool {
+        self.pipelines.is_empty() && self.groups.is_empty() && self.parties.is_empty() && self.problems.is_empty()
+    }
+
+    /// Adds what a file defines. What is wrong with it is told by [`Definitions::resolve`], together with all else.
+    #[must_use]
+    pub fn add(mut self, file: &str, text: &str) -> Self {
+        let mut found = Found::default();
+        match yaml::read(text) {
+            Err(problem) => found.problems.push(problem),
+            Ok(documents) => documents.iter().for_each(|document| found.document(document)),
+        }
+        let of_file = |problem: Problem| problem.in_file(file);
+        self.pipelines.extend(found.pipelines.into_iter().map(|it| (file.to_owned(), it)));
+        self.groups.extend(found.groups.into_iter().map(|it| (file.to_owned(), it)));
+        self.parties.extend(found.parties.into_iter().map(|it| (file.to_owned(), it)));
+        self.problems.extend(found.problems.into_iter().map(of_file));
+        self
+    }
+
+    /// Checks them against the services of a program, and makes the service that runs their pipelines, if there are any.
+    ///
+    /// # Errors
+    /// All problems, by file and place.
+    pub fn resolve(self, services: &[Service]) -> Result<Option<Service>, Vec<Problem>> {
+        let Self { pipelines, groups, parties, mut problems } = self;
+        let mut known = Known::of(services);
+        for (file, pipeline) in &pipelines {
+            let declared = pipeline.declare(&mut known);
+            problems.extend(declared.into_iter().map(|problem| problem.in_file(file)));
+        }
+        let mut service = Service::new(SERVICE);
+        for (file, pipeline) in pipelines {
+            match pipeline.build(&known) {
+                Ok(built) => service = service.pipeline(built),
+                Err(wrong) => problems.extend(wrong.into_iter().map(|problem| problem.in_file(&file))),
+            }
+        }
+        for (file, group) in &groups {
+            problems.extend(group.check(&known).into_iter().map(|problem| problem.in_file(file)));
+        }
+        for (file, party) in &parties {
+            problems.extend(party.check(&known).into_iter().map(|problem| problem.in_file(file)));
+        }
+        problems.sort();
+        problems.dedup();
+        match problems.is_empty() {
+            true => Ok((!service.foldings.is_empty()).then_some(service)),
+            false => Err(problems),
+        }
+    }
+}
+
+/// What the services of a program publish and consume, as definitions that [`Definitions`] reads.
+pub fn describe(services: &[Service]) -> String {
+    parties::describe(&Known::of(services))
+}
+
+#[derive(Default)]
+struct Found {
+    pipelines: Vec<Pipeline>,
+    groups: Vec<Group>,
+    parties: Vec<Party>,
+    problems: Vec<Problem>,
+}
+
+impl Found {
+    fn document(&mut self, node: &Node) {
+        match &node.is {
+            Is::Nothing => {}
+            Is::List(items) => items.iter().for_each(|item| self.document(item)),
+            Is::Map(entries) => self.definition(node, entries),
+            Is::Text(_) => self.unknown(node.at, "a text"),
+        }
+    }
+
+    fn unknown(&mut self, at: Place, what: &str) {
+        self.problems.push(Problem::at(
+            at,
+            format!(
+                "this is {what} and no definition: one has `input_stream`, `operations` and `output_stream`, or \
+                 `consumer_group`, or `service` with `publishes` and `consumes`"
+            ),
+        ));
+    }
+
+    fn definition(&mut self, node: &Node, entries: &[(Word, Node)]) {
+        let has = |words: &[&str]| entries.iter().any(|(word, _)| words.contains(&&*words::folded(&word.text)));
+        if has(&["inputstream", "input", "operations", "outputstream"]) {
+            return self.pipeline(node, None);
+        }
+        if has(&["consumergroup"]) {
+            return self.group(node);
+        }
+        if has(&["publishes", "consumes"]) {
+            return self.party(node, None);
+        }
+        for (word, value) in entries {
+            match (&*words::folded(&word.text), &value.is) {
+                ("pipeline" | "streamprocessing" | "streamprocessor" | "stream", Is::Map(_)) => {
+                    self.pipeline(value, None)
+                }
+                ("pipelines" | "pipeline" | "streamprocessing" | "streams", _) => self.each(value, Self::pipeline),
+                ("services", _) => self.each(value, Self::party),
+                ("consumergroups", _) => self.each(value, |found, node, _| found.group(node)),
+                ("saga" | "sagas" | "steps", _) => self.problems.push(Problem::at(
+                    word.at,
+                    "a saga is not read here: write pipelines, consumer groups and services".to_owned(),
+                )),
+                // The name above what it names.
+                (_, Is::Map(inner)) if is_party(inner) => self.party(value, Some(word.clone())),
+                (_, Is::Map(inner)) if is_pipeline(inner) => self.pipeline(value, Some(word.clone())),
+                _ => {
+                    let known = ["pipeline", "pipelines", "consumer_group", "service", "services"];
+                    let sentence = format!("`{}` is no definition: {}", word.text, words::hint(&word.text, known));
+                    self.problems.push(Problem::at(word.at, sentence));
+                }
+            }
+        }
+    }
+
+    /// A list of definitions, or a map of them by name.
+    fn each(&mut self, node: &Node, one: fn(&mut Self, &Node, Option<Word>)) {
+        match &node.is {
+            Is::List(items) => items.iter().for_each(|item| one(self, item, None)),
+            Is::Map(entries) => entries.iter().for_each(|(word, value)| one(self, value, Some(word.clone()))),
+            _ => self.unknown(node.at, node.kind()),
+        }
+    }
+
+    fn pipeline(&mut self, node: &Node, name: Option<Word>) {
+        let (pipeline, problems) = Pipeline::read(node, name);
+        self.pipelines.extend(pipeline);
+        self.problems.extend(problems);
+    }
+
+    fn group(&mut self, node: &Node) {
+        match Group::read(node) {
+            Ok(group) => self.groups.push(group),
+            Err(problems) => self.problems.extend(problems),
+        }
+    }
+
+    fn party(&mut self, node: &Node, name: Option<Word>) {
+        match Party::read(node, name) {
+            Ok(party) => self.parties.push(party),
+            Err(problems) => self.problems.extend(problems),
+        }
+    }
+}
+
+fn is_party(entries: &[(Word, Node)]) -> bool {
+    entries.iter().any(|(word, _)| matches!(&*words::folded(&word.text), "publishes" | "consumes"))
+}
+
+fn is_pipeline(entries: &[(Word, Node)]) -> bool {
+    entries.iter().any(|(word, _)| matches!(&*words::folded(&word.text), "inputstream" | "outputstream" | "operations"))
+}

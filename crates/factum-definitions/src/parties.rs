@@ -1,0 +1,206 @@
+//! Consumer groups and services: what a definition says of them, compared with the program. Nothing of them runs: who reads what is
+//! the program's own, and a definition of it is a contract that is checked.
+
+use std::{collections::BTreeSet, fmt::Write as _};
+
+use crate::{
+    Problem,
+    known::{EventType, Known},
+    words::{folded, hint},
+    yaml::{Is, Node, Word},
+};
+
+/// `consumer_group`, `topics`, `offset_strategy`.
+pub struct Group {
+    topics: Vec<Word>,
+}
+
+impl Group {
+    pub fn read(node: &Node) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let (mut name, mut topics) = (false, Vec::new());
+        for (word, value) in entries(node, "consumergroup") {
+            match &*folded(&word.text) {
+                "consumergroup" | "name" | "group" | "groupid" | "id" => match value.text() {
+                    Some(text) if !text.trim().is_empty() => name = true,
+                    _ => problems.push(Problem::at(
+                        value.at,
+                        format!("`{}` is a name, and this is {}", word.text, value.kind()),
+                    )),
+                },
+                "topics" | "topic" | "streams" | "subscribes" | "types" => topics = words(word, value, &mut problems),
+                "offsetstrategy" | "offset" | "autooffsetreset" => match value.text().map(folded).as_deref() {
+                    Some("earliest" | "latest") => {}
+                    _ => problems
+                        .push(Problem::at(value.at, "an `offset_strategy` is `earliest` or `latest`".to_owned())),
+                },
+                "description" | "comment" | "owner" => {}
+                _ => {
+                    let hint = hint(&word.text, ["consumer_group", "topics", "offset_strategy", "description"]);
+                    problems.push(Problem::at(word.at, format!("a consumer group has no `{}`: {hint}", word.text)));
+                }
+            }
+        }
+        if !name {
+            problems.push(Problem::at(
+                node.at,
+                "the consumer group has no name: add `consumer_group: order-processors`".to_owned(),
+            ));
+        }
+        if topics.is_empty() && problems.is_empty() {
+            problems.push(Problem::at(
+                node.at,
+                "the consumer group reads nothing: add `topics: [order-events]`".to_owned(),
+            ));
+        }
+        if problems.is_empty() { Ok(Self { topics }) } else { Err(problems) }
+    }
+
+    /// Each topic must be one that the program has.
+    pub fn check(&self, known: &Known) -> Vec<Problem> {
+        let unknown = |word: &Word| {
+            let hint = known.stream(&word.text).err()?;
+            Some(Problem::at(word.at, format!("nothing is known of the topic `{}`: {hint}", word.text)))
+        };
+        self.topics.iter().filter_map(unknown).collect()
+    }
+}
+
+/// `service`, `publishes`, `consumes`.
+pub struct Party {
+    name: Word,
+    publishes: Vec<Word>,
+    consumes: Vec<Word>,
+}
+
+impl Party {
+    pub fn read(node: &Node, name: Option<Word>) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let (mut name, mut publishes, mut consumes) = (name, Vec::new(), Vec::new());
+        for (word, value) in entries(node, "service") {
+            match &*folded(&word.text) {
+                "service" | "name" | "id" => match value.word() {
+                    Some(text) => name = Some(text),
+                    None => problems.push(Problem::at(
+                        value.at,
+                        format!("`{}` is a name, and this is {}", word.text, value.kind()),
+                    )),
+                },
+                "publishes" | "produces" | "emits" => publishes = words(word, value, &mut problems),
+                "consumes" | "subscribes" | "subscribesto" | "reads" => consumes = words(word, value, &mut problems),
+                "description" | "version" | "comment" | "owner" => {}
+                _ => {
+                    let hint = hint(&word.text, ["service", "publishes", "consumes", "description"]);
+                    problems.push(Problem::at(word.at, format!("a service has no `{}`: {hint}", word.text)));
+                }
+            }
+        }
+        match name {
+            Some(name) if problems.is_empty() => Ok(Self { name, publishes, consumes }),
+            Some(_) => Err(problems),
+            None => {
+                problems.push(Problem::at(node.at, "the service has no name: add `service: order-service`".to_owned()));
+                Err(problems)
+            }
+        }
+    }
+
+    /// What it says must be so in the program.
+    pub fn check(&self, known: &Known) -> Vec<Problem> {
+        let Some(service) = known.party(&self.name.text) else {
+            let hint = hint(&self.name.text, known.services.keys().map(String::as_str));
+            return vec![Problem::at(self.name.at, format!("there is no service `{}`: {hint}", self.name.text))];
+        };
+        let mut problems = Vec::new();
+        for word in &self.publishes {
+            let Some(event) = event(known, word, &mut problems) else { continue };
+            if !event.makers.contains(service) {
+                let owner = match event.makers.iter().next() {
+                    Some(maker) => format!("{maker} does"),
+                    None => "nobody here does".to_owned(),
+                };
+                let name = event.info.name;
+                problems.push(Problem::at(
+                    word.at,
+                    format!("{service} does not publish `{name}`, {owner}: take it out of `publishes`"),
+                ));
+            }
+        }
+        for word in &self.consumes {
+            let Some(event) = event(known, word, &mut problems) else { continue };
+            if !event.readers.contains(service) {
+                let reads =
+                    known.events.values().filter(|event| event.readers.contains(service)).map(|event| event.info.name);
+                let reads = list(reads);
+                let name = event.info.name;
+                problems.push(Problem::at(word.at, format!("{service} does not read `{name}`: it reads {reads}")));
+            }
+        }
+        problems
+    }
+}
+
+/// A type by exactly its name, in any spelling.
+fn event<'a>(known: &'a Known, word: &Word, problems: &mut Vec<Problem>) -> Option<&'a EventType> {
+    let found = known.events.values().find(|event| folded(event.info.name) == folded(&word.text));
+    if found.is_none() {
+        let hint = hint(&word.text, known.events.keys().copied());
+        problems.push(Problem::at(word.at, format!("there is no event `{}`: {hint}", word.text)));
+    }
+    found
+}
+
+/// The keys of a definition, also of one that stands below its own name.
+fn entries<'a>(node: &'a Node, wrapped: &str) -> Vec<(&'a Word, &'a Node)> {
+    let Is::Map(entries) = &node.is else { return Vec::new() };
+    let inner = |(word, value): &'a (Word, Node)| match &value.is {
+        Is::Map(inner) if folded(&word.text) == wrapped => inner.iter().map(|(word, value)| (word, value)).collect(),
+        _ => vec![(word, value)],
+    };
+    entries.iter().flat_map(inner).collect()
+}
+
+/// One name, or a list of them.
+fn words(word: &Word, value: &Node, problems: &mut Vec<Problem>) -> Vec<Word> {
+    let mut found = Vec::new();
+    let items = match &value.is {
+        Is::List(items) => items.as_slice(),
+        Is::Nothing => &[],
+        _ => std::slice::from_ref(value),
+    };
+    for item in items {
+        // `- type: order.created` names one too.
+        let named = match &item.is {
+            Is::Map(entries) => {
+                entries.iter().find(|(word, _)| matches!(&*folded(&word.text), "type" | "event" | "name" | "topic"))
+            }
+            _ => None,
+        };
+        match named.map_or(item, |(_, value)| value).word() {
+            Some(word) => found.push(word),
+            None => {
+                problems.push(Problem::at(item.at, format!("`{}` lists names, and this is {}", word.text, item.kind())))
+            }
+        }
+    }
+    found
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: BTreeSet<&str> = names.collect();
+    if names.is_empty() { "nothing".to_owned() } else { names.into_iter().collect::<Vec<_>>().join(", ") }
+}
+
+/// All services with what they publish and consume.
+pub fn describe(known: &Known) -> String {
+    let mut out = String::new();
+    for service in known.services.keys() {
+        let names = |is: fn(&EventType) -> &BTreeSet<String>| {
+            let names = known.events.values().filter(|event| is(event).contains(service)).map(|event| event.info.name);
+            names.collect::<Vec<_>>().join(", ")
+        };
+        let (publishes, consumes) = (names(|event| &event.makers), names(|event| &event.readers));
+        let _ = writeln!(out, "---\nservice: {service}\npublishes: [{publishes}]\nconsumes: [{consumes}]");
+    }
+    out
+}
