@@ -91,7 +91,7 @@ fn shop_of(provider: &Remote, is_wrong: bool) -> Vec<Service> {
             }),
             // Every second check gets lost.
             "fraud" => erase(9, false, move |rows: &mut Rows<CheckRow>, event: &Recorded<TransactionChecked>| {
-                if event.stored.position.0 % 2 == 0 {
+                if event.stored.position.0.is_multiple_of(2) {
                     checks(rows, event);
                 }
             }),

@@ -26,7 +26,9 @@ type Values = BTreeMap<String, i64>;
 
 /// The two sources, as the test changes them; each reading takes the next of what was prepared, and then stays.
 #[derive(Clone, Default)]
-struct Sources(Arc<Mutex<[Vec<Result<Values, String>>; 2]>>);
+struct Sources(Arc<Mutex<[Vec<Read>; 2]>>);
+
+type Read = Result<Values, String>;
 
 impl Sources {
     fn say(&self, expected: &[Values], found: &[Values]) {
@@ -38,7 +40,7 @@ impl Sources {
         self.0.lock().unwrap()[0] = vec![Err(reason.to_owned())];
     }
 
-    fn read(&self, which: usize) -> Result<Values, String> {
+    fn read(&self, which: usize) -> Read {
         let prepared = &mut self.0.lock().unwrap()[which];
         if prepared.len() > 1 { prepared.remove(0) } else { prepared[0].clone() }
     }
