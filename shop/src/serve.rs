@@ -11,8 +11,9 @@ use std::{
 
 use anyhow::bail;
 use factum::{
-    App,
+    App, AppBuilder,
     http::{self, client::Remote},
+    prelude::Service,
 };
 
 use crate::{
@@ -43,6 +44,8 @@ pub struct Serve {
     pub carrier_secret: Option<Secret>,
     /// How long an order waits for a provider or a carrier that does not answer, before it is undone.
     pub patience: Duration,
+    /// How long the provider and the carrier may take to answer a request.
+    pub answer_within: Duration,
     /// How an order is run.
     pub process: Process,
     /// Who brings notifications; those without an address are simulated.
@@ -64,9 +67,17 @@ pub struct Serve {
 /// directory, it was run with other partners and waits for them, or in another way and has orders under way, a carrier has no
 /// secret, or the data is damaged.
 pub async fn serve(options: Serve) -> anyhow::Result<()> {
+    serve_beside(options, None).await
+}
+
+/// The same, with a further service.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_beside(options: Serve, beside: Option<Service>) -> anyhow::Result<()> {
     // Heard from the start, so that a stop is in order however early it comes.
     let stop = stop_signal()?;
-    serve_until(options, stop).await
+    run(options, beside, stop).await
 }
 
 /// The same, until `stop` is ready.
@@ -74,6 +85,14 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
 /// # Errors
 /// As [`serve`].
 pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+    run(options, None, stop).await
+}
+
+async fn run(
+    options: Serve,
+    beside: Option<Service>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
     if options.carrier.is_some() && options.carrier_secret.is_none() {
         bail!(
             "the carrier signs its news, so give the secret that you share with it: --carrier-secret FILE, or the variable \
@@ -93,6 +112,7 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
         carrier: options.carrier.clone(),
         carrier_secret: options.carrier_secret.clone().filter(|_| options.carrier.is_some()),
         patience: options.patience,
+        answer_within: options.answer_within,
         process: options.process,
         declines: 0.0,
         hold_suspicious: true,
@@ -103,6 +123,7 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
         cart_abandoned_after: options.abandon_carts,
     };
     let builder = equipped(App::open(&options.data)?, &settings);
+    let builder = beside.into_iter().fold(builder, AppBuilder::with);
     let builder = if options.hold_unknown { builder.hold_unknown() } else { builder };
     let app = builder.start().await?;
     app.execute(partners.choose()).await?;

@@ -51,6 +51,9 @@ pub struct Serving {
     /// its stock is free again, and the customer hears that it was cancelled.
     #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = duration)]
     patience: Duration,
+    /// How long the provider and the carrier may take to answer one request; then what came of it counts as unknown.
+    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration)]
+    answer_within: Duration,
     #[command(flatten)]
     way: Way,
     /// Where mail to customers and staff goes: a relay that speaks plain SMTP, such as smtp://127.0.0.1:25; simulated if there
@@ -102,7 +105,7 @@ impl Serving {
     /// The secret cannot be read, or is too short.
     pub fn options(self) -> anyhow::Result<Serve> {
         let carrier_secret = if self.carrier.is_some() { secret(self.carrier_secret.as_deref())? } else { None };
-        let Self { data, listen, day, provider, carrier, patience, way, moved, hold_unknown, points_on, .. } = self;
+        let Self { data, listen, day, provider, carrier, patience, answer_within, way, moved, hold_unknown, points_on, .. } = self;
         let points = match points_on {
             PointsOn::Delivered => Policy::Delivered,
             PointsOn::Paid => Policy::Paid,
@@ -120,6 +123,7 @@ impl Serving {
             channels,
             abandon_carts,
             patience,
+            answer_within,
             process: way.process.unwrap_or_default(),
             moved,
             hold_unknown,
@@ -137,7 +141,8 @@ fn secret(file: Option<&Path>) -> anyhow::Result<Option<Secret>> {
     Ok(text.map(|text| Secret::new(&text)).transpose()?)
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A duration of more than nothing, of 30 days at most.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let problem = || "use a duration such as 24h, 10s or 500ms".to_owned();
     let span: jiff::SignedDuration = text.parse().map_err(|_| problem())?;
     let duration = Duration::try_from(span).map_err(|_| problem())?;
