@@ -21,7 +21,7 @@ use crate::{
     import::settle,
     loyalty::reactions::Policy,
     notification::gateway::Channels,
-    partners::{Partners, refuse_another_process, refuse_others},
+    partners::{Partners, are_recorded, refuse_another_process, refuse_others},
     plain::plain,
     services::{Options, archive_if_any, equipped},
     shipping::signature::Secret,
@@ -125,8 +125,12 @@ async fn run(
     let builder = equipped(App::open(&options.data)?, &settings);
     let builder = beside.into_iter().fold(builder, AppBuilder::with);
     let builder = if options.hold_unknown { builder.hold_unknown() } else { builder };
+    // What stands there already is not written again: a shop also opens while its disk is full.
+    let are_recorded = are_recorded(&options.data, &partners)?;
     let app = builder.start().await?;
-    app.execute(partners.choose()).await?;
+    if !are_recorded {
+        app.execute(partners.choose()).await?;
+    }
     say(greeting(&options, &partners, address, app.health().durability));
     let served = http::serve(listener, app.router(), stop).await;
     say("stopping: what was accepted is being carried out");

@@ -12,6 +12,8 @@ mod choreographed;
 mod command;
 mod editions;
 mod flows;
+#[cfg(unix)]
+mod full;
 mod fuzz;
 mod gateways;
 mod hostile;
