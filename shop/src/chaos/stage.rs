@@ -25,7 +25,11 @@ use super::{
     customers::Customers,
     provider::{self, Provider},
 };
-use crate::{check, services::archive, shipping::signature::{HEADER, Secret}};
+use crate::{
+    check,
+    services::archive,
+    shipping::signature::{HEADER, Secret},
+};
 
 /// What the shop's calls wait for an answer, and what silences are longer than.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(1);

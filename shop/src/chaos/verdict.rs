@@ -55,7 +55,9 @@ pub async fn reach(stage: &mut Stage, settings: &Settings) -> anyhow::Result<Out
     rebuild(stage).await?;
     let after = views(stage).await?;
     let changed = before.iter().filter(|(id, views)| after.get(*id) != Some(views));
-    problems.extend(changed.map(|(id, views)| format!("I11: {id} was {views:?}, and rebuilt it is {:?}", after.get(id))).take(TOLD));
+    problems.extend(
+        changed.map(|(id, views)| format!("I11: {id} was {views:?}, and rebuilt it is {:?}", after.get(id))).take(TOLD),
+    );
     stage.stop().await?;
     if asked != (effects(stage), repeats(stage)) {
         problems.push("I12: partners were asked while rows were rebuilt".to_owned());
@@ -71,7 +73,15 @@ pub async fn reach(stage: &mut Stage, settings: &Settings) -> anyhow::Result<Out
         *ends.entry(order["status"].as_str().unwrap_or("unknown").to_owned()).or_default() += 1;
     }
     let effects = (effects(stage), repeats(stage));
-    Ok(Outcome { tally: stage.tally.clone(), findings, ends, letters: letters.len() as u64, effects, problems, kept: None })
+    Ok(Outcome {
+        tally: stage.tally.clone(),
+        findings,
+        ends,
+        letters: letters.len() as u64,
+        effects,
+        problems,
+        kept: None,
+    })
 }
 
 /// Every letter is of an order that is poison, and each such order has one.
@@ -241,7 +251,9 @@ fn of_books(views: &Views, findings: &Findings, stage: &Stage) -> anyhow::Result
     if theirs != sums || theirs != (findings.captured, findings.refunded) {
         problems.push(format!("I9: the provider's sums are {theirs:?}, our rows' {sums:?}, our log's {findings:?}"));
     }
-    problems.extend(provider.recorder.problems().iter().chain(carrier.recorder.problems()).map(|each| format!("I5: {each}")));
+    problems.extend(
+        provider.recorder.problems().iter().chain(carrier.recorder.problems()).map(|each| format!("I5: {each}")),
+    );
     let left = problems.len().saturating_sub(TOLD);
     problems.truncate(TOLD);
     problems.extend((left > 0).then(|| format!("and {left} more of such differences")));

@@ -105,7 +105,20 @@ impl Serving {
     /// The secret cannot be read, or is too short.
     pub fn options(self) -> anyhow::Result<Serve> {
         let carrier_secret = if self.carrier.is_some() { secret(self.carrier_secret.as_deref())? } else { None };
-        let Self { data, listen, day, provider, carrier, patience, answer_within, way, moved, hold_unknown, points_on, .. } = self;
+        let Self {
+            data,
+            listen,
+            day,
+            provider,
+            carrier,
+            patience,
+            answer_within,
+            way,
+            moved,
+            hold_unknown,
+            points_on,
+            ..
+        } = self;
         let points = match points_on {
             PointsOn::Delivered => Policy::Delivered,
             PointsOn::Paid => Policy::Paid,

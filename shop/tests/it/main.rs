@@ -8,6 +8,8 @@ mod backup;
 mod bodies;
 mod books;
 mod carts;
+#[cfg(unix)]
+mod chaos;
 mod choreographed;
 mod command;
 mod editions;

@@ -15,7 +15,8 @@ fn messages(nth: u64) -> Vec<Message> {
     let at = "2026-05-01T10:00:00Z";
     let id = format!("chaos-{nth}");
     let event = |type_name: &str, data: Value| {
-        let event = json!({ "specversion": "1.0", "id": id, "source": "chaos", "type": type_name, "time": at, "data": data });
+        let event =
+            json!({ "specversion": "1.0", "id": id, "source": "chaos", "type": type_name, "time": at, "data": data });
         event.to_string().into_bytes()
     };
     let (events, commands) = ("events", "commands");
@@ -43,7 +44,9 @@ pub async fn knock(client: &Client, seed: u64, nth: u64, tally: &Tally) -> Resul
     let fault = "poison at the door";
     tally.ordered(fault, door);
     let shown = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
-    let Some(Answer { status, body }) = client.once(&format!("/factum/v1/{door}"), body).await else { return Ok(false) };
+    let Some(Answer { status, body }) = client.once(&format!("/factum/v1/{door}"), body).await else {
+        return Ok(false);
+    };
     tally.happened(fault, door);
     // Of several commands each has its own answer.
     let told = |problem: &Value| problem["detail"].as_str().is_some_and(|detail| !detail.is_empty());

@@ -61,7 +61,8 @@ impl Proxy {
     /// # Errors
     /// There is no address for it.
     pub async fn start(name: &str, to: &str, faults: Faults, tally: &Tally) -> io::Result<Self> {
-        let client = Client::builder().redirect(redirect::Policy::none()).retry(retry::never()).no_proxy().timeout(LONGEST);
+        let client =
+            Client::builder().redirect(redirect::Policy::none()).retry(retry::never()).no_proxy().timeout(LONGEST);
         let client = client.build().map_err(io::Error::other)?;
         let (name, to, tally) = (name.to_owned(), to.trim_end_matches('/').to_owned(), tally.clone());
         let (calm, asked) = Default::default();
@@ -165,7 +166,9 @@ async fn pass(State(line): State<Arc<Line>>, request: Request) -> Response {
             line.happened(fault);
             match rng.u8(..3) {
                 0 => StatusCode::TOO_MANY_REQUESTS.into_response(),
-                seconds => (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, (seconds - 1).to_string())]).into_response(),
+                seconds => {
+                    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, (seconds - 1).to_string())]).into_response()
+                }
             }
         }
         Some(fault @ Fault::Late) => {

@@ -126,9 +126,8 @@ async fn a_program_that_ends_by_itself_is_told_with_its_last_words() {
 async fn a_door_that_takes_what_is_no_message_is_told() {
     let tally = Tally::default();
     let client = |url: &str| chaos::Client::new(url, Duration::from_secs(20), Duration::from_secs(20));
-    let strict = serve(Router::new().fallback(async || {
-        (StatusCode::BAD_REQUEST, r#"{"detail":"there is no type; give one"}"#)
-    }));
+    let strict =
+        serve(Router::new().fallback(async || (StatusCode::BAD_REQUEST, r#"{"detail":"there is no type; give one"}"#)));
     let (strict, lax) = (client(&strict.await), client(&serve(Router::new().fallback(async || "thank you")).await));
     for nth in 0..20 {
         assert_eq!(knock(&strict, 7, nth, &tally).await, Ok(true));
