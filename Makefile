@@ -15,7 +15,7 @@ SECONDS ?= 60
 # Steps of the build server that were skipped before the tests.
 ALSO_SKIPPED ?= 0
 
-.PHONY: help demo test sim partners check fmt lint docs bench torture kernel books fuzz sabotage clean-demo tools
+.PHONY: help demo test sim partners chaos check fmt lint docs bench torture kernel books fuzz sabotage clean-demo tools
 
 help: ## list the targets
 	@echo "make <target>"
@@ -46,6 +46,10 @@ books: tools ## the shop's books in full: both files, run in both ways, in 20 or
 partners: tools ## a provider and a carrier that misbehave: 20 seeds of 2,000 orders, half an hour; SEED=n replays one
 	@FACTUM_SEED="$(SEED)" FACTUM_SEEDS=$${FACTUM_SEEDS:-20} FACTUM_ORDERS=$${FACTUM_ORDERS:-2000} \
 		$(CARGO) test --quiet --release --locked -p shop --test it misbehaving -- --nocapture
+
+chaos: tools ## everything goes wrong around a shop: 20,000 orders, 100 kills, within an hour; SEED=n draws the same faults, ORDERS=n
+	@$(CARGO) run --quiet --release --locked -p shop -- chaos --orders $${ORDERS:-20000} --limit 30m \
+		$(if $(SEED),--seed $(SEED))
 
 kernel: tools ## kills, power cuts, failing system calls and full disks, in full: needs root, strace and ext4
 	@FACTUM_KILLS=200 FACTUM_CUTS=50 FACTUM_CASES=1000 FACTUM_CYCLES=10 FACTUM_REQUIRE=power,strace,full \

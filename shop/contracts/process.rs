@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// How long an order waits for a payment provider or a carrier that does not answer, if nothing is said.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a payment provider or a carrier may take to answer one request, if nothing is said.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
 /// The two ways: the same participants, the same contracts, the same end states.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

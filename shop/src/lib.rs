@@ -16,6 +16,8 @@ pub mod order;
 pub mod payment;
 pub mod shipping;
 
+#[cfg(unix)]
+pub mod chaos;
 pub mod check;
 pub mod http;
 pub mod import;

@@ -148,6 +148,15 @@ pub fn refuse_another_process(data: &Path, wanted: Process, left: Option<Process
     Ok(())
 }
 
+/// Whether a directory's log says last that it is run with these.
+///
+/// # Errors
+/// The log cannot be read.
+pub fn are_recorded(data: &Path, wanted: &Partners) -> anyhow::Result<bool> {
+    let Some(archive) = archive_if_any(data)? else { return Ok(false) };
+    Ok(chosen(&archive)?.is_some_and(|before| before == *wanted))
+}
+
 /// What a log says last of the partners.
 fn chosen(archive: &Archive) -> anyhow::Result<Option<Partners>> {
     let mut chosen = None;

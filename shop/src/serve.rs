@@ -10,14 +10,18 @@ use std::{
 };
 
 use anyhow::bail;
-use factum::http::{self, client::Remote};
+use factum::{
+    AppBuilder,
+    http::{self, client::Remote},
+    prelude::Service,
+};
 
 use crate::{
     contracts::process::Process,
     import::settle,
     loyalty::reactions::Policy,
     notification::gateway::Channels,
-    partners::{Partners, refuse_another_process, refuse_others},
+    partners::{Partners, are_recorded, refuse_another_process, refuse_others},
     plain::plain,
     services::{Options, archive_if_any, equipped, open},
     shipping::signature::Secret,
@@ -42,6 +46,8 @@ pub struct Serve {
     pub provider_lists: bool,
     /// How long an order waits for a provider or a carrier that does not answer, before it is undone.
     pub patience: Duration,
+    /// How long the provider and the carrier may take to answer a request.
+    pub answer_within: Duration,
     /// How an order is run.
     pub process: Process,
     /// Who brings notifications; those without an address are simulated.
@@ -63,9 +69,17 @@ pub struct Serve {
 /// directory, it was run with other partners and waits for them, or in another way and has orders under way, a carrier has no
 /// secret, or the data is damaged.
 pub async fn serve(options: Serve) -> anyhow::Result<()> {
+    serve_beside(options, None).await
+}
+
+/// The same, with a further service.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_beside(options: Serve, beside: Option<Service>) -> anyhow::Result<()> {
     // Heard from the start, so that a stop is in order however early it comes.
     let stop = stop_signal()?;
-    serve_until(options, stop).await
+    run(options, beside, stop).await
 }
 
 /// The same, until `stop` is ready.
@@ -73,6 +87,14 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
 /// # Errors
 /// As [`serve`].
 pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+    run(options, None, stop).await
+}
+
+async fn run(
+    options: Serve,
+    beside: Option<Service>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
     if options.carrier.is_some() && options.carrier_secret.is_none() {
         bail!(
             "the carrier signs its news, so give the secret that you share with it: --carrier-secret FILE, or the variable \
@@ -92,6 +114,7 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
         carrier: options.carrier.clone(),
         carrier_secret: options.carrier_secret.clone().filter(|_| options.carrier.is_some()),
         patience: options.patience,
+        answer_within: options.answer_within,
         process: options.process,
         declines: 0.0,
         hold_suspicious: true,
@@ -103,9 +126,14 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
         cart_abandoned_after: options.abandon_carts,
     };
     let builder = equipped(open(&options.data)?, &settings);
+    let builder = beside.into_iter().fold(builder, AppBuilder::with);
     let builder = if options.hold_unknown { builder.hold_unknown() } else { builder };
+    // What stands there already is not written again: a shop also opens while its disk is full.
+    let are_recorded = are_recorded(&options.data, &partners)?;
     let app = builder.start().await?;
-    app.execute(partners.choose()).await?;
+    if !are_recorded {
+        app.execute(partners.choose()).await?;
+    }
     say(greeting(&options, &partners, address, app.health().durability));
     let served = http::serve(listener, app.router(), stop).await;
     say("stopping: what was accepted is being carried out");

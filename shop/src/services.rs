@@ -7,7 +7,7 @@ use factum::{AppBuilder, Archive, OpenError, http::client::Remote, prelude::*};
 use crate::{
     analytics, cart, catalog,
     contracts::{
-        process::{PATIENCE, Process},
+        process::{ANSWER_WITHIN, PATIENCE, Process},
         spellings::spellings,
     },
     customer, fraud, inventory, loyalty,
@@ -30,6 +30,8 @@ pub struct Options {
     pub carrier_secret: Option<Secret>,
     /// How long an order waits for a provider or a carrier that does not answer, before it is undone.
     pub patience: Duration,
+    /// How long the provider and the carrier may take to answer a request.
+    pub answer_within: Duration,
     /// How an order is run.
     pub process: Process,
     /// The share of payments that the simulated provider declines, 0 to 1.
@@ -59,6 +61,7 @@ impl Default for Options {
             carrier: None,
             carrier_secret: None,
             patience: PATIENCE,
+            answer_within: ANSWER_WITHIN,
             process: Process::default(),
             declines: 0.0,
             hold_suspicious: false,
@@ -115,6 +118,7 @@ pub fn services(options: &Options) -> Vec<Service> {
         carrier,
         carrier_secret,
         patience,
+        answer_within,
         process,
         declines,
         hold_suspicious,
@@ -139,12 +143,18 @@ pub fn services(options: &Options) -> Vec<Service> {
         customer::service(),
         order::service(process, patience),
         inventory::service(process),
-        payment::service(provider, process),
-        shipping::service(carrier, carrier_secret, process),
+        answering(payment::service(provider, process), answer_within),
+        answering(shipping::service(carrier, carrier_secret, process), answer_within),
         fraud::service(policy, process),
         loyalty::service(points),
         analytics::service(),
         notification::service(channels),
         cart::service(cart_abandoned_after),
     ]
+}
+
+/// A service whose calls wait so long for an answer.
+fn answering(mut service: Service, within: Duration) -> Service {
+    service.calls.iter_mut().for_each(|call| call.policy.timeout = within);
+    service
 }

@@ -8,6 +8,7 @@
 //! - `deliveries`, with the feature `sim`: a whole service with each message twice, and in every order that is allowed.
 //! - `sim`, with the feature of that name: a disk in memory that loses power, fails and lies, by a seed.
 //! - `fuzz`, with the same feature: what must hold of any bytes in a log's files, a message or a snapshot.
+//! - `chaos`, with the feature of that name: faults around a program that runs as a process of its own and speaks HTTP.
 //!
 //! ```text
 //! given::<Order>([OrderCreated { sku, quantity: 3 }])
@@ -16,6 +17,8 @@
 //!     .again_changes_nothing();
 //! ```
 
+#[cfg(all(unix, feature = "chaos"))]
+pub mod chaos;
 pub mod conformance;
 #[cfg(feature = "sim")]
 pub mod deliveries;

@@ -36,6 +36,8 @@ pub use factum_runtime::{
 };
 #[cfg(feature = "http")]
 pub use factum_server as http;
+#[cfg(all(unix, feature = "chaos"))]
+pub use factum_testing::chaos;
 pub use report::Report;
 #[cfg(feature = "http")]
 pub use routes::Routed;

@@ -33,7 +33,7 @@ pub async fn demo(data: &Path, declines: f64) -> anyhow::Result<()> {
         "Running 2,000 real invoices of a gift shop (December 2010) through eleven services on one embedded log.\n\
          Every event is synced to disk before anybody hears of it; {percent:.0} % of the payments are declined and undone.\n\n"
     ))?;
-    let bar = Bar::new();
+    let bar = Bar::new("invoices");
     let settings = Settings { declines, mail: true, ..Settings::default() };
     let outcome = loader::import(&data.join(FILE), data, &settings, &|done, of| bar.set(done, of)).await?;
     bar.done();

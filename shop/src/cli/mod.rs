@@ -1,5 +1,7 @@
 //! What the `shop` command understands.
 
+#[cfg(unix)]
+mod chaos;
 mod definitions;
 mod demo;
 mod out;
@@ -105,6 +107,14 @@ enum Command {
     },
     /// Take orders over HTTP.
     Serve(Box<Serving>),
+    /// Let everything go wrong around a shop, and check that nothing is lost or doubled: the provider declines, answers are lost
+    /// or come late, requests twice; it is killed, its disk gets full, and some orders are poison. Exit code 1 if anything is.
+    #[cfg(unix)]
+    Chaos(Box<chaos::Chaos>),
+    /// The shop of `shop chaos`.
+    #[cfg(unix)]
+    #[command(hide = true)]
+    ChaosShop(Box<chaos::ChaosShop>),
     /// Count what a shop did: orders, money, stock.
     Report {
         /// The data directory.
@@ -179,15 +189,25 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Demo { data, declines, again } => {
             demo::prepare(&data, again)?;
-            interruptible(demo::demo(&data, declines), "add --again to begin anew")
+            interruptible(through(demo::demo(&data, declines)), "add --again to begin anew")
         }
-        Command::Import { file, data, abandon: true, .. } => interruptible(abandon(file, data), GOES_ON),
+        Command::Import { file, data, abandon: true, .. } => interruptible(through(abandon(file, data)), GOES_ON),
         Command::Import { file, data, declines, shuffle, way, resume, .. } => {
             let settings = Settings { declines, shuffle, process: way.process, ..Settings::default() };
-            interruptible(import(file, data, settings, resume), GOES_ON)
+            interruptible(through(import(file, data, settings, resume)), GOES_ON)
         }
         Command::Serve(serving) => {
             runtime()?.block_on(serve(serving.options()?))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        #[cfg(unix)]
+        Command::Chaos(wanted) => interruptible(
+            async { Ok(if chaos::chaos(*wanted).await? { ExitCode::SUCCESS } else { ExitCode::FAILURE }) },
+            "nothing of it is left",
+        ),
+        #[cfg(unix)]
+        Command::ChaosShop(shop) => {
+            runtime()?.block_on(shop.serve())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Report { data, json } => {
@@ -237,7 +257,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 async fn import(file: PathBuf, data: PathBuf, settings: Settings, resume: bool) -> anyhow::Result<()> {
-    let bar = progress::Bar::new();
+    let bar = progress::Bar::new("invoices");
     let tell = |done, of| bar.set(done, of);
     let outcome = if resume {
         loader::resume(&file, &data, &settings, &tell).await?
@@ -275,16 +295,21 @@ async fn abandon(file: PathBuf, data: PathBuf) -> anyhow::Result<()> {
 }
 
 /// Runs a command until it is through or Ctrl-C; what was committed stands, and `next` says how it goes on.
-fn interruptible(work: impl Future<Output = anyhow::Result<()>>, next: &str) -> anyhow::Result<ExitCode> {
+fn interruptible(work: impl Future<Output = anyhow::Result<ExitCode>>, next: &str) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(async {
         tokio::select! {
-            done = work => done.map(|()| ExitCode::SUCCESS),
+            done = work => done,
             _ = tokio::signal::ctrl_c() => {
                 tell(&format!("\nstopped; {next}"));
                 Ok(ExitCode::from(130))
             }
         }
     })
+}
+
+/// Work that is well when it is through.
+async fn through(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
+    work.await.map(|()| ExitCode::SUCCESS)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -1,8 +1,8 @@
 //! A progress bar; plain lines where nobody watches.
 
 use std::{
-    cell::Cell,
     io::{IsTerminal, stderr},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -10,25 +10,26 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::out::tell;
 
-/// A bar over invoices.
+/// A bar over invoices, or orders.
 pub struct Bar {
+    of: &'static str,
     bar: Option<ProgressBar>,
-    told: Cell<u64>,
+    told: AtomicU64,
 }
 
 impl Bar {
-    /// An empty bar.
-    pub fn new() -> Self {
+    /// An empty bar over such things.
+    pub fn new(of: &'static str) -> Self {
         let bar = stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(0);
-            let template = "{bar:40} {pos}/{len} invoices  {per_sec}  {elapsed} (left: {eta})";
-            if let Ok(style) = ProgressStyle::with_template(template) {
+            let template = format!("{{bar:40}} {{pos}}/{{len}} {of}  {{per_sec}}  {{elapsed}} (left: {{eta}})");
+            if let Ok(style) = ProgressStyle::with_template(&template) {
                 bar.set_style(style);
             }
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
-        Self { bar, told: Cell::new(0) }
+        Self { of, bar, told: AtomicU64::new(0) }
     }
 
     /// How far it is.
@@ -39,9 +40,8 @@ impl Bar {
             return;
         }
         let tenth = (done * 10).checked_div(of).unwrap_or(10);
-        if tenth > self.told.get() {
-            self.told.set(tenth);
-            tell(&format!("{done} of {of} invoices"));
+        if tenth > self.told.fetch_max(tenth, Ordering::Relaxed) {
+            tell(&format!("{done} of {of} {}", self.of));
         }
     }
 

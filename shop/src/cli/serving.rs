@@ -54,6 +54,9 @@ pub struct Serving {
     /// its stock is free again, and the customer hears that it was cancelled.
     #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = duration)]
     patience: Duration,
+    /// How long the provider and the carrier may take to answer one request; then what came of it counts as unknown.
+    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration)]
+    answer_within: Duration,
     #[command(flatten)]
     way: Way,
     /// Where mail to customers and staff goes: a relay that speaks plain SMTP, such as smtp://127.0.0.1:25; simulated if there
@@ -113,6 +116,7 @@ impl Serving {
             provider_lists,
             carrier,
             patience,
+            answer_within,
             way,
             moved,
             hold_unknown,
@@ -137,6 +141,7 @@ impl Serving {
             channels,
             abandon_carts,
             patience,
+            answer_within,
             process: way.process.unwrap_or_default(),
             moved,
             hold_unknown,
@@ -154,7 +159,8 @@ fn secret(file: Option<&Path>) -> anyhow::Result<Option<Secret>> {
     Ok(text.map(|text| Secret::new(&text)).transpose()?)
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A duration of more than nothing, of 30 days at most.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let problem = || "use a duration such as 24h, 10s or 500ms".to_owned();
     let span: jiff::SignedDuration = text.parse().map_err(|_| problem())?;
     let duration = Duration::try_from(span).map_err(|_| problem())?;

@@ -8,10 +8,14 @@ mod backup;
 mod bodies;
 mod books;
 mod carts;
+#[cfg(unix)]
+mod chaos;
 mod choreographed;
 mod command;
 mod editions;
 mod flows;
+#[cfg(unix)]
+mod full;
 mod fuzz;
 mod gateways;
 mod hostile;

@@ -71,6 +71,7 @@ fn serving(dir: &Path) -> Serve {
         carrier_secret: None,
         process: shop::contracts::process::Process::Orchestrated,
         patience: shop::contracts::process::PATIENCE,
+        answer_within: shop::contracts::process::ANSWER_WITHIN,
         channels: Default::default(),
         abandon_carts: std::time::Duration::from_secs(86_400),
         moved: false,

@@ -127,12 +127,9 @@ impl Shop {
     /// A shop over what a log holds, whose provider and carrier have so long to answer.
     pub async fn impatient(log: Memory, provider: &Remote, carrier: &Remote, timeout: Duration) -> Self {
         let (provider, carrier) = (Some(provider.clone()), Some(carrier.clone()));
-        let options = Options { provider, carrier, carrier_secret: Some(secret()), ..simulated() };
-        let hurried = |mut service: Service| {
-            service.calls.iter_mut().for_each(|call| call.policy.timeout = timeout);
-            service
-        };
-        Self::of(log, services(&options).into_iter().map(hurried).collect()).await
+        let options =
+            Options { provider, carrier, carrier_secret: Some(secret()), answer_within: timeout, ..simulated() };
+        Self::of(log, services(&options)).await
     }
 
     /// A shop in which customers get their points when they have paid.

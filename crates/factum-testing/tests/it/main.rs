@@ -1,6 +1,8 @@
 //! The suites against the models in memory, so that the suites themselves are tested; and the scenarios.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test subjects and helpers are tests too")]
 
+#[cfg(unix)]
+mod chaos;
 mod deliveries;
 mod fixtures;
 mod participants;

@@ -29,9 +29,18 @@ const OURS: &[(&str, &[&str])] = &[
     ("factum-adapters", &["factum-core", "factum-log"]),
     ("factum-server", &["factum-core", "factum-runtime"]),
     ("factum-testing", &["factum-adapters", "factum-core", "factum-log", "factum-runtime"]),
+    // Of factum-testing only `chaos`, behind a feature of that name, for programs that bring their own.
     (
         "factum",
-        &["factum-adapters", "factum-core", "factum-definitions", "factum-macros", "factum-runtime", "factum-server"],
+        &[
+            "factum-adapters",
+            "factum-core",
+            "factum-definitions",
+            "factum-macros",
+            "factum-runtime",
+            "factum-server",
+            "factum-testing",
+        ],
     ),
     ("shop", &["factum"]),
 ];

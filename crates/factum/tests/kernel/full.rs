@@ -7,6 +7,7 @@ use std::{
 };
 
 use factum_log::{Batch, Log, LogError};
+use factum_testing::chaos::{Ballast, Volume};
 use fastrand::Rng;
 
 use crate::{
@@ -15,7 +16,6 @@ use crate::{
     log_check,
     report::Report,
     seed,
-    volume::Volume,
 };
 
 /// The size of the file system.
@@ -24,50 +24,6 @@ pub const MIB: u64 = 64;
 const WHILE_FULL: u64 = 40;
 /// What is left to the log when it is to fill the disk itself, in bytes.
 const LEFT: u64 = 8 << 20;
-
-/// A file that takes all the room that there is, or so much of it.
-pub struct Ballast(PathBuf);
-
-impl Ballast {
-    /// Takes everything to the last byte, and leaves so many bytes of it.
-    pub fn take(dir: &Path, leaves: u64) -> Self {
-        let ballast = Self(dir.join("ballast"));
-        let file = ballast.take_more();
-        let length = file.metadata().unwrap().len();
-        file.set_len(length - leaves).and_then(|()| file.sync_all()).unwrap();
-        ballast
-    }
-
-    /// Takes what room there is again meanwhile, to the last byte.
-    pub fn take_more(&self) -> File {
-        let mut file = File::options().create(true).append(true).open(&self.0).unwrap();
-        loop {
-            let before = file.metadata().unwrap().len();
-            for size in [1 << 20, 4096, 1] {
-                loop {
-                    match file.write_all(&vec![1; size]) {
-                        Ok(()) => {}
-                        Err(error) if error.kind() == ErrorKind::StorageFull => break,
-                        Err(error) => panic!("the ballast: {error}"),
-                    }
-                }
-            }
-            // Blocks of files that were removed can be taken only when their removal is written down.
-            file.sync_all().unwrap();
-            if file.metadata().unwrap().len() == before {
-                return file;
-            }
-        }
-    }
-
-    /// Gives the room back.
-    pub fn free(self) {
-        fs::remove_file(&self.0).unwrap();
-        // The blocks of a removed file can be taken again when its removal is written down.
-        let dir = self.0.parent().unwrap();
-        File::open(dir).and_then(|dir| dir.sync_all()).unwrap();
-    }
-}
 
 /// A log on a volume that fills up, and the next number that its batches may use.
 struct Filling {
@@ -158,7 +114,7 @@ fn one(volume: &Volume, cycle: usize, rng: &mut Rng, counts: &mut Counts, in_ord
     // Either the log fills the disk, or something else does, anywhere in a segment.
     let by_the_log = cycle % 2 == 1;
     (0..rng.u32(20..300)).for_each(|_| assert!(filling.append(), "the disk was full too early"));
-    let ballast = Ballast::take(&volume.path(), if by_the_log { LEFT } else { 0 });
+    let ballast = Ballast::take(&volume.path(), if by_the_log { LEFT } else { 0 }).unwrap();
     let mut refused = filling.fill();
     if rng.bool() {
         // The mark of an orderly end may find no room, which is no damage.
@@ -170,7 +126,7 @@ fn one(volume: &Volume, cycle: usize, rng: &mut Rng, counts: &mut Counts, in_ord
     }
     filling.reopen();
     refused += filling.fill();
-    ballast.free();
+    ballast.free().unwrap();
     (0..200).for_each(|_| assert!(filling.append(), "I6: there is room again, and the log does not go on"));
     filling.log().checkpoint().unwrap();
     filling.reopen();

@@ -6,6 +6,7 @@ use factum::{
     App, ExecuteError,
     error::{CommitError, StoreError},
 };
+use factum_testing::chaos::{Ballast, Volume};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -14,11 +15,10 @@ use crate::{
     bank_check::{self, Bank},
     child::{Level, Order, Phase},
     count,
-    full::{Ballast, MIB},
+    full::MIB,
     history::Counts,
     kills::names,
     report::Report,
-    volume::Volume,
 };
 
 /// Commands at once.
@@ -80,7 +80,7 @@ async fn one(dir: &Path, volume: &Path, left: Left, bank: &mut Bank) -> u64 {
         assert_eq!(call(&app, bank, &mut next).await.1, 0, "the disk was full too early");
     }
     bank_check::compare(&app, bank).await;
-    let ballast = Ballast::take(volume, 0);
+    let ballast = Ballast::take(volume, 0).unwrap();
     let mut refused = fill(&app, bank, &mut next).await;
     assert!(rows(&app).await > 0, "no rows are read while the disk is full");
     bank_check::look(dir, bank);
@@ -89,27 +89,27 @@ async fn one(dir: &Path, volume: &Path, left: Left, bank: &mut Bank) -> u64 {
     match left {
         Left::StoppedFull => {}
         Left::Stopped | Left::Renewed => {
-            ballast.free();
+            ballast.free().unwrap();
             bank::start(dir).await.unwrap().stop().await;
             assert!(!dir.join("rows.sqlite-shm").exists(), "SQLite has left its files there");
         }
         Left::Killed => {
-            ballast.free();
+            ballast.free().unwrap();
             kill_one(dir, bank);
         }
         Left::WithoutRows => remove(dir, |name| name.starts_with("rows.sqlite")),
     }
-    let ballast = Ballast::take(volume, 0);
+    let ballast = Ballast::take(volume, 0).unwrap();
 
     let version = if matches!(left, Left::Renewed) { 2 } else { 1 };
     let app = bank::start_with(dir, version).await;
     let app = app.unwrap_or_else(|why| panic!("I6: the app does not start on a full disk ({left:?}): {why}"));
     // What the start gave back is taken too.
-    ballast.take_more();
+    ballast.take_more().unwrap();
     refused += fill(&app, bank, &mut next).await;
     let there = rows(&app).await;
     assert_eq!(there > 0, !matches!(left, Left::WithoutRows), "rows are read, if there are any ({left:?})");
-    ballast.free();
+    ballast.free().unwrap();
     let mut taken = 0;
     for _ in 0..16 {
         taken += call(&app, bank, &mut next).await.0;

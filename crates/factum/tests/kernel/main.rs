@@ -22,7 +22,6 @@ mod log_writer;
 mod power;
 mod report;
 mod traced;
-mod volume;
 
 use std::{panic, process::ExitCode, time::Instant};
 

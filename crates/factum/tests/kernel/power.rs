@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use factum_testing::chaos::Volume;
 use fastrand::Rng;
 
 use crate::{
@@ -17,7 +18,6 @@ use crate::{
     history::Counts,
     kills::{Hits, MANY, Subject},
     seed,
-    volume::Volume,
 };
 
 const MIB: u64 = 512;
@@ -37,7 +37,7 @@ enum Aim {
 /// The cuts of one level.
 pub fn run(level: Level) -> Outcome {
     let cuts = count("FACTUM_CUTS", 3);
-    let mut volume = match Volume::new(MIB).and_then(|volume| volume.probe()) {
+    let mut volume = match Volume::new(MIB).and_then(probe) {
         Ok(volume) => volume,
         Err(why) => {
             println!("kernel: skipped: {cuts} power cuts of the {level:?}: {why}");
@@ -133,12 +133,10 @@ fn write(path: &Path, cut: usize, sync: bool) -> Vec<u8> {
     bytes
 }
 
-impl Volume {
-    /// Whether its power can be cut, tried once.
-    fn probe(mut self) -> Result<Self, String> {
-        self.switch()?.cut(0)?;
-        self.unmount()?;
-        self.mount()?;
-        Ok(self)
-    }
+/// Whether its power can be cut, tried once.
+fn probe(mut volume: Volume) -> Result<Volume, String> {
+    volume.switch()?.cut(0)?;
+    volume.unmount()?;
+    volume.mount()?;
+    Ok(volume)
 }

@@ -47,6 +47,16 @@ fn every_block_of_the_tutorial_stands_in_the_sources() {
     assert!(page.matches("\n```rust ").count() >= 10, "the page shows the system");
 }
 
+/// Its other blocks are commands.
+#[test]
+fn what_the_page_of_chaos_shows_stands_in_the_sources() {
+    let page = fs::read_to_string(root().join("docs/chaos.md")).unwrap();
+    let mut found = wrong(&page, root());
+    found.retain(|problem| !problem.contains("names no file"));
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    assert!(page.contains("\n```rust examples/rooms/"), "the page shows a run");
+}
+
 /// Its other blocks are documentation tests, or commands.
 #[test]
 fn what_the_readme_shows_of_this_system_stands_in_the_sources() {

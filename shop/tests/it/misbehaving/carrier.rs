@@ -11,30 +11,9 @@ use axum::{
 };
 use factum::prelude::*;
 use serde_json::{Value, json};
+use shop::chaos::carrier::{Parcel, Way};
 
 use super::desk::{Asked, Book, Desk, drawn};
-
-/// Where a parcel is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// It was to be dropped before there was a label.
-    Unwanted,
-    Labelled,
-    Collected,
-    Delivered(Timestamp),
-    Lost,
-    Cancelled,
-}
-
-/// A parcel, as the carrier has it.
-#[derive(Debug)]
-pub struct Parcel {
-    pub pieces: i64,
-    pub labels: u32,
-    pub way: Way,
-    pub collected: Option<Timestamp>,
-    ends: Option<Timestamp>,
-}
 
 /// Something that happened to a parcel.
 #[derive(Clone, Debug)]
@@ -69,7 +48,7 @@ impl Carrier {
         let mut random = self.draw(shipment, "way");
         let takes = if soon { random.u64(0..7_200) } else { random.u64(40_000..400_000) };
         let parcel = self.parcels.get_mut(shipment).unwrap();
-        (parcel.way, parcel.collected) = (Way::Collected, Some(now));
+        parcel.way = Way::Collected;
         parcel.ends = Some(now + Duration::from_secs(takes));
         // So late that it may come after the news of the end.
         let late = if soon { 0 } else { random.u64(0..200_000) };
@@ -124,10 +103,9 @@ impl Carrier {
 impl Book for Carrier {
     fn carry_out(&mut self, asked: &Asked, now: Timestamp) -> Result<Value, String> {
         let (shipment, pieces) = (&asked.of, asked.body["pieces"].as_i64().unwrap_or_default());
-        let blank = |way| Parcel { pieces, labels: 0, way, collected: None, ends: None };
         match asked.act.as_str() {
             "label" => {
-                let parcel = self.parcels.entry(shipment.clone()).or_insert_with(|| blank(Way::Labelled));
+                let parcel = self.parcels.entry(shipment.clone()).or_insert_with(|| Parcel::new(pieces, Way::Labelled));
                 if parcel.way == Way::Unwanted {
                     return Err("cancelled".to_owned());
                 }
@@ -140,16 +118,7 @@ impl Book for Carrier {
                     "estimatedDelivery": now + Duration::from_secs(300_000), "labelRef": format!("labels/{shipment}.pdf"),
                 }))
             }
-            _ => {
-                let parcel = self.parcels.entry(shipment.clone()).or_insert_with(|| blank(Way::Unwanted));
-                match parcel.way {
-                    Way::Delivered(_) => return Err("delivered".to_owned()),
-                    // What is on its way is brought back.
-                    Way::Labelled | Way::Collected => parcel.way = Way::Cancelled,
-                    Way::Unwanted | Way::Lost | Way::Cancelled => {}
-                }
-                Ok(json!({}))
-            }
+            _ => self.parcels.entry(shipment.clone()).or_insert_with(|| Parcel::new(pieces, Way::Unwanted)).cancel(),
         }
     }
 

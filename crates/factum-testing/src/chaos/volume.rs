@@ -5,11 +5,14 @@ use std::{
     io::{Read, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
 };
 
 use tempfile::TempDir;
 
-/// See the module.
+/// A disk of its own for a program's data: see the module. It needs root, `mkfs.ext4`, `mount` and a loop device.
+#[derive(Debug)]
 pub struct Volume {
     image: PathBuf,
     mounted: bool,
@@ -37,7 +40,7 @@ const SHUTDOWN: [(&str, &str, &str); 2] = [
 ];
 
 impl Volume {
-    /// Makes and mounts one.
+    /// Makes and mounts one of so many MiB; they are taken from the real disk only as they are written.
     ///
     /// # Errors
     /// What is missing: being root, a tool, or a loop device.
@@ -59,13 +62,19 @@ impl Volume {
     }
 
     /// Mounts it.
+    ///
+    /// # Errors
+    /// As [`Volume::new`].
     pub fn mount(&mut self) -> Result<(), String> {
         run("mount", &["-o", "loop", &text(&self.image), &text(&self.path())])?;
         self.mounted = true;
         Ok(())
     }
 
-    /// Unmounts it; waits a little for whoever is still in it.
+    /// Unmounts it; waits a second for whoever is still in it.
+    ///
+    /// # Errors
+    /// Somebody is still in it.
     pub fn unmount(&mut self) -> Result<(), String> {
         let mut outcome = Ok(());
         for _ in 0..50 {
@@ -74,7 +83,7 @@ impl Volume {
                 self.mounted = false;
                 return outcome;
             }
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(20));
         }
         outcome
     }
@@ -99,6 +108,7 @@ impl Volume {
 }
 
 /// A power switch that is ready.
+#[derive(Debug)]
 pub struct Switch(Child);
 
 impl Switch {
