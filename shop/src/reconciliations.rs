@@ -97,7 +97,7 @@ fn checks() -> Found<&'static str> {
 
 /// The points of customers, with what their orders are worth.
 fn balances(policy: Policy) -> Found<i64> {
-    Reconciliation::new(Schedule::cron("points", "30 3 * * *"))
+    Reconciliation::new(Schedule::cron("balances", "30 3 * * *"))
         .expected("what the orders are worth", move |app| async move {
             Ok(folded(app, Orders::learn).await?.balances(policy))
         })
@@ -208,11 +208,13 @@ async fn folded<E: factum::payload::Event, S: Default + Send + 'static>(
     tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?
 }
 
-/// All rows of a table, page by page. What changes meanwhile may be missed or met twice: it is read again.
+/// All rows of a table, page by page, as they are now: rows that are behind are waited for. What changes meanwhile may be missed
+/// or met twice: it is read again.
 async fn all<R: Row>(app: &App) -> Result<Vec<R>, String> {
-    let mut all = Vec::new();
+    let (now, mut all) = (app.position(), Vec::new());
     loop {
-        let page = app.rows::<R>().slice(all.len() as u64, PAGE).page().await.map_err(|error| error.to_string())?;
+        let page = app.rows::<R>().after(now).slice(all.len() as u64, PAGE).page().await;
+        let page = page.map_err(|error| error.to_string())?;
         let (rows, total) = (page.rows, page.total);
         let ended = rows.is_empty();
         all.extend(rows);
