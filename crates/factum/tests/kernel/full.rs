@@ -1,10 +1,6 @@
 //! A full disk under the bare log: a small file system, filled by a ballast and by the log itself.
 
-use std::{
-    fs::{self, File},
-    io::{ErrorKind, Write},
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use factum_log::{Batch, Log, LogError};
 use factum_testing::chaos::{Ballast, Volume};
