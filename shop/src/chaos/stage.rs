@@ -17,7 +17,11 @@ use factum::{
     chaos::{Client, FULL_DISK, Faults, Place, Process, Proxy, Rng, Tally, drawn, free_address},
     prelude::*,
 };
-use tokio::{net::TcpListener, task::JoinSet, time::sleep};
+use tokio::{
+    net::TcpListener,
+    task::{JoinSet, block_in_place},
+    time::sleep,
+};
 
 use super::{
     Settings, carrier,
@@ -32,13 +36,13 @@ use crate::{
 };
 
 /// What the shop's calls wait for an answer, and what silences are longer than.
-pub const ANSWER_WITHIN: Duration = Duration::from_secs(1);
-const SILENCE: Duration = Duration::from_millis(1_500);
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+const SILENCE: Duration = Duration::from_millis(2_500);
 /// The same for customers.
 const CUSTOMERS_WAIT: Duration = Duration::from_secs(3);
 const CUSTOMERS_SILENCE: Duration = Duration::from_millis(3_500);
 /// How long an order waits for the provider and the carrier.
-const PATIENCE: &str = "20s";
+const PATIENCE: &str = "60s";
 /// A start, and a stop in order.
 const STARTS: Duration = Duration::from_secs(120);
 /// How long a full disk stays full at most, and how often it is looked at.
@@ -137,13 +141,13 @@ impl Stage {
     /// Fills its disk until it has refused somebody for that; one time in two it is killed then, and starts on the full disk.
     pub async fn fill_disk(&mut self) -> anyhow::Result<()> {
         let before = self.customers.client().seen(STORE_FULL);
-        let Some(ballast) = self.place.fill()? else { return Ok(()) };
+        let Some(ballast) = block_in_place(|| self.place.fill())? else { return Ok(()) };
         self.tally.ordered(FULL_DISK, "the data's disk");
         let begun = Instant::now();
         while self.customers.client().seen(STORE_FULL) == before && begun.elapsed() < FULL {
             sleep(LOOK).await;
-            // What the program gives back by itself is taken too.
-            ballast.take_more()?;
+            // What the program gives back by itself is taken too. A log fills its segments ahead: it is not full at once.
+            block_in_place(|| ballast.take_more())?;
         }
         if self.customers.client().seen(STORE_FULL) > before {
             self.tally.happened(FULL_DISK, "the data's disk");
@@ -165,7 +169,7 @@ impl Stage {
                 bail!("{ended}");
             }
             let looked = Instant::now();
-            let left = self.left()?;
+            let left = block_in_place(|| self.left())?;
             if left.is_empty() && kills == 0 {
                 return Ok(());
             }

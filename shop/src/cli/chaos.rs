@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use factum::chaos::Rates;
 use shop::{
-    chaos::{Outcome, Settings, poison, run},
+    chaos::{Outcome, Settings, any_seed, poison, run},
     serve::serve_beside,
 };
 
@@ -53,7 +53,7 @@ pub struct Chaos {
 impl Chaos {
     fn settings(self) -> Settings {
         let Self { orders, seed, declines, timeouts, lost, duplicates, delays, poison, kills, limit, keep } = self;
-        let seed = seed.unwrap_or_else(shop::chaos::any_seed);
+        let seed = seed.unwrap_or_else(any_seed);
         let usual = Rates::usual();
         let rates = Rates { silent: timeouts, answer_lost: lost, twice: duplicates, late: delays, ..usual };
         let kills = kills.unwrap_or_else(|| (orders / 200).max(6));
