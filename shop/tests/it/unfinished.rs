@@ -118,11 +118,14 @@ async fn the_shop_opens_on_an_unfinished_import_and_the_rest_stays_importable() 
     // What was under way lived on the file's time, not in the present.
     let archive = archive(&cut).unwrap();
     archive
-        .each::<factum::error::StoreError>(Some(&|name: &str| name != "partners.chosen"), |stored| {
-            let at = stored.envelope().timestamp.to_string();
-            assert!(at.as_str() < "2011-06", "{at}");
-            Ok(())
-        })
+        .each::<factum::error::StoreError>(
+            Some(&|name: &str| name != "partners.chosen" && !name.starts_with("schedule.")),
+            |stored| {
+                let at = stored.envelope().timestamp.to_string();
+                assert!(at.as_str() < "2011-06", "{at}");
+                Ok(())
+            },
+        )
         .unwrap();
     drop(archive);
 

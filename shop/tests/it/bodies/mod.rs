@@ -27,8 +27,17 @@ const SEEDS: u64 = 20;
 const CASES: usize = 500;
 /// Requests after which a day passes.
 const DAY: usize = 50;
-/// What needs more than this shop has: what a partner refused, and a process of two versions.
-const NEVER_DONE: [&str; 3] = ["/payments/{id}/retry", "/shipments/{id}/retry", "/factum/v1/sagas/{id}/move"];
+/// What needs more than this shop has: what a partner refused, a process of two versions, and schedules, of which there are none
+/// on data time.
+const NEVER_DONE: [&str; 7] = [
+    "/payments/{id}/retry",
+    "/shipments/{id}/retry",
+    "/factum/v1/sagas/{id}/move",
+    "/factum/v1/schedules/{name}/pause",
+    "/factum/v1/schedules/{name}/resume",
+    "/factum/v1/schedules/{name}/run",
+    "/factum/v1/schedules/{name}/backfill",
+];
 /// Wrong answers that are told whole.
 const NAMED: usize = 10;
 /// Bytes of a refusal's sentence at most.

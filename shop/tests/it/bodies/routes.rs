@@ -59,6 +59,10 @@ pub const BODIES: &[Takes] = &[
     takes("POST", "/factum/v1/plans/{id}/approve", "/factum/v1/plans/{}", approval),
     takes("POST", "/factum/v1/plans/{id}/cancel", "/factum/v1/plans/{}", signed),
     takes("POST", "/factum/v1/consumers/{name}/try-again", "", signed),
+    takes("POST", "/factum/v1/schedules/{name}/pause", "", signed),
+    takes("POST", "/factum/v1/schedules/{name}/resume", "", signed),
+    takes("POST", "/factum/v1/schedules/{name}/run", "", signed),
+    takes("POST", "/factum/v1/schedules/{name}/backfill", "", filling),
     takes("POST", "/factum/v1/sagas/{id}/retry", "/factum/v1/sagas/{}", on_step),
     takes("POST", "/factum/v1/sagas/{id}/resolve", "/factum/v1/sagas/{}", on_step),
     takes("POST", "/factum/v1/sagas/{id}/undo", "/factum/v1/sagas/{}", signed),
@@ -180,6 +184,10 @@ fn news(world: &World, random: &mut Rng) -> Value {
 
 fn signed(_: &World, random: &mut Rng) -> Value {
     json!({ "by": one_of(random, &["mara", "noor"]), "why": "it is mended" })
+}
+
+fn filling(_: &World, _: &mut Rng) -> Value {
+    json!({ "by": "mara", "why": "it was down", "from": "2025-01-01T00:00:00Z", "to": "2025-01-02T00:00:00Z" })
 }
 
 fn planned(world: &World, random: &mut Rng) -> Value {

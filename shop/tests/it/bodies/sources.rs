@@ -25,7 +25,9 @@ pub fn routes() -> Vec<Route> {
 fn visit(folder: &Path, found: &mut Vec<Route>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() {
+        if path.ends_with("chaos") {
+            // The partners of a chaos, which are no part of the shop.
+        } else if path.is_dir() {
             visit(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.extend(of(&fs::read_to_string(&path).unwrap()));
