@@ -18,6 +18,8 @@ use crate::app::{App, WeakApp};
 
 /// Mismatches that a comparison names; the others it counts.
 const NAMED: usize = 1_000;
+/// What they may come to together, in bytes of JSON: all of them stand in one message.
+const NAMED_BYTES: usize = 512 << 10;
 /// The longest value that is told whole, in bytes of JSON.
 const VALUE_BYTES: usize = 1 << 10;
 /// The longest key and reason that are told whole, in bytes.
@@ -98,16 +100,21 @@ impl<V: Serialize + PartialEq + Send + Sync + 'static> Pair<V> {
         }
         tokio::time::sleep(self.settle).await;
         let second = self.read(app).await?;
+        let mut room = NAMED_BYTES;
         for key in differs {
             let (was, is) = (first.of(key), second.of(key));
             if was != is {
                 outcome.unsettled += u64::from(!self.agrees(is));
-            } else if outcome.mismatches.len() < NAMED {
-                let [expected, found] = [is.0, is.1].map(|value| value.map(told));
-                outcome.mismatches.push(Mismatch { key: cut(key.to_owned()), expected, found });
-            } else {
-                outcome.more += 1;
+                continue;
             }
+            let [expected, found] = [is.0, is.1].map(|value| value.map(told));
+            let mismatch = Mismatch { key: cut(key.to_owned()), expected, found };
+            let bytes = serde_json::to_vec(&mismatch).map_or(room, |json| json.len());
+            match outcome.mismatches.len() < NAMED && bytes < room {
+                true => outcome.mismatches.push(mismatch),
+                false => outcome.more += 1,
+            }
+            room = room.saturating_sub(bytes);
         }
         Ok(outcome)
     }
