@@ -147,6 +147,18 @@ pub struct PaymentVoided {
     pub amount: Money,
 }
 
+/// Own. Published when money is to go back whose capture is under way: it goes back once it is taken.
+#[derive(Event, Clone, Debug, PartialEq)]
+#[event("payment.refund_wanted", own)]
+pub struct RefundWanted {
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// What is paid.
+    pub order_id: OrderId,
+    /// Why, for `payment.refunded` to repeat.
+    pub reason: String,
+}
+
 /// Published when a refund is accepted and the provider is to be asked to pay it. The order shows that it is open.
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event("payment.refund_opened")]
@@ -329,6 +341,7 @@ pub enum PaymentEvent {
     VoidOpened(VoidOpened),
     VoidRefused(VoidRefused),
     Voided(PaymentVoided),
+    RefundWanted(RefundWanted),
     RefundOpened(RefundOpened),
     RefundRefused(RefundRefused),
     Refunded(PaymentRefunded),

@@ -286,6 +286,10 @@ fn payment() {
             json!({ "paymentId": "pay-o-1", "orderId": "o-1", "amount": gbp(2030), "reason": "unknown_payment" }),
         )
         .example::<PaymentVoided>("payment.voided", amount)
+        .example::<RefundWanted>(
+            "payment.refund_wanted",
+            json!({ "paymentId": "pay-o-1", "orderId": "o-1", "reason": "undone" }),
+        )
         .example::<RefundOpened>("payment.refund_opened", refund.clone())
         .example::<RefundRefused>("payment.refund_refused", refund.clone())
         .example::<PaymentRefunded>("payment.refunded", refund)

@@ -97,6 +97,18 @@ pub struct Addressed {
     request: Box<dyn Any + Send>,
 }
 
+impl Addressed {
+    /// A command that was read into this.
+    pub(crate) fn new(stream: StreamId, request: impl Any + Send) -> Self {
+        Self { stream, request: Box::new(request) }
+    }
+
+    /// What it was read into.
+    pub(crate) fn request<T: Any>(self) -> Result<T, HandlerError> {
+        self.request.downcast::<T>().map(|request| *request).map_err(|_| mixed_up())
+    }
+}
+
 /// What a decider answered.
 #[derive(Debug)]
 pub enum Decision {
@@ -138,6 +150,10 @@ pub trait AnyDecider: Send + Sync {
     /// # Errors
     /// [`HandlerError`] if the data does not fit.
     fn reads(&self, stored: &Stored) -> Result<(), HandlerError>;
+    /// Whether its streams may hold events of types that the program does not know any more, and it reads them all the same.
+    fn reads_any(&self) -> bool {
+        false
+    }
     /// About how many bytes the state takes.
     fn bytes(&self, state: &dyn Any) -> usize;
     /// How its states are kept in snapshots, if they are.
@@ -187,7 +203,7 @@ impl<D: Decider> AnyDecider for Typed<D> {
         let command = D::Command::decode(&message.envelope.type_name, &message.data)?;
         let id = D::address(&command, &message.envelope);
         let stream = StreamId::new(D::CATEGORY, &id.to_string())?;
-        Ok(Addressed { stream, request: Box::new(Request::<D> { id, command }) })
+        Ok(Addressed::new(stream, Request::<D> { id, command }))
     }
 
     fn repeat_key(&self, command: &Addressed) -> Option<u64> {
@@ -201,7 +217,7 @@ impl<D: Decider> AnyDecider for Typed<D> {
 
     fn decide(&self, state: &mut dyn Any, command: Addressed, context: &Context) -> Result<Decision, HandlerError> {
         let state = typed::<D>(state)?;
-        let request = command.request.downcast::<Request<D>>().map_err(|_| mixed_up())?;
+        let request = command.request::<Request<D>>()?;
         match state.decide(&request.id, request.command, context) {
             Err(rejection) => Ok(Decision::Refused(rejection.into())),
             Ok(events) => {

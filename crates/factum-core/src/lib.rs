@@ -25,6 +25,7 @@ pub mod pipeline;
 pub mod ports;
 pub mod reaction;
 pub mod rejection;
+pub mod replies;
 pub mod row;
 pub mod saga;
 pub mod schedule;

@@ -13,6 +13,7 @@ use crate::{
     payload::Event,
     pipeline::{Aggregate, Pipeline},
     reaction::{AnyFolding, Effects, Folding, Outcome, Reaction},
+    replies::Replies,
     row::Row,
     saga::{Saga, Versions},
     schedule::{Declaration, Schedule},
@@ -44,6 +45,8 @@ pub struct Service {
     pub caches: Vec<Box<dyn AnyCache>>,
     /// Its schedules.
     pub schedules: Vec<Declaration>,
+    /// What its commands are answered by, for processes that are put together by it.
+    pub replies: Vec<Replies>,
     /// How its old data is read.
     pub upcasts: Vec<Upcast>,
     /// Stream categories it owns besides those of its deciders, reactions and sagas.
@@ -67,6 +70,7 @@ impl Service {
             calls: Vec::new(),
             caches: Vec::new(),
             schedules: Vec::new(),
+            replies: Vec::new(),
             upcasts: Vec::new(),
             owned: Vec::new(),
             parts: Vec::new(),
@@ -224,6 +228,14 @@ impl Service {
         let (declaration, folding) = schedule.of_service(&self.name);
         self.schedules.push(declaration);
         self.folding(folding)
+    }
+
+    /// Declares what one of its commands is answered by and undone by, so that sagas in YAML can send it. See
+    /// [`crate::replies`].
+    #[must_use]
+    pub fn answers(mut self, replies: Replies) -> Self {
+        self.replies.push(replies);
+        self
     }
 
     /// Adds an upcaster: how data of a type's version `from` is read as that of the later version `to`.

@@ -1,5 +1,5 @@
-//! Definitions in YAML: pipelines, consumer groups and services, read as people write them, checked against a program, and
-//! made into what runs.
+//! Definitions in YAML: pipelines, sagas, consumer groups and services, read as people write them, checked against a
+//! program, and made into what runs.
 //!
 //! Generous in shape: keys in any case and with any separator, operations as a list of one-key maps, of maps with a `type`, or
 //! as texts. Strict in meaning: what is not understood is a [`Problem`] with line, column and remedy, and all problems of
@@ -11,8 +11,11 @@ mod aggregate;
 mod expression;
 mod known;
 mod operations;
+mod participants;
 mod parties;
 mod pipeline;
+mod saga;
+mod table;
 #[cfg(test)]
 mod tests;
 mod totals;
@@ -21,15 +24,21 @@ mod yaml;
 
 use std::fmt;
 
-use factum_core::service::Service;
+use factum_core::{envelope::Spellings, service::Service};
 
 use known::Known;
+use participants::Participants;
 use parties::{Group, Party};
 use pipeline::Pipeline;
+use saga::Saga;
+use words::folded;
 use yaml::{Is, Node, Place, Word};
 
 /// The service that runs the pipelines of definitions.
 pub const SERVICE: &str = "pipelines";
+
+/// The service that runs the sagas of definitions.
+pub const SAGAS: &str = "sagas";
 
 /// What is wrong with a definition, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +73,7 @@ impl fmt::Display for Problem {
 #[derive(Default)]
 pub struct Definitions {
     pipelines: Vec<(String, Pipeline)>,
+    sagas: Vec<(String, Saga)>,
     groups: Vec<(String, Group)>,
     parties: Vec<(String, Party)>,
     problems: Vec<Problem>,
@@ -77,7 +87,11 @@ impl Definitions {
 
     /// Whether nothing was defined, well or not.
     pub fn is_empty(&self) -> bool {
-        self.pipelines.is_empty() && self.groups.is_empty() && self.parties.is_empty() && self.problems.is_empty()
+        self.pipelines.is_empty()
+            && self.sagas.is_empty()
+            && self.groups.is_empty()
+            && self.parties.is_empty()
+            && self.problems.is_empty()
     }
 
     /// Adds what a file defines. What is wrong with it is told by [`Definitions::resolve`], together with all else.
@@ -90,18 +104,20 @@ impl Definitions {
         }
         let of_file = |problem: Problem| problem.in_file(file);
         self.pipelines.extend(found.pipelines.into_iter().map(|it| (file.to_owned(), it)));
+        self.sagas.extend(found.sagas.into_iter().map(|it| (file.to_owned(), it)));
         self.groups.extend(found.groups.into_iter().map(|it| (file.to_owned(), it)));
         self.parties.extend(found.parties.into_iter().map(|it| (file.to_owned(), it)));
         self.problems.extend(found.problems.into_iter().map(of_file));
         self
     }
 
-    /// Checks them against the services of a program, and makes the service that runs their pipelines, if there are any.
+    /// Checks them against the services of a program, and makes the services that run their pipelines and their sagas, if there
+    /// are any. What sagas call commands may be a spelling.
     ///
     /// # Errors
     /// All problems, by file and place.
-    pub fn resolve(self, services: &[Service]) -> Result<Option<Service>, Vec<Problem>> {
-        let Self { pipelines, groups, parties, mut problems } = self;
+    pub fn resolve(self, services: &[Service], spellings: &Spellings) -> Result<Vec<Service>, Vec<Problem>> {
+        let Self { pipelines, sagas, groups, parties, mut problems } = self;
         let mut known = Known::of(services);
         for (file, pipeline) in &pipelines {
             let declared = pipeline.declare(&mut known);
@@ -114,6 +130,13 @@ impl Definitions {
                 Err(wrong) => problems.extend(wrong.into_iter().map(|problem| problem.in_file(&file))),
             }
         }
+        let sagas = match table::service(&sagas, &known, &Participants::of(services, spellings)) {
+            Ok(sagas) => sagas,
+            Err(wrong) => {
+                problems.extend(wrong);
+                None
+            }
+        };
         for (file, group) in &groups {
             problems.extend(group.check(&known).into_iter().map(|problem| problem.in_file(file)));
         }
@@ -123,7 +146,7 @@ impl Definitions {
         problems.sort();
         problems.dedup();
         match problems.is_empty() {
-            true => Ok((!service.foldings.is_empty()).then_some(service)),
+            true => Ok(Some(service).filter(|service| !service.foldings.is_empty()).into_iter().chain(sagas).collect()),
             false => Err(problems),
         }
     }
@@ -137,6 +160,7 @@ pub fn describe(services: &[Service]) -> String {
 #[derive(Default)]
 struct Found {
     pipelines: Vec<Pipeline>,
+    sagas: Vec<Saga>,
     groups: Vec<Group>,
     parties: Vec<Party>,
     problems: Vec<Problem>,
@@ -156,16 +180,19 @@ impl Found {
         self.problems.push(Problem::at(
             at,
             format!(
-                "this is {what} and no definition: one has `input_stream`, `operations` and `output_stream`, or \
-                 `consumer_group`, or `service` with `publishes` and `consumes`"
+                "this is {what} and no definition: one has `input_stream`, `operations` and `output_stream`, or `saga` and \
+                 `steps`, or `consumer_group`, or `service` with `publishes` and `consumes`"
             ),
         ));
     }
 
     fn definition(&mut self, node: &Node, entries: &[(Word, Node)]) {
-        let has = |words: &[&str]| entries.iter().any(|(word, _)| words.contains(&&*words::folded(&word.text)));
+        let has = |words: &[&str]| entries.iter().any(|(word, _)| words.contains(&&*folded(&word.text)));
         if has(&["inputstream", "input", "operations", "outputstream"]) {
             return self.pipeline(node, None);
+        }
+        if has(&["steps"]) {
+            return self.saga(node, None);
         }
         if has(&["consumergroup"]) {
             return self.group(node);
@@ -174,22 +201,22 @@ impl Found {
             return self.party(node, None);
         }
         for (word, value) in entries {
-            match (&*words::folded(&word.text), &value.is) {
+            match (&*folded(&word.text), &value.is) {
                 ("pipeline" | "streamprocessing" | "streamprocessor" | "stream", Is::Map(_)) => {
                     self.pipeline(value, None)
                 }
                 ("pipelines" | "pipeline" | "streamprocessing" | "streams", _) => self.each(value, Self::pipeline),
                 ("services", _) => self.each(value, Self::party),
                 ("consumergroups", _) => self.each(value, |found, node, _| found.group(node)),
-                ("saga" | "sagas" | "steps", _) => self.problems.push(Problem::at(
-                    word.at,
-                    "a saga is not read here: write pipelines, consumer groups and services".to_owned(),
-                )),
+                ("sagas", _) => self.each(value, Self::saga),
+                ("saga", Is::Map(_)) => self.saga(value, None),
+                ("saga", _) => self.saga(node, None),
                 // The name above what it names.
                 (_, Is::Map(inner)) if is_party(inner) => self.party(value, Some(word.clone())),
+                (_, Is::Map(inner)) if is_saga(inner) => self.saga(value, Some(word.clone())),
                 (_, Is::Map(inner)) if is_pipeline(inner) => self.pipeline(value, Some(word.clone())),
                 _ => {
-                    let known = ["pipeline", "pipelines", "consumer_group", "service", "services"];
+                    let known = ["pipeline", "pipelines", "saga", "sagas", "consumer_group", "service", "services"];
                     let sentence = format!("`{}` is no definition: {}", word.text, words::hint(&word.text, known));
                     self.problems.push(Problem::at(word.at, sentence));
                 }
@@ -212,6 +239,13 @@ impl Found {
         self.problems.extend(problems);
     }
 
+    fn saga(&mut self, node: &Node, name: Option<Word>) {
+        match Saga::read(node, name) {
+            Ok(saga) => self.sagas.push(saga),
+            Err(problems) => self.problems.extend(problems),
+        }
+    }
+
     fn group(&mut self, node: &Node) {
         match Group::read(node) {
             Ok(group) => self.groups.push(group),
@@ -228,9 +262,18 @@ impl Found {
 }
 
 fn is_party(entries: &[(Word, Node)]) -> bool {
-    entries.iter().any(|(word, _)| matches!(&*words::folded(&word.text), "publishes" | "consumes"))
+    entries.iter().any(|(word, _)| matches!(&*folded(&word.text), "publishes" | "consumes"))
+}
+
+fn is_saga(entries: &[(Word, Node)]) -> bool {
+    entries.iter().any(|(word, _)| folded(&word.text) == "steps")
+}
+
+/// A name for as long as the process runs.
+fn kept(name: String) -> &'static str {
+    Box::leak(name.into_boxed_str())
 }
 
 fn is_pipeline(entries: &[(Word, Node)]) -> bool {
-    entries.iter().any(|(word, _)| matches!(&*words::folded(&word.text), "inputstream" | "outputstream" | "operations"))
+    entries.iter().any(|(word, _)| matches!(&*folded(&word.text), "inputstream" | "outputstream" | "operations"))
 }

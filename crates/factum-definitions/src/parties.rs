@@ -7,7 +7,7 @@ use crate::{
     Problem,
     known::{EventType, Known},
     words::{folded, hint},
-    yaml::{Is, Node, Word},
+    yaml::{Node, Word, entries, words},
 };
 
 /// `consumer_group`, `topics`, `offset_strategy`.
@@ -146,42 +146,6 @@ fn event<'a>(known: &'a Known, word: &Word, problems: &mut Vec<Problem>) -> Opti
     if found.is_none() {
         let hint = hint(&word.text, known.events.keys().copied());
         problems.push(Problem::at(word.at, format!("there is no event `{}`: {hint}", word.text)));
-    }
-    found
-}
-
-/// The keys of a definition, also of one that stands below its own name.
-fn entries<'a>(node: &'a Node, wrapped: &str) -> Vec<(&'a Word, &'a Node)> {
-    let Is::Map(entries) = &node.is else { return Vec::new() };
-    let inner = |(word, value): &'a (Word, Node)| match &value.is {
-        Is::Map(inner) if folded(&word.text) == wrapped => inner.iter().map(|(word, value)| (word, value)).collect(),
-        _ => vec![(word, value)],
-    };
-    entries.iter().flat_map(inner).collect()
-}
-
-/// One name, or a list of them.
-fn words(word: &Word, value: &Node, problems: &mut Vec<Problem>) -> Vec<Word> {
-    let mut found = Vec::new();
-    let items = match &value.is {
-        Is::List(items) => items.as_slice(),
-        Is::Nothing => &[],
-        _ => std::slice::from_ref(value),
-    };
-    for item in items {
-        // `- type: order.created` names one too.
-        let named = match &item.is {
-            Is::Map(entries) => {
-                entries.iter().find(|(word, _)| matches!(&*folded(&word.text), "type" | "event" | "name" | "topic"))
-            }
-            _ => None,
-        };
-        match named.map_or(item, |(_, value)| value).word() {
-            Some(word) => found.push(word),
-            None => {
-                problems.push(Problem::at(item.at, format!("`{}` lists names, and this is {}", word.text, item.kind())))
-            }
-        }
     }
     found
 }

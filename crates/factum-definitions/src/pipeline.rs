@@ -16,6 +16,7 @@ use crate::{
     Problem, SERVICE,
     aggregate::{Aggregate, Part, checked, last, result_name},
     expression::{Expression, Names, Over},
+    kept,
     known::{EventType, Known},
     operations::{self, Operation},
     totals::{Function, Totals},
@@ -286,11 +287,6 @@ fn mapped(fields: &[(Word, Word)], names: &Names, problems: &mut Vec<Problem>) -
         }
     }
     (Step::Map(step), next)
-}
-
-/// A name for as long as the process runs.
-fn kept(name: String) -> &'static str {
-    Box::leak(name.into_boxed_str())
 }
 
 /// Puts the checked steps together.

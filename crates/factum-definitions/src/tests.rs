@@ -2,7 +2,7 @@
 
 use factum_core::{
     Timestamp,
-    envelope::{Draft, Envelope, Kind, Message, Recorded, Stored},
+    envelope::{Draft, Envelope, Kind, Message, Recorded, Spellings, Stored},
     id::{MessageId, Name},
     money::{Currency, Money},
     payload::Event,
@@ -57,8 +57,8 @@ fn services() -> Vec<Service> {
 
 /// What a pipeline tells of these events: the stream's name and the data.
 fn told(yaml: &str, events: &[(i64, Stored)]) -> Vec<(String, Json)> {
-    let mut service = match Definitions::new().add("a.yaml", yaml).resolve(&services()) {
-        Ok(service) => service.unwrap(),
+    let mut service = match Definitions::new().add("a.yaml", yaml).resolve(&services(), &Spellings::new()) {
+        Ok(mut services) => services.remove(0),
         Err(problems) => panic!("{}\n{yaml}", sentences(&problems)),
     };
     let folding = service.foldings.remove(0);
@@ -315,23 +315,26 @@ fn one_pipeline_reads_what_another_tells() {
     let yaml = format!(
         "{SAMPLE}---\ninput_stream: customer-order-totals\noperations: [{{ aggregate: {{ max: count }} }}]\noutput_stream: busiest\n"
     );
-    let service = Definitions::new().add("a.yaml", &yaml).resolve(&services()).unwrap().unwrap();
+    let service = Definitions::new().add("a.yaml", &yaml).resolve(&services(), &Spellings::new()).unwrap().remove(0);
     assert_eq!(service.foldings[1].folded()[0].name, "customer_order_totals.updated");
     assert_eq!(service.foldings[1].makes().events[0].0, "busiest");
 }
 
 #[test]
 fn another_meaning_is_another_version() {
-    let version =
-        |yaml: &str| Definitions::new().add("a", yaml).resolve(&services()).unwrap().unwrap().foldings[0].version();
+    let version = |yaml: &str| {
+        Definitions::new().add("a", yaml).resolve(&services(), &Spellings::new()).unwrap().remove(0).foldings[0]
+            .version()
+    };
     assert_eq!(version(SAMPLE), version(SAMPLE));
     assert_ne!(version(SAMPLE), version(&SAMPLE.replace("sum:", "max:")));
 }
 
 mod mistakes;
+mod sagas;
 
 fn problems(yaml: &str) -> Vec<Problem> {
-    Definitions::new().add("a.yaml", yaml).resolve(&services()).err().unwrap_or_default()
+    Definitions::new().add("a.yaml", yaml).resolve(&services(), &Spellings::new()).err().unwrap_or_default()
 }
 
 #[test]
@@ -392,7 +395,7 @@ fn nothing_that_is_read_makes_it_panic_or_run_for_ever() {
             }
         }
         let text: String = text.into_iter().collect();
-        let _ = Definitions::new().add("a", &text).resolve(&services());
+        let _ = Definitions::new().add("a", &text).resolve(&services(), &Spellings::new());
     }
     let deep = |open: &str, close: &str, times: usize| format!("{}1{}", open.repeat(times), close.repeat(times));
     for filter in [deep("(", ")", 400), deep("!", "", 900), deep("-", "", 900), deep("[", "]", 400), "a".repeat(2_000)]

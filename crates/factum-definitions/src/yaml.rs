@@ -2,7 +2,7 @@
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
-use crate::Problem;
+use crate::{Problem, words::folded};
 
 /// The deepest nesting of lists and maps.
 const MOST_DEEP: usize = 32;
@@ -81,6 +81,42 @@ pub fn read(text: &str) -> Result<Vec<Node>, Problem> {
         tree.take(event, span)?;
     }
     Ok(tree.documents)
+}
+
+/// The keys of a definition, also of one that stands below its own name.
+pub fn entries<'a>(node: &'a Node, wrapped: &str) -> Vec<(&'a Word, &'a Node)> {
+    let Is::Map(entries) = &node.is else { return Vec::new() };
+    let inner = |(word, value): &'a (Word, Node)| match &value.is {
+        Is::Map(inner) if folded(&word.text) == wrapped => inner.iter().map(|(word, value)| (word, value)).collect(),
+        _ => vec![(word, value)],
+    };
+    entries.iter().flat_map(inner).collect()
+}
+
+/// One name, or a list of them.
+pub fn words(word: &Word, value: &Node, problems: &mut Vec<Problem>) -> Vec<Word> {
+    let mut found = Vec::new();
+    let items = match &value.is {
+        Is::List(items) => items.as_slice(),
+        Is::Nothing => &[],
+        _ => std::slice::from_ref(value),
+    };
+    for item in items {
+        // `- type: order.created` names one too.
+        let named = match &item.is {
+            Is::Map(entries) => {
+                entries.iter().find(|(word, _)| matches!(&*folded(&word.text), "type" | "event" | "name" | "topic"))
+            }
+            _ => None,
+        };
+        match named.map_or(item, |(_, value)| value).word() {
+            Some(word) => found.push(word),
+            None => {
+                problems.push(Problem::at(item.at, format!("`{}` lists names, and this is {}", word.text, item.kind())))
+            }
+        }
+    }
+    found
 }
 
 #[derive(Default)]

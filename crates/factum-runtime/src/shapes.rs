@@ -265,7 +265,9 @@ struct Own<'a> {
 
 impl Own<'_> {
     fn owns(&self, category: &str) -> bool {
-        self.registry.owners.owner(category).is_some_and(|owner| *owner != PLATFORM)
+        let mut deciders = self.registry.services.iter().flat_map(|service| &service.deciders);
+        let reads_any = deciders.any(|decider| decider.category() == category && decider.reads_any());
+        !reads_any && self.registry.owners.owner(category).is_some_and(|owner| *owner != PLATFORM)
     }
 
     /// Reads what is stored of some types as states would read it. Where nothing of a name and version can be read, the

@@ -3,33 +3,41 @@
 //! | route | answers |
 //! |---|---|
 //! | `GET /factum/v1/sagas?saga=&version=&status=&step=&olderThanSecs=&stuck=&after=&limit=` | a page of open instances |
+//! | `POST /factum/v1/sagas` | starts one: `{"saga": "checkout", "data": {…}}`; its id and where it stands, 202 |
 //! | `GET /factum/v1/sagas/{id}` | one whole, open or ended |
 //! | `POST /factum/v1/sagas/{id}/retry` | the step that waits is sent again; `step` names it if several wait |
 //! | `POST /factum/v1/sagas/{id}/resolve` | the step that waits counts as done; needs a `why` |
 //! | `POST /factum/v1/sagas/{id}/undo` | everything that was sent is undone; needs a `why` |
 //! | `POST /factum/v1/sagas/{id}/move` | the table of `version` runs it from now on |
 //!
-//! A `POST` has a body `{"by": "…", "why": "…"}`, and answers what followed, once it is durable. With `?dryRun=true` it
+//! Another `POST` has a body `{"by": "…", "why": "…"}`, and answers what followed, once it is durable. With `?dryRun=true` it
 //! answers what would follow, and nothing is stored.
 
 use std::{str::FromStr, sync::Arc};
 
 use axum::{
-    Router,
+    Json, Router,
     extract::State,
-    response::Response,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
-use factum_core::saga::Wanted;
+use factum_core::{
+    envelope::{Draft, digest},
+    id::MessageId,
+    saga::{StartSaga, Wanted},
+};
 use factum_runtime::{
     acts::{ActError, What},
+    inbox::{ExecuteError, Request},
     sagas::{self, MAX_PAGE, STATES},
     supervisor::Unit,
 };
 use serde::Deserialize;
+use serde_json::json;
 
 use crate::{
-    extract::{Body, Query},
+    extract::{Body, IdempotencyKey, Query, encoded},
     platform::{Acted, Segment, Signed, act, blocking, fresh, given},
     problem::Problem,
 };
@@ -37,7 +45,7 @@ use crate::{
 /// What stands below `/factum/v1/sagas`.
 pub fn routes<S>(unit: Arc<Unit>) -> Router<S> {
     Router::new()
-        .route("/factum/v1/sagas", get(list))
+        .route("/factum/v1/sagas", get(list).post(start))
         .route("/factum/v1/sagas/{id}", get(show))
         .route("/factum/v1/sagas/{id}/retry", post(retry))
         .route("/factum/v1/sagas/{id}/resolve", post(resolve))
@@ -109,6 +117,32 @@ async fn show(State(unit): State<Arc<Unit>>, Segment(id): Segment) -> Result<Res
     let wanted = id.clone();
     let found = blocking(move || unit.saga(&wanted)).await?;
     found.map(fresh).ok_or_else(|| ActError::NoInstance(id).into())
+}
+
+/// The command `saga.start`, with a place to look at.
+async fn start(
+    State(unit): State<Arc<Unit>>,
+    key: Option<IdempotencyKey>,
+    body: Body<StartSaga>,
+) -> Result<Response, Problem> {
+    let draft = Draft::of(&body.data).map_err(|error| Problem::bad("bad_body", error.to_string()))?;
+    let id = key.map(|key| MessageId::parse(key.as_str())).transpose();
+    let id = id.map_err(|error| Problem::bad("bad_header", error.to_string()))?;
+    let request = Request { id, digest: Some(digest("saga.start", &body.raw)), ..Request::new(draft) };
+    let receipts = unit.try_execute(vec![request]).await.map_err(|error| match error {
+        ExecuteError::NoHandler(_) => {
+            let detail = "no saga of this program is started by a request".to_owned();
+            Problem::new(StatusCode::NOT_FOUND, "no_such_saga", detail)
+        }
+        error => error.into(),
+    })?;
+    let receipt =
+        receipts.into_iter().next().ok_or_else(|| Problem::unavailable("stopped", "the engine gave no receipt"))?;
+    // Requests stand in streams that are named by the instance.
+    let saga_id = receipt.stream.key();
+    let place = [(header::LOCATION, format!("/factum/v1/sagas/{}", encoded(saga_id)))];
+    let told = json!({ "sagaId": saga_id, "position": receipt.position.0, "repeated": receipt.repeated });
+    Ok((StatusCode::ACCEPTED, place, Json(told)).into_response())
 }
 
 /// An act on a step.

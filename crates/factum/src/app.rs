@@ -217,12 +217,13 @@ impl AppBuilder {
         expect(unused_mut, reason = "services are changed by those")
     )]
     pub async fn start(mut self) -> Result<App, StartError> {
+        let spellings = self.spellings.clone().map_err(RegistryError::Name)?;
         #[cfg(feature = "yaml")]
-        self.services.extend(defined(std::mem::take(&mut self.definitions), &self.services)?);
+        self.services.extend(defined(std::mem::take(&mut self.definitions), &self.services, &spellings)?);
+        self.services.extend(factum_core::saga::requesting(&self.services));
         let slot = reconciliation::added(&mut self.services);
         #[cfg(feature = "http")]
         let own = crate::routes::of(&mut self.services);
-        let spellings = self.spellings.clone().map_err(RegistryError::Name)?;
         let clock: Arc<dyn Clock> = match &self.data_clock {
             Some(clock) => Arc::new(clock.clone()),
             None => Arc::new(LiveClock::default()),
@@ -270,10 +271,10 @@ impl AppBuilder {
     }
 }
 
-/// The service that runs what is defined.
+/// The services that run what is defined.
 #[cfg(feature = "yaml")]
-fn defined(definitions: Definitions, services: &[Service]) -> Result<Option<Service>, StartError> {
-    definitions.resolve(services).map_err(|problems| {
+fn defined(definitions: Definitions, services: &[Service], spellings: &Spellings) -> Result<Vec<Service>, StartError> {
+    definitions.resolve(services, spellings).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         StartError::Definitions(lines.join("\n"))
     })

@@ -1,4 +1,4 @@
-//! Definitions in YAML: pipelines that run, consumer groups and services that are compared with the program. How they are
+//! Definitions in YAML: pipelines and sagas that run, consumer groups and services that are compared with the program. How they are
 //! written: `docs/streams.md`.
 
 use std::{
@@ -6,17 +6,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use factum_core::service::Service;
-pub use factum_definitions::{Definitions, Problem, SERVICE, describe};
+use factum_core::{envelope::Spellings, service::Service};
+pub use factum_definitions::{Definitions, Problem, SAGAS, SERVICE, describe};
 
-/// All that is wrong with the definitions in these files and folders, for a program of these services; of a folder its files
-/// `*.yaml` and `*.yml`, by name.
+/// All that is wrong with the definitions in these files and folders, for a program of these services, in which commands are
+/// spelled so too; of a folder its files `*.yaml` and `*.yml`, by name.
 ///
 /// # Errors
 /// If one of them cannot be read; the error names it.
-pub fn check(services: &[Service], paths: &[PathBuf]) -> io::Result<Vec<Problem>> {
+pub fn check(services: &[Service], spellings: &Spellings, paths: &[PathBuf]) -> io::Result<Vec<Problem>> {
     let read = paths.iter().try_fold(Definitions::new(), |definitions, path| add(definitions, path))?;
-    Ok(read.resolve(services).err().unwrap_or_default())
+    Ok(read.resolve(services, spellings).err().unwrap_or_default())
 }
 
 /// Adds a file, or the files of a folder.

@@ -24,7 +24,7 @@ pub use archive::{Archive, UnderWay};
 pub use execution::{Execution, Together};
 pub use factum_core::{
     call, commit, decider, envelope, error, id, letter, memory, money, payload, pipeline, ports, reaction, rejection,
-    row, saga, schedule, service, snapshot, stream, timer, view,
+    replies, row, saga, schedule, service, snapshot, stream, timer, view,
 };
 pub use factum_runtime::{
     acts::By,
@@ -62,6 +62,7 @@ pub mod prelude {
         payload::{Command as _, Event as _},
         reaction::{Effects, Folding, OnDead, Reaction},
         rejection::Never,
+        replies::Replies,
         saga::{Failure, Saga},
         schedule::{Missed, Occurrence, Overlap, Schedule},
         service::{Durations, Service},

@@ -7,7 +7,10 @@ pub mod views;
 
 use factum::prelude::*;
 
-use crate::contracts::process::Process;
+use crate::contracts::{
+    catalog::{ValidateProducts, ValidationCompleted},
+    process::Process,
+};
 
 /// The catalog service.
 pub fn service(process: Process) -> Service {
@@ -16,6 +19,12 @@ pub fn service(process: Process) -> Service {
         .decider::<decider::Product>()
         .owns("validation")
         .folding(reactions::validation(process))
+        .answers(
+            Replies::to::<ValidateProducts>()
+                .done_if::<ValidationCompleted>(|e| e.is_valid)
+                .refused_if::<ValidationCompleted>(|e| (!e.is_valid).then(|| "invalid_products".to_owned()))
+                .nothing_to_undo(),
+        )
         .view(1, views::products)
         .routes(http::routes())
 }

@@ -324,6 +324,7 @@ fn of_payments(books: &mut Books, event: &Recorded<PaymentEvent>) {
             payment.order.get_or_insert_with(|| e.order_id.clone());
             (payment.asked, payment.held, payment.refused) = (None, false, None);
         }),
+        E::RefundWanted(_) => {}
         E::RefundOpened(e) => of(&e.payment_id, &mut |payment| {
             payment.order = payment.order.take().or_else(|| e.order_id.clone());
             payment.refunds.insert(e.refund_id.clone(), e.amount.amount.into());

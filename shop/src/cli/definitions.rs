@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use factum::definitions::{check, describe};
 use shop::{
+    contracts::spellings::spellings,
     plain::plain_lines,
     services::{Options, services},
 };
@@ -16,7 +17,7 @@ use super::out::{say, tell};
 pub enum Definitions {
     /// Check files, or all `*.yaml` of folders: each problem with its line and what to do. Exit code 1 if there is any.
     Check {
-        /// Pipelines, consumer groups and services.
+        /// Pipelines, sagas, consumer groups and services.
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
     },
@@ -32,7 +33,7 @@ pub fn run(what: &Definitions) -> anyhow::Result<bool> {
     let services = services(&Options::default());
     match what {
         Definitions::Check { files } => {
-            let problems = check(&services, files)?;
+            let problems = check(&services, &spellings()?, files)?;
             problems.iter().for_each(|problem| tell(&plain_lines(&problem.to_string())));
             if problems.is_empty() {
                 say("All is well with the definitions.\n")?;

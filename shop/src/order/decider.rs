@@ -364,11 +364,13 @@ impl Order {
     }
 
     /// Where the rooms answer each other, paid and reserved come in either order from validated on; with both it is confirmed
-    /// and released.
+    /// and released. Where a process of a definition runs it, it may be paid without any of them.
     fn together(&self, command: &OrderCommand, status: OrderStatus) -> Option<Vec<OrderEvent>> {
         use OrderStatus as S;
         let (order_id, mut events, both) = match (command, status) {
-            (OrderCommand::MarkPaid(c), S::Validated | S::Reserved) => {
+            // A process that does not validate marks it paid at once, unless it would be given away.
+            (OrderCommand::MarkPaid(_), S::PendingValidation) if self.unpriced.is_some() => return None,
+            (OrderCommand::MarkPaid(c), S::PendingValidation | S::Validated | S::Reserved) => {
                 let paid = OrderPaid {
                     order_id: c.order_id.clone(),
                     payment_id: c.payment_id.clone(),

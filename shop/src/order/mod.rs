@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use factum::prelude::*;
 
-use crate::contracts::process::Process;
+use crate::contracts::{order::*, process::Process};
 
 /// The order service. An order waits so long for a provider and a carrier.
 pub fn service(process: Process, patience: Duration) -> Service {
@@ -23,6 +23,14 @@ pub fn service(process: Process, patience: Duration) -> Service {
         .source("order-service")
         .decider::<decider::Order>()
         .decider::<decider::Credit>()
+        .answers(
+            Replies::to::<CreateOrder>()
+                .done::<OrderCreated>()
+                .undone_by::<CancelOrder>()
+                .error("order_creation_failed"),
+        )
+        .answers(Replies::to::<CancelOrder>().done::<OrderCancelled>().nothing_to_undo())
+        .answers(Replies::to::<MarkPaid>().done::<OrderPaid>().nothing_to_undo())
         .folding(reactions::contacts())
         .react("carts", reactions::order_cart)
         .view(2, views::orders)

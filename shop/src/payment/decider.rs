@@ -33,6 +33,8 @@ pub struct Payment {
     method: Option<PaymentMethod>,
     /// It is taken as soon as it is held.
     take: bool,
+    /// Why it is to go back as soon as it is taken.
+    wanted_back: Option<String>,
     refunds: BTreeMap<RefundId, Refund>,
 }
 
@@ -142,6 +144,7 @@ impl Decider for Payment {
             E::VoidOpened(_) => self.state = State::Voiding,
             E::VoidRefused(_) => self.state = State::VoidRefused,
             E::Voided(_) => self.state = State::Voided,
+            E::RefundWanted(e) => self.wanted_back = Some(e.reason.clone()),
             E::RefundOpened(e) => {
                 self.order.clone_from(&e.order_id);
                 self.refunds.insert(e.refund_id.clone(), Refund { opened: e.clone(), refused: false, done: false });
@@ -232,16 +235,21 @@ impl Payment {
         if refund.credit_id.as_ref().is_some_and(is_known) {
             return Ok(vec![]);
         }
+        // What is undone, not what is credited.
+        let all = refund.credit_id.is_none() && refund.amount.is_none_or(|amount| self.amount == Some(amount));
         let amount = match &refund.order_id {
             None => refund.amount.unwrap_or_else(|| pence(0)),
             Some(order) => match self.state {
                 State::Captured => self.left(id, refund.amount)?,
                 // What is only held is let go.
                 State::Opened | State::Authorized | State::Uncaptured | State::Voiding | State::Voided
-                    if refund.amount.is_none() =>
+                    if all || refund.amount.is_none() =>
                 {
                     return self.void(id, order.clone());
                 }
+                // Undone before it was done, or refused by the provider: nothing is held.
+                State::None | State::Failed if all => return self.void(id, order.clone()),
+                State::Capturing if all => return Ok(self.want_back(id, refund.reason)),
                 _ => return Err(PaymentRejection::NotCaptured { payment: id.clone() }),
             },
         };
@@ -251,15 +259,27 @@ impl Payment {
         if amount.amount == 0 {
             return Ok(vec![]);
         }
+        let RefundPayment { order_id, credit_id, reason, .. } = refund;
+        Ok(vec![self.refund_opened(id, order_id, credit_id, amount, reason)])
+    }
+
+    fn refund_opened(
+        &self,
+        id: &PaymentId,
+        order_id: Option<OrderId>,
+        credit_id: Option<CreditId>,
+        amount: Money,
+        reason: String,
+    ) -> PaymentEvent {
         let refund_id = RefundId::from(format!("{id}/{}", self.refunds.len() + 1));
-        Ok(vec![PaymentEvent::RefundOpened(RefundOpened {
-            payment_id: id.clone(),
-            order_id: refund.order_id,
-            credit_id: refund.credit_id,
-            refund_id,
-            amount,
-            reason: refund.reason,
-        })])
+        let payment_id = id.clone();
+        PaymentEvent::RefundOpened(RefundOpened { payment_id, order_id, credit_id, refund_id, amount, reason })
+    }
+
+    /// The provider is asked for the money at this moment: it goes back when it is here.
+    fn want_back(&self, id: &PaymentId, reason: String) -> Vec<PaymentEvent> {
+        let wanted = RefundWanted { payment_id: id.clone(), order_id: self.order(), reason };
+        self.wanted_back.is_none().then_some(PaymentEvent::RefundWanted(wanted)).into_iter().collect()
     }
 
     /// What is to be given back: never more than was taken and not given back yet.
@@ -294,10 +314,13 @@ impl Payment {
                 vec![failed("provider_unavailable".to_owned()), self.void_opened(id)]
             }
             (A::Capture, State::Capturing, O::Captured { transaction_id }) => {
-                vec![captured(&self.authorized(id, &order_id), transaction_id)]
+                let captured = captured(&self.authorized(id, &order_id), transaction_id);
+                let back =
+                    |reason: &String| self.refund_opened(id, Some(order_id.clone()), None, amount, reason.clone());
+                std::iter::once(captured).chain(self.wanted_back.as_ref().map(back)).collect()
             }
             (A::Capture, State::Capturing, O::Failed { reason }) => {
-                let void = self.take.then(|| self.void_opened(id));
+                let void = (self.take || self.wanted_back.is_some()).then(|| self.void_opened(id));
                 std::iter::once(failed(reason)).chain(void).collect()
             }
             (A::Void, State::Voiding, O::Voided) => {

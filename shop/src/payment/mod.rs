@@ -8,13 +8,18 @@ pub mod views;
 
 use factum::prelude::*;
 
-use crate::contracts::process::Process;
+use crate::contracts::{payment::*, process::Process};
 
 /// The payment service, over a provider.
 pub fn service(provider: gateway::Provider, process: Process) -> Service {
     let service = Service::new("payment")
         .source("payment-service")
         .decider::<decider::Payment>()
+        .answers(held::<AuthorizePayment, PaymentAuthorized>().undone_by::<VoidPayment>())
+        .answers(held::<CapturePayment, PaymentCaptured>().undone_by::<RefundPayment>())
+        .answers(held::<ProcessPayment, PaymentCaptured>().undone_by::<RefundPayment>())
+        .answers(Replies::to::<VoidPayment>().done::<PaymentVoided>().nothing_to_undo())
+        .answers(Replies::to::<RefundPayment>().done::<PaymentRefunded>().done::<PaymentVoided>().nothing_to_undo())
         .reaction(reactions::asking())
         .react("give-back", reactions::give_back)
         .call(gateway::call(provider))
@@ -25,4 +30,9 @@ pub fn service(provider: gateway::Provider, process: Process) -> Service {
         Process::Orchestrated => service,
         Process::Choreographed => service.folding(reactions::paying()),
     }
+}
+
+/// The provider says yes, or it says no.
+fn held<C: factum::payload::Command, E: factum::payload::Event>() -> Replies {
+    Replies::to::<C>().done::<E>().refused::<PaymentFailed>(|e| e.reason.clone())
 }

@@ -89,6 +89,7 @@ pub fn of(event: &PaymentEvent) -> Option<&PaymentId> {
         E::VoidOpened(e) => Some(&e.payment_id),
         E::VoidRefused(e) => Some(&e.payment_id),
         E::Voided(e) => Some(&e.payment_id),
+        E::RefundWanted(e) => Some(&e.payment_id),
         E::RefundOpened(e) => Some(&e.payment_id),
         E::RefundRefused(e) => Some(&e.payment_id),
         E::Refunded(e) => e.payment_id.as_ref(),
@@ -165,6 +166,8 @@ impl PaymentRow {
             E::VoidOpened(_) => self.is_open(PaymentAct::Void),
             E::VoidRefused(e) => self.refused = Some(e.reason.clone()),
             E::Voided(_) => self.is_done(S::Voided),
+            // It shows once the money is here.
+            E::RefundWanted(_) => {}
             E::RefundOpened(e) => self.refund(&e.refund_id, Some(OpenRefund { amount: e.amount, refused: None })),
             E::RefundRefused(e) => {
                 if let Some(refund) = self.open_refunds.get(&e.refund_id) {

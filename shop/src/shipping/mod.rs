@@ -9,7 +9,13 @@ pub mod views;
 
 use factum::prelude::*;
 
-use crate::contracts::process::Process;
+use crate::contracts::{
+    process::Process,
+    shipping::{
+        CancelShipment, CreateShipment, DispatchShipment, ShippingCancelled, ShippingCreated, ShippingDispatched,
+        ShippingFailed,
+    },
+};
 
 /// The shipping service, over a carrier. Only the simulated one's news come by timer, and only another's over HTTP, if it
 /// signs them.
@@ -17,6 +23,14 @@ pub fn service(carrier: gateway::Carrier, signs: Option<signature::Secret>, proc
     let service = Service::new("shipping")
         .source("shipping-service")
         .decider::<decider::Shipment>()
+        .answers(
+            Replies::to::<CreateShipment>()
+                .done::<ShippingCreated>()
+                .refused::<ShippingFailed>(|e| e.reason.clone())
+                .undone_by::<CancelShipment>(),
+        )
+        .answers(Replies::to::<CancelShipment>().done::<ShippingCancelled>().nothing_to_undo())
+        .answers(Replies::to::<DispatchShipment>().done::<ShippingDispatched>())
         .reaction(reactions::asking())
         .reaction(reactions::recalling());
     let service = match process {

@@ -12,6 +12,7 @@ mod carts;
 mod chaos;
 mod choreographed;
 mod command;
+mod defined;
 mod editions;
 mod flows;
 #[cfg(unix)]

@@ -153,7 +153,8 @@ impl Shop {
         Self::start(equipped(App::over(log).on_data_time(), options)).await
     }
 
-    async fn start(app: AppBuilder) -> Self {
+    /// The shop that an app is.
+    pub async fn start(app: AppBuilder) -> Self {
         let app = app.start().await.unwrap();
         app.advance(start());
         let router = factum::http::guarded(app.router());

@@ -176,6 +176,15 @@ impl Spellings {
         self.meant(foreign, &Said { kind: Some(kind), usual: kind, source: "", data: "{}" }).map(|meant| meant.name)
     }
 
+    /// All foreign names of commands that always mean one of ours, with it.
+    pub fn commands_spelled(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let always = |(theirs, meanings): (&&'static str, &Vec<(Option<When>, &'static str)>)| {
+            let (_, ours) = meanings.iter().find(|(when, _)| when.is_none())?;
+            Some((*theirs, *ours))
+        };
+        self.commands.theirs.iter().filter_map(always)
+    }
+
     /// The service that `foreign` means: what the table says, or the name itself if it follows our rules.
     ///
     /// # Errors

@@ -85,8 +85,9 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run<'_,
             }
         }
         self.withdraw_waiting();
-        self.record(UNDO_ORDERED, record(None, self))?;
-        let failure = Failure { step: String::new(), kind: FailureKind::Ordered, reason: act.why.clone() };
+        let failure = Failure { step: String::new(), kind: FailureKind::Ordered, reason: act.why.clone(), error: None };
+        let facts = self.noted(&failure)?;
+        self.record(UNDO_ORDERED, Record { facts, ..record(None, self) })?;
         self.tell_own(&failure)?;
         self.undo_next(1)
     }

@@ -11,6 +11,7 @@ use super::{
         ATTENTION_NEEDED, COMPENSATED, COMPLETED, EVENTS, MOVED, Record, STARTED, STEP_DONE, STEP_FAILED,
         STEP_RESOLVED, STEP_RETRIED, STEP_UNDONE, UNDO_ORDERED, UNDO_SENT, read,
     },
+    request::Request,
     transition::Run,
 };
 use crate::{
@@ -72,6 +73,8 @@ pub trait AnySaga: Send + Sync {
     fn key(&self) -> &'static str;
     /// Event types that it reads: start, replies, aborts.
     fn types(&self) -> Vec<&'static str>;
+    /// How `saga.start` starts an instance, if it does.
+    fn request(&self) -> Option<&Request>;
     /// The types of others that it names, and what for.
     fn uses(&self) -> &[Use];
     /// Event types that it makes itself.
@@ -174,6 +177,10 @@ where
         types.sort_unstable();
         types.dedup();
         types
+    }
+
+    fn request(&self) -> Option<&Request> {
+        self.request.as_ref()
     }
 
     fn uses(&self) -> &[Use] {
@@ -368,6 +375,11 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
         }
         match (event, step) {
             (STARTED, _) => instance.started = Some(Status::Running),
+            // Passed over: what was refused was not done.
+            (STEP_DONE, Some(step)) if record.kind == Some(FailureKind::Refused) => {
+                instance.steps[step] = StepState::Skipped;
+                self.answered_no(instance, Some(step));
+            }
             (STEP_DONE, Some(step)) => instance.steps[step] = StepState::Done,
             (STEP_FAILED, step) => {
                 instance.started = Some(Status::Undoing);

@@ -19,9 +19,11 @@
 mod acts;
 mod attention;
 mod calls;
+mod defined;
 mod instance;
 mod moves;
 mod record;
+mod request;
 mod shown;
 mod step;
 mod table;
@@ -36,8 +38,10 @@ use serde::{Deserialize, Serialize};
 pub use acts::{Act, What as Wanted};
 pub use attention::AttentionNeeded;
 pub use calls::{Asks, CallAnswer, CallStep, How};
+pub use defined::{Begins, Facts, Needed, Planned, Table};
 pub use instance::{AnySaga, Input, Own, Transition};
 pub use moves::{Carried, Moves};
+pub use request::{Request, Requests, StartSaga, requesting};
 pub use shown::{Shown, ShownAct, ShownStep};
 pub use step::Step;
 pub use table::{Failure, FailureKind, Saga, SagaProblem};
@@ -74,7 +78,8 @@ pub enum StepState {
     Undoing,
     /// Its undo is confirmed.
     Undone,
-    /// The version that the instance was moved to has it, and the one that it came from had not: there is nothing to undo.
+    /// There is nothing to undo: it is best effort and was refused, or the version that the instance was moved to has it, and
+    /// the one that it came from had not.
     Skipped,
 }
 

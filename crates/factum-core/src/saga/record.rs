@@ -24,6 +24,9 @@ pub(super) struct Record {
     pub(super) kind: Option<FailureKind>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) reason: Option<String>,
+    /// What the caller of the process is told of a failure.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) attempt: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -50,6 +53,7 @@ pub(super) const EMPTY: Record = Record {
     sent: Vec::new(),
     kind: None,
     reason: None,
+    error: None,
     attempt: None,
     facts: None,
     from: None,

@@ -37,6 +37,9 @@ pub struct Shown {
     pub ended_at: Option<Timestamp>,
     /// The business transaction.
     pub correlation_id: String,
+    /// What the caller is told of the step that failed: a stable word, where the table has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// Why it does not go on without a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attention: Option<String>,
@@ -119,6 +122,7 @@ impl Shown {
                 changed_at: at,
                 ended_at: None,
                 correlation_id: stored.envelope().correlation_id.to_string(),
+                error: None,
                 attention: None,
                 stuck: None,
                 facts: None,
@@ -145,6 +149,11 @@ impl Shown {
         }
         match event {
             STARTED => self.version = record.version.unwrap_or_default(),
+            // Passed over.
+            STEP_DONE if record.kind.is_some() => {
+                let error = record.reason.clone();
+                self.step(record, |step| (step.status, step.failed_at, step.error) = ("skipped", Some(at), error));
+            }
             STEP_DONE => self.step(record, |step| (step.status, step.completed_at) = ("completed", Some(at))),
             STEP_RESOLVED if self.status == "undoing" => {
                 self.step(record, |step| (step.status, step.undone_at) = ("undone", Some(at)));
@@ -153,6 +162,7 @@ impl Shown {
             STEP_RETRIED => self.step(record, |step| step.error = None),
             STEP_FAILED | UNDO_ORDERED => {
                 self.status = "undoing";
+                self.error.clone_from(&record.error);
                 let error = record.reason.clone();
                 self.step(record, |step| (step.status, step.failed_at, step.error) = ("failed", Some(at), error));
             }

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     envelope::{Draft, Stored},
     error::HandlerError,
+    id::Name,
     payload::{Command, Event, Payload},
 };
 
@@ -60,6 +61,10 @@ pub struct Step<F> {
     pub(super) undo_call: Option<StepCall<F>>,
     pub(super) within: Option<Duration>,
     pub(super) undo_attempts: u32,
+    /// What follows begins also if it fails.
+    pub(super) best_effort: bool,
+    /// What the caller of the process is told if it fails.
+    pub(super) error: Option<Name>,
     /// Types of others that it names.
     pub(super) uses: Vec<Use>,
 }
@@ -80,6 +85,8 @@ impl<F: 'static> Step<F> {
             undo_call: None,
             within: None,
             undo_attempts: UNDO_ATTEMPTS,
+            best_effort: false,
+            error: None,
             uses: Vec::new(),
         }
     }
@@ -185,6 +192,22 @@ impl<F: 'static> Step<F> {
     #[must_use]
     pub fn undo_attempts(mut self, attempts: u32) -> Self {
         self.undo_attempts = attempts.max(1);
+        self
+    }
+
+    /// The process goes on if the step is refused or silent. One that was refused is passed over; what a silent one may have
+    /// done is undone with the rest, should a later step fail.
+    #[must_use]
+    pub fn best_effort(mut self) -> Self {
+        self.best_effort = true;
+        self
+    }
+
+    /// What the caller of the process is told if this step fails: a stable word such as `payment_failed`, which stands in
+    /// the instance ([`Shown::error`](super::Shown)) beside the reason.
+    #[must_use]
+    pub fn fails_as(mut self, error: &'static str) -> Self {
+        self.error = Some(Name::Static(error));
         self
     }
 

@@ -6,13 +6,14 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     moves::Moves,
+    request::Request,
     step::{Match, Meaning, Step},
     uses::{Role, Use, uses},
 };
 use crate::{
     envelope::{Draft, Stored},
     error::HandlerError,
-    id::check_name,
+    id::{Name, check_name},
     payload::{Command, Event, TypeInfo},
 };
 
@@ -25,6 +26,8 @@ pub struct Failure {
     pub kind: FailureKind,
     /// A word or sentence, from the reply where it gives one.
     pub reason: String,
+    /// What the caller of the process is told: [`Step::fails_as`].
+    pub error: Option<Name>,
 }
 
 /// In what way a step failed.
@@ -54,6 +57,7 @@ pub struct SagaProblem {
 }
 
 type Failed<F> = Arc<dyn Fn(&F, &Failure) -> Result<Option<Draft>, HandlerError> + Send + Sync>;
+pub(super) type Noting<F> = Arc<dyn Fn(&mut F, &Failure) + Send + Sync>;
 type Start<F> = Arc<dyn Fn(&Stored) -> Result<F, HandlerError> + Send + Sync>;
 
 /// The table of a saga over facts `F`: what the steps need to know, taken from the start event and from replies.
@@ -65,6 +69,11 @@ pub struct Saga<F> {
     pub(super) steps: Vec<Step<F>>,
     pub(super) aborts: Vec<(&'static str, Match<F>)>,
     pub(super) failed: Option<Failed<F>>,
+    pub(super) noting: Option<Noting<F>>,
+    /// How `saga.start` starts it.
+    pub(super) request: Option<Request>,
+    /// Its service has no aggregate, which a pivot would have to tell.
+    pub(super) alone: bool,
     pub(super) moves: Vec<Moves>,
     /// Types of others that it names.
     pub(super) uses: Vec<Use>,
@@ -85,6 +94,9 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
             steps: Vec::new(),
             aborts: Vec::new(),
             failed: None,
+            noting: None,
+            request: None,
+            alone: false,
             moves: Vec::new(),
             uses: Vec::new(),
         }
@@ -104,6 +116,14 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
         self.start = Some((E::types(), start));
         self.uses.extend(uses::<E>(None, Role::Read));
         self
+    }
+
+    /// The event that starts an instance, made by the command `saga.start {saga, data}`: `data` is the event's, and is refused
+    /// with a sentence if it does not fit. See [`StartSaga`](super::StartSaga).
+    #[must_use]
+    pub fn start_on_request<E: Event>(self, facts: impl Fn(&E) -> F + Send + Sync + 'static) -> Self {
+        let request = E::types().first().map(|info| Request::of::<E>(*info));
+        Self { request, ..self.start(facts) }
     }
 
     /// The next step.
@@ -153,6 +173,13 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
             Ok(command(facts, failure).map(|command| Draft::of(&command)).transpose()?)
         }));
         self.uses.extend(uses::<C>(None, Role::Own));
+        self
+    }
+
+    /// What undos need to know of the failure is kept in the facts, before the first of them is sent.
+    #[must_use]
+    pub fn noting(mut self, note: impl Fn(&mut F, &Failure) + Send + Sync + 'static) -> Self {
+        self.noting = Some(Arc::new(note));
         self
     }
 
@@ -228,11 +255,14 @@ impl<F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Saga<F>
                 let remedy = "add `.undo::<Command, Event>(…)`, `.undo_call(…)` or `.nothing_to_undo()`";
                 return Err(problem(format!("step `{name}` stands before the pivot and has no undo: {remedy}")));
             }
-            if step.pivot && step.own.is_empty() {
+            if step.pivot && step.own.is_empty() && !self.alone {
                 let remedy = "add `.own(…)`, so that the aggregate itself knows that there is no way back";
                 return Err(problem(format!(
                     "the pivot `{name}` decides nothing on the service's own aggregate: {remedy}"
                 )));
+            }
+            if step.pivot && step.best_effort {
+                return Err(problem(format!("the pivot `{name}` is best effort: nothing can hang on it then")));
             }
             if step.limit(false).is_zero() {
                 return Err(problem(format!("step `{name}` has a limit of zero: give it time to answer")));
@@ -293,6 +323,12 @@ impl<F: 'static> fmt::Display for Saga<F> {
             }
             if let Some(call) = &step.undo_call {
                 writeln!(f, "    undoCall: {}", call.name)?;
+            }
+            if step.best_effort {
+                writeln!(f, "    bestEffort: true")?;
+            }
+            if let Some(error) = &step.error {
+                writeln!(f, "    error: {error}")?;
             }
             writeln!(f, "    within: {}s", step.limit(self.is_behind_pivot(index)).as_secs())?;
         }

@@ -88,6 +88,7 @@ macro_rules! make {
     };
 }
 
+mod best_effort;
 mod paths;
 mod random;
 mod tables;
@@ -160,7 +161,11 @@ struct Instance {
 
 impl Instance {
     fn new() -> Self {
-        let saga: Box<dyn AnySaga> = Box::new(trip());
+        Self::of(trip())
+    }
+
+    fn of(saga: Saga<Facts>) -> Self {
+        let saga: Box<dyn AnySaga> = Box::new(saga);
         let state = saga.blank();
         let (stream, timers, refuses) = (Vec::new(), BTreeMap::new(), Vec::new());
         Self { saga, state, stream, timers, refuses, own: Vec::new(), news: Vec::new() }

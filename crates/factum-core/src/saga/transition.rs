@@ -182,6 +182,11 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
         reason: String,
         facts: Option<Box<RawValue>>,
     ) -> Result<(), HandlerError> {
+        if let Some(at) = index.filter(|at| self.saga.steps[*at].best_effort)
+            && matches!(kind, FailureKind::Refused | FailureKind::Expired)
+        {
+            return self.passed_over(at, kind, reason, facts);
+        }
         let name = index.map(|index| self.saga.steps[index].name.to_owned());
         // The pivot's own decision may still be refused, and what it asks for: only what may have been done has no way back.
         let pivot_refused = kind == FailureKind::Refused && index.is_some_and(|index| self.saga.steps[index].pivot);
@@ -197,12 +202,39 @@ impl<'a, F: Serialize + DeserializeOwned + Default + Clone + Send + 'static> Run
             }
         }
         self.withdraw_waiting();
-        let record = Record { step: name.clone(), kind: Some(kind), reason: Some(reason.clone()), facts, ..EMPTY };
+        let error = index.and_then(|index| self.saga.steps[index].error.clone());
+        let failure = Failure { step: name.clone().unwrap_or_default(), kind, reason: reason.clone(), error };
+        let facts = self.noted(&failure)?.or(facts);
+        let error = failure.error.as_ref().map(ToString::to_string);
+        let record = Record { step: name, kind: Some(kind), reason: Some(reason), error, facts, ..EMPTY };
         self.record(STEP_FAILED, record)?;
         if kind != FailureKind::Aborted {
-            self.tell_own(&Failure { step: name.unwrap_or_default(), kind, reason })?;
+            self.tell_own(&failure)?;
         }
         self.undo_next(1)
+    }
+
+    /// A step that the process does not hang on has failed: what follows begins.
+    fn passed_over(
+        &mut self,
+        index: usize,
+        kind: FailureKind,
+        reason: String,
+        facts: Option<Box<RawValue>>,
+    ) -> Result<(), HandlerError> {
+        self.cancel_limit(index);
+        self.withdraw_of(index);
+        let step = Some(self.saga.steps[index].name.to_owned());
+        self.record(STEP_DONE, Record { step, kind: Some(kind), reason: Some(reason), facts, ..EMPTY })?;
+        self.go_on(index)
+    }
+
+    /// The facts with what undos need to know of the failure.
+    pub(super) fn noted(&mut self, failure: &Failure) -> Result<Option<Box<RawValue>>, HandlerError> {
+        let Some(note) = &self.saga.noting else { return Ok(None) };
+        let mut facts = self.instance.facts.clone();
+        note(&mut facts, failure);
+        self.keep(facts).map(Some)
     }
 
     /// Tells the service's own aggregate that everything is undone.

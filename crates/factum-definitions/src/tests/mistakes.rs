@@ -1,10 +1,12 @@
 //! What is wrong, and the sentences that are told of it.
 
+use factum_core::envelope::Spellings;
+
 use super::{problems, sentences, services};
 use crate::{Definitions, Problem};
 
 /// A mistake, the line that it is told of, and what the sentence says.
-pub const MISTAKES: [(&str, usize, &str); 32] = [
+pub const MISTAKES: [(&str, usize, &str); 31] = [
     ("input_stream: x\noperations: [{count: true}]\noutput_stream: x", 1, "only what it tells"),
     (
         "input_stream: order\noperations:\n  - filter: sise(reason) > 1\n  - count: true\noutput_stream: x",
@@ -14,7 +16,6 @@ pub const MISTAKES: [(&str, usize, &str); 32] = [
     ("input_stream: [", 2, "this is not YAML"),
     ("just a text", 1, "no definition"),
     ("pipelin:\n  x: 1", 1, "is `pipeline` meant?"),
-    ("saga: checkout\nsteps: []", 1, "a saga is not read here"),
     ("input_stream: order\noutput_stream: x", 1, "has no `operations`"),
     ("operations: []\noutput_stream: x", 1, "has no `input_stream`"),
     ("input_stream: order\noperations: [{count: true}]", 1, "has no `output_stream`"),
@@ -131,8 +132,10 @@ operations:
   - aggregate: { avrg: a, window: soon, group_by: b }
 output_stream: y
 ";
-    let found =
-        Definitions::new().add("1.yaml", bad).add("2.yaml", "consumer_group: x\ntopics: [ordr]").resolve(&services());
+    let found = Definitions::new()
+        .add("1.yaml", bad)
+        .add("2.yaml", "consumer_group: x\ntopics: [ordr]")
+        .resolve(&services(), &Spellings::new());
     let told: Vec<String> = found.err().unwrap().iter().map(Problem::to_string).collect();
     assert_eq!(told.len(), 6, "{told:#?}");
     assert!(told[5].starts_with("2.yaml:2:10: nothing is known of the topic `ordr`: is `order` meant?"), "{told:#?}");

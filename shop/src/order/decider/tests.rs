@@ -263,8 +263,8 @@ fn what_is_not_there_is_unknown() {
 fn its_life_goes_step_by_step_and_a_step_behind_is_a_repetition() {
     for at in 0..=life().len() {
         for (place, (command, event)) in life().into_iter().enumerate() {
-            // Where the rooms answer each other it may be paid from validated on.
-            if matches!(command, OrderCommand::MarkPaid(_)) && (1..=2).contains(&at) {
+            // Where the rooms answer each other it may be paid from validated on; a process of a definition may not validate it.
+            if matches!(command, OrderCommand::MarkPaid(_)) && at <= 2 {
                 continue;
             }
             let when = order(after(at)).when(command);
@@ -275,6 +275,16 @@ fn its_life_goes_step_by_step_and_a_step_behind_is_a_repetition() {
             }
         }
     }
+}
+
+/// Where nobody validates it; what has no price is not given away.
+#[test]
+fn it_is_paid_before_anything_else_where_a_process_does_so() {
+    let (pay, paid) = life().remove(3);
+    let there = || order(after(0)).when(pay.clone()).then([paid.clone()]);
+    there().again_changes_nothing();
+    there().when(cancel()).then_rejected("too_late_to_cancel");
+    given::<Order>([accepted(create(vec![line(1, LineKind::Goods, "A", 3, 0)], 0))]).when(pay).then_rejected("not_now");
 }
 
 /// Choreographed: in either order from validated on; with both it is confirmed and released.

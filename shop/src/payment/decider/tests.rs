@@ -284,7 +284,33 @@ fn a_payment_that_is_processed_is_taken_as_soon_as_it_is_held() {
 #[test]
 fn a_refund_of_what_is_only_held_lets_it_go() {
     payment(vec![opened(), authorized()]).when(refund(None, None)).then([void_opened()]);
-    payment(vec![opened(), failed("card_declined")]).when(refund(None, None)).then_rejected("not_captured");
+    payment(vec![opened(), failed("card_declined")]).when(refund(None, Some(400))).then_rejected("not_captured");
+}
+
+/// A process that undoes what it does not know the outcome of.
+#[test]
+fn a_refund_undoes_a_payment_wherever_it_stands() {
+    let nothing = PaymentEvent::Voided(PaymentVoided { payment_id: id(), order_id: order(), amount: pence(0) });
+    given_nothing::<Payment>().when(refund(None, None)).then([nothing.clone()]).again_changes_nothing();
+    payment(vec![nothing.clone()]).when(authorize()).then_rejected("already_voided");
+    payment(vec![opened(), failed("card_declined")]).when(refund(None, Some(500))).then([nothing]);
+    let wanted =
+        PaymentEvent::RefundWanted(RefundWanted { payment_id: id(), order_id: order(), reason: "returned".to_owned() });
+    let capturing = || payment(vec![opened(), authorized(), capture_opened()]);
+    let asked = || capturing().when(refund(None, Some(500))).then([wanted.clone()]).again_changes_nothing();
+    let back = PaymentEvent::RefundOpened(RefundOpened {
+        payment_id: id(),
+        order_id: Some(order()),
+        credit_id: None,
+        refund_id: RefundId::from("pay-1/1"),
+        amount: pence(500),
+        reason: "returned".to_owned(),
+    });
+    let captured = taken().pop().unwrap();
+    asked().when(took()).then([captured, back]).when(refund(None, None)).then_nothing();
+    asked().when(no(PaymentAct::Capture)).then([failed("card_declined"), void_opened()]);
+    capturing().when(refund(None, Some(400))).then_rejected("not_captured");
+    capturing().when(refund(Some("c-1"), None)).then_rejected("not_captured");
 }
 
 #[test]

@@ -63,6 +63,7 @@ pub const BODIES: &[Takes] = &[
     takes("POST", "/factum/v1/schedules/{name}/resume", "", signed),
     takes("POST", "/factum/v1/schedules/{name}/run", "", signed),
     takes("POST", "/factum/v1/schedules/{name}/backfill", "", filling),
+    takes("POST", "/factum/v1/sagas", "", asked_for),
     takes("POST", "/factum/v1/sagas/{id}/retry", "/factum/v1/sagas/{}", on_step),
     takes("POST", "/factum/v1/sagas/{id}/resolve", "/factum/v1/sagas/{}", on_step),
     takes("POST", "/factum/v1/sagas/{id}/undo", "/factum/v1/sagas/{}", signed),
@@ -211,6 +212,11 @@ fn plan(_: &World, random: &mut Rng) -> Value {
 fn approval(world: &World, random: &mut Rng) -> Value {
     let hash = random.choice(&world.plans).map_or("0", |(_, hash)| hash);
     json!({ "by": "noor", "hash": hash })
+}
+
+fn asked_for(_: &World, random: &mut Rng) -> Value {
+    let items = json!([{ "sku": one_of(random, &["TEA", "CUP"]), "quantity": random.u32(1..5) }]);
+    json!({ "saga": "keeping", "data": { "orderId": format!("k-{}", random.u32(..50)), "items": items } })
 }
 
 fn on_step(_: &World, random: &mut Rng) -> Value {

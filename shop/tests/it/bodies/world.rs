@@ -97,7 +97,8 @@ impl World {
         let options = Options { carrier_secret, declines: 0.1, hold_suspicious: true, day: DAY, ..Options::default() };
         let workshop =
             Service::new("workshop").owns("workshop").reaction(Reaction::new("label", label)).view(1, labels);
-        let app = equipped(App::in_memory().on_data_time(), &options).with(workshop).start().await.unwrap();
+        let app = equipped(App::in_memory().on_data_time(), &options).with(workshop);
+        let app = app.define("keeping.yaml", "saga: keeping\nsteps: [inventory.reserve]").start().await.unwrap();
         app.advance(start());
         let router = factum::http::guarded(app.router());
         let (ids, plans) = (BTreeMap::new(), Vec::new());
