@@ -123,6 +123,7 @@ async fn show(State(unit): State<Arc<Unit>>, Segment(id): Segment) -> Result<Res
 async fn start(
     State(unit): State<Arc<Unit>>,
     key: Option<IdempotencyKey>,
+    Query(Nothing {}): Query<Nothing>,
     body: Body<StartSaga>,
 ) -> Result<Response, Problem> {
     let draft = Draft::of(&body.data).map_err(|error| Problem::bad("bad_body", error.to_string()))?;
@@ -171,6 +172,11 @@ struct Moving {
 struct Dry {
     dry_run: Option<String>,
 }
+
+/// No parameter: one that is meant to be something would be lost.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
 
 /// The unit, the instance, and whether it is only tried.
 type On = (State<Arc<Unit>>, Segment, Query<Dry>);

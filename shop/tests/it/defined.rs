@@ -241,6 +241,9 @@ async fn what_cannot_start_is_refused_with_a_sentence() {
     let mut wrong = order("o-1", 2, 1_000);
     wrong["amount"] = json!("ten pounds");
     shop.post("/factum/v1/sagas", &asked(wrong)).await.refuses(422, "bad_data", "step `process_payment` cannot send");
+    shop.post("/factum/v1/sagas?dryRun=true", &asked(json!({}))).await.refuses(400, "bad_query", "dryRun");
+    let numbered = shop.post("/factum/v1/sagas", &asked(json!({ "orderId": 7 }))).await;
+    numbered.refuses(422, "bad_data", "`orderId` names the process, and is a text");
     shop.post("/factum/v1/sagas", &json!({ "saga": "fly", "data": {} })).await.refuses(404, "unknown_saga", "`fly`");
     shop.post("/factum/v1/sagas", &json!({ "saga": "fly", "date": {} })).await.refuses(400, "unknown_field", "date");
     let mut unnamed = order("", 2, 1_000);

@@ -111,8 +111,8 @@ pub struct Requests(Vec<Requested>);
 
 /// A request that was read.
 struct Wanted {
-    /// Which of the sagas, or what was asked for.
-    saga: Result<usize, String>,
+    /// Which of the sagas, or why it is none.
+    saga: Result<usize, Refused>,
     data: Map<String, Value>,
 }
 
@@ -138,14 +138,21 @@ impl AnyDecider for Requests {
     fn address(&self, message: &Message) -> Result<Addressed, HandlerError> {
         let StartSaga { saga, mut data } = StartSaga::decode(&message.envelope.type_name, &message.data)?;
         let id = &message.envelope.id;
-        let Some(at) = self.0.iter().position(|known| folded(known.saga) == folded(&saga)) else {
+        let none = |refused, data| {
             let stream = StreamId::new(CATEGORY, &format!("unknown-{id}"))?;
-            return Ok(Addressed::new(stream, Wanted { saga: Err(saga), data }));
+            Ok(Addressed::new(stream, Wanted { saga: Err(refused), data }))
+        };
+        let Some(at) = self.0.iter().position(|known| folded(known.saga) == folded(&saga)) else {
+            let known: Vec<&str> = self.0.iter().map(|known| known.saga).collect();
+            let message = format!("there is no saga `{saga}` to start: there is {}", known.join(", "));
+            return none(refused("unknown_saga", RejectionKind::Missing, message), data);
         };
         let Requested { saga, key, .. } = &self.0[at];
         let own = data.entry(*key).or_insert_with(|| Value::String(id.to_string()));
-        let text =
-            own.as_str().ok_or_else(|| HandlerError::Payload(format!("`{key}` is a text: it names the process")))?;
+        let Some(text) = own.as_str() else {
+            let message = format!("the saga {saga} cannot start so: `{key}` names the process, and is a text");
+            return none(refused("bad_data", RejectionKind::Invalid, message), data);
+        };
         let stream = StreamId::new(CATEGORY, &format!("{saga}-{text}"))?;
         Ok(Addressed::new(stream, Wanted { saga: Ok(at), data }))
     }
@@ -161,27 +168,22 @@ impl AnyDecider for Requests {
     fn decide(&self, state: &mut dyn Any, command: Addressed, _: &Context) -> Result<Decision, HandlerError> {
         let asked = asked(state)?;
         let Wanted { saga, data } = command.request()?;
-        let refused =
-            |code: &str, kind, message| Ok(Decision::Refused(Refused { code: code.to_owned(), kind, message }));
         let at = match saga {
             Ok(at) => at,
-            Err(saga) => {
-                let known: Vec<&str> = self.0.iter().map(|known| known.saga).collect();
-                let message = format!("there is no saga `{saga}` to start: there is {}", known.join(", "));
-                return refused("unknown_saga", RejectionKind::Missing, message);
-            }
+            Err(refused) => return Ok(Decision::Refused(refused)),
         };
         let Requested { saga, key, request: Request { info, check } } = &self.0[at];
         match &asked.0 {
             Some(first) if *first == data => return Ok(Decision::Accepted(Vec::new())),
             Some(_) => {
                 let message = format!("the saga {saga} was started with other data under this `{key}`: choose another");
-                return refused("already_started", RejectionKind::Conflict, message);
+                return Ok(Decision::Refused(refused("already_started", RejectionKind::Conflict, message)));
             }
             None => {}
         }
         if let Err(problem) = check(&data) {
-            return refused("bad_data", RejectionKind::Invalid, format!("the saga {saga} cannot start so: {problem}"));
+            let message = format!("the saga {saga} cannot start so: {problem}");
+            return Ok(Decision::Refused(refused("bad_data", RejectionKind::Invalid, message)));
         }
         let draft = Draft { version: Name::Static(info.version), ..Draft::named(Name::Static(info.name), &data)? };
         asked.0 = Some(data);
@@ -224,6 +226,10 @@ fn data_of(stored: &Stored) -> Result<Map<String, Value>, HandlerError> {
 
 fn asked(state: &mut dyn Any) -> Result<&mut Asked, HandlerError> {
     state.downcast_mut().ok_or_else(|| HandlerError::failed("requests of sagas were given the state of others"))
+}
+
+fn refused(code: &str, kind: RejectionKind, message: String) -> Refused {
+    Refused { code: code.to_owned(), kind, message }
 }
 
 /// Without case and separators: `order-creation` is `order_creation`.

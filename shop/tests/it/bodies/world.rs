@@ -90,6 +90,14 @@ fn start() -> Timestamp {
 /// What is for sale, and for how much.
 const GOODS: [(&str, &str); 3] = [("TEA", "2.55"), ("CUP", "0.135"), ("GOLD", "5000")];
 
+/// A process that is asked for, and waits for a person, or for five days.
+const KEEPING: &str = "
+saga: keeping
+steps:
+  - inventory.reserve
+  - { action: product.validate, reply: order.delivered, timeout: 5 days }
+";
+
 impl World {
     pub async fn open() -> Self {
         // The carrier is simulated, and its news have a route all the same.
@@ -98,7 +106,7 @@ impl World {
         let workshop =
             Service::new("workshop").owns("workshop").reaction(Reaction::new("label", label)).view(1, labels);
         let app = equipped(App::in_memory().on_data_time(), &options).with(workshop);
-        let app = app.define("keeping.yaml", "saga: keeping\nsteps: [inventory.reserve]").start().await.unwrap();
+        let app = app.define("keeping.yaml", KEEPING).start().await.unwrap();
         app.advance(start());
         let router = factum::http::guarded(app.router());
         let (ids, plans) = (BTreeMap::new(), Vec::new());
