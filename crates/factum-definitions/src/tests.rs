@@ -3,11 +3,12 @@
 use factum_core::{
     Timestamp,
     envelope::{Draft, Envelope, Kind, Message, Recorded, Stored},
+    error::HandlerError,
     id::{MessageId, Name},
     money::{Currency, Money},
     payload::Event,
     pipeline::EventLate,
-    reaction::{Effect, Effects, Reaction},
+    reaction::{AnyFolding, Effect, Effects, Reaction},
     service::Service,
     stream::{Position, StreamId, StreamVersion},
 };
@@ -57,29 +58,56 @@ fn services() -> Vec<Service> {
 
 /// What a pipeline tells of these events: the stream's name and the data.
 fn told(yaml: &str, events: &[(i64, Stored)]) -> Vec<(String, Json)> {
-    let mut service = match Definitions::new().add("a.yaml", yaml).resolve(&services()) {
-        Ok(service) => service.unwrap(),
+    let mut stored = Vec::new();
+    for (second, event) in events {
+        let mut event = event.clone();
+        event.message.envelope.timestamp = Timestamp::from_second(*second).unwrap();
+        stored.push(event);
+    }
+    let told = run(&*foldings(yaml).remove(0), stored).unwrap();
+    told.iter().map(|(stream, event)| (stream.to_string(), data(event))).collect()
+}
+
+/// What the pipelines of a definition run as.
+fn foldings(yaml: &str) -> Vec<Box<dyn AnyFolding>> {
+    match Definitions::new().add("a.yaml", yaml).resolve(&services()) {
+        Ok(service) => service.unwrap().foldings,
         Err(problems) => panic!("{}\n{yaml}", sentences(&problems)),
-    };
-    let folding = service.foldings.remove(0);
-    let mut state = folding.blank();
-    let mut all = Vec::new();
-    for (index, (second, stored)) in events.iter().enumerate() {
-        let mut stored = stored.clone();
-        stored.position = Position(index as u64 + 1);
-        stored.message.envelope.timestamp = Timestamp::from_second(*second).unwrap();
-        if !folding.reacts_to(stored.type_name()) {
+    }
+}
+
+/// The data of a result, with its type.
+fn data(result: &Stored) -> Json {
+    let mut data: Json = serde_json::from_slice(&result.message.data).unwrap();
+    data["type"] = json!(result.type_name());
+    data
+}
+
+/// What a pipeline tells of these events, as the engine stores it.
+fn run(folding: &dyn AnyFolding, events: Vec<Stored>) -> Result<Vec<(StreamId, Stored)>, HandlerError> {
+    let (mut state, mut all) = (folding.blank(), Vec::new());
+    for (index, event) in events.into_iter().enumerate() {
+        let event = Stored { position: Position(index as u64 + 1), ..event };
+        if !folding.reacts_to(event.type_name()) {
             continue;
         }
-        folding.fold(&mut *state, &stored, &mut false).unwrap();
-        for effect in folding.react(&*state, &stored).unwrap() {
-            let Effect::Emit(stream, draft) = effect else { panic!("{effect:?}") };
-            let mut data: Json = serde_json::from_slice(&draft.data).unwrap();
-            data["type"] = json!(&*draft.type_name);
-            all.push((stream.to_string(), data));
+        folding.fold(&mut *state, &event, &mut false)?;
+        let at = event.envelope().timestamp;
+        let mut told = Vec::new();
+        if let Some(due) = folding.due(&*state, &event)? {
+            folding.stands(&mut *state, Position::START, Some(&due.through));
+            told.extend(due.results);
         }
+        for effect in folding.react(&*state, &event)? {
+            let Effect::Emit(stream, draft) = effect else { panic!("{effect:?}") };
+            told.push((stream, draft, at));
+        }
+        all.extend(told.into_iter().map(|(stream, Draft { type_name, version, data }, at)| {
+            let envelope = Envelope { type_name, data_version: version, timestamp: at, ..event.envelope().clone() };
+            (stream.clone(), Stored { stream, message: Message { envelope, data }, ..event.clone() })
+        }));
     }
-    all
+    Ok(all)
 }
 
 fn stored<E: Event>(event: &E) -> Stored {
