@@ -96,9 +96,11 @@ impl Known {
 
     /// The types that a stream's name means to a reader outside the services: a type, a category, a domain, or `*`.
     pub fn stream(&self, name: &str) -> Result<Vec<&EventType>, String> {
-        let public = |event: &&EventType| !event.info.own && event.info.name != EventLate::TYPE;
+        // Outputs are read by their own names only: who reads a domain means its facts, and not what is counted of them.
+        let is_output = |event: &EventType| event.output.is_some();
+        let public = |event: &&EventType| !event.info.own && event.info.name != EventLate::TYPE && !is_output(event);
         if name == "*" {
-            return Ok(self.events.values().filter(public).filter(|event| event.output.is_none()).collect());
+            return Ok(self.events.values().filter(public).collect());
         }
         let wanted = folded(name);
         if let Some(event) = self.events.values().find(|event| folded(event.info.name) == wanted) {
@@ -128,7 +130,8 @@ impl Known {
         if !found.is_empty() {
             return Ok(found);
         }
-        let domains = self.events.keys().filter_map(|name| name.split_once('.')).map(|(domain, _)| domain);
+        let facts = self.events.values().filter(|event| !is_output(event));
+        let domains = facts.filter_map(|event| event.info.name.split_once('.')).map(|(domain, _)| domain);
         let outputs = self.events.values().filter_map(|event| event.output.as_deref());
         let all = self.events.keys().copied().chain(domains).chain(self.streams.keys().copied()).chain(outputs);
         Err(hint(bare, all))

@@ -9,6 +9,8 @@
 
 mod aggregate;
 mod expression;
+mod flow;
+mod item;
 mod known;
 mod operations;
 mod parties;
@@ -16,6 +18,7 @@ mod pipeline;
 #[cfg(test)]
 mod tests;
 mod totals;
+mod values;
 mod words;
 mod yaml;
 
@@ -103,17 +106,8 @@ impl Definitions {
     pub fn resolve(self, services: &[Service]) -> Result<Option<Service>, Vec<Problem>> {
         let Self { pipelines, groups, parties, mut problems } = self;
         let mut known = Known::of(services);
-        for (file, pipeline) in &pipelines {
-            let declared = pipeline.declare(&mut known);
-            problems.extend(declared.into_iter().map(|problem| problem.in_file(file)));
-        }
-        let mut service = Service::new(SERVICE);
-        for (file, pipeline) in pipelines {
-            match pipeline.build(&known) {
-                Ok(built) => service = service.pipeline(built),
-                Err(wrong) => problems.extend(wrong.into_iter().map(|problem| problem.in_file(&file))),
-            }
-        }
+        let (service, wrong) = flow::service(pipelines, &mut known);
+        problems.extend(wrong);
         for (file, group) in &groups {
             problems.extend(group.check(&known).into_iter().map(|problem| problem.in_file(file)));
         }

@@ -354,8 +354,13 @@ fn another_meaning_is_another_version() {
         |yaml: &str| Definitions::new().add("a", yaml).resolve(&services()).unwrap().unwrap().foldings[0].version();
     assert_eq!(version(SAMPLE), version(SAMPLE));
     assert_ne!(version(SAMPLE), version(&SAMPLE.replace("sum:", "max:")));
+    // What stands where means nothing.
+    assert_eq!(version(SAMPLE), version(&format!("# a comment\n{SAMPLE}")));
+    assert_eq!(version(SAMPLE), version(&SAMPLE.replace("{ customer: customerId", "{  customer:  customerId")));
 }
 
+mod bounds;
+mod chains;
 mod mistakes;
 
 fn problems(yaml: &str) -> Vec<Problem> {
@@ -431,4 +436,10 @@ fn nothing_that_is_read_makes_it_panic_or_run_for_ever() {
         assert!(!problems(&yaml).is_empty() || filter.starts_with(['!', '-']), "{filter}");
     }
     assert!(!problems(&deep("[", "]", 10_000)).is_empty());
+    // Letters whose small ones have other lengths.
+    for spoken in ["group by \u{212a}", &format!("group by {}", "\u{130}".repeat(10)), "sum \u{130} by \u{212a}\u{23a}"]
+    {
+        let yaml = format!("input_stream: order\noperations:\n  - aggregate: \"{spoken}\"\noutput_stream: x");
+        assert!(!problems(&yaml).is_empty(), "{spoken}");
+    }
 }
