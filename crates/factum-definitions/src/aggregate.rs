@@ -1,12 +1,13 @@
 //! An aggregate's settings: checked against what names there are.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use factum_core::pipeline::Windows;
 
 use crate::{
     Problem,
     expression::{Expression, Names},
+    known::Fields,
     operations::Settings,
     totals::Function,
     words::{duration, folded, hint},
@@ -31,12 +32,12 @@ pub struct Part {
 
 impl Aggregate {
     /// The fields of its results, and whether each is an amount of money as far as names tell.
-    pub fn fields(&self) -> BTreeMap<String, bool> {
+    pub fn fields(&self) -> Fields {
         let money = |part: &Part| part.expression.as_ref().is_some_and(|expression| expression.money);
         let results = self.parts.iter().zip(&self.functions);
         let results = results.map(|(part, function)| (part.name.clone(), *function != Function::Count && money(part)));
         let groups = self.by.iter().map(|part| (part.name.clone(), money(part)));
-        let mut fields: BTreeMap<String, bool> = groups.chain(results).collect();
+        let mut fields: Fields = groups.chain(results).collect();
         fields.insert("count".to_owned(), false);
         if self.windows.is_some() {
             fields.insert("window".to_owned(), false);

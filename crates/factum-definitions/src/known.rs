@@ -6,6 +6,9 @@ use factum_core::{payload::TypeInfo, pipeline::EventLate, saga::Role, service::S
 
 use crate::words::{folded, hint};
 
+/// The fields of a type's data, and whether each is an amount of money.
+pub type Fields = BTreeMap<String, bool>;
+
 /// A type of event.
 #[derive(Clone, Debug)]
 pub struct EventType {
@@ -14,8 +17,8 @@ pub struct EventType {
     pub makers: BTreeSet<String>,
     /// Services that read it.
     pub readers: BTreeSet<String>,
-    /// Its fields, if all of them are known, and whether each is an amount of money.
-    pub fields: Option<BTreeMap<String, bool>>,
+    /// Its fields, if all of them are known.
+    pub fields: Option<Fields>,
     /// Made by a pipeline of a definition, whose output that is.
     pub output: Option<String>,
 }
@@ -149,7 +152,7 @@ impl Known {
 }
 
 /// The fields of a type's data, if its schema says that these are all; of each whether it is an amount of money.
-fn fields(info: &TypeInfo) -> Option<BTreeMap<String, bool>> {
+fn fields(info: &TypeInfo) -> Option<Fields> {
     let schema = (info.schema)();
     let open = ["$ref", "allOf", "anyOf", "oneOf", "patternProperties"];
     let adds = schema.get("additionalProperties").is_some_and(|adds| *adds != false);

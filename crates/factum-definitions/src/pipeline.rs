@@ -17,7 +17,7 @@ use crate::{
     aggregate::{Aggregate, checked},
     expression::{Expression, Names},
     item::{Item, Step},
-    known::{EventType, Known},
+    known::{EventType, Fields, Known},
     operations::{self, Operation},
     totals::{Function, Totals},
     words::{folded, hint},
@@ -213,7 +213,7 @@ impl Pipeline {
     }
 
     /// Checks it against all that is known, and makes what runs; answers the fields of its results too.
-    pub fn build(self, known: &Known) -> Result<(Running<Totals>, BTreeMap<String, bool>), Vec<Problem>> {
+    pub fn build(self, known: &Known) -> Result<(Running<Totals>, Fields), Vec<Problem>> {
         let mut problems = Vec::new();
         let category = self.category();
         let name = self.name();
