@@ -23,11 +23,13 @@ pub enum CellKind {
     Shapes,
     /// Under which key digests of requests are stored, and since when.
     Digests,
+    /// How far a pipeline has told its windows.
+    Windows,
 }
 
 impl CellKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Cursor,
         Self::Timer,
         Self::Call,
@@ -37,6 +39,7 @@ impl CellKind {
         Self::Saga,
         Self::Shapes,
         Self::Digests,
+        Self::Windows,
     ];
 
     /// The word in the store.
@@ -51,6 +54,7 @@ impl CellKind {
             Self::Saga => "saga",
             Self::Shapes => "shapes",
             Self::Digests => "digests",
+            Self::Windows => "windows",
         }
     }
 }

@@ -53,8 +53,13 @@ impl Append {
 
     /// What each of its messages needs beside itself.
     fn beside(&self) -> usize {
-        self.stream.as_str().len() + BESIDE_BYTES
+        beside(&self.stream)
     }
+}
+
+/// What a message in a stream needs beside itself.
+pub(crate) fn beside(stream: &StreamId) -> usize {
+    stream.as_str().len() + BESIDE_BYTES
 }
 
 /// Bytes of a cell's change that count against [`MAX_COMMIT_BYTES`].

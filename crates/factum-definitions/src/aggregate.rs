@@ -7,6 +7,7 @@ use factum_core::pipeline::Windows;
 use crate::{
     Problem,
     expression::{Expression, Names},
+    known::Fields,
     operations::Settings,
     totals::Function,
     words::{duration, folded, hint},
@@ -27,6 +28,22 @@ pub struct Aggregate {
 pub struct Part {
     pub name: String,
     pub expression: Option<Expression>,
+}
+
+impl Aggregate {
+    /// The fields of its results, and whether each is an amount of money as far as names tell.
+    pub fn fields(&self) -> Fields {
+        let money = |part: &Part| part.expression.as_ref().is_some_and(|expression| expression.money);
+        let results = self.parts.iter().zip(&self.functions);
+        let results = results.map(|(part, function)| (part.name.clone(), *function != Function::Count && money(part)));
+        let groups = self.by.iter().map(|part| (part.name.clone(), money(part)));
+        let mut fields: Fields = groups.chain(results).collect();
+        fields.insert("count".to_owned(), false);
+        if self.windows.is_some() {
+            fields.insert("window".to_owned(), false);
+        }
+        fields
+    }
 }
 
 /// Checks an aggregate; all its problems are told.
@@ -152,12 +169,8 @@ fn windows(settings: &Settings, problems: &mut Vec<Problem>) -> Option<Windows> 
 }
 
 /// The last word of a path.
-pub fn last(text: &str) -> String {
+fn last(text: &str) -> String {
     text.rsplit('.').next().unwrap_or_default().trim().to_owned()
-}
-
-pub fn result_name(function: Function, of: Option<&Word>) -> String {
-    of.map_or_else(|| "count".to_owned(), |of| joined(function, &last(&of.text)))
 }
 
 /// `sum` of `amount` is `sumAmount`.

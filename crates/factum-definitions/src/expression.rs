@@ -1,29 +1,33 @@
 //! Expressions: filters and values in the Common Expression Language, over the fields of an event or of what it was mapped to.
 //!
 //! They have no loops, no floating numbers and no calls to anything but `size`, `contains`, `startsWith`, `endsWith` and
-//! conversions, and at most 1,000 characters: so each ends, soon.
+//! conversions, and at most 1,000 characters, and what they are computed of has at most 4 MiB, counted as often as it is
+//! named: so each ends, soon, and with a value of no more than that.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{Arc, LazyLock},
 };
 
 use cel::{
-    Context, Env, Program, Value,
+    Context, Env, Program,
     common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue},
-    objects::{Key, Map},
 };
 use factum_core::{envelope::Stored, error::HandlerError};
 use serde_json::Value as Json;
 
 use crate::{
     Problem,
+    values::{json, measure, value},
     words::{folded, hint},
     yaml::Word,
 };
 
 /// The longest expression, in characters.
 const MOST_CHARS: usize = 1_000;
+
+/// Bytes of all values that an expression names, each as often as it does: its own value has no more, and its literals.
+const MOST_BYTES: usize = 4 << 20;
 
 /// What an event says about itself, by our names.
 const ENVELOPE: [&str; 9] =
@@ -47,8 +51,8 @@ pub struct Names {
 #[derive(Clone)]
 pub struct Expression {
     expression: IdedExpr,
-    /// Variables to bind, each a path whose value is null wherever a part of it is absent.
-    uses: BTreeMap<String, Vec<String>>,
+    /// Variables to bind.
+    uses: BTreeMap<String, Use>,
     text: String,
     /// The variable, if it is nothing but one.
     only: Option<String>,
@@ -56,6 +60,13 @@ pub struct Expression {
     pub name: Option<String>,
     /// Whether it is an amount of money as far as names tell.
     pub money: bool,
+}
+
+/// A variable: a path whose value is null wherever a part of it is absent, and how often it is named.
+#[derive(Clone)]
+struct Use {
+    path: Vec<String>,
+    times: usize,
 }
 
 /// What an expression is evaluated over.
@@ -89,22 +100,33 @@ impl Expression {
             Expr::Ident(name) => Some(name.clone()),
             _ => None,
         };
-        let name = only.as_ref().and_then(|only| uses.get(only)?.last());
+        let name = only.as_ref().and_then(|only| uses.get(only)?.path.last());
         let name = name.map(|word| word.trim_start_matches(MARK).to_owned());
         let money = matches!(&expression.expr, Expr::Ident(name) if names.fields.get(name) == Some(&true));
         Ok(Self { expression, uses, text: word.text.clone(), only, name, money })
     }
 
+    /// As it is written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Its value. What is absent is null.
     pub fn value(&self, over: &Over<'_>) -> Result<Json, HandlerError> {
-        if let Some(path) = self.only.as_ref().and_then(|only| self.uses.get(only)) {
-            return Ok(over.path(path));
-        }
-        let mut context = Context::with_env(STANDARD.clone());
-        for (name, path) in &self.uses {
-            context.add_variable_from_value(name.clone(), value(&over.path(path)));
+        if let Some(only) = self.only.as_ref().and_then(|only| self.uses.get(only)) {
+            return Ok(over.path(&only.path));
         }
         let fails = |problem: String| HandlerError::Failed(format!("`{}` has no value: {problem}", self.text));
+        let mut context = Context::with_env(STANDARD.clone());
+        let mut bytes = 0_usize;
+        for (name, used) in &self.uses {
+            let found = over.path(&used.path);
+            bytes = bytes.saturating_add(measure(&found).map_err(fails)?.saturating_mul(used.times));
+            if bytes > MOST_BYTES {
+                return Err(fails(format!("what it is computed of has more than {MOST_BYTES} bytes")));
+            }
+            context.add_variable_from_value(name.clone(), value(&found));
+        }
         let value = context.resolve(&self.expression).map_err(|error| fails(error.to_string()))?;
         json(&value).map_err(fails)
     }
@@ -158,7 +180,7 @@ fn as_written_elsewhere(text: &str) -> String {
 
 struct Reading<'a> {
     names: &'a Names,
-    uses: BTreeMap<String, Vec<String>>,
+    uses: BTreeMap<String, Use>,
     sentences: Vec<String>,
 }
 
@@ -252,7 +274,7 @@ impl Reading<'_> {
         let words: Vec<String> =
             std::iter::once(first).chain(rest[1..].iter().map(|word| (*word).to_owned())).collect();
         let variable = words.join("/");
-        self.uses.insert(variable.clone(), words);
+        self.uses.entry(variable.clone()).or_insert(Use { path: words, times: 0 }).times += 1;
         Expr::Ident(variable)
     }
 
@@ -364,46 +386,6 @@ fn said(stored: &Stored, name: &str) -> Option<String> {
         "userId" => envelope.user_id.as_deref()?.to_owned(),
         _ => return None,
     })
-}
-
-/// JSON as a value; a number that is not whole stays a text, which no operator counts with.
-fn value(json: &Json) -> Value {
-    match json {
-        Json::Null => Value::Null,
-        Json::Bool(is) => Value::Bool(*is),
-        Json::Number(number) => match number.as_i64() {
-            Some(whole) => Value::Int(whole),
-            None => Value::String(Arc::new(number.to_string())),
-        },
-        Json::String(text) => Value::String(Arc::new(text.clone())),
-        Json::Array(items) => Value::List(Arc::new(items.iter().map(value).collect())),
-        Json::Object(fields) => {
-            let entry = |(name, of): (&String, &Json)| (Key::String(Arc::new(name.clone())), value(of));
-            let map: HashMap<Key, Value> = fields.iter().map(entry).collect();
-            Value::Map(Map { map: Arc::new(map) })
-        }
-    }
-}
-
-/// A value as JSON, in an order that does not depend on a hash.
-fn json(value: &Value) -> Result<Json, String> {
-    match value {
-        Value::Null => Ok(Json::Null),
-        Value::Bool(is) => Ok(Json::Bool(*is)),
-        Value::Int(number) => Ok(Json::from(*number)),
-        Value::UInt(number) => Ok(Json::from(*number)),
-        Value::String(text) => Ok(Json::from(text.as_str())),
-        Value::List(items) => items.iter().map(json).collect::<Result<_, _>>().map(Json::Array),
-        Value::Map(map) => {
-            let entry = |(name, of): (&Key, &Value)| match name {
-                Key::String(name) => Ok((name.to_string(), json(of)?)),
-                _ => Err("a key of its map is no text".to_owned()),
-            };
-            map.map.iter().map(entry).collect::<Result<_, _>>().map(Json::Object)
-        }
-        Value::Float(_) => Err("it is a number with a point, which is not exact".to_owned()),
-        _ => Err("it is nothing that an event can hold".to_owned()),
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@ use factum_core::{payload::TypeInfo, pipeline::EventLate, saga::Role, service::S
 
 use crate::words::{folded, hint};
 
+/// The fields of a type's data, and whether each is an amount of money.
+pub type Fields = BTreeMap<String, bool>;
+
 /// A type of event.
 #[derive(Clone, Debug)]
 pub struct EventType {
@@ -14,8 +17,8 @@ pub struct EventType {
     pub makers: BTreeSet<String>,
     /// Services that read it.
     pub readers: BTreeSet<String>,
-    /// Its fields, if all of them are known, and whether each is an amount of money.
-    pub fields: Option<BTreeMap<String, bool>>,
+    /// Its fields, if all of them are known.
+    pub fields: Option<Fields>,
     /// Made by a pipeline of a definition, whose output that is.
     pub output: Option<String>,
 }
@@ -96,9 +99,11 @@ impl Known {
 
     /// The types that a stream's name means to a reader outside the services: a type, a category, a domain, or `*`.
     pub fn stream(&self, name: &str) -> Result<Vec<&EventType>, String> {
-        let public = |event: &&EventType| !event.info.own && event.info.name != EventLate::TYPE;
+        // Outputs are read by their own names only: who reads a domain means its facts, and not what is counted of them.
+        let is_output = |event: &EventType| event.output.is_some();
+        let public = |event: &&EventType| !event.info.own && event.info.name != EventLate::TYPE && !is_output(event);
         if name == "*" {
-            return Ok(self.events.values().filter(public).filter(|event| event.output.is_none()).collect());
+            return Ok(self.events.values().filter(public).collect());
         }
         let wanted = folded(name);
         if let Some(event) = self.events.values().find(|event| folded(event.info.name) == wanted) {
@@ -128,7 +133,8 @@ impl Known {
         if !found.is_empty() {
             return Ok(found);
         }
-        let domains = self.events.keys().filter_map(|name| name.split_once('.')).map(|(domain, _)| domain);
+        let facts = self.events.values().filter(|event| !is_output(event));
+        let domains = facts.filter_map(|event| event.info.name.split_once('.')).map(|(domain, _)| domain);
         let outputs = self.events.values().filter_map(|event| event.output.as_deref());
         let all = self.events.keys().copied().chain(domains).chain(self.streams.keys().copied()).chain(outputs);
         Err(hint(bare, all))
@@ -146,7 +152,7 @@ impl Known {
 }
 
 /// The fields of a type's data, if its schema says that these are all; of each whether it is an amount of money.
-fn fields(info: &TypeInfo) -> Option<BTreeMap<String, bool>> {
+fn fields(info: &TypeInfo) -> Option<Fields> {
     let schema = (info.schema)();
     let open = ["$ref", "allOf", "anyOf", "oneOf", "patternProperties"];
     let adds = schema.get("additionalProperties").is_some_and(|adds| *adds != false);

@@ -9,6 +9,8 @@
 
 mod aggregate;
 mod expression;
+mod flow;
+mod item;
 mod known;
 mod operations;
 mod participants;
@@ -19,6 +21,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod totals;
+mod values;
 mod words;
 mod yaml;
 
@@ -119,17 +122,8 @@ impl Definitions {
     pub fn resolve(self, services: &[Service], spellings: &Spellings) -> Result<Vec<Service>, Vec<Problem>> {
         let Self { pipelines, sagas, groups, parties, mut problems } = self;
         let mut known = Known::of(services);
-        for (file, pipeline) in &pipelines {
-            let declared = pipeline.declare(&mut known);
-            problems.extend(declared.into_iter().map(|problem| problem.in_file(file)));
-        }
-        let mut service = Service::new(SERVICE);
-        for (file, pipeline) in pipelines {
-            match pipeline.build(&known) {
-                Ok(built) => service = service.pipeline(built),
-                Err(wrong) => problems.extend(wrong.into_iter().map(|problem| problem.in_file(&file))),
-            }
-        }
+        let (service, wrong) = flow::service(pipelines, &mut known);
+        problems.extend(wrong);
         let sagas = match table::service(&sagas, &known, &Participants::of(services, spellings)) {
             Ok(sagas) => sagas,
             Err(wrong) => {

@@ -2,7 +2,7 @@
 
 use crate::{
     Problem,
-    words::{folded, hint},
+    words::{folded, hint, truth},
     yaml::{Is, Node, Place, Word},
 };
 
@@ -239,25 +239,38 @@ impl Reader<'_> {
         self.with(settings, |settings| settings.functions.push(wanted));
     }
 
+    /// A setting that is one value.
+    fn one(&mut self, settings: usize, word: &Word, value: &Node, change: impl FnOnce(&mut Settings, Word)) {
+        match value.word() {
+            Some(single) => self.with(settings, |settings| change(settings, single)),
+            None => self.wrong(value.at, format!("`{}` is one value, and this is {}", word.text, value.kind())),
+        }
+    }
+
     fn setting(&mut self, settings: usize, word: &Word, value: &Node) {
         let key = folded(&word.text);
-        let single = value.word();
         match &*key {
             "groupby" | "by" | "key" | "keyby" | "group" | "partitionby" | "groupbyfields" => self.by(settings, value),
             "window" | "windows" | "windowing" => self.window(settings, value),
-            "every" | "slide" | "hop" | "advance" => self.with(settings, |settings| settings.every = single),
+            "every" | "slide" | "hop" | "advance" => {
+                self.one(settings, word, value, |settings, every| settings.every = Some(every));
+            }
             "lateness" | "allowedlateness" | "late" | "lateby" | "grace" | "graceperiod" | "watermark" => {
-                self.with(settings, |settings| settings.lateness = single);
+                self.one(settings, word, value, |settings, lateness| settings.lateness = Some(lateness));
             }
-            "emit" | "emits" | "tell" | "output" | "trigger" => self.with(settings, |settings| settings.emit = single),
-            "finalonly" | "final" => {
-                let is = single.map(|word| Word {
-                    text: if word.text == "true" { "final" } else { "changes" }.to_owned(),
-                    ..word
-                });
-                self.with(settings, |settings| settings.emit = is);
+            "emit" | "emits" | "tell" | "output" | "trigger" => {
+                self.one(settings, word, value, |settings, emit| settings.emit = Some(emit));
             }
-            "most" | "maxkeys" | "limit" | "maxgroups" => self.with(settings, |settings| settings.most = single),
+            "finalonly" | "final" => match value.text().and_then(truth) {
+                Some(is) => {
+                    let text = if is { "final" } else { "changes" }.to_owned();
+                    self.with(settings, |settings| settings.emit = Some(Word { at: value.at, text }));
+                }
+                None => self.wrong(value.at, format!("`{}` is `true` or `false`", word.text)),
+            },
+            "most" | "maxkeys" | "limit" | "maxgroups" => {
+                self.one(settings, word, value, |settings, most| settings.most = Some(most));
+            }
             "aggregations" | "functions" | "aggregates" | "metrics" | "values" | "function" | "aggregation" => {
                 self.settings(settings, word.at, value);
             }
@@ -273,8 +286,8 @@ impl Reader<'_> {
             Is::Text(text) => match call(&Word { at: value.at, text: text.clone() }) {
                 Some(wanted) => self.want(settings, named(wanted)),
                 None if known => {
-                    let truth = matches!(&**text, "true" | "yes" | "*" | "");
-                    let of = value.word().filter(|_| !(truth && key == "count"));
+                    let bare = truth(text) == Some(true) || matches!(&**text, "*" | "");
+                    let of = value.word().filter(|_| !(bare && key == "count"));
                     self.want(settings, Wanted { function: word.clone(), of, name: None });
                 }
                 None => self.unknown(word),
@@ -353,10 +366,9 @@ impl Reader<'_> {
             }
             Is::Map(entries) => {
                 for (word, of) in entries {
-                    let single = of.word();
                     match &*folded(&word.text) {
                         "size" | "duration" | "length" | "tumbling" => {
-                            self.with(settings, |settings| settings.window = single)
+                            self.one(settings, word, of, |settings, size| settings.window = Some(size));
                         }
                         "type" | "kind" => match of.text().map(folded).as_deref() {
                             Some("tumbling" | "hopping" | "sliding" | "fixed") => {}
@@ -376,7 +388,8 @@ impl Reader<'_> {
         let word = |text: &str| Word { at, text: text.trim().to_owned() };
         let mut grouping = false;
         for part in text.split([',', ';']).flat_map(|part| divided(part.trim())) {
-            let folded_part = part.to_lowercase();
+            // Other letters change their lengths.
+            let folded_part = part.to_ascii_lowercase();
             let by =
                 ["group by ", "grouped by ", "by ", "per "].iter().find_map(|start| folded_part.strip_prefix(start));
             if let Some(by) = by {
@@ -414,12 +427,10 @@ impl Reader<'_> {
 /// `sum(total) by customer` is two parts.
 fn divided(part: &str) -> Vec<&str> {
     let starts = [" group by ", " grouped by ", " by ", " per "];
-    let lower = part.to_lowercase();
+    let lower = part.to_ascii_lowercase();
     let is_grouping = starts.iter().any(|start| lower.starts_with(start.trim_start()));
     match starts.iter().filter_map(|start| lower.find(start)).min() {
-        Some(at) if !is_grouping && lower.len() == part.len() && part.is_char_boundary(at) => {
-            vec![part[..at].trim(), part[at..].trim()]
-        }
+        Some(at) if !is_grouping => vec![part[..at].trim(), part[at..].trim()],
         _ => vec![part],
     }
 }

@@ -10,22 +10,26 @@ use factum_core::{
     pipeline::{Items, Pipeline as Running, Window},
     stream::check_category,
 };
-use serde_json::{Map, Value as Json};
+use serde_json::Map;
 
 use crate::{
     Problem, SERVICE,
-    aggregate::{Aggregate, Part, checked, last, result_name},
-    expression::{Expression, Names, Over},
+    aggregate::{Aggregate, checked},
+    expression::{Expression, Names},
+    item::{Item, Step},
     kept,
-    known::{EventType, Known},
+    known::{EventType, Fields, Known},
     operations::{self, Operation},
     totals::{Function, Totals},
     words::{folded, hint},
-    yaml::{Is, Node, Word},
+    yaml::{Is, Node, Place, Word},
 };
 
-const KEYS: [&str; 7] =
-    ["pipeline", "input_stream", "operations", "output_stream", "output_type", "offset_strategy", "description"];
+const KEYS: [&str; 8] =
+    ["pipeline", "input_stream", "operations", "output_stream", "output_type", "was", "offset_strategy", "description"];
+
+/// The most operations, fields of a map, and fields and functions of an aggregate.
+const MOST_PARTS: usize = 64;
 
 /// As it is written.
 pub struct Pipeline {
@@ -33,23 +37,12 @@ pub struct Pipeline {
     input: Word,
     output: Word,
     output_type: Option<Word>,
+    /// Types that its results had before.
+    was: Vec<Word>,
     offset: Option<Word>,
     operations: Vec<Operation>,
     /// Of all that it says, so that another meaning is another version.
     version: u32,
-}
-
-/// A step before the aggregate.
-enum Step {
-    Filter(Expression),
-    Map(Vec<(String, Expression)>),
-}
-
-/// What goes into an aggregate.
-struct Item {
-    key: String,
-    by: Vec<Json>,
-    values: Vec<Json>,
 }
 
 impl Pipeline {
@@ -69,7 +62,7 @@ impl Pipeline {
         };
         let mut problems = Vec::new();
         let (mut input, mut output, mut output_type, mut offset, mut named) = (None, None, None, None, name);
-        let mut operations = None;
+        let (mut operations, mut was) = (None, Vec::new());
         for (word, value) in entries {
             let place = match &*folded(&word.text) {
                 "inputstream" | "input" | "source" | "from" | "instream" => &mut input,
@@ -79,6 +72,10 @@ impl Pipeline {
                 "pipeline" | "name" | "id" | "streamprocessing" | "processor" => &mut named,
                 "operations" | "operators" | "steps" | "transformations" | "processing" => {
                     operations = Some(operations::read(value, &mut problems));
+                    continue;
+                }
+                "was" | "formerly" => {
+                    was = names(word, value, &mut problems);
                     continue;
                 }
                 "description" | "version" | "comment" | "owner" => continue,
@@ -111,12 +108,16 @@ impl Pipeline {
             )),
             Some(_) => {}
         }
-        let version = (digest("pipeline", format!("{:?}", node.is).as_bytes()) & 0x7fff_ffff) as u32;
+        bounded(operations.as_deref().unwrap_or_default(), node.at, &mut problems);
+        let mut says = String::new();
+        node.says(&mut says);
+        let version = (digest("pipeline", says.as_bytes()) & 0x7fff_ffff) as u32;
         let read = input.zip(output).zip(operations).map(|((input, output), operations)| Self {
             name: named,
             input,
             output,
             output_type,
+            was,
             offset,
             operations,
             version,
@@ -129,7 +130,27 @@ impl Pipeline {
         self.output.text.trim().to_lowercase().replace(['-', ' ', '.'], "_")
     }
 
-    fn type_name(&self) -> String {
+    /// Its name, for sentences.
+    pub fn name(&self) -> &Word {
+        self.name.as_ref().unwrap_or(&self.output)
+    }
+
+    /// Where it says what it reads.
+    pub fn input(&self) -> &Word {
+        &self.input
+    }
+
+    /// The types that it reads; its own results are not among them.
+    ///
+    /// # Errors
+    /// What to write instead, if nothing is known of its input.
+    pub fn reads<'a>(&self, known: &'a Known) -> Result<Vec<&'a EventType>, String> {
+        let own = self.type_name();
+        Ok(known.stream(self.input.text.trim())?.into_iter().filter(|event| event.info.name != own).collect())
+    }
+
+    /// The type of its results.
+    pub fn type_name(&self) -> String {
         self.output_type.as_ref().map_or_else(|| format!("{}.updated", self.category()), |word| word.text.clone())
     }
 
@@ -140,7 +161,7 @@ impl Pipeline {
         if let Err(error) = check_category(&category) {
             problems.push(Problem::at(self.output.at, format!("{error}")));
         }
-        let name = self.name.as_ref().unwrap_or(&self.output);
+        let name = self.name();
         if !known.pipelines.insert(folded(&name.text)) {
             let sentence = format!("there are two pipelines `{}`: give each a name of its own", name.text);
             problems.push(Problem::at(name.at, sentence));
@@ -158,45 +179,51 @@ impl Pipeline {
             let sentence = format!("`{type_name}` is published by {}: choose another `output_type`", makers.join(", "));
             problems.push(Problem::at(type_word.at, sentence));
         }
+        for word in &self.was {
+            let sentence = match check_type_name(&word.text) {
+                Err(error) => format!("{error}"),
+                Ok(())
+                    if word.text == type_name
+                        || known.events.get(&*word.text).is_some_and(|it| !it.makers.is_empty()) =>
+                {
+                    format!(
+                        "`{}` is a type of today: `was` names what results of this pipeline were called before",
+                        word.text
+                    )
+                }
+                Ok(()) => continue,
+            };
+            problems.push(Problem::at(word.at, sentence));
+        }
         if !problems.is_empty() {
             return problems;
         }
         known.categories.insert(category, SERVICE.to_owned());
-        let info = TypeInfo::new(kept(type_name), "1.0.0", || true.into());
+        let was: Vec<&'static str> = self.was.iter().map(|word| kept(word.text.clone())).collect();
+        let info = TypeInfo { was: was.leak(), ..TypeInfo::new(kept(type_name), "1.0.0", || true.into()) };
         let event = EventType {
             info,
             makers: [SERVICE.to_owned()].into(),
             readers: Default::default(),
-            fields: self.outputs(),
+            // Known when it is built, in front of whatever reads it.
+            fields: None,
             output: Some(self.output.text.clone()),
         };
         known.events.insert(info.name, event);
         problems
     }
 
-    /// The fields of what it tells, as far as names tell.
-    fn outputs(&self) -> Option<BTreeMap<String, bool>> {
-        let Some(Operation::Aggregate(settings)) = self.operations.last() else { return None };
-        let mut fields: BTreeMap<String, bool> = settings.by.iter().map(|word| (last(&word.text), false)).collect();
-        for wanted in &settings.functions {
-            let function = Function::read(&folded(&wanted.function.text))?;
-            fields.insert(wanted.name.clone().unwrap_or_else(|| result_name(function, wanted.of.as_ref())), false);
-        }
-        fields.extend(["count", "window", "group"].map(|name| (name.to_owned(), false)));
-        Some(fields)
-    }
-
-    /// Checks it against all that is known, and makes what runs.
-    pub fn build(self, known: &Known) -> Result<Running<Totals>, Vec<Problem>> {
+    /// Checks it against all that is known, and makes what runs; answers the fields of its results too.
+    pub fn build(self, known: &Known) -> Result<(Running<Totals>, Fields), Vec<Problem>> {
         let mut problems = Vec::new();
         let category = self.category();
-        let name = self.name.as_ref().unwrap_or(&self.output);
+        let name = self.name();
         if let Err(error) = check_name("pipeline", name.text.trim()) {
             problems.push(Problem::at(name.at, format!("{error}")));
         }
         let own = self.type_name();
-        let inputs: Vec<&EventType> = match known.stream(self.input.text.trim()) {
-            Ok(found) => found.into_iter().filter(|event| event.info.name != own).collect(),
+        let inputs: Vec<&EventType> = match self.reads(known) {
+            Ok(found) => found,
             Err(hint) => {
                 let sentence = format!("nothing is known of the stream `{}`: {hint}", self.input.text);
                 problems.push(Problem::at(self.input.at, sentence));
@@ -247,9 +274,47 @@ impl Pipeline {
         let (Some(aggregate), true) = (aggregate, problems.is_empty()) else { return Err(problems) };
         let types: Vec<TypeInfo> = inputs.iter().map(|event| event.info).collect();
         let Some(event) = known.events.get(&*own).filter(|event| event.output.is_some()) else { return Err(problems) };
+        let fields = aggregate.fields();
         let running =
             run(kept(name.text.trim().to_owned()), self.version, types, steps, aggregate, (kept(category), event.info));
-        Ok(if from_start { running.from_start() } else { running })
+        Ok((if from_start { running.from_start() } else { running }, fields))
+    }
+}
+
+/// One name, or a list of them.
+fn names(word: &Word, value: &Node, problems: &mut Vec<Problem>) -> Vec<Word> {
+    let items = if let Is::List(items) = &value.is { items.as_slice() } else { std::slice::from_ref(value) };
+    let mut found = Vec::new();
+    for item in items {
+        match item.word() {
+            Some(word) => found.push(word),
+            None => {
+                problems.push(Problem::at(item.at, format!("`{}` lists names, and this is {}", word.text, item.kind())))
+            }
+        }
+    }
+    found
+}
+
+/// What runs for each event has an end, and what is made of it a size.
+fn bounded(operations: &[Operation], at: Place, problems: &mut Vec<Problem>) {
+    let mut most = |at: Place, count: usize, what: &str| {
+        if count > MOST_PARTS {
+            problems.push(Problem::at(
+                at,
+                format!("there are {count} {what}, {MOST_PARTS} are allowed: make two pipelines"),
+            ));
+        }
+    };
+    most(at, operations.len(), "operations");
+    for operation in operations {
+        match operation {
+            Operation::Filter(_) => {}
+            Operation::Map(fields) => most(fields.first().map_or(at, |(word, _)| word.at), fields.len(), "fields"),
+            Operation::Aggregate(settings) => {
+                most(settings.at, settings.by.len() + settings.functions.len(), "fields and functions");
+            }
+        }
     }
 }
 
@@ -302,7 +367,7 @@ fn run(
     let functions: Arc<[Function]> = functions.into();
     let results: Vec<String> = parts.iter().map(|part| part.name.clone()).collect();
     let groups: Vec<String> = by.iter().map(|part| part.name.clone()).collect();
-    let take = move |stored: &Stored| taken(stored, &steps, &by, &parts);
+    let take = move |stored: &Stored| Item::of(stored, &steps, &by, &parts);
     let keyed = Items::of(name, version, types, take).by(|item: &Item| item.key.clone());
     let keyed = match windows {
         Some(windows) => keyed.windows(windows),
@@ -329,53 +394,4 @@ fn run(
         }
         Ok(Draft::named(Name::Static(info.name), &data)?)
     })
-}
-
-/// An event as what goes into the aggregate. One whose group has no name is left out.
-fn taken(stored: &Stored, steps: &[Step], by: &[Part], parts: &[Part]) -> Result<Option<Item>, HandlerError> {
-    let data: Map<String, Json> = serde_json::from_slice(&stored.message.data)
-        .map_err(|error| HandlerError::Payload(format!("the data of {} is no object: {error}", stored.type_name())))?;
-    let mut item: Option<BTreeMap<String, Json>> = None;
-    for step in steps {
-        let over = item.as_ref().map_or(Over::Event(stored, &data), Over::Item);
-        match step {
-            Step::Filter(expression) => {
-                if !expression.holds(&over)? {
-                    return Ok(None);
-                }
-            }
-            Step::Map(fields) => {
-                let field = |(name, expression): &(String, Expression)| Ok((name.clone(), expression.value(&over)?));
-                item = Some(fields.iter().map(field).collect::<Result<_, HandlerError>>()?);
-            }
-        }
-    }
-    let over = item.as_ref().map_or(Over::Event(stored, &data), Over::Item);
-    let value =
-        |part: &Part| part.expression.as_ref().map_or(Ok(Json::Bool(true)), |expression| expression.value(&over));
-    let by: Vec<Json> = by.iter().map(value).collect::<Result<_, _>>()?;
-    if by.iter().any(Json::is_null) {
-        return Ok(None);
-    }
-    Ok(Some(Item { key: key(&by)?, by, values: parts.iter().map(value).collect::<Result<_, _>>()? }))
-}
-
-/// The key of a group: of one field its text, of several with `/` between them, of none `all`.
-fn key(by: &[Json]) -> Result<String, HandlerError> {
-    let text = |value: &Json| match value {
-        Json::String(text) => Ok(text.clone()),
-        Json::Number(_) | Json::Bool(_) => Ok(value.to_string()),
-        _ => Err(HandlerError::Failed(format!(
-            "{value} cannot name a group: group by a text, a number or a truth value"
-        ))),
-    };
-    match by {
-        [] => Ok("all".to_owned()),
-        [one] => text(one),
-        several => {
-            // What separates is written otherwise within a part, so that two groups never share a key.
-            let part = |value: &Json| Ok(text(value)?.replace('%', "%25").replace('/', "%2F"));
-            Ok(several.iter().map(part).collect::<Result<Vec<_>, HandlerError>>()?.join("/"))
-        }
-    }
 }

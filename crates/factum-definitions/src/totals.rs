@@ -91,8 +91,13 @@ impl Kept {
                 self.value = Amount::sum(before, Amount::read(value)?)?.json();
                 false
             }
-            Function::Min => first || compare(value, &self.value)? == Ordering::Less,
-            Function::Max => first || compare(value, &self.value)? == Ordering::Greater,
+            Function::Min | Function::Max => {
+                let wanted = if function == Function::Min { Ordering::Less } else { Ordering::Greater };
+                // What compares with nothing would spoil the group for all that come; and of a number and a text before it,
+                // such as `n/a`, the text is the odd one.
+                let anew = first || is_only_text(&self.value, value);
+                compare(value, if anew { value } else { &self.value })? == wanted || anew
+            }
         };
         if takes {
             self.value = value.clone();
@@ -176,6 +181,11 @@ impl Amount {
     }
 }
 
+/// Whether a text is to make way for what counts.
+fn is_only_text(before: &Json, value: &Json) -> bool {
+    before.is_string() && !value.is_string() && Amount::read(value).is_ok()
+}
+
 fn compare(one: &Json, other: &Json) -> Result<Ordering, HandlerError> {
     if let (Json::String(one), Json::String(other)) = (one, other) {
         return Ok(one.cmp(other));
@@ -250,5 +260,16 @@ mod tests {
             assert!(error.contains(wanted), "{error}");
         }
         assert!(results(&[Function::Max], &[json!(1), json!("1")]).is_err());
+    }
+
+    #[test]
+    fn a_first_value_that_compares_with_nothing_does_not_spoil_the_least_and_the_greatest() {
+        for function in [Function::Min, Function::Max] {
+            for first in [json!(1.5), json!(true), json!([1]), json!({ "amount": 1 })] {
+                assert!(results(&[function], std::slice::from_ref(&first)).is_err(), "{first}");
+            }
+            assert_eq!(results(&[function], &[json!("n/a"), json!(3)]).unwrap(), [json!(3)]);
+            assert!(results(&[function], &[json!(3), json!("n/a")]).is_err());
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! YAML as a tree in which everything knows where it stands.
 
+use std::{collections::BTreeSet, fmt::Write};
+
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use crate::{Problem, words::folded};
@@ -61,6 +63,28 @@ impl Node {
 
     pub fn word(&self) -> Option<Word> {
         Some(Word { at: self.at, text: self.text()?.to_owned() })
+    }
+
+    /// All that it says, and nothing of where it says it. What is told apart here is told apart in `out`.
+    pub fn says(&self, out: &mut String) {
+        // Writing to a text does not fail.
+        let _ = match &self.is {
+            Is::Nothing => write!(out, "~"),
+            Is::Text(text) => write!(out, "{text:?}"),
+            Is::List(items) => {
+                out.push('[');
+                items.iter().for_each(|item| item.says(out));
+                write!(out, "]")
+            }
+            Is::Map(entries) => {
+                out.push('{');
+                for (word, value) in entries {
+                    let _ = write!(out, "{:?}:", word.text);
+                    value.says(out);
+                }
+                write!(out, "}}")
+            }
+        };
     }
 }
 
@@ -129,6 +153,8 @@ struct Open {
     node: Node,
     /// The key of a map whose value comes next.
     key: Option<Word>,
+    /// All keys of a map so far.
+    keys: BTreeSet<String>,
 }
 
 impl Tree {
@@ -167,12 +193,12 @@ impl Tree {
         if self.open.len() >= MOST_DEEP {
             return Err(Problem::at(node.at, format!("this is nested more than {MOST_DEEP} deep: nothing here is")));
         }
-        self.open.push(Open { node, key: None });
+        self.open.push(Open { node, key: None, keys: BTreeSet::new() });
         Ok(())
     }
 
     fn put(&mut self, node: Node) -> Result<(), Problem> {
-        let Some(Open { node: parent, key }) = self.open.last_mut() else {
+        let Some(Open { node: parent, key, keys }) = self.open.last_mut() else {
             self.documents.push(node);
             return Ok(());
         };
@@ -184,7 +210,7 @@ impl Tree {
                     let Some(word) = node.word() else {
                         return Err(Problem::at(node.at, format!("a key is a text, and this is {}", node.kind())));
                     };
-                    if entries.iter().any(|(known, _)| known.text == word.text) {
+                    if !keys.insert(word.text.clone()) {
                         let text = &word.text;
                         return Err(Problem::at(word.at, format!("the key `{text}` stands here twice: remove one")));
                     }

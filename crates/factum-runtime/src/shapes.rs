@@ -99,7 +99,8 @@ impl fmt::Display for Unread {
             Why::Unknown => write!(
                 f,
                 ", which no handler of this program has: if it has another name now, put `was = \"{type_name}\"` behind \
-                 that; else deploy the version of the program that knows it"
+                 that, or `was: {type_name}` into the definition that tells it now; else deploy the version of the program \
+                 that knows it"
             ),
             Why::Newer { declared } => {
                 write!(f, ", and this program knows {declared}: deploy the version of the program that knows {version}")

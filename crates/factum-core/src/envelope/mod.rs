@@ -24,7 +24,8 @@ pub use rules::Rule;
 pub use spellings::{Spelled, Spellings, When};
 
 use crate::{
-    id::{MessageId, Name},
+    commit::beside,
+    id::{MAX_NAME_BYTES, MessageId, Name},
     payload::{Payload, PayloadError},
     stream::{Position, StreamId, StreamVersion},
 };
@@ -221,6 +222,16 @@ impl Draft {
     pub fn named<T: Serialize>(type_name: Name, value: &T) -> Result<Self, PayloadError> {
         let data = serde_json::to_vec(value).map_err(|cause| PayloadError::encode(&type_name, &cause))?;
         Ok(Self { type_name, version: Name::Static("1.0.0"), data: Arc::from(data) })
+    }
+
+    /// The most bytes that count for it in a commit when it follows from another message, in a stream: a service's name is
+    /// counted as if it were the longest.
+    pub(crate) fn bytes_behind(&self, cause: &Envelope, stream: &StreamId) -> usize {
+        let id = |id: &MessageId| id.as_text().map_or(0, str::len);
+        let text = |text: &Option<Arc<str>>| text.as_deref().map_or(0, str::len);
+        let names = self.type_name.len() + self.version.len() + stream.key().len() + 2 * MAX_NAME_BYTES;
+        let copied = id(&cause.id) + id(&cause.correlation_id) + text(&cause.user_id) + text(&cause.tenant);
+        self.data.len() + FIXED_BYTES + names + copied + text(&cause.traceparent) + beside(stream)
     }
 }
 

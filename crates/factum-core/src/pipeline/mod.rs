@@ -41,17 +41,22 @@
 //! state is rebuilt from the last snapshot and the log; its results are events in streams that its service owns, in the
 //! commit that moves its cursor. A map without an order, a float and a clock have no place in it.
 //!
-//! - **Order.** Of one event are told: that it was late for windows, then its windows, then those that it closes; each by
-//!   the windows' beginnings, the last also by key.
+//! - **Order.** With one event are told: windows that have closed, then for which windows it was late, or its own windows;
+//!   each by the windows' beginnings, the first also by key.
+//! - **Time.** A result of a closed window bears the last moment of the window as its time, so that what reads it counts it
+//!   where it belongs; all else that is told bears the time of its event.
 //! - **Late.** An event is late for a window that has closed. It is told as [`EventLate`] for each such window, and goes into
 //!   those that are still open.
+//! - **Once.** A window is told once, whatever becomes of the event that closes it, and also when size, lateness or the way of
+//!   telling change with a new version: how far windows are told is kept beside the log.
 //! - **Failing.** Where filter, map, key, aggregate or the result of the event itself fail or panic, the event is a letter
-//!   and the state is as it was; all other events go on. When a window that closes cannot be told, the pipeline stops in
-//!   front of the event that closes it, until a program comes that can.
+//!   and the state is as it was; all other events go on. When a window that has closed cannot be told, the pipeline stops in
+//!   front of the event, until a program comes that can.
 //! - **Bounds.** A million aggregates, if not said otherwise ([`Aggregated::most`]): one a key, with windows one a key and
 //!   open window. Of windows (lateness + size) / distance, rounded up, and one more are open at most. An event that would
 //!   need another aggregate is a letter. What an aggregate itself holds is its author's.
 
+mod due;
 mod late;
 mod run;
 mod state;
@@ -63,9 +68,10 @@ use std::fmt::Display;
 
 use serde::{Serialize, de::DeserializeOwned};
 
+pub use due::{Due, Through};
 pub use late::EventLate;
 pub use run::MOST_TOLD;
-pub(crate) use run::Steps;
+pub(crate) use run::{Pipes, Steps};
 pub use state::{Figures, State};
 pub use windows::{MOST_OVERLAPPING, Window, Windows};
 
@@ -248,9 +254,8 @@ impl<T: 'static, A: Aggregate> Aggregated<T, A> {
         let Items { name, version, types, take } = items;
         let mut makes = Makes::default();
         makes.events.extend(results.into_iter().map(|info| (category, info)));
-        if windows.is_some() {
-            makes.emits::<EventLate>(category);
-        }
+        // Also without windows: the log may hold some of a version that had them.
+        makes.emits::<EventLate>(category);
         let steps = Steps { name, version, take, key, windows, most, add, category, tell };
         Pipeline { category, folding: Folding::of_pipeline(types, makes, steps) }
     }

@@ -1,16 +1,23 @@
-//! What a pipeline does with one event: into its windows, then the windows that it closes.
+//! What a pipeline does with one event: into its windows; and, apart from that, what it tells of windows that have closed.
 
-use super::{EventLate, Figures, Window, Windows, state::State};
+use super::{
+    Aggregate, Due, EventLate, Figures, Through, Window, Windows,
+    state::{Follows, State},
+};
 use crate::{
     commit::MAX_MESSAGE_BYTES,
     envelope::{Draft, Stored},
     error::{HandlerError, NameError},
     reaction::{Effect, Effects},
-    stream::StreamId,
+    stream::{Position, StreamId},
 };
 
-/// The most results that one event tells of the windows that it closes; the rest is told with the next events.
+/// The most results of closed windows that are told with one event; the rest is told with the next ones.
 pub const MOST_TOLD: usize = 1_000;
+/// Bytes of those results, with their envelopes.
+const MOST_DUE_BYTES: usize = MAX_MESSAGE_BYTES;
+/// Bytes of what follows from an event itself. Both together are less than one delivery may make.
+const MOST_OWN_BYTES: usize = 2 * MAX_MESSAGE_BYTES + (256 << 10);
 
 /// An event as an item, if no filter leaves it out.
 pub(super) type Take<T> = Box<dyn Fn(&Stored) -> Result<Option<T>, HandlerError> + Send + Sync>;
@@ -40,54 +47,110 @@ struct Changed<A> {
     value: A,
 }
 
+/// What a pipeline does besides folding and reacting, for any state.
+pub(crate) trait Pipes<S>: Send + Sync {
+    /// How it stands.
+    fn figures(&self, state: &S) -> Figures;
+    /// See [`AnyFolding::due`](crate::reaction::AnyFolding::due).
+    fn due(&self, state: &S, stored: &Stored) -> Result<Option<Due>, HandlerError>;
+    /// See [`AnyFolding::stands`](crate::reaction::AnyFolding::stands).
+    fn stands(&self, state: &mut S, acted: Position, through: Option<&Through>);
+}
+
+impl<T: 'static, A: Aggregate> Pipes<State<A>> for Steps<T, A> {
+    fn figures(&self, state: &State<A>) -> Figures {
+        state.figures(self.windows, self.most)
+    }
+
+    /// A window whose changes are told has nothing more to tell when it closes; that it has closed is kept all the same.
+    fn due(&self, state: &State<A>, stored: &Stored) -> Result<Option<Due>, HandlerError> {
+        let Some(windows) = self.windows else { return Ok(None) };
+        let mut due = Due { results: Vec::new(), through: state.through.clone() };
+        let mut bytes = 0;
+        let mut left = false;
+        'windows: for (window, keys) in state.closed(windows) {
+            for (key, value) in keys.iter().filter(|_| !windows.tells_changes()) {
+                let (stream, draft, more) = self.result(stored, key, Some(window), value)?;
+                bytes += more;
+                if !due.results.is_empty() && (due.results.len() == MOST_TOLD || bytes > MOST_DUE_BYTES) {
+                    left = true;
+                    break 'windows;
+                }
+                due.results.push((stream, draft, window.last()));
+                due.through = Through::key(window, key.clone());
+            }
+            due.through = Through::all(window.to);
+        }
+        // A window that had nothing to tell and is closed for a late event stays so.
+        if let Some(watermark) = state.watermark(windows).filter(|_| !left && state.follows.late) {
+            due.through = due.through.or_all(watermark);
+        }
+        Ok((!state.kept || due.through != state.through).then_some(due))
+    }
+
+    fn stands(&self, state: &mut State<A>, acted: Position, through: Option<&Through>) {
+        if let Some(windows) = self.windows {
+            state.stands(windows, acted, through);
+        }
+    }
+}
+
 impl<T, A: Clone + Default> Steps<T, A> {
-    /// Takes an event in. What can fail on the event itself comes first, so that the state is as it was then. What fails
-    /// behind `touched` is the telling of other events: it stops the pipeline in front of this one, and nothing is lost.
+    /// Takes an event in. All that can fail comes first, so that the state is as it was then.
     pub(crate) fn fold(&self, state: &mut State<A>, stored: &Stored, touched: &mut bool) -> Result<(), HandlerError> {
-        let at = stored.envelope().timestamp;
         let item = (self.take)(stored)?;
-        let mut told = Vec::new();
-        let (mut changed, mut late, mut key) = (Vec::new(), 0, String::new());
+        let mut effects = Vec::new();
+        let (mut changed, mut late, mut key, mut bytes) = (Vec::new(), 0, String::new(), 0);
         if let Some(item) = &item {
             key = (self.key)(item);
             let stream = StreamId::new(self.category, &key)?;
             for window in self.windows_of(stored)? {
                 if let Some(event) = self.late(state, stored, &key, window) {
-                    told.push(Effect::Emit(stream.clone(), Draft::of(&event)?));
+                    let draft = Draft::of(&event)?;
+                    bytes += draft.bytes_behind(stored.envelope(), &stream);
+                    effects.push(Effect::Emit(stream.clone(), draft));
                     late += 1;
                     continue;
                 }
                 let mut value = state.get(window, &key).cloned().unwrap_or_default();
                 (self.add)(&mut value, item)?;
                 if self.tells_changes() {
-                    told.push(Effect::Emit(stream.clone(), self.result(&key, window, &value)?));
+                    let (stream, draft, more) = self.result(stored, &key, window, &value)?;
+                    bytes += more;
+                    effects.push(Effect::Emit(stream, draft));
                 }
                 changed.push(Changed { window, value });
             }
             self.has_room(state, &changed, stored, &key)?;
         }
+        if bytes > MOST_OWN_BYTES {
+            return Err(HandlerError::Failed(format!(
+                "the pipeline `{}` would tell {bytes} bytes with one event, {MOST_OWN_BYTES} are allowed: tell less, let windows \
+                 begin less often, or tell them once, when they close",
+                self.name
+            )));
+        }
         *touched = true;
-        state.read(at, item.is_none(), late, !changed.is_empty());
+        state.read(stored.envelope().timestamp, item.is_none(), late, !changed.is_empty());
         for Changed { window, value } in changed {
             state.put(window, &key, value);
         }
         if let Some(windows) = self.windows {
-            self.close(state, windows, &mut told)?;
+            state.close(windows, stored.position, self.most);
         }
-        (state.told.at, state.told.effects) = (stored.position, told);
+        state.follows = Follows { at: stored.position, effects, late: late > 0 };
         Ok(())
     }
 
     /// Tells what follows from an event. One that was not the last to be taken in is here once more, by a person's act: its
     /// aggregates are told as they are today.
     pub(crate) fn react(&self, state: &State<A>, stored: &Stored, fx: &mut Effects) -> Result<(), HandlerError> {
-        if state.told.at == stored.position {
-            fx.extend(state.told.effects.iter().cloned());
+        if state.follows.at == stored.position {
+            fx.extend(state.follows.effects.iter().cloned());
             return Ok(());
         }
         let Some(item) = (self.take)(stored)? else { return Ok(()) };
         let key = (self.key)(&item);
-        let stream = StreamId::new(self.category, &key)?;
         for window in self.windows_of(stored)? {
             if let (Some(window), Some(_)) = (window, self.late(state, stored, &key, window)) {
                 let Window { from, to } = window;
@@ -97,7 +160,8 @@ impl<T, A: Clone + Default> Steps<T, A> {
                 )));
             }
             if let Some(value) = state.get(window, &key).filter(|_| self.tells_changes()) {
-                fx.extend([Effect::Emit(stream.clone(), self.result(&key, window, value)?)]);
+                let (stream, draft, _) = self.result(stored, &key, window, value)?;
+                fx.extend([Effect::Emit(stream, draft)]);
             }
         }
         Ok(())
@@ -107,11 +171,6 @@ impl<T, A: Clone + Default> Steps<T, A> {
     pub(crate) fn problem(&self) -> Option<NameError> {
         let problem = self.windows?.problem()?;
         Some(NameError { what: "windows", problem: format!("of the pipeline `{}` cannot be: {problem}", self.name) })
-    }
-
-    /// How it stands.
-    pub(crate) fn figures(&self, state: &State<A>) -> Figures {
-        state.figures(self.windows, self.most)
     }
 
     /// The windows of an event; without windows the one of all time.
@@ -126,8 +185,9 @@ impl<T, A: Clone + Default> Steps<T, A> {
     fn late(&self, state: &State<A>, stored: &Stored, key: &str, window: Option<Window>) -> Option<EventLate> {
         let (windows, window) = (self.windows?, window?);
         let beyond = state.watermark(windows)?.as_nanosecond() - window.to.as_nanosecond();
-        let late_by_ms = i64::try_from(beyond / 1_000_000 + 1).unwrap_or(i64::MAX);
-        (beyond >= 0).then(|| EventLate {
+        // A window that is told stays closed when more lateness is allowed than was then.
+        let late_by_ms = i64::try_from(beyond.max(0) / 1_000_000 + 1).unwrap_or(i64::MAX);
+        state.is_late(windows, stored.position, window, key).then(|| EventLate {
             pipeline: self.name.to_owned(),
             key: key.to_owned(),
             from: window.from,
@@ -162,35 +222,22 @@ impl<T, A: Clone + Default> Steps<T, A> {
         )))
     }
 
-    /// Drops the windows that have closed; where only their last values are told, those first.
-    fn close(&self, state: &mut State<A>, windows: Windows, told: &mut Vec<Effect>) -> Result<(), HandlerError> {
-        if windows.tells_changes() {
-            state.drop_closed(windows);
-            return Ok(());
-        }
-        let mut bytes = 0;
-        for _ in 0..MOST_TOLD {
-            let Some((window, key, value)) = state.due(windows) else { break };
-            let draft = self.result(&key, Some(window), value)?;
-            bytes += draft.data.len();
-            told.push(Effect::Emit(StreamId::new(self.category, &key)?, draft));
-            state.drop(window, &key);
-            if bytes >= MAX_MESSAGE_BYTES {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn result(&self, key: &str, window: Option<Window>, value: &A) -> Result<Draft, HandlerError> {
-        let draft = (self.tell)(key, window, value)?;
-        match draft.data.len() {
-            bytes if bytes >= MAX_MESSAGE_BYTES => Err(HandlerError::Failed(format!(
-                "the result of the pipeline `{}` for `{key}` has {bytes} bytes, {MAX_MESSAGE_BYTES} are too many: keep less \
-                 in the aggregate, or tell less of it",
+    /// A result, where it goes to, and its bytes.
+    fn result(
+        &self,
+        stored: &Stored,
+        key: &str,
+        window: Option<Window>,
+        value: &A,
+    ) -> Result<(StreamId, Draft, usize), HandlerError> {
+        let (stream, draft) = (StreamId::new(self.category, key)?, (self.tell)(key, window, value)?);
+        match draft.bytes_behind(stored.envelope(), &stream) {
+            bytes if bytes > MAX_MESSAGE_BYTES => Err(HandlerError::Failed(format!(
+                "the result of the pipeline `{}` for `{key}` has {bytes} bytes with its envelope, {MAX_MESSAGE_BYTES} are allowed: \
+                 keep less in the aggregate, or tell less of it",
                 self.name
             ))),
-            _ => Ok(draft),
+            bytes => Ok((stream, draft, bytes)),
         }
     }
 }

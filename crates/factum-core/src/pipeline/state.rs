@@ -1,4 +1,4 @@
-//! What a pipeline keeps: the aggregates of its open windows, and how far its time has come.
+//! What a pipeline keeps: the aggregates of its windows, until they are told, and how far its time has come.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 
-use super::{Window, Windows};
+use super::{Through, Window, Windows};
 use crate::{reaction::Effect, stream::Position};
 
 /// The aggregates of one window, by key.
@@ -16,6 +16,10 @@ type Keys<A> = RedBlackTreeMapSync<Arc<str>, A>;
 const ALWAYS: Timestamp = Timestamp::UNIX_EPOCH;
 
 /// The state of a pipeline, as it is kept in snapshots. Its maps share what they hold with their copies.
+///
+/// A window stays when it has closed, and goes when it is told: so whatever comes of the event that closed it, of a restart or
+/// of another version of the pipeline, it is told once. How far windows are told is therefore no part of what is folded: it is
+/// kept beside the log, and said to the state before it folds ([`State::stands`]).
 #[derive(Clone, Serialize, Deserialize)]
 pub struct State<A> {
     newest: Option<Timestamp>,
@@ -27,14 +31,24 @@ pub struct State<A> {
     open: RedBlackTreeMapSync<Timestamp, Keys<A>>,
     /// What follows from the last event; an event that was reacted to needs it no more.
     #[serde(skip)]
-    pub(super) told: Told,
+    pub(super) follows: Follows,
+    /// How far windows are told.
+    #[serde(skip)]
+    pub(super) through: Through,
+    /// That is kept beside the log.
+    #[serde(skip)]
+    pub(super) kept: bool,
+    /// Events up to here were reacted to before.
+    #[serde(skip)]
+    acted: Position,
 }
 
-/// What follows from an event, found out when it was taken in.
+/// What follows from an event itself, found out when it was taken in.
 #[derive(Clone, Default)]
-pub(super) struct Told {
+pub(super) struct Follows {
     pub(super) at: Position,
     pub(super) effects: Vec<Effect>,
+    pub(super) late: bool,
 }
 
 impl<A> Default for State<A> {
@@ -46,7 +60,10 @@ impl<A> Default for State<A> {
             late: 0,
             aggregates: 0,
             open: RedBlackTreeMapSync::new_sync(),
-            told: Told::default(),
+            follows: Follows::default(),
+            through: Through::default(),
+            kept: false,
+            acted: Position::START,
         }
     }
 }
@@ -118,28 +135,67 @@ impl<A: Clone> State<A> {
         self.late += late;
     }
 
-    /// The first aggregate whose window has closed: by the beginnings of the windows, then by key.
-    pub(super) fn due(&self, windows: Windows) -> Option<(Window, Arc<str>, &A)> {
-        let (from, keys) = self.open.first()?;
-        let window = windows.from(*from);
-        let (key, value) = keys.first()?;
-        (Some(window.to) <= self.watermark(windows)).then(|| (window, key.clone(), value))
+    /// Up to where events were reacted to, and how far windows were told, if that is kept.
+    pub(super) fn stands(&mut self, windows: Windows, acted: Position, through: Option<&Through>) {
+        self.acted = acted;
+        if let Some(through) = through {
+            (self.through, self.kept) = (through.clone(), true);
+        }
+        self.drop_told(windows);
     }
 
-    /// Drops an aggregate whose window has closed, and the window with its last one.
-    pub(super) fn drop(&mut self, window: Window, key: &str) {
-        let Some(keys) = self.open.get_mut(&window.from) else { return };
-        self.aggregates -= u64::from(keys.remove_mut(key));
-        if keys.is_empty() {
-            self.open.remove_mut(&window.from);
+    /// Whether an item at a place in the log comes too late for its window: that is told, or closed without anything to tell.
+    /// What was reacted to before is late only if it was so then: else another lateness would change what is still to be told.
+    pub(super) fn is_late(&self, windows: Windows, at: Position, window: Window, key: &str) -> bool {
+        let told = self.through.covers(window, key);
+        let closed = self.has_closed(windows, window);
+        if at <= self.acted { told && closed } else { told || closed && self.first_closed(windows).is_none() }
+    }
+
+    fn has_closed(&self, windows: Windows, window: Window) -> bool {
+        Some(window.to) <= self.watermark(windows)
+    }
+
+    /// Windows that have closed and are not told yet, the earliest first.
+    pub(super) fn closed(&self, windows: Windows) -> impl Iterator<Item = (Window, &Keys<A>)> {
+        let open = self.open.iter().map(move |(from, keys)| (windows.from(*from), keys));
+        open.take_while(move |(window, _)| self.has_closed(windows, *window))
+    }
+
+    /// Drops what is told of windows that have closed. As long as nothing is kept beside the log, what closed before the pipeline
+    /// was there is not to be told at all; and of one that was away for long not more than it may hold.
+    pub(super) fn close(&mut self, windows: Windows, at: Position, most: u64) {
+        if at <= self.acted
+            && !self.kept
+            && let Some(watermark) = self.watermark(windows)
+        {
+            self.through = std::mem::take(&mut self.through).or_all(watermark);
+        }
+        self.drop_told(windows);
+        while at <= self.acted && self.aggregates > most.saturating_mul(2) {
+            let Some(window) = self.first_closed(windows) else { break };
+            self.through = Through::all(window.to);
+            self.drop_told(windows);
         }
     }
 
-    /// Drops all windows that have closed.
-    pub(super) fn drop_closed(&mut self, windows: Windows) {
-        while let Some((window, ..)) = self.due(windows) {
-            let keys = self.open.get(&window.from).map_or(0, Keys::size);
-            self.aggregates -= keys as u64;
+    fn first_closed(&self, windows: Windows) -> Option<Window> {
+        self.closed(windows).next().map(|(window, _)| window)
+    }
+
+    fn drop_told(&mut self, windows: Windows) {
+        while let Some(window) = self.first_closed(windows) {
+            let Some(keys) = self.open.get_mut(&window.from) else { break };
+            if self.through.covers_all(window) {
+                self.aggregates -= keys.size() as u64;
+            } else {
+                let told = keys.keys().take_while(|key| self.through.covers(window, key)).cloned();
+                let told: Vec<Arc<str>> = told.collect();
+                self.aggregates -= told.iter().filter(|key| keys.remove_mut(&***key)).count() as u64;
+                if !keys.is_empty() {
+                    break;
+                }
+            }
             self.open.remove_mut(&window.from);
         }
     }

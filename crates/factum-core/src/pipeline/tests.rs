@@ -6,7 +6,7 @@ use fastrand::Rng;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{EventLate, MOST_TOLD, Pipeline, Window, Windows};
+use super::{EventLate, MOST_TOLD, Pipeline, Through, Window, Windows};
 use crate::{
     envelope::{Draft, Envelope, Kind, Message, Stored},
     error::HandlerError,
@@ -16,6 +16,8 @@ use crate::{
     service::Durations,
     stream::{Position, StreamId, StreamVersion},
 };
+
+mod closing;
 
 macro_rules! events {
     ($($name:ident $type_name:literal { $($field:ident: $type:ty),* })+) => {$(
@@ -97,6 +99,8 @@ struct Running {
     folding: Box<dyn AnyFolding>,
     state: Box<dyn Any + Send>,
     log: Vec<Stored>,
+    /// What is kept beside the log.
+    told: Option<Through>,
 }
 
 /// What was told: results and lateness.
@@ -109,7 +113,7 @@ enum Told {
 impl Running {
     fn new(pipeline: Pipeline<Total>) -> Self {
         let folding: Box<dyn AnyFolding> = Box::new(pipeline.folding);
-        Self { state: folding.blank(), folding, log: Vec::new() }
+        Self { state: folding.blank(), folding, log: Vec::new(), told: None }
     }
 
     fn stored(&self, sale: &Sale) -> Stored {
@@ -143,29 +147,31 @@ impl Running {
         }
     }
 
-    /// Gives it a sale, and answers what it tells; an error with whether the state may have changed.
+    /// Gives it a sale, and answers what it tells; an error with whether the pipeline stops.
     fn takes(&mut self, sale: &Sale) -> Result<Vec<Told>, (HandlerError, bool)> {
         let stored = self.stored(sale);
         let mut touched = false;
         let run = std::panic::AssertUnwindSafe(|| self.folding.fold(&mut *self.state, &stored, &mut touched));
         let folded = std::panic::catch_unwind(run).unwrap_or_else(|_| Err(HandlerError::failed("it panicked")));
         folded.map_err(|error| (error, touched))?;
+        let due = std::panic::AssertUnwindSafe(|| self.folding.due(&*self.state, &stored));
+        let due = std::panic::catch_unwind(due).unwrap_or_else(|_| Err(HandlerError::failed("it panicked")));
+        let mut told = Vec::new();
+        if let Some(due) = due.map_err(|error| (error, true))? {
+            told.extend(due.results.iter().map(|(stream, draft, _)| told_of(stream, draft)));
+            self.folding.stands(&mut *self.state, Position::START, Some(&due.through));
+            self.told = Some(due.through);
+        }
         self.log.push(stored);
-        Ok(self.reacts(self.log.len() - 1).unwrap())
+        told.extend(self.reacts(self.log.len() - 1).unwrap());
+        Ok(told)
     }
 
     fn reacts(&self, index: usize) -> Result<Vec<Told>, HandlerError> {
         let told = self.folding.react(&*self.state, &self.log[index])?;
         let told = told.into_iter().map(|effect| {
             let Effect::Emit(stream, draft) = effect else { panic!("{effect:?}") };
-            if &*draft.type_name == EventLate::TYPE {
-                let late = EventLate::decode(&draft.type_name, &draft.data).unwrap();
-                assert_eq!(stream.as_str(), format!("sales-{}", late.key));
-                return Told::Late { key: late.key, from: late.from, at: late.at, ms: late.late_by_ms };
-            }
-            let sum = Sum::decode(&draft.type_name, &draft.data).unwrap();
-            assert_eq!(stream.as_str(), format!("sales-{}", sum.key));
-            Told::Sum(sum)
+            told_of(&stream, &draft)
         });
         Ok(told.collect())
     }
@@ -181,11 +187,24 @@ impl Running {
     /// Comes back from a snapshot.
     fn thaw(&mut self) {
         self.state = self.folding.snapshots().unwrap().decode(&self.bytes()).unwrap();
+        self.stands();
+    }
+
+    fn stands(&mut self) {
+        let acted = Position(self.log.len() as u64);
+        self.folding.stands(&mut *self.state, acted, self.told.as_ref());
+    }
+
+    /// Another version of it comes to the same log.
+    fn becomes(&mut self, pipeline: Pipeline<Total>) {
+        self.folding = Box::new(pipeline.folding);
+        self.rebuild();
     }
 
     /// Comes back from the log.
     fn rebuild(&mut self) {
         self.state = self.folding.blank();
+        self.stands();
         for stored in &self.log {
             self.folding.fold(&mut *self.state, stored, &mut false).unwrap();
         }
@@ -194,6 +213,17 @@ impl Running {
     fn figures(&self) -> super::Figures {
         self.folding.figures(&*self.state).unwrap()
     }
+}
+
+fn told_of(stream: &StreamId, draft: &Draft) -> Told {
+    if &*draft.type_name == EventLate::TYPE {
+        let late = EventLate::decode(&draft.type_name, &draft.data).unwrap();
+        assert_eq!(stream.as_str(), format!("sales-{}", late.key));
+        return Told::Late { key: late.key, from: late.from, at: late.at, ms: late.late_by_ms };
+    }
+    let sum = Sum::decode(&draft.type_name, &draft.data).unwrap();
+    assert_eq!(stream.as_str(), format!("sales-{}", sum.key));
+    Told::Sum(sum)
 }
 
 /// Windows in whole seconds, by which the model counts.
@@ -236,17 +266,18 @@ fn model(seconds: Seconds, sales: &[Sale]) -> Vec<Told> {
     };
     for sale in sales {
         let closed = newest.map(|newest| newest - seconds.late_by);
+        let mut own = Vec::new();
         for from in if sale.amount == 13 { Vec::new() } else { seconds.of(sale.second) } {
             match closed {
                 Some(closed) if from + seconds.size <= closed => {
                     let (key, ms) = (sale.key.to_owned(), (closed - from - seconds.size) * 1_000 + 1);
-                    told.push(Told::Late { key, from: at(from), at: at(sale.second), ms });
+                    own.push(Told::Late { key, from: at(from), at: at(sale.second), ms });
                 }
                 _ => {
                     let amounts = inside.entry((from, sale.key)).or_default();
                     amounts.push(sale.amount);
                     if !seconds.final_only {
-                        told.push(sum(sale.key, from, amounts));
+                        own.push(sum(sale.key, from, amounts));
                     }
                 }
             }
@@ -260,6 +291,7 @@ fn model(seconds: Seconds, sales: &[Sale]) -> Vec<Told> {
                 inside.iter().filter(|((from, _), _)| ends(*from)).map(|((from, key), of)| sum(key, *from, of)),
             );
         }
+        told.extend(own);
     }
     told
 }

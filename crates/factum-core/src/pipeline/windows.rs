@@ -114,3 +114,10 @@ pub struct Window {
     /// The first moment behind it.
     pub to: Timestamp,
 }
+
+impl Window {
+    /// The last moment of it.
+    pub(super) fn last(self) -> Timestamp {
+        Timestamp::from_nanosecond(self.to.as_nanosecond() - 1).unwrap_or(self.from)
+    }
+}

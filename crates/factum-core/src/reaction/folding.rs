@@ -11,16 +11,16 @@ use crate::{
     envelope::{Recorded, Stored},
     error::{HandlerError, NameError},
     payload::{Command, Event, TypeInfo},
-    pipeline::{Aggregate, Figures, State, Steps},
+    pipeline::{Aggregate, Due, Figures, Pipes, State, Steps, Through},
     rejection::Refused,
     snapshot::Codec,
+    stream::Position,
     timer::TimerTo,
 };
 
 type Fold<S> = Box<dyn Fn(&mut S, &Stored, &mut bool) -> Result<(), HandlerError> + Send + Sync>;
 type FoldReact<S> = Box<dyn Fn(&S, &Stored, &mut Effects) -> Result<(), HandlerError> + Send + Sync>;
 type FoldRejected<S> = Box<dyn Fn(&S, &Refused, &Stored, &mut Effects) + Send + Sync>;
-type Shows<S> = Box<dyn Fn(&S) -> Figures + Send + Sync>;
 type FoldAnswer<S> =
     Box<dyn Fn(&S, &Stored, &Context, &mut Effects) -> Result<Result<(), Refused>, HandlerError> + Send + Sync>;
 
@@ -46,7 +46,7 @@ pub struct Folding<S> {
     codec: Option<fn(u32, &[TypeInfo]) -> Codec>,
     /// What is wrong with its declaration.
     problem: Option<NameError>,
-    figures: Option<Shows<S>>,
+    pipeline: Option<Arc<dyn Pipes<S>>>,
 }
 
 impl<S: Default + Send + 'static> Folding<S> {
@@ -65,7 +65,7 @@ impl<S: Default + Send + 'static> Folding<S> {
             makes: Makes::default(),
             codec: None,
             problem: None,
-            figures: None,
+            pipeline: None,
         }
     }
 
@@ -172,11 +172,11 @@ impl<A: Aggregate> Folding<State<A>> {
     pub(crate) fn of_pipeline<T: 'static>(types: Vec<TypeInfo>, makes: Makes, steps: Steps<T, A>) -> Self {
         let steps = Arc::new(steps);
         let problem = steps.problem();
-        let (folds, shown) = (steps.clone(), steps.clone());
+        let folds = steps.clone();
         let mut folding = Self { makes, problem, ..Self::new(steps.name, steps.version) }.on_dead(OnDead::Release);
         folding.folds.push((types.clone(), Box::new(move |state, stored, touched| folds.fold(state, stored, touched))));
+        folding.pipeline = Some(steps.clone());
         folding.reacts.push((types, Box::new(move |state, stored, fx| steps.react(state, stored, fx))));
-        folding.figures = Some(Box::new(move |state| shown.figures(state)));
         folding.snapshots()
     }
 }
@@ -213,6 +213,17 @@ pub trait AnyFolding: Send + Sync {
     fn figures(&self, _state: &dyn Any) -> Option<Figures> {
         None
     }
+    /// What a pipeline tells of windows that have closed when an event was taken in, before it reacts to that; nothing if there is
+    /// nothing to tell and to keep. It does not depend on the event, and so not on what becomes of it.
+    ///
+    /// # Errors
+    /// [`HandlerError`] if a window cannot be told: the pipeline must stop in front of the event, or the window would be lost.
+    fn due(&self, _state: &dyn Any, _stored: &Stored) -> Result<Option<Due>, HandlerError> {
+        Ok(None)
+    }
+    /// Says to a pipeline's state how far windows were told, if anything is kept of that, and up to where what it will fold was
+    /// reacted to before: when it is made, and when what was due is told.
+    fn stands(&self, _state: &mut dyn Any, _acted: Position, _through: Option<&Through>) {}
     /// How its state is kept in snapshots, if it is.
     fn snapshots(&self) -> Option<Codec>;
     /// The state before all events.
@@ -271,7 +282,20 @@ impl<S: Default + Send + 'static> AnyFolding for Folding<S> {
         self.problem.as_ref()
     }
     fn figures(&self, state: &dyn Any) -> Option<Figures> {
-        Some(self.figures.as_ref()?(state.downcast_ref::<S>()?))
+        Some(self.pipeline.as_ref()?.figures(state.downcast_ref::<S>()?))
+    }
+    fn due(&self, state: &dyn Any, stored: &Stored) -> Result<Option<Due>, HandlerError> {
+        let Some(pipeline) = &self.pipeline else { return Ok(None) };
+        let due = pipeline.due(state.downcast_ref::<S>().ok_or_else(mixed_up)?, stored)?;
+        for (stream, draft, _) in due.iter().flat_map(|due| &due.results) {
+            self.makes.allow_event(self.name, stream, draft)?;
+        }
+        Ok(due)
+    }
+    fn stands(&self, state: &mut dyn Any, acted: Position, through: Option<&Through>) {
+        if let Some((pipeline, state)) = self.pipeline.as_ref().zip(state.downcast_mut::<S>()) {
+            pipeline.stands(state, acted, through);
+        }
     }
     fn blank(&self) -> Box<dyn Any + Send> {
         Box::new(S::default())

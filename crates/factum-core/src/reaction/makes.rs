@@ -4,8 +4,10 @@
 use super::Effect;
 use crate::{
     call::{CallTo, Shape},
+    envelope::Draft,
     error::HandlerError,
     payload::{Command, Event, TypeInfo},
+    stream::StreamId,
     timer::{self, TimerTo},
 };
 
@@ -37,24 +39,28 @@ impl Makes {
     pub(super) fn allow(&self, reaction: &str, effects: Vec<Effect>) -> Result<Vec<Effect>, HandlerError> {
         match effects.iter().find_map(|effect| self.lacks(effect)) {
             None => Ok(effects),
-            Some(what) => Err(HandlerError::Failed(format!("`{reaction}` {what} to where it is declared"))),
+            Some(what) => Err(undeclared(reaction, &what)),
         }
+    }
+
+    /// Whether an event is declared.
+    pub(super) fn allow_event(&self, reaction: &str, stream: &StreamId, event: &Draft) -> Result<(), HandlerError> {
+        self.lacks_event(stream, event).map_or(Ok(()), |what| Err(undeclared(reaction, &what)))
+    }
+
+    fn lacks_event(&self, stream: &StreamId, event: &Draft) -> Option<String> {
+        let (category, name) = (stream.category(), &*event.type_name);
+        let known = self.events.iter().any(|(declared, info)| *declared == category && info.name == name);
+        let add =
+            || format!("emits `{name}` to `{category}`, which it does not declare: add `.emits::<…>(\"{category}\")`");
+        (!known).then(add)
     }
 
     /// What is not declared of an effect, and what to write.
     fn lacks(&self, effect: &Effect) -> Option<String> {
         match effect {
             Effect::Send(_) => None,
-            Effect::Emit(stream, event) => {
-                let (category, name) = (stream.category(), &*event.type_name);
-                let known = self.events.iter().any(|(declared, info)| *declared == category && info.name == name);
-                let add = || {
-                    format!(
-                        "emits `{name}` to `{category}`, which it does not declare: add `.emits::<…>(\"{category}\")`"
-                    )
-                };
-                (!known).then(add)
-            }
+            Effect::Emit(stream, event) => self.lacks_event(stream, event),
             Effect::After { name, command, .. } | Effect::At { name, command, .. } => {
                 let (name, sends) = (timer::declared(name), &*command.type_name);
                 let fits = |infos: &[TypeInfo]| infos.iter().any(|info| info.name == sends);
@@ -81,4 +87,8 @@ impl Makes {
             }
         }
     }
+}
+
+fn undeclared(reaction: &str, what: &str) -> HandlerError {
+    HandlerError::Failed(format!("`{reaction}` {what} to where it is declared"))
 }

@@ -6,7 +6,7 @@ use super::{problems, sentences, services};
 use crate::{Definitions, Problem};
 
 /// A mistake, the line that it is told of, and what the sentence says.
-pub const MISTAKES: [(&str, usize, &str); 31] = [
+pub const MISTAKES: [(&str, usize, &str); 37] = [
     ("input_stream: x\noperations: [{count: true}]\noutput_stream: x", 1, "only what it tells"),
     (
         "input_stream: order\noperations:\n  - filter: sise(reason) > 1\n  - count: true\noutput_stream: x",
@@ -102,6 +102,24 @@ pub const MISTAKES: [(&str, usize, &str); 31] = [
         4,
         "no place to begin",
     ),
+    (
+        "input_stream: order\noperations:\n  - aggregate: { count: true, window: 1h, final_only: perhaps }\noutput_stream: x",
+        3,
+        "is `true` or `false`",
+    ),
+    (
+        "input_stream: order\noperations:\n  - aggregate: { count: true, window: 1h, lateness: [1h] }\noutput_stream: x",
+        3,
+        "is one value, and this is a list",
+    ),
+    (
+        "input_stream: order\noperations:\n  - aggregate: { count: true, window: { size: { a: 1 } } }\noutput_stream: x",
+        3,
+        "is one value, and this is a map",
+    ),
+    ("input_stream: order\noperations: [{count: true}]\noutput_stream: x\nwas: order.created", 4, "a type of today"),
+    ("input_stream: order\noperations: [{count: true}]\noutput_stream: x\nwas: x.updated", 4, "a type of today"),
+    ("input_stream: order\noperations: [{count: true}]\noutput_stream: x\nwas: [No Type]", 4, "type"),
 ];
 
 #[test]
@@ -139,4 +157,24 @@ output_stream: y
     let told: Vec<String> = found.err().unwrap().iter().map(Problem::to_string).collect();
     assert_eq!(told.len(), 6, "{told:#?}");
     assert!(told[5].starts_with("2.yaml:2:10: nothing is known of the topic `ordr`: is `order` meant?"), "{told:#?}");
+}
+
+#[test]
+fn truth_values_are_read_as_people_write_them() {
+    let emits = |is: &str| {
+        let yaml = format!(
+            "input_stream: order\noperations:\n  - aggregate: {{ count: true, window: 1m, final_only: {is} }}\noutput_stream: x"
+        );
+        super::told(&yaml, &[super::cancelled(1), super::cancelled(61)]).len()
+    };
+    for is in ["true", "True", "TRUE", "yes", "on"] {
+        assert_eq!(emits(is), 1, "{is}: the closed one");
+    }
+    for is in ["false", "No", "OFF"] {
+        assert_eq!(emits(is), 2, "{is}: each change");
+    }
+    for count in ["True", "YES", "'*'"] {
+        let yaml = format!("input_stream: order\noperations:\n  - count: {count}\noutput_stream: x");
+        assert!(problems(&yaml).is_empty(), "{}", sentences(&problems(&yaml)));
+    }
 }

@@ -266,6 +266,7 @@ impl Run<'_> {
         match super::guard(|| Ok(folding.blank())) {
             Ok(blank) => {
                 self.work.folds.states.insert(id, blank);
+                self.work.folds.stands(id, folding, acted);
                 self.work.consumers.go_on(id, Position::START, acted);
             }
             Err(error) => self.stop(id, acted, &format!("it has no state to begin with: {error}")),

@@ -3,10 +3,11 @@
 use std::{any::Any, collections::BTreeMap};
 
 use factum_core::{
+    cell::CellKind,
     envelope::{Kind, Stored},
     error::{HandlerError, StoreError},
     letter::Subject,
-    pipeline::Figures,
+    pipeline::{Figures, Through},
     ports::{Reader, Scan},
     reaction::AnyFolding,
     snapshot::Codec,
@@ -15,6 +16,7 @@ use factum_core::{
 
 use super::{
     consumers::Consumers,
+    due,
     failure::guard,
     letters::Letters,
     noting::Noting,
@@ -31,6 +33,8 @@ pub(super) struct Folds {
     pub(super) states: BTreeMap<ConsumerId, Box<dyn Any + Send>>,
     /// Those that are kept in snapshots, and how old their last one is.
     pub(super) kept: BTreeMap<ConsumerId, Kept>,
+    /// How far pipelines have told their windows; it does not depend on their states.
+    pub(super) told: BTreeMap<ConsumerId, Through>,
 }
 
 /// What became of an event that was given to a state.
@@ -58,13 +62,22 @@ impl Folds {
         noting: &mut Noting,
     ) -> Result<(Self, Unfolded), StoreError> {
         let mut folds = Self::default();
+        for cell in reader.cells(CellKind::Windows)? {
+            if let Some(id) = registry.named(&cell.key.name) {
+                folds.told.insert(id, due::read(&cell)?);
+            }
+        }
         let mut unfolded = Vec::new();
         // Each state takes what stands behind its own snapshot.
         let mut starts: BTreeMap<ConsumerId, Position> = BTreeMap::new();
         for (id, folding) in foldings(registry) {
             let stands = consumers.reached(id);
+            let acted = consumers.apart(id).map_or(stands, |apart| apart.acted.max(stands));
             match folds.begin(registry, shelf, id, folding, stands) {
-                Ok(start) => _ = starts.insert(id, start),
+                Ok(start) => {
+                    folds.stands(id, folding, acted);
+                    starts.insert(id, start);
+                }
                 Err(error) => consumers.stop(id, stands, &format!("it has no state to begin with: {error}")),
             }
         }
@@ -136,6 +149,13 @@ impl Folds {
                 self.states.remove(&id);
                 Folded::Broken(error)
             }
+        }
+    }
+
+    /// Says to a pipeline's state, before it folds anything, what was reacted to and told before.
+    pub(super) fn stands(&mut self, id: ConsumerId, folding: &dyn AnyFolding, acted: Position) {
+        if let Some(state) = self.states.get_mut(&id) {
+            folding.stands(&mut **state, acted, self.told.get(&id));
         }
     }
 

@@ -31,6 +31,7 @@ mod causes;
 mod consumers;
 mod decide;
 mod deliver;
+mod due;
 mod effects;
 mod failure;
 mod folds;

@@ -147,7 +147,8 @@ impl Run<'_> {
                 return Ok(false);
             }
         }
-        Ok(stored.position > acted && folding.reacts_to(stored.type_name()))
+        let reacts = stored.position > acted && folding.reacts_to(stored.type_name());
+        Ok(reacts && self.tell_due(id, folding, stored)?)
     }
 
     /// Runs a message of the log once more: released, or redriven.

@@ -6,6 +6,7 @@ mod bench;
 mod caches;
 mod catching_up;
 mod changes;
+mod closings;
 mod commands;
 mod cuts;
 mod digests;

@@ -6,8 +6,9 @@ use std::sync::{
 };
 
 use factum_core::{
-    envelope::Stored,
+    envelope::{Draft, Stored},
     error::HandlerError,
+    id::Name,
     payload::TypeInfo,
     pipeline::{EventLate, Pipeline, Window, Windows},
     service::{Durations, Service},
@@ -173,4 +174,35 @@ fn two_services_may_have_pipelines_but_not_one_category() {
 fn windows_that_cannot_be_refuse_the_start() {
     let error = Registry::new(plain(Some(Windows::tumbling(0.secs())))).err().unwrap().to_string();
     assert!(error.contains("`sums`") && error.contains("more than no time"), "{error}");
+}
+
+/// Counts payments, under this name.
+fn counted(info: TypeInfo, windows: Option<Windows>) -> Vec<Service> {
+    let keyed = Pipeline::over::<Paid>("count", 1).map(|paid| paid.id.clone()).by(String::clone);
+    let keyed = match windows {
+        Some(windows) => keyed.windows(windows),
+        None => keyed,
+    };
+    let pipeline = keyed.aggregate(|count: &mut i64, _| *count += 1).emits_draft("counts", info, move |_, _, count| {
+        Ok(Draft::named(Name::Static(info.name), &serde_json::json!({ "count": count }))?)
+    });
+    vec![accounts(), Service::new("counting").pipeline(pipeline)]
+}
+
+#[test]
+fn results_may_get_another_name_that_says_what_they_were_called_and_windows_may_go() {
+    let named = |name: &'static str| TypeInfo::new(name, "1.0.0", || true.into());
+    let mut bench = Bench::new(counted(named("count.told"), Some(Windows::tumbling(1.minutes()))));
+    for second in [0, 200, 1] {
+        paid(&mut bench, second, "a", 1);
+    }
+    assert_eq!(bench.events::<EventLate>().len(), 1);
+    let error = Registry::new(counted(named("count.renamed"), None)).unwrap().meets(&bench.store, false);
+    let error = error.err().unwrap().to_string();
+    assert!(error.contains("`was: count.told`") && !error.contains("event_late"), "{error}");
+    let mut bench = bench.stop_and_start(counted(TypeInfo { was: &["count.told"], ..named("count.renamed") }, None));
+    paid(&mut bench, 201, "a", 1);
+    let stream = bench.stream("counts-a");
+    let types: Vec<&str> = stream.iter().map(Stored::type_name).collect();
+    assert_eq!(types, ["count.told", "count.told", EventLate::TYPE, "count.renamed"]);
 }
