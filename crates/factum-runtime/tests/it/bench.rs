@@ -22,6 +22,7 @@ use factum_core::{
     memory_snapshots::MemorySnapshots,
     payload::{Command, Payload},
     ports::{Backend, Clock, Note, Notes, Reader, Scan, Scanned, Snapshots},
+    schedule::{ScheduleEvent, State},
     service::Service,
     stream::{Lineage, Position, StreamId, StreamVersion},
 };
@@ -33,10 +34,10 @@ use factum_runtime::{
     ids::UuidSource,
     inbox::{ExecuteError, Input, Receipt, Request, Sender},
     outward,
-    plans::Making,
+    plans::{Making, Selection},
     registry::Registry,
     signal::Signal,
-    survey::Survey,
+    survey::{Known, Survey},
 };
 use tokio::sync::oneshot;
 
@@ -356,11 +357,27 @@ impl Bench {
         }
     }
 
+    /// A schedule as its stream says.
+    pub fn schedule(&self, name: &str) -> State {
+        let mut state = State::default();
+        for stored in self.stream(&format!("schedule-{name}")) {
+            if stored.envelope().kind == Kind::Event {
+                state.happened(&stored.decode::<ScheduleEvent>().unwrap(), stored.envelope().timestamp);
+            }
+        }
+        state
+    }
+
     /// Makes a plan.
     pub fn make_plan(&mut self, making: Making) -> Result<Outcome, ActError> {
         let stands = Position(self.health().cursor);
         let reader = self.committer.reader();
-        let survey = Survey::of(&*reader, &self.registry, &self.program, making, stands).unwrap();
+        let schedule = match &making.selection {
+            Selection::Backfill(fill) => Some(self.schedule(&fill.schedule)),
+            _ => None,
+        };
+        let known = Known { stands, schedule };
+        let survey = Survey::of(&*reader, &self.registry, &self.program, making, known).unwrap();
         self.act(What::MakePlan(Box::new(survey)))
     }
 
