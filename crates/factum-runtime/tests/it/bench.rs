@@ -22,7 +22,6 @@ use factum_core::{
     memory_snapshots::MemorySnapshots,
     payload::{Command, Payload},
     ports::{Backend, Clock, Note, Notes, Reader, Scan, Scanned, Snapshots},
-    schedule::{ScheduleEvent, State},
     service::Service,
     stream::{Lineage, Position, StreamId, StreamVersion},
 };
@@ -357,23 +356,12 @@ impl Bench {
         }
     }
 
-    /// A schedule as its stream says.
-    pub fn schedule(&self, name: &str) -> State {
-        let mut state = State::default();
-        for stored in self.stream(&format!("schedule-{name}")) {
-            if stored.envelope().kind == Kind::Event {
-                state.happened(&stored.decode::<ScheduleEvent>().unwrap(), stored.envelope().timestamp);
-            }
-        }
-        state
-    }
-
     /// Makes a plan.
     pub fn make_plan(&mut self, making: Making) -> Result<Outcome, ActError> {
         let stands = Position(self.health().cursor);
         let reader = self.committer.reader();
         let schedule = match &making.selection {
-            Selection::Backfill(fill) => Some(self.schedule(&fill.schedule)),
+            Selection::Backfill(fill) => Some(super::schedules::state(self, &fill.schedule)),
             _ => None,
         };
         let known = Known { stands, schedule };

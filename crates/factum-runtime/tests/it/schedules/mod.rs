@@ -8,7 +8,10 @@ use factum_core::{
     Timestamp,
     cell::CellKind,
     envelope::Kind,
-    schedule::{End, Missed, Occurrence, Overlap, PauseSchedule, RunSchedule, Schedule, ScheduleRan, Standing, State},
+    schedule::{
+        End, Missed, Occurrence, Overlap, PauseSchedule, RunSchedule, Schedule, ScheduleEvent, ScheduleRan, Standing,
+        State,
+    },
     service::Service,
 };
 use factum_runtime::{
@@ -44,8 +47,15 @@ fn live() -> How {
     How { live: true, ..How::default() }
 }
 
-fn state(bench: &Bench, name: &str) -> State {
-    bench.schedule(name)
+/// A schedule as its stream says.
+pub fn state(bench: &Bench, name: &str) -> State {
+    let mut state = State::default();
+    for stored in bench.stream(&format!("schedule-{name}")) {
+        if stored.envelope().kind == Kind::Event {
+            state.happened(&stored.decode::<ScheduleEvent>().unwrap(), stored.envelope().timestamp);
+        }
+    }
+    state
 }
 
 /// Time passes, and whatever is due happens when it is.
