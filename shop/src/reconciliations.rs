@@ -26,8 +26,6 @@ use crate::{
     payment::views::{PaymentRow, PaymentStatus},
 };
 
-/// Rows that are read at once.
-const PAGE: u64 = 1_000;
 /// Pages of a provider's list at most: a hundred million payments.
 const PAGES: u64 = 100_000;
 
@@ -208,18 +206,7 @@ async fn folded<E: factum::payload::Event, S: Default + Send + 'static>(
     tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?
 }
 
-/// All rows of a table, page by page, as they are now: rows that are behind are waited for. What changes meanwhile may be missed
-/// or met twice: it is read again.
+/// All rows of a table, as they are now: rows that are behind are waited for.
 async fn all<R: Row>(app: &App) -> Result<Vec<R>, String> {
-    let (now, mut all) = (app.position(), Vec::new());
-    loop {
-        let page = app.rows::<R>().after(now).slice(all.len() as u64, PAGE).page().await;
-        let page = page.map_err(|error| error.to_string())?;
-        let (rows, total) = (page.rows, page.total);
-        let ended = rows.is_empty();
-        all.extend(rows);
-        if ended || all.len() as u64 >= total {
-            return Ok(all);
-        }
-    }
+    app.rows::<R>().after(app.position()).all().await.map_err(|error| error.to_string())
 }

@@ -5,7 +5,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::{envelope::Stored, error::HandlerError, payload::TypeInfo, ports::Clock, stream::Position};
+use crate::{
+    envelope::Stored,
+    error::HandlerError,
+    payload::TypeInfo,
+    ports::{Clock, Reader},
+    stream::Position,
+};
 
 /// A cache without its types, as the unit feeds it. [`Service::cache`](crate::service::Service::cache) adds one.
 pub trait AnyCache: Send + Sync {
@@ -13,9 +19,9 @@ pub trait AnyCache: Send + Sync {
     fn name(&self) -> &'static str;
     /// Events that it follows.
     fn types(&self) -> Vec<TypeInfo>;
-    /// The unit's clock, by which values grow old. Until it has [`reached`](AnyCache::reached) the unit's head it answers
-    /// nothing: what it has may have been changed since.
-    fn begin(&self, clock: Arc<dyn Clock>);
+    /// The unit's clock, by which values grow old, and its log, whose head says what a value may hold that was read just now.
+    /// Until it has [`reached`](AnyCache::reached) the unit's head it answers nothing: what it has may have been changed since.
+    fn begin(&self, clock: Arc<dyn Clock>, log: Arc<dyn Reader>);
     /// Takes an event in.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::{
     cmp::Ordering,
     collections::BTreeMap,
+    ops::Bound,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
@@ -144,7 +145,9 @@ impl RowReader for MemoryRows {
         let tables = self.read();
         let Some(found) = tables.get(table).and_then(Versions::queried) else { return Ok(Page::default()) };
         query.check_indexes(table, found.indexes)?;
-        let mut fitting: Vec<&Row> = found.rows.values().filter(|row| fits(query, row)).collect();
+        let behind = query.behind.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let rows = found.rows.range::<str, _>((behind, Bound::Unbounded));
+        let mut fitting: Vec<&Row> = rows.map(|(_, row)| row).filter(|row| fits(query, row)).collect();
         if let Some(field) = query.order_by.as_deref() {
             // Stable: rows of one value stay in the order of their keys.
             fitting.sort_by(|a, b| order(a.value(field), b.value(field)));

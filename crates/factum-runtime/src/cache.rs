@@ -27,7 +27,7 @@ use factum_core::{
     envelope::{Recorded, Stored},
     error::HandlerError,
     payload::{Event, TypeInfo},
-    ports::Clock,
+    ports::{Clock, Reader},
     stream::Position,
 };
 use jiff::Timestamp;
@@ -49,7 +49,7 @@ struct Inner<K, V> {
     /// Changes by events.
     shelves: [Mutex<u64>; SHELVES],
     hasher: foldhash::fast::FixedState,
-    clock: OnceLock<Arc<dyn Clock>>,
+    unit: OnceLock<(Arc<dyn Clock>, Arc<dyn Reader>)>,
     live: AtomicBool,
     /// The event that is taken in, or was last.
     begun: AtomicU64,
@@ -64,6 +64,8 @@ struct Inner<K, V> {
 struct Value<V> {
     /// What it stands for was so at this time.
     at: Timestamp,
+    /// Of what was filled in: the log's head then. An event up to here may be in the value already.
+    read_by: Position,
     value: V,
 }
 
@@ -91,7 +93,7 @@ where
             values: moka::sync::Cache::new(most),
             shelves: std::array::from_fn(|_| Mutex::new(0)),
             hasher: foldhash::fast::FixedState::default(),
-            clock: OnceLock::new(),
+            unit: OnceLock::new(),
             live: AtomicBool::new(false),
             begun: AtomicU64::new(0),
             position: AtomicU64::new(0),
@@ -119,7 +121,7 @@ where
     pub fn get(&self, key: &K) -> Option<V> {
         let inner = &*self.inner;
         let found = inner.now().and_then(|now| {
-            let Value { at, value } = inner.values.get(key)?;
+            let Value { at, value, .. } = inner.values.get(key)?;
             if !inner.is_old(at, now) {
                 return Some(value);
             }
@@ -157,7 +159,8 @@ where
         let shelf = self.inner.shelf(&ticket.key);
         let kept = *shelf == ticket.shelf;
         if kept {
-            self.inner.values.insert(ticket.key, Value { at: ticket.at, value });
+            let read_by = self.inner.unit.get().map_or(Position::START, |(_, log)| log.head());
+            self.inner.values.insert(ticket.key, Value { at: ticket.at, read_by, value });
         }
         kept
     }
@@ -191,7 +194,7 @@ where
 impl<K: Hash, V> Inner<K, V> {
     /// The time by the unit's clock, once it has taken in what the log held.
     fn now(&self) -> Option<Timestamp> {
-        self.live.load(Ordering::Acquire).then(|| self.clock.get())?.map(|clock| clock.mark())
+        self.live.load(Ordering::Acquire).then(|| self.unit.get())?.map(|(clock, _)| clock.mark())
     }
 
     fn is_old(&self, at: Timestamp, now: Timestamp) -> bool {
@@ -209,6 +212,7 @@ impl<K: Hash, V> Inner<K, V> {
 pub struct Values<'a, K, V> {
     inner: &'a Inner<K, V>,
     at: Timestamp,
+    position: Position,
 }
 
 impl<K, V> Values<'_, K, V>
@@ -220,17 +224,22 @@ where
     pub fn put(&mut self, key: &K, value: V) {
         let mut shelf = self.inner.shelf(key);
         *shelf += 1;
-        self.inner.values.insert(key.clone(), Value { at: self.at, value });
+        self.inner.values.insert(key.clone(), Value { at: self.at, read_by: Position::START, value });
     }
 
-    /// Changes a value that is there; what is not there is not made of a part.
+    /// Changes a value that is there; what is not there is not made of a part. A value that was read from its source when this
+    /// event was in the log already may hold the change: it is taken out instead.
     pub fn update(&mut self, key: &K, change: impl FnOnce(&mut V)) {
         let mut shelf = self.inner.shelf(key);
         *shelf += 1;
-        if let Some(Value { at, mut value }) = self.inner.values.get(key) {
-            change(&mut value);
-            // The rest of it is as old as it was.
-            self.inner.values.insert(key.clone(), Value { at, value });
+        match self.inner.values.get(key) {
+            Some(Value { read_by, .. }) if self.position <= read_by => self.inner.values.invalidate(key),
+            Some(mut found) => {
+                // The rest of it is as old as it was.
+                change(&mut found.value);
+                self.inner.values.insert(key.clone(), found);
+            }
+            None => {}
         }
     }
 
@@ -264,9 +273,9 @@ where
         self.types.clone()
     }
 
-    fn begin(&self, clock: Arc<dyn Clock>) {
+    fn begin(&self, clock: Arc<dyn Clock>, log: Arc<dyn Reader>) {
         // A cache belongs to one unit; a second one would feed it too.
-        if self.cache.inner.clock.set(clock).is_err() {
+        if self.cache.inner.unit.set((clock, log)).is_err() {
             tracing::warn!(cache = self.name(), "a cache is fed by two units: make one for each");
         }
     }
@@ -274,7 +283,7 @@ where
     fn apply(&self, stored: &Stored) -> Result<(), HandlerError> {
         let inner = &*self.cache.inner;
         inner.begun.store(stored.position.0, Ordering::Release);
-        (self.take)(&mut Values { inner, at: stored.envelope().timestamp }, stored)
+        (self.take)(&mut Values { inner, at: stored.envelope().timestamp, position: stored.position }, stored)
     }
 
     fn reached(&self, position: Position, live: bool) {

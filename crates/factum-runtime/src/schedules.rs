@@ -1,11 +1,10 @@
 //! Looking at schedules: what a log knows of them, how each stands with its next times, and what may be backfilled.
 
 use factum_core::{
-    envelope::Kind,
     error::{RowError, StoreError},
     ports::{Query, Reader, RowReader},
     row::Row,
-    schedule::{Definition, Looked, ScheduleEvent, ScheduleRow, State, Times},
+    schedule::{Definition, Looked, ScheduleRow, State, Times},
     stream::{StreamId, StreamVersion},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -37,7 +36,7 @@ pub fn list(rows: &dyn RowReader, registry: &Registry, now: Timestamp) -> Result
         return Ok(Vec::new());
     }
     let page = rows.page(ScheduleRow::TABLE, &Query { limit: MOST, ..Query::default() }).map_err(unread)?;
-    page.rows.iter().map(|body| looked(body, now)).collect()
+    page.rows.iter().map(|body| Ok(Looked::at(read(body)?, now))).collect()
 }
 
 /// One of them; nothing if there never was one of that name.
@@ -50,34 +49,43 @@ pub fn show(
     name: &str,
     now: Timestamp,
 ) -> Result<Option<Looked>, StoreError> {
+    Ok(row(rows, registry, name)?.map(|row| Looked::at(row, now)))
+}
+
+fn row(rows: &dyn RowReader, registry: &Registry, name: &str) -> Result<Option<ScheduleRow>, StoreError> {
     if !registry.has_schedules() {
         return Ok(None);
     }
     let body = rows.get(ScheduleRow::TABLE, name).map_err(unread)?;
-    body.map(|body| looked(&body, now)).transpose()
+    body.map(|body| read(&body)).transpose()
 }
 
-fn looked(body: &[u8], now: Timestamp) -> Result<Looked, StoreError> {
-    let row: ScheduleRow =
-        serde_json::from_slice(body).map_err(|error| StoreError::Corrupt(format!("a schedule's row: {error}")))?;
-    Ok(Looked::at(row, now))
+fn read(body: &[u8]) -> Result<ScheduleRow, StoreError> {
+    serde_json::from_slice(body).map_err(|error| StoreError::Corrupt(format!("a schedule's row: {error}")))
 }
 
 fn unread(error: RowError) -> StoreError {
     StoreError::Transient(error.to_string())
 }
 
+/// A schedule as its row says; nothing if there is none.
+pub(crate) fn state(rows: &dyn RowReader, registry: &Registry, name: &str) -> Result<Option<State>, StoreError> {
+    let row = row(rows, registry, name)?;
+    Ok(row.map(|row| row.state))
+}
+
 /// The occurrences that a plan is to fill in, of which one more is answered than it may; none if the program does not have
 /// the schedule.
-///
-/// # Errors
-/// [`StoreError`] if the store cannot be read.
-pub(crate) fn to_fill(reader: &dyn Reader, registry: &Registry, fill: &Backfill) -> Result<Vec<Timestamp>, StoreError> {
-    let Some(definition) = registry.schedule(&fill.schedule) else { return Ok(Vec::new()) };
-    let Some(state) = state(reader, &fill.schedule)? else { return Ok(Vec::new()) };
-    let to = state.through.map_or(fill.to, |through| through.min(fill.to));
-    let within = Backfill { to, ..fill.clone() };
-    Ok(times_of(definition, &within, None).filter(|time| state.has_gap_at(*time)).take(MAX_FILL + 1).collect())
+pub(crate) fn to_fill(state: State, registry: &Registry, fill: &Backfill) -> Vec<Timestamp> {
+    let Some(definition) = registry.schedule(&fill.schedule) else { return Vec::new() };
+    let end = state.through.map_or(fill.to, |through| through.min(fill.to));
+    let mut gaps = Vec::from(state.gaps);
+    gaps.sort_unstable();
+    let within = |(from, to): (Timestamp, Timestamp)| {
+        let fill = Backfill { from: from.max(fill.from), to: to.min(end), ..fill.clone() };
+        times_of(definition, &fill, None)
+    };
+    gaps.into_iter().flat_map(within).take(MAX_FILL + 1).collect()
 }
 
 /// The times of a definition within a backfill, behind one of them.
@@ -94,18 +102,4 @@ pub(crate) fn times_of(
         after = next;
         Some(next)
     })
-}
-
-/// A schedule as its stream says; nothing if there is none.
-fn state(reader: &dyn Reader, name: &str) -> Result<Option<State>, StoreError> {
-    let Ok(stream) = StreamId::new("schedule", name) else { return Ok(None) };
-    let mut state = None;
-    for stored in reader.stream(&stream, StreamVersion(0))? {
-        if stored.envelope().kind == Kind::Event {
-            let event = stored.decode::<ScheduleEvent>();
-            let event = event.map_err(|error| StoreError::Corrupt(format!("{stream}: {error}")))?;
-            state.get_or_insert_with(State::default).happened(&event, stored.envelope().timestamp);
-        }
-    }
-    Ok(state)
 }

@@ -5,6 +5,7 @@ use factum_core::{
     error::StoreError,
     letter::{Letter, Standing, Subject},
     ports::{Reader, Scan},
+    schedule::State,
     stream::Position,
 };
 
@@ -35,8 +36,17 @@ pub struct Survey {
     pub hash: String,
 }
 
+/// What the log does not say in one place.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The last message that the reaction has handled to which a plan delivers again.
+    pub stands: Position,
+    /// The schedule of which a plan fills in occurrences; nothing if there is none of that name.
+    pub schedule: Option<State>,
+}
+
 impl Survey {
-    /// Finds what is meant. `stands` is the last message that the reaction has handled to which a plan delivers again.
+    /// Finds what is meant.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read.
@@ -45,7 +55,7 @@ impl Survey {
         registry: &Registry,
         program: &str,
         making: Making,
-        stands: Position,
+        known: Known,
     ) -> Result<Self, StoreError> {
         let mut hash = Hash::new(&making, program);
         let mut survey =
@@ -68,7 +78,7 @@ impl Survey {
                 }
             }
             Selection::Redeliver(which) => {
-                survey.head = survey.head.min(stands);
+                survey.head = survey.head.min(known.stands);
                 let mut after = which.after;
                 loop {
                     let (found, through) = messages(reader, registry, which, (after, survey.head), SCAN_BYTES)?;
@@ -88,9 +98,8 @@ impl Survey {
                 }
             }
             Selection::Backfill(fill) => {
-                for time in schedules::to_fill(reader, registry, fill)? {
-                    add(Item::Occurrence(time), "");
-                }
+                let times = known.schedule.map(|state| schedules::to_fill(state, registry, fill));
+                times.into_iter().flatten().for_each(|time| add(Item::Occurrence(time), ""));
             }
         }
         survey.hash = hash.finish();

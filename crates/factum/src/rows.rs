@@ -15,6 +15,8 @@ use serde::Serialize;
 const WAIT: Duration = Duration::from_secs(2);
 /// Rows on a page if the query does not say.
 const PAGE: u64 = 50;
+/// Rows that are read at once where all are wanted.
+const PART: u64 = 10_000;
 
 /// Why rows cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -180,6 +182,26 @@ impl<R: Row> RowsOf<R> {
         let page = blocking(move || reader.page(R::TABLE, &query)).await?;
         let rows: Result<Vec<R>, ReadError> = page.rows.iter().map(|body| shaped(body)).collect();
         Ok(Rows { rows: rows?, total: page.total })
+    }
+
+    /// All rows that fit, by key, whatever order or slice was asked for: read part by part, so that a row that stays is met once,
+    /// whatever comes and goes meanwhile. They are in memory together.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn all(self) -> Result<Vec<R>, ReadError> {
+        let (mut rows, mut behind) = (Vec::new(), None);
+        loop {
+            let query =
+                Query { behind, order_by: None, descending: false, offset: 0, limit: PART, ..self.query.clone() };
+            let part = Self { query, ..self.clone() }.page().await?.rows;
+            let is_last = (part.len() as u64) < PART;
+            behind = part.last().map(Row::key);
+            rows.extend(part);
+            if is_last {
+                return Ok(rows);
+            }
+        }
     }
 
     async fn wait(&self) -> Result<(), ReadError> {

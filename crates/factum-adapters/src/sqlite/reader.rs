@@ -106,7 +106,8 @@ fn page(connection: &Connection, table: &str, query: &Query) -> rusqlite::Result
     _ = write!(sql, "_key {direction} LIMIT ? OFFSET ?");
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let (limit, offset) = (number(query.limit), number(query.offset));
-    let parameters = || values.iter().map(|value| value as &dyn ToSql);
+    let key = || query.behind.iter().map(|key| key as &dyn ToSql);
+    let parameters = || key().chain(values.iter().map(|value| value as &dyn ToSql));
     let places: [&dyn ToSql; 2] = [&limit, &offset];
     let mut statement = connection.prepare_cached(&sql)?;
     let rows: Vec<Vec<u8>> =
@@ -121,12 +122,12 @@ fn page(connection: &Connection, table: &str, query: &Query) -> rusqlite::Result
     Ok(Page { rows, total: total as u64 })
 }
 
-/// The conditions as SQL, with their values in order.
+/// The conditions as SQL, with the values in order that stand behind the key's.
 fn conditions(query: &Query) -> (String, Vec<Indexed<'_>>) {
     let mut values = Vec::new();
-    let mut sql = String::new();
+    let mut sql = query.behind.as_ref().map_or_else(String::new, |_| " WHERE _key > ?".to_owned());
     let mut condition = |field: &str, operator: &str, value| {
-        let word = if values.is_empty() { "WHERE" } else { "AND" };
+        let word = if sql.is_empty() { "WHERE" } else { "AND" };
         _ = write!(sql, " {word} \"{field}\" {operator} ?");
         values.push(Indexed(value));
     };

@@ -130,6 +130,9 @@ pub struct Query {
     pub equal: Vec<(String, IndexValue)>,
     /// Indexed field from (inclusive) and to (exclusive); an absent value lies in no range.
     pub range: Option<(String, Option<IndexValue>, Option<IndexValue>)>,
+    /// Only rows whose key is greater than this one, byte by byte: to go on where a walk by key stands, whatever has come and
+    /// gone meanwhile.
+    pub behind: Option<String>,
     /// Indexed field to sort by, and rows of one value by key; else by key. Absent before numbers before text.
     pub order_by: Option<String>,
     /// Largest first.

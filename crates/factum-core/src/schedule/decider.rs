@@ -1,7 +1,7 @@
 //! The rules of a schedule: what is due, what of it runs, and what becomes of the rest.
 //!
 //! A schedule is looked at when something is due, and at each look one occurrence runs at most: so each begins a business
-//! transaction of its own. If more is due, the next look is at once.
+//! transaction of its own. If more is due, the next look is at once. Nothing else runs what was planned, also no declaration.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -187,6 +187,9 @@ impl Deciding<'_> {
             if self.state.definition.as_ref() == Some(&definition) {
                 return Ok(());
             }
+            if self.state.definition.as_ref().is_some_and(|it| it.done_by != definition.done_by) {
+                self.ends_all(|_| true, End::Redefined);
+            }
             self.settle(Reason::Redefined)?;
         }
         Times::of(&definition).map_err(No::Invalid)?;
@@ -283,11 +286,7 @@ impl Deciding<'_> {
     fn occurs(&mut self, scheduled: Timestamp) -> Result<(), No> {
         let Some((definition, times, _)) = self.plan()? else { return Ok(()) };
         if self.stands_in_the_way().is_some() {
-            if definition.overlap == Overlap::QueueOne && self.state.queued.is_none() {
-                self.happens(ScheduleQueued { schedule: self.schedule.to_owned(), scheduled, look: None });
-            } else {
-                self.skip((scheduled, scheduled), 1, Reason::Overlapping);
-            }
+            self.waits_or_not(scheduled, definition.overlap == Overlap::QueueOne);
             return Ok(());
         }
         let late = self.now.duration_since(times.due(self.schedule, scheduled));
@@ -296,7 +295,17 @@ impl Deciding<'_> {
         Ok(())
     }
 
+    /// An occurrence cannot run now: it waits if it may, and nothing else does; else it is skipped.
+    fn waits_or_not(&mut self, scheduled: Timestamp, may_wait: bool) {
+        if may_wait && self.state.queued.is_none() {
+            self.happens(ScheduleQueued { schedule: self.schedule.to_owned(), scheduled, look: None });
+        } else {
+            self.skip((scheduled, scheduled), 1, Reason::Overlapping);
+        }
+    }
+
     /// Nothing stays open of the definition that was: the last occurrence that is due runs if it may, the others are skipped.
+    /// It waits for a look, which comes at once: what starts a program is one business transaction for all its schedules.
     fn settle(&mut self, reason: Reason) -> Result<(), No> {
         let Some((definition, times, through)) = self.plan()? else { return Ok(()) };
         let mut due = times.between(through, self.now, usize::MAX);
@@ -314,22 +323,27 @@ impl Deciding<'_> {
             self.skip((first, last), due.count, reason);
         }
         match (runs, self.state.queued) {
-            (Some(runs), _) => self.occurs(runs),
-            (None, Some(queued)) if reason == Reason::Retired => {
-                self.skip((queued, queued), 1, reason);
-                Ok(())
+            (Some(runs), _) => {
+                let may_wait = self.stands_in_the_way().is_none() || definition.overlap == Overlap::QueueOne;
+                self.waits_or_not(runs, may_wait);
             }
-            _ => Ok(()),
+            (None, Some(queued)) if reason == Reason::Retired => self.skip((queued, queued), 1, reason),
+            _ => {}
         }
+        Ok(())
     }
 
     /// Occurrences whose limit has passed are not waited for.
     fn overrun(&mut self) {
         let Some(within) = self.state.definition.as_ref().map(|it| seconds(it.within_secs)) else { return };
-        let over = |it: &&UnderWay| self.now.duration_since(it.since) >= within;
-        let over: Vec<Timestamp> = self.state.under_way.iter().filter(over).map(|it| it.scheduled).collect();
-        for scheduled in over {
-            self.ends(Some(scheduled), End::Overran, None);
+        let now = self.now;
+        self.ends_all(|it| now.duration_since(it.since) >= within, End::Overran);
+    }
+
+    fn ends_all(&mut self, which: impl Fn(&UnderWay) -> bool, end: End) {
+        let which = self.state.under_way.iter().filter(|it| which(it));
+        for scheduled in which.map(|it| it.scheduled).collect::<Vec<_>>() {
+            self.ends(Some(scheduled), end, None);
         }
     }
 

@@ -130,7 +130,7 @@ impl Schedule {
     }
 
     /// Spreads the load: each occurrence is due up to so much later (whole seconds) than planned, by how much is told by a
-    /// hash of its name and time. None overtakes the one before it.
+    /// hash of its name and time, and never beyond the time of the next one. None overtakes the one before it.
     #[must_use]
     pub fn jitter(mut self, most: Duration) -> Self {
         self.definition.jitter_secs = most.as_secs();

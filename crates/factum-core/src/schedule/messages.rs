@@ -110,6 +110,14 @@ pub enum How {
     Backfill,
 }
 
+impl How {
+    /// Whether it is under way until an event says that it is done. A backfill is not: a plan of many would otherwise run one
+    /// each time that another has ended, and leave out the rest.
+    pub(super) fn is_waited_for(self) -> bool {
+        self != Self::Backfill
+    }
+}
+
 /// Why an occurrence did not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -136,6 +144,8 @@ pub enum End {
     Rejected,
     /// Its limit has passed.
     Overran,
+    /// Since it ran, the schedule was defined anew, with other events by which occurrences are done: none of them is its own.
+    Redefined,
 }
 
 structs! {

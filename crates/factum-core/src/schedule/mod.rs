@@ -27,9 +27,9 @@
 //! Not at all on data time: an app whose clock is moved by its data declares no schedule and looks at none. What should have
 //! run in such a time is backfilled.
 //!
-//! Daylight saving: a fixed time (`30 1 * * *`) that the clock leaves out runs right behind the gap, and one that it shows
-//! twice runs the first time. A pattern with `*` or `*/n` in minute or hour goes by what the clock shows: nothing in the gap,
-//! and twice where it goes back. `every` does not know of clocks at all.
+//! Daylight saving: a fixed time (`30 1 * * *`, also of lists and ranges: `0,30 1-3 * * *`) that the clock leaves out runs right
+//! behind the gap, and one that it shows twice runs the first time. A pattern with `*` or `*/n` in minute or hour goes by what
+//! the clock shows: nothing in the gap, and twice where it goes back. `every` does not know of clocks at all.
 
 mod decider;
 mod declared;

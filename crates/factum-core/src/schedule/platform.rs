@@ -39,11 +39,11 @@ pub fn service(platform: &'static str) -> Service {
         rows.upsert(&name, || ScheduleRow::new(&name), |row| row.happened(&event.data, at));
     };
     Service::new(platform)
-        .decider_with_snapshots::<State>(1)
+        .decider_with_snapshots::<State>(2)
         .decider::<Roster>()
         .reaction(Reaction::new("schedule-listing", listing).by("schedule"))
         .reaction(Reaction::new(TIMER, look).sets(LOOK))
-        .view(1, row)
+        .view(2, row)
         .needs_person::<ScheduleRow>("needsPerson", "`factum schedules show …`")
 }
 

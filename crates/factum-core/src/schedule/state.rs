@@ -148,7 +148,9 @@ impl State {
         match event {
             ScheduleEvent::ScheduleDeclared(declared) => {
                 if self.standing != Standing::Declared {
-                    self.add_gap((self.through.unwrap_or(Timestamp::MIN), at));
+                    // What stands at the last time itself has its ending.
+                    let behind = |through: Timestamp| through.saturating_add(NANOSECOND).unwrap_or(Timestamp::MAX);
+                    self.add_gap((self.through.map_or(Timestamp::MIN, behind), at));
                 }
                 self.standing = Standing::Declared;
                 self.definition = Some(declared.definition.clone());
@@ -183,6 +185,7 @@ impl State {
                 let which = || ended.scheduled.map_or(String::new(), |scheduled| format!(" of {scheduled}"));
                 self.attention = match end {
                     End::Done => None,
+                    End::Redefined => self.attention.take(),
                     End::Rejected => {
                         let message = ended.message.as_deref().unwrap_or("no reason given");
                         Some(format!("the command{} was rejected: {message}", which()))
@@ -212,7 +215,7 @@ impl State {
             self.queued = None;
         }
         let is_watched = self.definition.as_ref().is_some_and(Definition::is_watched);
-        if is_watched && *how != How::Backfill {
+        if is_watched && how.is_waited_for() {
             let correlation_id = correlation_id.clone();
             self.under_way.push(UnderWay { scheduled: *scheduled, since: at, correlation_id });
         }
@@ -263,7 +266,11 @@ impl State {
         self.last.push_back(ending);
     }
 
+    /// No two hold the same time: what is skipped lies behind all that has its ending, or waited until now.
     fn add_gap(&mut self, gap: (Timestamp, Timestamp)) {
+        if gap.0 > gap.1 {
+            return;
+        }
         if self.gaps.len() == STRETCHES {
             self.gaps.pop_front();
         }

@@ -8,8 +8,8 @@ use croner::{
 };
 use jiff::{
     SignedDuration, Span, Timestamp,
-    civil::Date,
-    tz::{TimeZone, TimeZoneDatabase},
+    civil::{Date, DateTime},
+    tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase},
 };
 use xxhash_rust::xxh3::Xxh3;
 
@@ -34,8 +34,14 @@ pub struct Times {
 }
 
 enum Kind {
-    Cron(Box<Cron>),
-    Every { nanos: i128, from: i128 },
+    /// A pattern of which minute or hour is `*` or `*/n`: it goes by what the clock shows.
+    Shown(Box<Cron>),
+    /// Any other pattern: each of its times is once a day.
+    Fixed(Box<Cron>),
+    Every {
+        nanos: i128,
+        from: i128,
+    },
     On(Vec<Timestamp>),
 }
 
@@ -83,14 +89,18 @@ impl Times {
             return Err("jitter, tolerance and limit are at most a year: name a shorter time".to_owned());
         }
         let kind = match when {
-            When::Cron(pattern) => Kind::Cron(Box::new(cron(pattern)?)),
+            When::Cron(pattern) => {
+                let cron = Box::new(cron(pattern)?);
+                let by_star = cron.pattern.minutes.from_wildcard || cron.pattern.hours.from_wildcard;
+                if by_star { Kind::Shown(cron) } else { Kind::Fixed(cron) }
+            }
             When::Every { secs, .. } if *secs == 0 || *secs > YEAR_SECS => {
                 return Err("the time between two occurrences is at least a second and at most a year".to_owned());
             }
             When::Every { secs, from } => Kind::Every { nanos: i128::from(*secs) * NANOS, from: from.as_nanosecond() },
             When::On(times) => {
                 too_many("times of its calendar", times.len())?;
-                let at = |time: &jiff::civil::DateTime| time.to_zoned(zone.clone()).map(|zoned| zoned.timestamp());
+                let at = |time: &DateTime| time.to_zoned(zone.clone()).map(|zoned| zoned.timestamp());
                 let times: Result<Vec<Timestamp>, _> = times.iter().map(at).collect();
                 let mut times = times.map_err(|error| format!("a time of its calendar is not one: {error}"))?;
                 times.sort_unstable();
@@ -129,15 +139,18 @@ impl Times {
         before.and_then(|before| self.next(before)) == Some(time)
     }
 
-    /// When an occurrence of a schedule of that name is due: at its time, or as much later as its name and time say.
+    /// When an occurrence of a schedule of that name is due: at its time, or as much later as its name and time say, and no
+    /// later than the time of the next one: so none that waits for its turn is late.
     pub fn due(&self, name: &str, scheduled: Timestamp) -> Timestamp {
         if self.jitter_secs == 0 {
             return scheduled;
         }
+        let until_next = self.next(scheduled).map(|next| next.duration_since(scheduled).as_secs().unsigned_abs());
+        let most_secs = until_next.map_or(self.jitter_secs, |until_next| until_next.min(self.jitter_secs));
         let mut hash = Xxh3::new();
         hash.update(name.as_bytes());
         hash.update(&scheduled.as_nanosecond().to_le_bytes());
-        let millis = hash.digest() % (self.jitter_secs * 1_000 + 1);
+        let millis = hash.digest() % (most_secs * 1_000 + 1);
         scheduled.saturating_add(SignedDuration::from_millis(millis.cast_signed())).unwrap_or(Timestamp::MAX)
     }
 
@@ -196,10 +209,33 @@ impl Times {
                 let next = from + ((after.as_nanosecond() - from).div_euclid(*nanos) + 1) * nanos;
                 Timestamp::from_nanosecond(next).ok()
             }
-            Kind::Cron(cron) => {
+            Kind::Shown(cron) => {
                 let found = cron.find_next_occurrence(&after.to_zoned(self.zone.clone()), false).ok()?;
                 Some(found.timestamp()).filter(|time| *time > after)
             }
+            Kind::Fixed(cron) => self.next_fixed(cron, after),
+        }
+    }
+
+    /// The pattern is asked for times of a calendar without changes of clocks; each is once in the zone.
+    fn next_fixed(&self, cron: &Cron, after: Timestamp) -> Option<Timestamp> {
+        let mut time = after.to_zoned(self.zone.clone()).datetime();
+        loop {
+            time = cron.find_next_occurrence(&time.to_zoned(TimeZone::UTC).ok()?, false).ok()?.datetime();
+            // Where the clock goes back, what it shows for the second time has been.
+            if let Some(found) = Some(self.once(time)?).filter(|found| *found > after) {
+                return Some(found);
+            }
+        }
+    }
+
+    /// When it is that time in the zone: the first time of two, and right behind the gap where the clock leaves it out.
+    fn once(&self, time: DateTime) -> Option<Timestamp> {
+        let found = self.zone.to_ambiguous_timestamp(time);
+        let earlier = found.earlier().ok();
+        match found.offset() {
+            AmbiguousOffset::Gap { .. } => Some(self.zone.following(earlier?).next()?.timestamp()),
+            AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Fold { .. } => earlier,
         }
     }
 

@@ -31,7 +31,7 @@ struct Ran {
 
 pub(super) fn folding(short: &'static str, schedule: &str, sends: Option<Sends>) -> Folding<Watch> {
     let (mine, own, known) = (schedule.to_owned(), schedule.to_owned(), schedule.to_owned());
-    Folding::new(short, 1)
+    Folding::new(short, 2)
         .snapshots()
         .fold(move |watch: &mut Watch, event: &Recorded<'_, ScheduleEvent>| {
             if event.data.schedule() == mine {
@@ -66,12 +66,12 @@ pub(super) fn done_by<E: Event>(folding: Folding<Watch>) -> Folding<Watch> {
 }
 
 impl Watch {
-    fn take(&mut self, event: &ScheduleEvent) {
+    pub(super) fn take(&mut self, event: &ScheduleEvent) {
         match event {
             ScheduleEvent::ScheduleDeclared(ScheduleDeclared { definition, .. }) => {
                 self.watched = definition.is_watched();
             }
-            ScheduleEvent::ScheduleRan(ran) if self.watched => {
+            ScheduleEvent::ScheduleRan(ran) if self.watched && ran.how.is_waited_for() => {
                 let ScheduleRan { schedule, scheduled, correlation_id, .. } = ran.clone();
                 self.under_way.insert(correlation_id, Ran { schedule, scheduled });
             }

@@ -17,7 +17,7 @@ use crate::{
     inbox::{ExecuteError, Input, Request},
     plans::{Making, Selection},
     schedules,
-    survey::Survey,
+    survey::{Known, Survey},
 };
 
 /// How long an act on a schedule waits until it can be seen.
@@ -89,7 +89,21 @@ impl Unit {
                 Position::START
             }
         };
-        let look = move || Survey::of(&*reader, &registry, &program, making, stands);
+        let fills = matches!(making.selection, Selection::Backfill(_));
+        if fills && self.registry.has_schedules() {
+            let wanted = Some(reader.head());
+            let behind =
+                |_| ActError::NotNow("the rows of schedules are behind: try again, and look at /health".to_owned());
+            self.progress.reach(ScheduleRow::TABLE, wanted, SHOWN).await.map_err(behind)?;
+        }
+        let rows = self.rows.clone();
+        let look = move || {
+            let schedule = match &making.selection {
+                Selection::Backfill(fill) => schedules::state(&*rows, &registry, &fill.schedule)?,
+                _ => None,
+            };
+            Survey::of(&*reader, &registry, &program, making, Known { stands, schedule })
+        };
         let survey = tokio::task::spawn_blocking(look).await;
         let survey = survey.map_err(|error| ActError::Stopped(error.to_string()))??;
         self.act(What::MakePlan(Box::new(survey)), by).await

@@ -39,7 +39,7 @@ pub(super) struct CachesLoop {
 impl CachesLoop {
     pub(super) fn run(self, clock: &Arc<dyn Clock>) {
         let caches: Vec<&dyn AnyCache> = self.registry.caches().collect();
-        caches.iter().for_each(|cache| cache.begin(clock.clone()));
+        caches.iter().for_each(|cache| cache.begin(clock.clone(), self.reader.clone()));
         let followed: Followed<'_> =
             caches.iter().map(|cache| (*cache, cache.types().iter().map(|info| info.name).collect())).collect();
         let types: HashSet<&'static str> = followed.iter().flat_map(|(_, types)| types).copied().collect();

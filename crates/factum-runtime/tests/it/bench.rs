@@ -33,10 +33,10 @@ use factum_runtime::{
     ids::UuidSource,
     inbox::{ExecuteError, Input, Receipt, Request, Sender},
     outward,
-    plans::Making,
+    plans::{Making, Selection},
     registry::Registry,
     signal::Signal,
-    survey::Survey,
+    survey::{Known, Survey},
 };
 use tokio::sync::oneshot;
 
@@ -360,7 +360,12 @@ impl Bench {
     pub fn make_plan(&mut self, making: Making) -> Result<Outcome, ActError> {
         let stands = Position(self.health().cursor);
         let reader = self.committer.reader();
-        let survey = Survey::of(&*reader, &self.registry, &self.program, making, stands).unwrap();
+        let schedule = match &making.selection {
+            Selection::Backfill(fill) => Some(super::schedules::state(self, &fill.schedule)),
+            _ => None,
+        };
+        let known = Known { stands, schedule };
+        let survey = Survey::of(&*reader, &self.registry, &self.program, making, known).unwrap();
         self.act(What::MakePlan(Box::new(survey)))
     }
 

@@ -6,7 +6,7 @@ use factum_core::{
     Timestamp,
     cache::AnyCache,
     envelope::{Kind, Recorded, Stored},
-    ports::{Clock, Scan},
+    ports::{Clock, Reader, Scan},
     service::{Durations, Service},
     stream::Position,
 };
@@ -35,8 +35,8 @@ fn services() -> Vec<Service> {
     vec![Service::new("accounts").decider::<Account>()]
 }
 
-/// Payments into account `a`, with these notes, all at [`T0`].
-fn paid(notes: &[&str]) -> Vec<Stored> {
+/// Payments into account `a`, with these notes, all at [`T0`], and their log.
+fn paid(notes: &[&str]) -> (Vec<Stored>, Arc<dyn Reader>) {
     let mut bench = Bench::new(services());
     for (number, note) in notes.iter().enumerate() {
         bench.ask(&format!("p{number}"), pay_with("a", 1, note)).unwrap();
@@ -44,14 +44,14 @@ fn paid(notes: &[&str]) -> Vec<Stored> {
     let reader = bench.committer.reader();
     let scan = Scan { after: Position::START, until: reader.head(), bytes: usize::MAX, types: None };
     let all = reader.scan(&scan).unwrap().messages;
-    all.into_iter().filter(|stored| stored.envelope().kind == Kind::Event).collect()
+    (all.into_iter().filter(|stored| stored.envelope().kind == Kind::Event).collect(), reader)
 }
 
 /// A cache that has taken these payments in and is live, with its clock at the last of them.
 fn fed(ttl: Duration, notes_of: &[&str]) -> (Notes, Followed<String, String>, DataClock, Vec<Stored>) {
     let (cache, followed) = notes(ttl);
-    let (clock, events) = (DataClock::default(), paid(notes_of));
-    followed.begin(Arc::new(clock.clone()));
+    let (clock, (events, log)) = (DataClock::default(), paid(notes_of));
+    followed.begin(Arc::new(clock.clone()), log);
     for event in &events {
         clock.advance(event.envelope().timestamp);
         followed.apply(event).unwrap();
@@ -104,10 +104,10 @@ fn a_change_of_a_part_makes_nothing_younger() {
 #[test]
 fn nothing_is_answered_before_what_was_in_the_log_is_taken_in() {
     let (cache, followed) = notes(1.hours());
-    let events = paid(&["first", "second"]);
+    let (events, log) = paid(&["first", "second"]);
     followed.apply(&events[0]).unwrap();
     assert!(cache.get(&key()).is_none() && cache.ticket(key()).is_none(), "it has no clock yet");
-    followed.begin(Arc::new(DataClock::default()));
+    followed.begin(Arc::new(DataClock::default()), log);
     followed.reached(events[0].position, false);
     assert!(cache.get(&key()).is_none() && cache.ticket(key()).is_none(), "what it has may have been changed since");
     followed.apply(&events[1]).unwrap();
@@ -131,6 +131,29 @@ fn what_was_read_before_an_event_is_not_filled_in_behind_it() {
     assert_eq!(cache.get(&key()), None);
     assert!(fill(&|| {}));
     assert_eq!(cache.get(&key()).as_deref(), Some("old"));
+}
+
+#[test]
+fn a_change_that_the_source_held_already_is_not_made_twice() {
+    let (cache, followed) = notes(1.hours());
+    let (events, log) = paid(&["gone", "more", "more"]);
+    followed.begin(Arc::new(DataClock::default()), log);
+    followed.apply(&events[0]).unwrap();
+    followed.reached(events[0].position, true);
+    // The rows are at the log's head, and the cache is not.
+    let ticket = cache.ticket(key()).unwrap();
+    assert!(cache.fill(ticket, "first!!".to_owned()));
+    for event in &events[1..] {
+        followed.apply(event).unwrap();
+        assert_eq!(cache.get(&key()), None);
+    }
+    let ticket = cache.ticket(key()).unwrap();
+    assert!(cache.fill(ticket, "first!!".to_owned()));
+    // What comes behind all that was in the log then is made.
+    let mut later = events[2].clone();
+    later.position = Position(later.position.0 + 1);
+    followed.apply(&later).unwrap();
+    assert_eq!(cache.get(&key()).as_deref(), Some("first!!!"));
 }
 
 #[test]

@@ -20,7 +20,7 @@ use factum_runtime::{
     acts::{ActError, By, Outcome, What},
     letters::Query,
     plans::{self, Making, Planned, Redeliver, Selection, Stage},
-    survey::Survey,
+    survey::{Known, Survey},
 };
 
 use super::bank::*;
@@ -346,7 +346,8 @@ fn a_redelivery_ends_where_the_reaction_stands_whatever_was_surveyed() {
     let making = Making { selection: Selection::Redeliver(which), rate: None, second_person: false };
     let head = Position(bench.log().len() as u64);
     let reader = bench.committer.reader();
-    let survey = Survey::of(&*reader, &bench.registry, "test", making, head).unwrap();
+    let survey =
+        Survey::of(&*reader, &bench.registry, "test", making, Known { stands: head, ..Known::default() }).unwrap();
     assert_eq!(survey.total, 6);
     let Ok(Outcome::Planned(planned)) = bench.act(What::MakePlan(Box::new(survey))) else { panic!("no plan") };
     approve(&mut bench, &planned);

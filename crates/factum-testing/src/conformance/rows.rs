@@ -213,6 +213,12 @@ fn order(subject: &mut dyn Subject) {
     };
     assert_eq!(by(None, false), ["B", "a", "b", "c", "d", "é"]);
     assert_eq!(by(None, true), ["é", "d", "c", "b", "a", "B"]);
+    // What stands behind a key, whether that is there or not, with the other conditions, and in any order.
+    let behind = |key: &str, query: Query| asked(&*reader, &Query { behind: Some(key.to_owned()), ..query });
+    assert_eq!(behind("a", all()), ["b", "c", "d", "é"]);
+    assert_eq!(behind("C", Query { equal: vec![("total".into(), IndexValue::Integer(2))], ..all() }), ["a", "b"]);
+    assert_eq!(behind("b", Query { order_by: Some("total".into()), descending: true, ..all() }), ["c", "é", "d"]);
+    assert!(behind("é", all()).is_empty());
     assert_eq!(by(Some("total"), false), ["d", "é", "B", "a", "b", "c"]);
     assert_eq!(by(Some("total"), true), ["c", "b", "a", "B", "é", "d"]);
 }

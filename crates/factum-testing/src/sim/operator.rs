@@ -7,7 +7,7 @@ use factum_runtime::{
     letters::Query,
     plans::{Making, Selection},
     registry::Registry,
-    survey::Survey,
+    survey::{Known, Survey},
 };
 use tokio::sync::oneshot;
 
@@ -67,7 +67,7 @@ impl Run<'_> {
                     _ => redrive,
                 };
                 let making = Making { selection, rate, second_person: false };
-                let survey = Survey::of(&*node.reader, &node.registry, "sim", making, Position::START);
+                let survey = Survey::of(&*node.reader, &node.registry, "sim", making, Known::default());
                 // A disk that cannot be read now: another time.
                 let Ok(survey) = survey else { return };
                 What::MakePlan(Box::new(survey))

@@ -131,12 +131,12 @@ impl Reconciled for Service {
         let name = schedule.name();
         let whole = format!("{}.{name}", self.name);
         let pair = Arc::new(pair);
+        let (compared, asked) = (whole.clone(), whole.clone());
         let run = Arc::new(move |app: App| {
-            let pair = pair.clone();
-            let compared: super::job::Later<_> = Box::pin(async move { pair.compare(&app).await });
+            let (pair, name) = (pair.clone(), compared.clone());
+            let compared: super::job::Later<_> = Box::pin(async move { pair.compare(&app, &name).await });
             compared
         });
-        let asked = whole.clone();
         let schedule = schedule
             .done_by::<ComparisonFinished>()
             .done_by::<ComparisonFailed>()

@@ -9,17 +9,25 @@ use std::{
     time::Duration,
 };
 
-use factum_core::call::{Answer, Call};
+use factum_core::{
+    call::{Answer, Call},
+    id::MessageId,
+};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::messages::{Ask, Ended, FailComparison, Mismatch, ReportComparison};
+use super::{
+    MOST,
+    messages::{Ask, Ended, FailComparison, Mismatch, ReportComparison},
+    rows::MismatchRow,
+};
 use crate::app::{App, WeakApp};
 
-/// Mismatches that a comparison names; the others it counts.
-const NAMED: usize = 1_000;
-/// What they may come to together, in bytes of JSON: all of them stand in one message.
-const NAMED_BYTES: usize = 512 << 10;
+/// What the mismatches that a comparison finds may come to together, in bytes of JSON: all of them stand in one message, of at
+/// most 1 MiB.
+const FOUND_BYTES: usize = 512 << 10;
+/// The same of the keys that are gone.
+const GONE_BYTES: usize = 256 << 10;
 /// The longest value that is told whole, in bytes of JSON.
 const VALUE_BYTES: usize = 1 << 10;
 /// The longest key and reason that are told whole, in bytes.
@@ -42,8 +50,9 @@ pub(super) struct Job {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Compared {
     pub(super) compared: u64,
-    pub(super) mismatches: Vec<Mismatch>,
-    pub(super) more: u64,
+    pub(super) mismatches: u64,
+    pub(super) found: Vec<Mismatch>,
+    pub(super) gone: Vec<String>,
     pub(super) unsettled: u64,
 }
 
@@ -74,13 +83,14 @@ pub(super) fn comparing(
                 return Answer::Again("the app does not run yet, or not any more".to_owned(), None);
             };
             match job(app).await {
-                Ok(Compared { compared, mismatches, more, unsettled }) => {
+                Ok(Compared { compared, mismatches, found, gone, unsettled }) => {
                     Answer::Done(Ended::Report(ReportComparison {
                         reconciliation,
                         run,
                         compared,
                         mismatches,
-                        more,
+                        found,
+                        gone,
                         unsettled,
                     }))
                 }
@@ -91,32 +101,53 @@ pub(super) fn comparing(
 }
 
 impl<V: Serialize + PartialEq + Send + Sync + 'static> Pair<V> {
-    pub(super) async fn compare(&self, app: &App) -> Result<Compared, String> {
+    /// Compares, for a reconciliation of that name.
+    pub(super) async fn compare(&self, app: &App, reconciliation: &str) -> Result<Compared, String> {
+        let open = open(app, reconciliation).await?;
         let first = self.read(app).await?;
         let differs = self.differing(&first);
+        let second = match differs.is_empty() {
+            true => Both { expected: BTreeMap::new(), found: BTreeMap::new() },
+            false => {
+                tokio::time::sleep(self.settle).await;
+                self.read(app).await?
+            }
+        };
+        Ok(self.compared(open, (&first, differs), &second))
+    }
+
+    /// Of what differs at the first reading, what the second says; and which of the open mismatches are none any more.
+    pub(super) fn compared(
+        &self,
+        mut open: BTreeMap<String, Mismatch>,
+        (first, differs): (&Both<V>, Vec<&str>),
+        second: &Both<V>,
+    ) -> Compared {
         let mut outcome = Compared { compared: first.keys().count() as u64, ..Compared::default() };
-        if differs.is_empty() {
-            return Ok(outcome);
-        }
-        tokio::time::sleep(self.settle).await;
-        let second = self.read(app).await?;
-        let mut room = NAMED_BYTES;
+        let (mut room, mut room_for_gone) = (FOUND_BYTES, GONE_BYTES);
         for key in differs {
             let (was, is) = (first.of(key), second.of(key));
+            if was != is && self.agrees(is) {
+                continue;
+            }
+            let name = named(key);
+            let known = open.remove(&name);
             if was != is {
-                outcome.unsettled += u64::from(!self.agrees(is));
+                outcome.unsettled += 1;
+                continue;
+            }
+            outcome.mismatches += 1;
+            if outcome.found.len() == MOST {
                 continue;
             }
             let [expected, found] = [is.0, is.1].map(|value| value.map(told));
-            let mismatch = Mismatch { key: cut(key.to_owned()), expected, found };
-            let bytes = serde_json::to_vec(&mismatch).map_or(room, |json| json.len());
-            match outcome.mismatches.len() < NAMED && bytes < room {
-                true => outcome.mismatches.push(mismatch),
-                false => outcome.more += 1,
+            let mismatch = Mismatch { key: name, expected, found };
+            if known.as_ref() != Some(&mismatch) && fits(&mut room, &mismatch) {
+                outcome.found.push(mismatch);
             }
-            room = room.saturating_sub(bytes);
         }
-        Ok(outcome)
+        outcome.gone = open.into_keys().take(MOST).filter(|key| fits(&mut room_for_gone, key)).collect();
+        outcome
     }
 
     async fn read(&self, app: &App) -> Result<Both<V>, String> {
@@ -127,7 +158,7 @@ impl<V: Serialize + PartialEq + Send + Sync + 'static> Pair<V> {
         Ok(Both { expected: read(&self.expected).await?, found: read(&self.found).await? })
     }
 
-    fn differing<'a>(&self, both: &'a Both<V>) -> Vec<&'a str> {
+    pub(super) fn differing<'a>(&self, both: &'a Both<V>) -> Vec<&'a str> {
         both.keys().filter(|key| !self.agrees(both.of(key))).collect()
     }
 
@@ -137,9 +168,9 @@ impl<V: Serialize + PartialEq + Send + Sync + 'static> Pair<V> {
 }
 
 /// What both sources say.
-struct Both<V> {
-    expected: BTreeMap<String, V>,
-    found: BTreeMap<String, V>,
+pub(super) struct Both<V> {
+    pub(super) expected: BTreeMap<String, V>,
+    pub(super) found: BTreeMap<String, V>,
 }
 
 impl<V> Both<V> {
@@ -154,6 +185,30 @@ impl<V> Both<V> {
     }
 }
 
+/// What is open, by key, as of now: while a comparison is under way it stays as it is.
+async fn open(app: &App, reconciliation: &str) -> Result<BTreeMap<String, Mismatch>, String> {
+    let rows = app.rows::<MismatchRow>().after(app.position()).equal("reconciliation", reconciliation);
+    let page = rows.slice(0, MOST as u64).page().await;
+    let rows = page.map_err(|error| format!("what is open: {error}"))?.rows;
+    Ok(rows.into_iter().map(|row| (row.mismatch.key.clone(), row.mismatch)).collect())
+}
+
+/// Whether a value fits into what is left, of which it takes its bytes of JSON.
+fn fits(room: &mut usize, value: &impl Serialize) -> bool {
+    let bytes = serde_json::to_vec(value).map_or(usize::MAX, |json| json.len());
+    let left = room.checked_sub(bytes);
+    *room = left.unwrap_or(*room);
+    left.is_some()
+}
+
+/// A key as it is told. Of two long ones that begin alike each has a name of its own.
+fn named(key: &str) -> String {
+    if key.len() <= TEXT_BYTES {
+        return key.to_owned();
+    }
+    format!("{} {}", cut(key.to_owned()), MessageId::derived(&["mismatch", key]))
+}
+
 /// A value as it is told.
 fn told<V: Serialize>(value: &V) -> Value {
     let value = serde_json::to_value(value).unwrap_or_else(|error| Value::String(error.to_string()));
@@ -161,7 +216,8 @@ fn told<V: Serialize>(value: &V) -> Value {
     if text.len() <= VALUE_BYTES { value } else { Value::String(short(text, VALUE_BYTES)) }
 }
 
-fn cut(text: String) -> String {
+/// A text as it is told.
+pub(super) fn cut(text: String) -> String {
     short(text, TEXT_BYTES)
 }
 

@@ -8,9 +8,13 @@ use factum_core::{
 };
 use factum_macros::Rejection;
 
-use super::messages::{
-    Compare, ComparisonBegun, ComparisonFailed, ComparisonFinished, FailComparison, Mismatch, MismatchFound,
-    MismatchGone, ReconciliationCommand, ReconciliationEvent, ReportComparison,
+use super::{
+    MOST,
+    job::cut,
+    messages::{
+        Compare, ComparisonBegun, ComparisonFailed, ComparisonFinished, EndComparison, FailComparison, Mismatch,
+        MismatchFound, MismatchGone, ReconciliationCommand, ReconciliationEvent, ReportComparison,
+    },
 };
 
 /// See the module.
@@ -27,6 +31,8 @@ pub struct Ledger {
 pub enum No {
     #[rejection("comparison_under_way", "comparison {run} of {reconciliation} is under way: wait until it has ended")]
     UnderWay { reconciliation: String, run: u64 },
+    #[rejection("no_comparison_under_way", "no comparison of {reconciliation} is under way: there is nothing to end")]
+    NotUnderWay { reconciliation: String },
 }
 
 impl Decider for Ledger {
@@ -40,7 +46,8 @@ impl Decider for Ledger {
         match command {
             ReconciliationCommand::Compare(Compare { reconciliation })
             | ReconciliationCommand::Report(ReportComparison { reconciliation, .. })
-            | ReconciliationCommand::Fail(FailComparison { reconciliation, .. }) => reconciliation.clone(),
+            | ReconciliationCommand::Fail(FailComparison { reconciliation, .. })
+            | ReconciliationCommand::End(EndComparison { reconciliation, .. }) => reconciliation.clone(),
         }
     }
 
@@ -58,6 +65,11 @@ impl Decider for Ledger {
             ReconciliationCommand::Fail(FailComparison { run, reason, .. }) if is_current(run) => {
                 vec![ReconciliationEvent::Failed(ComparisonFailed { reconciliation, run, reason })]
             }
+            ReconciliationCommand::End(EndComparison { by, why, .. }) if self.under_way => {
+                let reason = cut(format!("ended by {by}: {why}"));
+                vec![ReconciliationEvent::Failed(ComparisonFailed { reconciliation, run: self.runs, reason })]
+            }
+            ReconciliationCommand::End(_) => return Err(No::NotUnderWay { reconciliation }),
             // Of a comparison that has ended.
             ReconciliationCommand::Report(_) | ReconciliationCommand::Fail(_) => vec![],
         })
@@ -76,22 +88,24 @@ impl Decider for Ledger {
 }
 
 impl Ledger {
+    /// What is open stays bounded: what is found beyond that is counted, and told when there is room for it.
     fn reported(&self, report: ReportComparison) -> Vec<ReconciliationEvent> {
-        let ReportComparison { reconciliation, run, compared, mismatches, more, unsettled } = report;
-        let total = mismatches.len() as u64 + more;
-        let differ: BTreeMap<String, Mismatch> = mismatches.into_iter().map(|it| (it.key.clone(), it)).collect();
-        // Where not all that differ are named, one that is not named may still differ; so may one that has moved.
-        let gone = self.open.keys().filter(|key| more == 0 && unsettled == 0 && !differ.contains_key(*key));
-        let mut events: Vec<ReconciliationEvent> = gone
-            .map(|key| MismatchGone { reconciliation: reconciliation.clone(), key: key.clone() })
-            .map(ReconciliationEvent::MismatchGone)
-            .collect();
-        let new = differ.into_values().filter(|mismatch| self.open.get(&mismatch.key) != Some(mismatch));
-        events.extend(new.map(|mismatch| {
-            ReconciliationEvent::MismatchFound(MismatchFound { reconciliation: reconciliation.clone(), mismatch })
-        }));
-        let finished = ComparisonFinished { reconciliation, run, compared, mismatches: total, unsettled };
-        events.push(ReconciliationEvent::Finished(finished));
-        events
+        let ReportComparison { reconciliation, run, compared, mismatches, found, gone, unsettled } = report;
+        let name = || reconciliation.clone();
+        let gone: Vec<String> = gone.into_iter().filter(|key| self.open.contains_key(key)).collect();
+        let mut room = (MOST + gone.len()).saturating_sub(self.open.len());
+        let is_told = |mismatch: &Mismatch| match self.open.get(&mismatch.key) {
+            Some(known) => known != mismatch,
+            None if room == 0 => false,
+            None => {
+                room -= 1;
+                true
+            }
+        };
+        let found: Vec<Mismatch> = found.into_iter().filter(is_told).collect();
+        let gone = gone.into_iter().map(|key| MismatchGone { reconciliation: name(), key }.into());
+        let found = found.into_iter().map(|mismatch| MismatchFound { reconciliation: name(), mismatch }.into());
+        let finished = ComparisonFinished { reconciliation: name(), run, compared, mismatches, unsettled };
+        gone.chain(found).chain([finished.into()]).collect()
     }
 }

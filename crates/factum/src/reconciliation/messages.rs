@@ -22,10 +22,12 @@ pub struct ReportComparison {
     pub run: u64,
     /// Keys that one of the sources has.
     pub compared: u64,
-    /// What differs, at most 1,000 of them.
-    pub mismatches: Vec<Mismatch>,
-    /// How many more differ.
-    pub more: u64,
+    /// Keys on which they differ.
+    pub mismatches: u64,
+    /// Those of them that are not open yet, or differ otherwise than what is: as many as are named at once.
+    pub found: Vec<Mismatch>,
+    /// Those that are open, and on which the sources agree now: as many as are named at once.
+    pub gone: Vec<String>,
     /// What differed and has moved meanwhile.
     pub unsettled: u64,
 }
@@ -42,6 +44,18 @@ pub struct FailComparison {
     pub reason: String,
 }
 
+/// A person ends the comparison under way: nothing is waited for any more. Rejected while none is.
+#[derive(Command, Clone, Debug, PartialEq)]
+#[command("reconciliation.end", own)]
+pub struct EndComparison {
+    /// `<service>.<name>`.
+    pub reconciliation: String,
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub why: String,
+}
+
 /// What a reconciliation is told.
 #[derive(Command, Clone, Debug, PartialEq)]
 #[allow(missing_docs, reason = "each variant holds the type that its name says")]
@@ -49,6 +63,7 @@ pub enum ReconciliationCommand {
     Compare(Compare),
     Report(ReportComparison),
     Fail(FailComparison),
+    End(EndComparison),
 }
 
 /// How a comparison ends.
@@ -63,7 +78,7 @@ pub enum Ended {
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Mismatch {
-    /// The key.
+    /// The key; of one above 512 bytes the beginning, its length and a digest.
     pub key: String,
     /// What it should be; absent if it should not be there. A value above 1 KiB is cut, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,7 +134,7 @@ pub struct ComparisonFinished {
     pub unsettled: u64,
 }
 
-/// A comparison could not be made: a source cannot be read.
+/// A comparison could not be made: a source cannot be read, or a person has ended it.
 #[derive(Event, Clone, Debug, PartialEq)]
 #[event("reconciliation.failed")]
 pub struct ComparisonFailed {

@@ -33,6 +33,8 @@ mod messages;
 #[cfg(feature = "http")]
 mod routes;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 pub use declared::{Found, Half, Reconciled, Reconciliation};
 pub(crate) use job::Slot;
@@ -51,6 +53,9 @@ use job::Job;
 
 /// The service that keeps the account of all reconciliations of a program; no other may have its name.
 pub const SERVICE: &str = "reconciliation";
+/// Mismatches that are open at most, and that one comparison finds, and takes out, at most: so both are bounded, the account and
+/// what one comparison writes.
+const MOST: usize = 1_000;
 /// The longest time for reading both sources, twice.
 const LONGEST_MINUTES: u64 = 30;
 
@@ -85,7 +90,7 @@ fn service(jobs: Vec<Job>, slot: Slot) -> Service {
         .decider::<ledger::Ledger>()
         .reaction(Reaction::new("ask", ask).calls(COMPARE).by("reconciliation"))
         .call(compare)
-        .view(1, rows::reconciliations)
+        .view(2, rows::reconciliations)
         .view(1, rows::mismatches)
         .needs_person::<ReconciliationRow>("needsPerson", "`GET /factum/v1/reconciliations/{name}` lists them");
     #[cfg(feature = "http")]

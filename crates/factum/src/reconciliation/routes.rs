@@ -9,17 +9,18 @@ use axum::{
     response::IntoResponse,
     routing::{get, post},
 };
-use serde::Serialize;
+use factum_core::id::check_id;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Compare, MismatchRow, ReconciliationRow};
+use super::{Compare, EndComparison, MOST, MismatchRow, ReconciliationRow};
 use crate::{
     App,
-    http::{Key, Problem},
+    http::{Body, Key, Problem},
 };
 
-/// Rows on a page: all that a comparison names.
-const PAGE: u64 = 1_000;
+/// Rows on a page: all that are open.
+const PAGE: u64 = MOST as u64;
 
 /// The names of those that the program declares.
 type Names = Arc<BTreeSet<String>>;
@@ -29,6 +30,7 @@ pub(super) fn routes(names: BTreeSet<String>) -> Router<App> {
         .route("/factum/v1/reconciliations", get(list))
         .route("/factum/v1/reconciliations/{name}", get(show))
         .route("/factum/v1/reconciliations/{name}/run", post(run))
+        .route("/factum/v1/reconciliations/{name}/end", post(end))
         .layer(Extension(Arc::new(names)))
 }
 
@@ -59,7 +61,7 @@ async fn list(State(app): State<App>, Extension(names): Extension<Names>) -> Res
 struct Shown {
     #[serde(flatten)]
     row: ReconciliationRow,
-    /// The first thousand of those that are open.
+    /// Those that are open.
     open: Vec<MismatchRow>,
     open_in_all: u64,
 }
@@ -93,4 +95,26 @@ async fn run(
     }
     let receipt = app.execute(Compare { reconciliation: name }).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({ "position": receipt.position }))))
+}
+
+/// Who ends a comparison, and why.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Signed {
+    by: String,
+    #[serde(default)]
+    why: String,
+}
+
+/// A person does not wait for the comparison under way any more.
+async fn end(State(app): State<App>, Key(name): Key<String>, body: Body<Signed>) -> Result<impl IntoResponse, Problem> {
+    let Signed { by, why } = body.data;
+    check_id("by", &by).map_err(|error| Problem::bad("bad_by", format!("{error}: say who does it")))?;
+    let row = app.rows::<ReconciliationRow>().after(app.position()).get(&name).await?.ok_or_else(|| unknown(&name))?;
+    let mut ending = app.execute(EndComparison { reconciliation: name, by, why });
+    // In the comparison's own business transaction: so its schedule hears of it too.
+    if let Some(id) = row.correlation_id {
+        ending = ending.correlation(&id);
+    }
+    Ok(Json(json!({ "position": ending.await?.position })))
 }

@@ -16,6 +16,8 @@ pub struct ReconciliationRow {
     pub runs: u64,
     /// When the one under way was begun.
     pub under_way_since: Option<Timestamp>,
+    /// The business transaction of the last one.
+    pub correlation_id: Option<String>,
     /// When the last one ended.
     pub ended_at: Option<Timestamp>,
     /// Keys that it compared.
@@ -52,6 +54,7 @@ impl ReconciliationRow {
             name: name.to_owned(),
             runs: 0,
             under_way_since: None,
+            correlation_id: None,
             ended_at: None,
             compared: 0,
             mismatches: 0,
@@ -78,7 +81,10 @@ pub(super) fn reconciliations(rows: &mut Rows<'_, ReconciliationRow>, event: &Re
         name,
         || ReconciliationRow::blank(name),
         |row| match &event.data {
-            E::Begun(e) => (row.runs, row.under_way_since) = (e.run, Some(at)),
+            E::Begun(e) => {
+                (row.runs, row.under_way_since) = (e.run, Some(at));
+                row.correlation_id = Some(event.stored.envelope().correlation_id.to_string());
+            }
             E::Finished(e) => {
                 (row.under_way_since, row.ended_at) = (None, Some(at));
                 (row.compared, row.mismatches, row.unsettled) = (e.compared, e.mismatches, e.unsettled);

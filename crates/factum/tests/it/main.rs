@@ -12,6 +12,7 @@ mod edge;
 mod platform;
 mod reconciliations;
 mod routes;
+mod rows;
 #[cfg(feature = "http")]
 mod sagas;
 #[cfg(feature = "http")]

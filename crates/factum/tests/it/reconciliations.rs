@@ -15,7 +15,7 @@ use factum::{
         Compare, ComparisonFailed, ComparisonFinished, Mismatch, MismatchFound, MismatchGone, MismatchRow, Reconciled,
         Reconciliation, ReconciliationEvent, ReconciliationRow,
     },
-    schedule::Schedule,
+    schedule::{RunSchedule, Schedule},
 };
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -72,12 +72,16 @@ async fn app(log: &Memory, sources: &Sources) -> App {
     App::over(log.clone()).with(sources.service()).start().await.unwrap()
 }
 
-/// Compares, and waits until that has ended.
 async fn compare(app: &App) -> ReconciliationRow {
+    compared(app, "basket.sides").await
+}
+
+/// Compares, and waits until that has ended.
+async fn compared(app: &App, name: &str) -> ReconciliationRow {
     let began = Instant::now();
-    app.execute(Compare { reconciliation: "basket.sides".to_owned() }).await.unwrap();
+    app.execute(Compare { reconciliation: name.to_owned() }).await.unwrap();
     loop {
-        let row = app.rows::<ReconciliationRow>().after(app.position()).get("basket.sides").await.unwrap();
+        let row = app.rows::<ReconciliationRow>().after(app.position()).get(name).await.unwrap();
         match row.filter(|row| row.under_way_since.is_none()) {
             Some(row) => return row,
             None => assert!(began.elapsed() < Duration::from_secs(60), "it does not end"),
@@ -199,18 +203,122 @@ async fn two_hundred_mismatches_are_all_found_each_once_and_where_none_is_none_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_more_than_a_thousand_all_are_counted_and_none_is_taken_for_gone() {
+async fn of_thousands_a_thousand_are_open_at_once_and_all_that_are_mended_are_gone_also_while_something_moves() {
     let sources = Sources::default();
-    let many: Values = (0..1_500).map(|number| (format!("k{number:04}"), 5)).collect();
-    sources.say(std::slice::from_ref(&many), &[values(&[])]);
     let app = app(&Memory::new(), &sources).await;
-    assert_eq!(compare(&app).await.mismatches, 1_500);
-    let rest: Values = many.clone().into_iter().skip(100).collect();
-    sources.say(&[rest], &[values(&[])]);
-    assert_eq!(compare(&app).await.mismatches, 1_400);
-    let told = told(&app);
-    assert!(!told.iter().any(|told| told.ends_with("gone")));
-    assert_eq!(told.iter().filter(|told| told.starts_with('k')).count(), 1_100);
+    let mut before = 0;
+    // How many are told, and how many that they are gone, while each night mends what was open.
+    for (night, (found, gone)) in [(1_000, 0), (1_000, 1_000), (500, 1_000), (0, 500)].into_iter().enumerate() {
+        let rest: Values = (night * 1_000..2_500).map(|number| (format!("k{number:04}"), 5)).collect();
+        let with = |moving: i64| rest.clone().into_iter().chain([("moves".to_owned(), moving)]).collect();
+        sources.say(&[with(5), with(9)], &[values(&[])]);
+        let row = compare(&app).await;
+        assert_eq!((row.mismatches, row.unsettled), (rest.len() as u64, 1), "night {night}");
+        let told = told(&app);
+        let is_gone = |told: &&String| told.ends_with(" gone");
+        let now = told[before..].iter().filter(|told| told.starts_with('k'));
+        assert_eq!((now.clone().filter(|it| !is_gone(it)).count(), now.filter(is_gone).count()), (found, gone));
+        before = told.len();
+    }
+    assert_eq!(app.rows::<MismatchRow>().page().await.unwrap().total, 0);
+    // What is not mended stays open, and stands in the way of what is found later.
+    let all: Values = (0..1_500).map(|number| (format!("k{number:04}"), 5)).collect();
+    sources.say(std::slice::from_ref(&all), &[values(&[])]);
+    for _ in 0..2 {
+        assert_eq!(compare(&app).await.mismatches, 1_500);
+    }
+    assert_eq!(app.rows::<MismatchRow>().page().await.unwrap().total, 1_000);
+    app.stop().await;
+}
+
+/// What the comparison found, in bytes of JSON.
+fn bytes_found(app: &App, run: u64) -> usize {
+    let fold = |(at, bytes): &mut (u64, usize), event: &Recorded<'_, ReconciliationEvent>| match &event.data {
+        ReconciliationEvent::Begun(begun) => *at = begun.run,
+        ReconciliationEvent::MismatchFound(found) if *at == run => {
+            *bytes += serde_json::to_vec(&found.mismatch).unwrap().len();
+        }
+        _ => {}
+    };
+    Archive::of(app.reader()).fold::<ReconciliationEvent, (u64, usize)>((0, 0), fold).unwrap().1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_keys_and_values_fit_and_each_long_key_is_its_own() {
+    const BOUND: usize = 512 << 10;
+    let agree = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let says = agree.clone();
+    // They begin alike, and are of one length.
+    let key = |number: usize| format!("{}{number:05}", "k".repeat(900));
+    let source = move |value: &str| -> BTreeMap<String, String> {
+        (0..1_500).map(|number| (key(number), value.repeat(5_000))).collect()
+    };
+    let reconciliation = Reconciliation::new(Schedule::every("long", 1.hours()))
+        .expected("quotes", move |_| async move { Ok(source("\"")) })
+        .found("letters", move |_| {
+            let agrees = says.load(std::sync::atomic::Ordering::Acquire);
+            async move { Ok(source(if agrees { "\"" } else { "ö" })) }
+        })
+        .settle(Duration::ZERO);
+    let service = Service::new("basket").decider::<Basket>().reconcile(reconciliation);
+    let app = App::in_memory().with(service).start().await.unwrap();
+    let mut open = 0;
+    for run in 1..=2 {
+        assert_eq!(compared(&app, "basket.long").await.mismatches, 1_500);
+        let bytes = bytes_found(&app, run);
+        assert!((BOUND - 16_384..=BOUND).contains(&bytes), "{bytes}");
+        let rows = app.rows::<MismatchRow>().slice(0, 10_000).page().await.unwrap();
+        assert!(rows.total > open && rows.total < 1_000, "each comparison finds more: {}", rows.total);
+        open = rows.total;
+        let told = &rows.rows[0].mismatch;
+        assert!(told.key.starts_with(&"k".repeat(512)) && told.key.contains("… (905 bytes)"), "{}", told.key);
+    }
+    agree.store(true, std::sync::atomic::Ordering::Release);
+    assert_eq!(compared(&app, "basket.long").await.needs_person, None);
+    assert_eq!(app.rows::<MismatchRow>().page().await.unwrap().total, 0);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_ends_a_comparison_that_does_not_end() {
+    let (gate, asked) = (Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(tokio::sync::Notify::new()));
+    let (waits, tells) = (gate.clone(), asked.clone());
+    let reconciliation = Reconciliation::new(Schedule::every("slow", 1.hours()))
+        .expected("a side that does not answer", move |_| {
+            let (waits, tells) = (waits.clone(), tells.clone());
+            async move {
+                tells.notify_one();
+                waits.acquire().await.map_err(|error| error.to_string())?.forget();
+                Ok(values(&[]))
+            }
+        })
+        .found("the other side", |_| async { Ok(values(&[])) })
+        .settle(Duration::ZERO);
+    let service = Service::new("basket").decider::<Basket>().reconcile(reconciliation);
+    let app = App::in_memory().with(service).start().await.unwrap();
+    let path = "/factum/v1/reconciliations/basket.slow/end";
+    let end = json!({ "by": "mara", "why": "the bank is gone" });
+    assert_eq!(told_to(&app, path, &end).await.0, 404, "it has never run");
+    let run = RunSchedule { schedule: "basket.slow".to_owned(), by: "mara".to_owned(), why: String::new() };
+    app.execute(run).await.unwrap();
+    asked.notified().await;
+    let (status, answer) = told_to(&app, path, &end).await;
+    assert_eq!(status, 200, "{answer}");
+    let (status, answer) = told_to(&app, path, &end).await;
+    assert_eq!((status, &answer["code"]), (409, &json!("no_comparison_under_way")));
+    assert_eq!(told(&app), ["ended by mara: the bank is gone"]);
+    // Its schedule does not wait for it any more, and another one may be made.
+    let began = Instant::now();
+    loop {
+        let (_, shown) = asked_of(&app, "GET", "/factum/v1/schedules/basket.slow").await;
+        if shown["underWay"] == json!([]) && shown["counts"]["byHand"] == 1 {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{shown}");
+        tokio::time::sleep(1.ms()).await;
+    }
+    gate.add_permits(100);
+    assert_eq!(compared(&app, "basket.slow").await.needs_person, None);
     app.stop().await;
 }
 
@@ -234,8 +342,16 @@ async fn a_source_that_cannot_be_read_fails_the_comparison_in_a_sentence_and_one
     app.stop().await;
 }
 
-async fn asked(app: &App, method: &str, path: &str) -> (u16, Value) {
-    let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+async fn asked_of(app: &App, method: &str, path: &str) -> (u16, Value) {
+    answered(app, Request::builder().method(method).uri(path).body(Body::empty()).unwrap()).await
+}
+
+async fn told_to(app: &App, path: &str, body: &Value) -> (u16, Value) {
+    let request = Request::builder().method("POST").uri(path).header("content-type", "application/json");
+    answered(app, request.body(Body::from(body.to_string())).unwrap()).await
+}
+
+async fn answered(app: &App, request: Request<Body>) -> (u16, Value) {
     let answer = app.router().oneshot(request).await.unwrap();
     let status = answer.status().as_u16();
     let body = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
@@ -247,15 +363,15 @@ async fn it_is_listed_shown_and_run_over_http() {
     let sources = Sources::default();
     sources.say(&[values(&[("a", 5)])], &[values(&[("a", 9)])]);
     let app = app(&Memory::new(), &sources).await;
-    let (status, list) = asked(&app, "GET", "/factum/v1/reconciliations").await;
+    let (status, list) = asked_of(&app, "GET", "/factum/v1/reconciliations").await;
     assert_eq!((status, &list["reconciliations"][0]["name"]), (200, &json!("basket.sides")));
     assert_eq!(list["reconciliations"][0]["runs"], 0);
-    let (status, refused) = asked(&app, "POST", "/factum/v1/reconciliations/basket.other/run").await;
+    let (status, refused) = asked_of(&app, "POST", "/factum/v1/reconciliations/basket.other/run").await;
     assert_eq!((status, &refused["code"]), (404, &json!("no_reconciliation")));
-    assert_eq!(asked(&app, "POST", "/factum/v1/reconciliations/basket.sides/run").await.0, 202);
+    assert_eq!(asked_of(&app, "POST", "/factum/v1/reconciliations/basket.sides/run").await.0, 202);
     let began = Instant::now();
     let shown = loop {
-        let (_, shown) = asked(&app, "GET", "/factum/v1/reconciliations/basket.sides").await;
+        let (_, shown) = asked_of(&app, "GET", "/factum/v1/reconciliations/basket.sides").await;
         if !shown["endedAt"].is_null() {
             break shown;
         }

@@ -1,6 +1,6 @@
 //! Each occurrence has one ending: what runs, what is skipped, and what a person does about it.
 
-use super::*;
+use super::{super::watch::Watch, *};
 
 fn hourly(missed: Missed) -> Definition {
     Definition { missed, ..every(3_600) }
@@ -247,4 +247,88 @@ fn looked_at_too_early_it_asks_to_be_looked_at_again() {
     it.tell(LookAtSchedule { schedule: name() }).unwrap();
     it.until("2026-01-01T02:30:00Z");
     assert_eq!(it.endings(), ["2026-01-01T01:00:00Z OnTime", "2026-01-01T02:00:00Z OnTime"]);
+}
+
+/// Fills in an occurrence, and says how many events that made.
+fn fills(it: &mut Told, scheduled: &str) -> usize {
+    let (by, why) = who();
+    it.tell(BackfillSchedule { schedule: name(), scheduled: at(scheduled), by, why }).unwrap().len()
+}
+
+#[test]
+fn a_time_between_two_declarations_is_filled_in_once_and_one_that_ran_never() {
+    let mut it = Told::declared(hourly(Missed::RunLast), "2026-01-01T00:00:00Z");
+    it.until("2026-01-01T01:30:00Z").tell(RetireSchedule { schedule: name() }).unwrap();
+    it.sleep("2026-01-01T07:10:00Z");
+    it.tell(DeclareSchedule { schedule: name(), definition: hourly(Missed::RunLast) }).unwrap();
+    assert_eq!(fills(&mut it, "2026-01-01T01:00:00Z"), 0, "it ran before it was retired");
+    assert_eq!(fills(&mut it, "2026-01-01T02:00:00Z"), 1);
+    it.until("2026-01-01T09:00:00Z").sleep("2026-01-01T12:10:00Z");
+    it.tell(RetireSchedule { schedule: name() }).unwrap();
+    assert_eq!(it.endings().last().unwrap(), "2026-01-01T10:00:00Z to 2026-01-01T12:00:00Z: 3 Retired");
+    it.sleep("2026-01-01T14:10:00Z");
+    it.tell(DeclareSchedule { schedule: name(), definition: hourly(Missed::RunLast) }).unwrap();
+    for (hour, events) in [(9, 0), (10, 1), (12, 1), (12, 0), (13, 1), (13, 0)] {
+        assert_eq!(fills(&mut it, &format!("2026-01-01T{hour:02}:00:00Z")), events, "{hour}");
+    }
+}
+
+#[test]
+fn with_a_jitter_longer_than_its_distance_nothing_is_late_or_missed() {
+    let mut it = Told::declared(Definition { jitter_secs: 300, ..cron("* * * * *", "UTC") }, "2026-01-01T00:00:00Z");
+    it.until("2026-01-01T01:00:30Z");
+    let endings = it.endings();
+    assert!(endings.len() >= 59 && endings.iter().all(|ending| ending.ends_with("OnTime")), "{endings:?}");
+}
+
+#[test]
+fn what_is_under_way_is_not_waited_for_when_other_events_are_to_end_it() {
+    let counted = vec!["stock.counted".to_owned()];
+    let cases = [
+        (vec![], Overlap::Skip, "2026-01-01T03:00:00Z OnTime"),
+        (vec![], Overlap::QueueOne, "2026-01-01T03:00:00Z OnTime"),
+        (counted.clone(), Overlap::Skip, "2026-01-01T03:00:00Z OnTime"),
+        // The one that waited is under way.
+        (counted, Overlap::QueueOne, "2026-01-01T02:00:00Z Late"),
+    ];
+    for (done_by, overlap, last) in cases {
+        let mut it = Told::declared(watched(overlap), "2026-01-01T00:00:00Z");
+        it.until("2026-01-01T02:30:00Z");
+        let definition = Definition { done_by, ..watched(overlap) };
+        it.tell(DeclareSchedule { schedule: name(), definition }).unwrap();
+        assert_eq!((it.state.under_way.len(), it.state.last[0].end), (0, Some(End::Redefined)));
+        it.until("2026-01-01T03:30:00Z");
+        assert_eq!(it.endings().last().unwrap(), last, "{:?}", it.endings());
+        assert_eq!(it.state.attention, None);
+    }
+    // Where the same events are to end it, it goes on.
+    let mut it = Told::declared(watched(Overlap::Skip), "2026-01-01T00:00:00Z");
+    it.until("2026-01-01T01:30:00Z");
+    let definition = Definition { zone: "Europe/London".to_owned(), ..watched(Overlap::Skip) };
+    it.tell(DeclareSchedule { schedule: name(), definition }).unwrap();
+    assert_eq!(it.state.under_way.len(), 1);
+}
+
+#[test]
+fn what_a_declaration_finds_due_runs_by_a_look_of_its_own() {
+    let mut it = Told::declared(hourly(Missed::RunLast), "2026-01-01T00:00:00Z");
+    it.sleep("2026-01-01T02:10:00Z");
+    let events = it.tell(DeclareSchedule { schedule: name(), definition: every(1_800) }).unwrap();
+    assert!(!events.iter().any(|event| matches!(event, ScheduleEvent::ScheduleRan(_))), "{events:?}");
+    assert_eq!(it.look(), Some(it.now));
+    it.until("2026-01-01T02:20:00Z");
+    assert_eq!(it.endings(), ["2026-01-01T01:00:00Z Redefined", "2026-01-01T02:00:00Z Late"]);
+}
+
+#[test]
+fn a_backfill_is_not_waited_for_by_anybody() {
+    let mut it = Told::declared(watched(Overlap::Skip), "2026-01-01T00:00:00Z");
+    fills(&mut it, "2025-12-31T07:00:00Z");
+    let mut watch = Watch::default();
+    for (_, event) in &it.log[..1] {
+        watch.take(event);
+    }
+    let before = watch.clone();
+    watch.take(&it.log[1].1);
+    assert_eq!((watch, it.state.under_way.len()), (before, 0));
 }

@@ -18,6 +18,18 @@ fn a_fixed_time_in_the_gap_runs_behind_it_and_one_that_comes_twice_runs_once() {
     for (zone, pattern, after, until, only) in cases {
         assert_eq!(times(&cron(pattern, zone), after, until), [only], "{pattern} in {zone}");
     }
+    // Lists and ranges are fixed times too: of two in the gap one runs behind it.
+    let lists: [(&str, &str, &[&str]); 4] = [
+        ("30 1,13 * * *", "2026-03-29", &["01:00:00", "12:30:00"]),
+        ("30 1,13 * * *", "2026-10-25", &["00:30:00", "13:30:00"]),
+        ("15,45 1-2 * * *", "2026-03-29", &["01:00:00", "01:15:00", "01:45:00"]),
+        ("0-59/30 1-2 * * *", "2026-10-25", &["00:30:00", "02:00:00", "02:30:00"]),
+    ];
+    for (pattern, day, expected) in lists {
+        let found = times(&cron(pattern, "Europe/London"), &format!("{day}T00:00:00Z"), &format!("{day}T23:00:00Z"));
+        let expected: Vec<String> = expected.iter().map(|time| format!("{day}T{time}Z")).collect();
+        assert_eq!(found, expected, "{pattern} on {day}");
+    }
     // Given times are meant in the same way.
     let dates = ["2026-03-29T01:30:00", "2026-10-25T01:30:00"].map(|time| time.parse().unwrap());
     let dates = Definition { zone: "Europe/London".to_owned(), ..Definition::new(When::On(dates.to_vec())) };
@@ -97,4 +109,18 @@ fn jitter_is_the_same_each_time_and_within_its_bound() {
     let (least, most) = (first.iter().min().unwrap(), first.iter().max().unwrap());
     assert!(*least < 10_000 && *most > 290_000, "{least} to {most}");
     assert_ne!(first[..10], (0..10).map(|hour| late("a.c", hour)).collect::<Vec<_>>()[..]);
+}
+
+#[test]
+fn jitter_never_reaches_beyond_the_next_one() {
+    let not_on = vec!["2026-01-01".parse().unwrap()];
+    for definition in [every(60), cron("* * * * *", "UTC"), Definition { not_on, ..cron("*/2 * * * *", "UTC") }] {
+        let all = Times::of(&Definition { jitter_secs: 3_600, ..definition }).unwrap();
+        let mut time = all.next(at("2025-12-31T22:00:00Z")).unwrap();
+        for _ in 0..200 {
+            let next = all.next(time).unwrap();
+            assert!(all.due("a.b", time) <= next);
+            time = next;
+        }
+    }
 }

@@ -231,30 +231,30 @@ fn check(bench: &Bench, moments: &[Moment], seed: u64) -> (usize, usize) {
         for ((night, due), expected) in nights.iter().zip(&due).zip(expected).filter(|((_, due), _)| **due <= last) {
             let what = format!("seed {seed}: {name} at {night}, due {due}");
             let Some([(ending, at)]) = found.get(night).map(Vec::as_slice) else {
-                panic!("S1 {what}: not one ending, but {:?}", found.get(night));
+                panic!("S1: {what}: not one ending, but {:?}", found.get(night));
             };
             let late = at.duration_since(*due) > SignedDuration::try_from(TOLERANCE).unwrap();
             match ending {
-                Ok(Ran::OnTime) => assert!(*at >= *due && !late, "S1 {what}: ran on time at {at}"),
-                Ok(how) => assert!(*how == Ran::Late && late && missed != Missed::Skip, "S1 {what}: {how:?} at {at}"),
-                Err(reason) => assert!(*reason == Reason::Missed && missed != Missed::RunAll, "S1 {what}: {reason:?}"),
+                Ok(Ran::OnTime) => assert!(*at >= *due && !late, "S1: {what}: ran on time at {at}"),
+                Ok(how) => assert!(*how == Ran::Late && late && missed != Missed::Skip, "S1: {what}: {how:?} at {at}"),
+                Err(reason) => assert!(*reason == Reason::Missed && missed != Missed::RunAll, "S1: {what}: {reason:?}"),
             }
             all += 1;
             if let Some(expected) = expected {
-                assert_eq!(*ending, expected, "S1 {what}, ended at {at}");
+                assert_eq!(*ending, expected, "S1: {what}, ended at {at}");
                 sure += 1;
             }
         }
         for stored in bench.stream(&format!("schedule-books.{name}")) {
             if stored.envelope().kind == Kind::Event && stored.type_name() == "schedule.ran" {
                 let began = stored.decode::<ScheduleRan>().unwrap().correlation_id;
-                assert_eq!(noted.iter().filter(|it| **it == began).count(), 1, "S1 seed {seed}: {name} sent it once");
+                assert_eq!(noted.iter().filter(|it| **it == began).count(), 1, "S1: seed {seed}: {name} sent it once");
                 ran += 1;
             }
         }
-        assert_eq!(state(bench, &format!("books.{name}")).under_way, [], "seed {seed}: {name}");
+        assert_eq!(state(bench, &format!("books.{name}")).under_way, [], "S1: seed {seed}: {name}");
     }
-    assert_eq!(noted.len(), ran, "seed {seed}");
+    assert_eq!(noted.len(), ran, "S1: seed {seed}");
     bench.check_versions();
     (sure, all)
 }

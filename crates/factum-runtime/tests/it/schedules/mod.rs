@@ -2,7 +2,7 @@
 
 mod account;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use factum_core::{
     Timestamp,
@@ -47,7 +47,8 @@ fn live() -> How {
     How { live: true, ..How::default() }
 }
 
-fn state(bench: &Bench, name: &str) -> State {
+/// A schedule as its stream says.
+pub fn state(bench: &Bench, name: &str) -> State {
     let mut state = State::default();
     for stored in bench.stream(&format!("schedule-{name}")) {
         if stored.envelope().kind == Kind::Event {
@@ -89,6 +90,29 @@ fn an_occurrence_sends_its_command_once_and_begins_a_business_transaction() {
     assert_eq!(noted.iter().collect::<Vec<_>>(), began);
     assert!(began[0] != began[1] && began[1] != began[2]);
     bench.check_versions();
+}
+
+#[test]
+fn schedules_that_a_start_defines_anew_begin_a_business_transaction_each() {
+    let schedules = |jitter: u64| {
+        books_by(["a", "b", "c"].map(|name| {
+            Schedule::every(name, HOUR).jitter(Duration::from_secs(jitter)).done_by::<Noted>().sends(noting(1))
+        }))
+    };
+    let mut bench = Bench::with(schedules(0), live());
+    pass(&mut bench, hours(1));
+    // It is down while the next ones are due, and starts with other definitions.
+    bench.clock.advance(hours(2));
+    let mut bench = bench.restart(schedules(5));
+    pass(&mut bench, hours(2));
+    let ran = bench.events::<ScheduleRan>();
+    let began: BTreeSet<&String> = ran.iter().map(|ran| &ran.correlation_id).collect();
+    assert_eq!((ran.len(), began.len()), (6, 6));
+    let log = bench.log();
+    let ended: Vec<_> = log.iter().filter(|stored| stored.type_name() == "schedule.ended").collect();
+    let distinct: BTreeSet<_> = ended.iter().map(|stored| &stored.envelope().correlation_id).collect();
+    assert_eq!((ended.len(), distinct.len()), (6, 6), "each ends by its own event");
+    assert!(["books.a", "books.b", "books.c"].iter().all(|name| state(&bench, name).under_way.is_empty()));
 }
 
 #[test]

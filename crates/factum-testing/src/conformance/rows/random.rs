@@ -78,5 +78,6 @@ fn random_query(rng: &mut Rng) -> Query {
     let equal = (0..rng.usize(0..3).saturating_sub(1)).map(|_| (field(rng), random_value(rng))).collect();
     let range = rng.bool().then(|| (field(rng), bound(rng), bound(rng)));
     let order_by = rng.bool().then(|| field(rng));
-    Query { equal, range, order_by, descending: rng.bool(), offset: rng.u64(0..6), limit: rng.u64(0..30) }
+    let behind = rng.bool().then(|| format!("k{}", rng.u32(..60)));
+    Query { equal, range, behind, order_by, descending: rng.bool(), offset: rng.u64(0..6), limit: rng.u64(0..30) }
 }
