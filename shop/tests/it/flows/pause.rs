@@ -14,6 +14,7 @@ use factum::{
     envelope::{Message, Stored},
     letters::{Outcome, Query},
     payload::TypeInfo,
+    pipeline::{Due, Through},
     prelude::*,
     reaction::{AnyFolding, Effect, Makes},
     rejection::Refused,
@@ -155,6 +156,12 @@ impl AnyFolding for Obedient<Box<dyn AnyFolding>> {
     fn react(&self, state: &dyn Any, stored: &Stored) -> Result<Vec<Effect>, HandlerError> {
         self.1.check()?;
         self.0.react(state, stored)
+    }
+    fn due(&self, state: &dyn Any, stored: &Stored) -> Result<Option<Due>, HandlerError> {
+        self.0.due(state, stored)
+    }
+    fn stands(&self, state: &mut dyn Any, acted: Position, through: Option<&Through>) {
+        self.0.stands(state, acted, through);
     }
     fn hears_rejections(&self) -> bool {
         self.0.hears_rejections()
