@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::bail;
 use factum::{
-    AppBuilder,
+    AppBuilder, LogSizes,
     http::{self, client::Remote},
     prelude::Service,
 };
@@ -69,17 +69,17 @@ pub struct Serve {
 /// directory, it was run with other partners and waits for them, or in another way and has orders under way, a carrier has no
 /// secret, or the data is damaged.
 pub async fn serve(options: Serve) -> anyhow::Result<()> {
-    serve_beside(options, None).await
+    serve_beside(options, None, LogSizes::default()).await
 }
 
-/// The same, with a further service.
+/// The same, with a further service, and a log that is divided so.
 ///
 /// # Errors
 /// As [`serve`].
-pub async fn serve_beside(options: Serve, beside: Option<Service>) -> anyhow::Result<()> {
+pub async fn serve_beside(options: Serve, beside: Option<Service>, log: LogSizes) -> anyhow::Result<()> {
     // Heard from the start, so that a stop is in order however early it comes.
     let stop = stop_signal()?;
-    run(options, beside, stop).await
+    run(options, beside, log, stop).await
 }
 
 /// The same, until `stop` is ready.
@@ -87,12 +87,13 @@ pub async fn serve_beside(options: Serve, beside: Option<Service>) -> anyhow::Re
 /// # Errors
 /// As [`serve`].
 pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
-    run(options, None, stop).await
+    run(options, None, LogSizes::default(), stop).await
 }
 
 async fn run(
     options: Serve,
     beside: Option<Service>,
+    log: LogSizes,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     if options.carrier.is_some() && options.carrier_secret.is_none() {
@@ -125,7 +126,7 @@ async fn run(
         provider_lists: options.provider_lists,
         cart_abandoned_after: options.abandon_carts,
     };
-    let builder = equipped(open(&options.data)?, &settings);
+    let builder = equipped(open(&options.data, log)?, &settings);
     let builder = beside.into_iter().fold(builder, AppBuilder::with);
     let builder = if options.hold_unknown { builder.hold_unknown() } else { builder };
     // What stands there already is not written again: a shop also opens while its disk is full.

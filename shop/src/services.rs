@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use factum::{AppBuilder, Archive, OpenError, http::client::Remote, prelude::*};
+use factum::{AppBuilder, Archive, LogSizes, OpenError, http::client::Remote, prelude::*};
 
 use crate::{
     analytics, cart, catalog,
@@ -91,12 +91,12 @@ pub fn archive_if_any(data: &Path) -> Result<Option<Archive>, OpenError> {
     Archive::open_if_any(data, &services(&Options::default()))
 }
 
-/// An app over a directory, with what its folder `definitions` defines, if there is one.
+/// An app over a directory whose log is divided so, with what its folder `definitions` defines, if there is one.
 ///
 /// # Errors
 /// If the directory or one of the files cannot be used.
-pub fn open(data: &Path) -> anyhow::Result<AppBuilder> {
-    let (app, definitions) = (App::open(data)?, data.join("definitions"));
+pub fn open(data: &Path, log: LogSizes) -> anyhow::Result<AppBuilder> {
+    let (app, definitions) = (App::open_with(data, log)?, data.join("definitions"));
     Ok(if definitions.is_dir() { app.definitions(definitions)? } else { app })
 }
 

@@ -157,18 +157,23 @@ impl Default for Budget {
 ///                                               one is made
 /// ```
 ///
+/// What is under way at one time is cut off at one time, and some failures come sooner than any answer. So the share is that of
+/// the attempts that were *begun* in the window (as in the adaptive throttling of *Site Reliability Engineering*, 2016, which sets
+/// requests against answers), a failure is one of a row only if its attempt was begun behind the end of the one before, and what
+/// was begun before the breaker opened counts nothing.
+///
 /// A probe that fails is not one of its call's attempts, so that also a lone call outlasts an outage. A failed attempt is one
 /// without an answer: cut off, timed out, or not possible now without a time named. A partner
 /// that refuses, or that says when to come again, is there.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Breaker {
-    /// Attempts are looked at for so long.
+    /// Attempts are looked at for so long, from their begin and again from their end.
     pub window: Duration,
     /// Fewer than so many in the window open nothing.
     pub least: u32,
     /// The part of them that must have failed.
     pub failing: f64,
-    /// So many failures in a row open it, however few there are in the window.
+    /// So many failures one behind the other open it, however few there are in the window.
     pub in_a_row: u32,
     /// It stays open so long, then one attempt is made.
     pub open_for: Duration,

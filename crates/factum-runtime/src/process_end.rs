@@ -34,7 +34,7 @@ impl Watch {
             tracing::warn!(
                 of = name,
                 ?suspect,
-                "the process did not end in order; what was unread is taken one by one"
+                "the process did not end in order; notes are taken until what was unread is handled"
             );
         }
         let note = Note { ended: false, running: None, suspect };

@@ -16,6 +16,8 @@ use crate::check::Findings;
 pub mod books;
 pub mod carrier;
 mod customers;
+mod history;
+mod onlooker;
 pub mod poison;
 pub mod provider;
 mod stage;
@@ -62,6 +64,8 @@ pub struct Outcome {
     pub findings: Findings,
     /// How the orders ended.
     pub ends: BTreeMap<String, u64>,
+    /// Of those that were cancelled, how many although neither customer nor provider had said no: something took too long.
+    pub out_of_time: u64,
     /// Letters, each of an order that was poison; ended by a redrive once the program was mended.
     pub letters: u64,
     /// What the provider and the carrier have done, each once, and how often they were asked again.

@@ -102,13 +102,22 @@ impl Provider {
         Arc::new(Mutex::new(Self { seed, declines, tally: tally.clone(), accounts, recorder }))
     }
 
-    fn declines(&self, payment: &str, act: &str) -> bool {
+    /// Whether it declines to authorise or to capture a payment, whenever it is asked.
+    pub fn refuses(&self, payment: &str) -> bool {
+        ["authorize", "capture"].iter().any(|act| self.is_declined(payment, act))
+    }
+
+    fn is_declined(&self, payment: &str, act: &str) -> bool {
         let share = match act {
             "authorize" => self.declines,
             "capture" => self.declines * CAPTURES,
             _ => 0.0,
         };
-        let declines = drawn(self.seed, &["declines", payment, act]).f64() < share;
+        drawn(self.seed, &["declines", payment, act]).f64() < share
+    }
+
+    fn declines(&self, payment: &str, act: &str) -> bool {
+        let declines = self.is_declined(payment, act);
         if declines {
             self.tally.met(DECLINE, &format!("provider, {act}"));
         }

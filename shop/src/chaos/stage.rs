@@ -27,6 +27,7 @@ use super::{
     Settings, carrier,
     carrier::Carrier,
     customers::Customers,
+    onlooker::Onlooker,
     provider::{self, Provider},
 };
 use crate::{
@@ -45,8 +46,8 @@ const CUSTOMERS_SILENCE: Duration = Duration::from_millis(3_500);
 const PATIENCE: &str = "60s";
 /// A start, and a stop in order.
 const STARTS: Duration = Duration::from_secs(120);
-/// How long a full disk stays full at most, and how often it is looked at.
-const FULL: Duration = Duration::from_secs(10);
+/// How long a full disk stays full at most, if the program does not notice, and how often it is looked at.
+const FULL: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(25);
 /// The disk: so many MiB, and so many KiB more for each order.
 const DISK_MIB: u64 = 192;
@@ -59,6 +60,7 @@ const STORE_FULL: u16 = 507;
 /// See the module. Everything on it ends when it is dropped: the program first, its disk last.
 pub struct Stage {
     pub customers: Arc<Customers>,
+    pub onlooker: Onlooker,
     pub provider: provider::Desk,
     pub carrier: carrier::Desk,
     /// Straight to the shop.
@@ -93,8 +95,11 @@ impl Stage {
         let client = |url: &str| Client::new(url, CUSTOMERS_WAIT, settings.limit);
         let customers = Arc::new(Customers::new(seed, client(&front.url()), &tally));
         served.spawn(tell_news(carrier.clone(), client(&front.url()), Secret::new(SECRET.as_bytes())?));
+        let onlooker = Onlooker::default();
+        served.spawn(onlooker.clone().look(customers.clone(), client(&format!("http://{address}")), seed));
         let mut stage = Self {
             customers,
+            onlooker,
             provider,
             carrier,
             direct: Client::new(program.url(), STARTS, settings.limit),
@@ -138,19 +143,22 @@ impl Stage {
         self.start().await
     }
 
-    /// Fills its disk until it has refused somebody for that; one time in two it is killed then, and starts on the full disk.
+    /// Fills its disk until it says that it cannot write; one time in two it is killed then, and starts on the full disk.
     pub async fn fill_disk(&mut self) -> anyhow::Result<()> {
         let before = self.customers.client().seen(STORE_FULL);
         let Some(ballast) = block_in_place(|| self.place.fill())? else { return Ok(()) };
         self.tally.ordered(FULL_DISK, "the data's disk");
         let begun = Instant::now();
-        while self.customers.client().seen(STORE_FULL) == before && begun.elapsed() < FULL {
+        while begun.elapsed() < FULL {
             sleep(LOOK).await;
             // What the program gives back by itself is taken too. A log fills its segments ahead: it is not full at once.
             block_in_place(|| ballast.take_more())?;
-        }
-        if self.customers.client().seen(STORE_FULL) > before {
-            self.tally.happened(FULL_DISK, "the data's disk");
+            // It has told a customer, or everybody.
+            let is_told = self.customers.client().seen(STORE_FULL) > before;
+            if is_told || self.program.is_ready(CUSTOMERS_WAIT).await == Some(false) {
+                self.tally.happened(FULL_DISK, "the data's disk");
+                break;
+            }
         }
         if self.random.bool() {
             self.program.kill("on a full disk").await.map_err(anyhow::Error::msg)?;

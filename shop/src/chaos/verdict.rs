@@ -7,16 +7,15 @@ use std::{
 };
 
 use anyhow::{anyhow, bail};
-use factum::{Archive, error::StoreError, prelude::*};
+use factum::prelude::*;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::{Outcome, Settings, books, carrier, poison, provider, stage::Stage};
+use super::{Outcome, Settings, books, carrier, history, poison, provider, stage::Stage};
 use crate::{
     check::{self, Findings},
-    contracts::order::OrderCreated,
     services::archive,
 };
 
@@ -26,6 +25,8 @@ const AT_ONCE: usize = 16;
 const TOLD: usize = 10;
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long a reader of the log may be behind when nothing comes any more.
+const BEHIND: Duration = Duration::from_secs(60);
 /// Who does a person's work here.
 const PERSON: [(&str, &str); 2] = [("by", "chaos"), ("why", "the program is mended")];
 
@@ -48,8 +49,8 @@ pub async fn reach(stage: &mut Stage, settings: &Settings) -> anyhow::Result<Out
     stage.mend();
     stage.start().await?;
     redrive(stage, settings).await?;
-    rows_are_there(stage).await?;
     problems.extend(at_rest(stage).await?);
+    rows_are_there(stage).await?;
     let before = views(stage).await?;
     let asked = (effects(stage), repeats(stage));
     rebuild(stage).await?;
@@ -66,17 +67,19 @@ pub async fn reach(stage: &mut Stage, settings: &Settings) -> anyhow::Result<Out
     let failed = |error: HandlerError| anyhow!("the log cannot be checked: {error}");
     let findings = check::check(&archive).map_err(failed)?;
     problems.extend(findings.problems.iter().cloned());
-    problems.extend(of_log(&archive, stage).map_err(failed)?);
+    problems.extend(told(history::problems(&archive, stage).map_err(failed)?));
     problems.extend(of_books(&before, &findings, stage)?);
     let mut ends: BTreeMap<String, u64> = BTreeMap::new();
     for [order, ..] in before.values() {
-        *ends.entry(order["status"].as_str().unwrap_or("unknown").to_owned()).or_default() += 1;
+        *ends.entry(end(order)).or_default() += 1;
     }
+    let out_of_time = before.iter().filter(|(id, [order, ..])| is_out_of_time(id, order, stage)).count() as u64;
     let effects = (effects(stage), repeats(stage));
     Ok(Outcome {
         tally: stage.tally.clone(),
         findings,
         ends,
+        out_of_time,
         letters: letters.len() as u64,
         effects,
         problems,
@@ -157,18 +160,26 @@ async fn rows_are_there(stage: &Stage) -> anyhow::Result<()> {
         let list = consumers["consumers"].as_array();
         match list.and_then(|list| list.iter().find(behind)) {
             None if list.is_some_and(|list| !list.is_empty()) => return Ok(()),
-            Some(behind) if begun.elapsed() > Duration::from_secs(60) => bail!("a consumer stays behind: {behind}"),
+            Some(behind) if begun.elapsed() > BEHIND => bail!("a consumer stays behind: {behind}"),
             _ => sleep(LOOK).await,
         }
     }
 }
 
-/// I6: nothing is in flight, and without letters nothing is held.
+/// I6: nothing is in flight, and without letters nothing is held, as soon as what waited behind them was handled.
 async fn at_rest(stage: &Stage) -> anyhow::Result<Option<String>> {
-    let health = get(stage, "/health").await?;
-    let zero = |of: &str| health["engine"][of] == 0 || health[of] == 0;
-    let is_well = health["status"] == "ok" && ["calls", "held", "letters"].into_iter().all(zero);
-    Ok((!is_well).then(|| format!("I6: at rest something is in flight or held: {health}")))
+    let begun = Instant::now();
+    loop {
+        let health = get(stage, "/health").await?;
+        let zero = |of: &str| health["engine"][of] == 0 || health[of] == 0;
+        if health["status"] == "ok" && ["calls", "held", "letters"].into_iter().all(zero) {
+            return Ok(None);
+        }
+        if begun.elapsed() > BEHIND {
+            return Ok(Some(format!("I6: at rest something is in flight or held: {health}")));
+        }
+        sleep(LOOK).await;
+    }
 }
 
 async fn views(stage: &Stage) -> anyhow::Result<Views> {
@@ -206,35 +217,6 @@ fn repeats(stage: &Stage) -> u64 {
     provider::open(&stage.provider).recorder.repeats() + carrier::open(&stage.carrier).recorder.repeats()
 }
 
-/// I1, I3, I5: each acknowledged order is there once and no other, positions have no gap, and each order was looked at once.
-fn of_log(archive: &Archive, stage: &Stage) -> Result<Vec<String>, HandlerError> {
-    let (mut problems, mut next) = (Vec::new(), 1);
-    archive
-        .each::<StoreError>(None, |stored| {
-            if stored.position.0 != next {
-                problems.push(format!("I3: position {} stands where {next} should", stored.position.0));
-            }
-            next = stored.position.0 + 1;
-            Ok(())
-        })
-        .map_err(HandlerError::failed)?;
-    let placed: BTreeSet<String> = stage.customers.placed().values().cloned().collect();
-    let created = archive.fold::<OrderCreated, BTreeMap<String, u32>>(BTreeMap::new(), |created, event| {
-        *created.entry(event.order_id.to_string()).or_default() += 1;
-    })?;
-    let looked = archive.fold::<poison::Looked, BTreeMap<String, u32>>(BTreeMap::new(), |looked, event| {
-        *looked.entry(event.order_id.to_string()).or_default() += 1;
-    })?;
-    for (what, counts) in [("I1: order.created", &created), ("I5: chaos.looked", &looked)] {
-        let wrong = placed.iter().filter(|order| counts.get(*order) != Some(&1));
-        problems.extend(wrong.map(|order| format!("{what} of {order} is there {:?} times", counts.get(order))));
-        let strange = counts.keys().filter(|order| !placed.contains(*order));
-        problems.extend(strange.map(|order| format!("{what} of {order}, which nobody was told of")));
-    }
-    problems.truncate(TOLD);
-    Ok(problems)
-}
-
 /// I5, I9: to the penny and the parcel.
 fn of_books(views: &Views, findings: &Findings, stage: &Stage) -> anyhow::Result<Vec<String>> {
     let (provider, carrier) = (provider::open(&stage.provider), carrier::open(&stage.carrier));
@@ -254,10 +236,27 @@ fn of_books(views: &Views, findings: &Findings, stage: &Stage) -> anyhow::Result
     problems.extend(
         provider.recorder.problems().iter().chain(carrier.recorder.problems()).map(|each| format!("I5: {each}")),
     );
+    Ok(told(problems))
+}
+
+/// The first of them.
+fn told(mut problems: Vec<String>) -> Vec<String> {
     let left = problems.len().saturating_sub(TOLD);
     problems.truncate(TOLD);
     problems.extend((left > 0).then(|| format!("and {left} more of such differences")));
-    Ok(problems)
+    problems
+}
+
+/// How an order ended, and why if it is said.
+fn end(order: &Value) -> String {
+    let status = order["status"].as_str().unwrap_or("unknown");
+    order["reason"].as_str().map_or_else(|| status.to_owned(), |reason| format!("{status} ({reason})"))
+}
+
+/// Whether it was cancelled and nobody had said no: something took too long.
+fn is_out_of_time(id: &str, order: &Value, stage: &Stage) -> bool {
+    let refused = || provider::open(&stage.provider).refuses(&format!("pay-{id}"));
+    order["status"] == "cancelled" && order["reason"] != "customer" && !refused()
 }
 
 fn row<R: DeserializeOwned>(view: &Value) -> anyhow::Result<Option<R>> {

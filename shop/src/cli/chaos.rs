@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use clap::Args;
-use factum::chaos::Rates;
+use factum::{LogSizes, chaos::Rates};
 use shop::{
     chaos::{Outcome, Settings, any_seed, poison, run},
     serve::serve_beside,
@@ -73,7 +73,7 @@ pub async fn chaos(chaos: Chaos) -> anyhow::Result<bool> {
 }
 
 fn text(outcome: &Outcome, settings: &Settings) -> String {
-    let Outcome { tally, findings, ends, letters, effects, problems, kept } = outcome;
+    let Outcome { tally, findings, ends, out_of_time, letters, effects, problems, kept } = outcome;
     let ends: Vec<String> = ends.iter().map(|(status, orders)| format!("{orders} {status}")).collect();
     let (done, again) = effects;
     let kept = kept.as_ref().map(|dir| format!("the data is in {}\n", dir.display())).unwrap_or_default();
@@ -88,13 +88,17 @@ fn text(outcome: &Outcome, settings: &Settings) -> String {
         ),
     };
     format!(
-        "{tally}\n{} orders: {}; {} sagas; {letters} letters, each of a poison, ended when the program was mended\n\
+        "{tally}\n{} orders: {}; {out_of_time} ran out of time\n{} sagas; {letters} letters, each of a poison, ended when the program was mended\n\
          provider and carrier did {done} things, each once, and were asked again {again} times\n{found}{kept}",
         findings.orders,
         ends.join(", "),
         findings.sagas,
     )
 }
+
+/// Its log is divided as small as that of years would be large: many segments, many checkpoints, and a disk that is full is
+/// noticed soon, for no more than a segment was taken ahead.
+const LOG: LogSizes = LogSizes { segment_bytes: 1 << 20, checkpoint_bytes: 4 << 20 };
 
 /// The shop of `shop chaos`: one with a handler that some orders are poison to.
 #[derive(Debug, Args)]
@@ -113,7 +117,7 @@ impl ChaosShop {
     /// Serves it.
     pub async fn serve(self) -> anyhow::Result<()> {
         let service = poison::service(self.seed, self.poison, self.mended);
-        serve_beside(self.serving.options()?, Some(service)).await.context("the shop of this chaos")
+        serve_beside(self.serving.options()?, Some(service), LOG).await.context("the shop of this chaos")
     }
 }
 

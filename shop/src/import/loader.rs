@@ -14,7 +14,9 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use factum::{App, AppBuilder, Archive, ExecuteError, Together, error::CommitError, prelude::*, stream::StreamId};
+use factum::{
+    App, AppBuilder, Archive, ExecuteError, LogSizes, Together, error::CommitError, prelude::*, stream::StreamId,
+};
 use futures_util::future::try_join_all;
 use jiff::tz::TimeZone;
 
@@ -84,7 +86,7 @@ pub fn options(settings: &Settings) -> Options {
 
 /// The app of an import over a directory.
 pub(super) fn shop(data: &Path, settings: &Settings) -> anyhow::Result<AppBuilder> {
-    let mut app = open(data)?.on_data_time().with(journal::service());
+    let mut app = open(data, LogSizes::default())?.on_data_time().with(journal::service());
     for service in services(&options(settings)) {
         app = app.with(service);
     }

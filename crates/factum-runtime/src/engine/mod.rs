@@ -198,16 +198,13 @@ impl Engine {
             paced: Vec::new(),
             uncorrelated: import::Uncorrelated::default(),
         };
-        let one_by_one = match work.noting.is_on() {
-            true => OneByOne::until(tail.head(), work.clock.mark()),
-            false => OneByOne::default(),
-        };
+        let head = tail.head();
         let mut engine = Self {
             registry,
             intake: Intake::new(tail, reader, inbox),
             arrange,
             once_as_taken: false,
-            one_by_one,
+            one_by_one: OneByOne::default(),
             work,
             submit: Submit { committer, saved: Position::START, first },
             refusals: 0,
@@ -218,6 +215,10 @@ impl Engine {
         };
         engine.reload()?;
         let work = &mut engine.work;
+        if work.noting.is_on() {
+            let (cursor, mark) = (work.consumers.cursor, work.clock.mark());
+            engine.one_by_one = OneByOne::of_a_batch(cursor, work.limits.messages, head, mark);
+        }
         work.noting.watch_over(work.calls.iter().chain(work.answers.keys()).cloned());
         if !work.is_on_data_time()
             && let Some(draft) = engine.registry.opening()

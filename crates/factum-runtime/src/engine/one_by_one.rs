@@ -2,9 +2,11 @@
 //! content.
 //!
 //! A message that ends the process (an abort, a stack overflow, no more memory) ends it again at each start. So after an
-//! end that was not in order, what was unread is run message by message, each with a commit, so that every start gets
-//! further; which of them it is, [`super::noting`] finds out. (A kill at random meets the same delivery three times in a
-//! row about never.) A command from outside cannot be protected so.
+//! end that was not in order, what may have been under way is run message by message, each with a commit, so that every
+//! start gets further; which of them it is, [`super::noting`] finds out. (A kill at random meets the same delivery three
+//! times in a row about never.) That is one batch: of what is unread behind it nothing had been begun, and were all of it
+//! taken so slowly, a unit that is killed under load would never be through. Notes are taken of the rest, too. A command
+//! from outside cannot be protected so.
 
 use factum_core::{
     error::StoreError,
@@ -21,6 +23,8 @@ use crate::{inbox::Input, registry::Registry};
 pub(super) struct OneByOne {
     /// Up to here, and up to this time for timers, messages are taken one by one.
     until: Option<(Position, Timestamp)>,
+    /// Up to here notes are taken.
+    noted: Position,
     /// Deliveries that are still run one by one because a batch was refused.
     singly: usize,
     /// Deliveries that are not run, and why.
@@ -30,9 +34,10 @@ pub(super) struct OneByOne {
 }
 
 impl OneByOne {
-    /// Takes messages one by one up to here.
-    pub(super) fn until(head: Position, mark: Timestamp) -> Self {
-        Self { until: Some((head, mark)), ..Self::default() }
+    /// Takes as many messages one by one as a batch has, from the cursor on.
+    pub(super) fn of_a_batch(cursor: Position, usual: usize, head: Position, mark: Timestamp) -> Self {
+        let until = head.min(Position(cursor.0.saturating_add(usual as u64)));
+        Self { until: Some((until, mark)), noted: head, ..Self::default() }
     }
 
     /// Messages of the log that a batch may take: one, or as many as usual.
@@ -83,14 +88,14 @@ impl OneByOne {
     /// A batch is durable.
     pub(super) fn passed(&mut self, deliveries: usize, work: &mut Work) {
         self.singly = self.singly.saturating_sub(deliveries.max(1));
-        if let Some((head, mark)) = self.until
-            && work.consumers.cursor >= head
+        if let Some((until, mark)) = self.until
+            && work.consumers.cursor >= until
             && work.timers.next().is_none_or(|due| due > mark)
         {
             self.until = None;
-            tracing::info!("what was unread at the start is handled; messages are taken in batches again");
+            tracing::info!("what was under way at the last end is handled; messages are taken in batches again");
         }
-        if self.until.is_none() {
+        if self.until.is_none() && work.consumers.cursor >= self.noted {
             work.settle_notes();
         }
         if let Some(spared) = self.spared.take() {

@@ -136,7 +136,7 @@ pub(super) async fn make(teller: Teller, mut work: Work, patience: Option<Timest
         Answer::Again(reason, wait) => (reason, false, wait),
     };
     let went = if asked.is_some() { Went::Later } else { Went::Badly };
-    work.open.attempts += u32::from(turn == Turn::Usual || went != Went::Badly);
+    work.open.attempts += u32::from(turn != Turn::Probe || went != Went::Badly);
     work.open.unknown = unknown;
     work.open.reason = Some(short(&reason, MAX_REASON_BYTES));
     tracing::warn!(

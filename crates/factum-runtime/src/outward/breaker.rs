@@ -69,8 +69,8 @@ pub(super) enum Went {
 /// Which kind of attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// One of many.
-    Usual,
+    /// One of many, with its number among all attempts.
+    Usual(u64),
     /// The one that shows whether the other side is there again.
     Probe,
 }
@@ -79,10 +79,16 @@ pub(super) enum Turn {
 pub(super) struct Breaker {
     policy: Policy,
     state: State,
+    /// How many attempts were begun, and of the last ones when.
+    begun: (u64, VecDeque<Instant>),
     /// How the last attempts ended, and when.
     lately: VecDeque<(Instant, bool)>,
-    /// Failures in a row.
+    /// Failures in a row, each begun behind the end of the one before.
     row: u32,
+    /// The last attempt that was begun when the row changed last.
+    row_behind: u64,
+    /// The last attempt that was begun when it opened last.
+    opened_behind: u64,
     /// When it may be asked again.
     reopens: Option<Instant>,
     /// A probe is under way.
@@ -94,7 +100,9 @@ pub(super) struct Breaker {
 impl Breaker {
     pub(super) fn new(name: &str, policy: Policy) -> Self {
         let shown = Dependency::closed(name);
-        Self { policy, state: State::Closed, lately: VecDeque::new(), row: 0, reopens: None, probing: false, shown }
+        let (begun, lately, row, row_behind, opened_behind) = Default::default();
+        let (state, reopens, probing) = (State::Closed, None, false);
+        Self { policy, state, begun, lately, row, row_behind, opened_behind, reopens, probing, shown }
     }
 
     /// When something changes by itself.
@@ -118,7 +126,12 @@ impl Breaker {
             self.become_(State::HalfOpen, mark);
         }
         match self.state {
-            State::Closed => Some(Turn::Usual),
+            State::Closed => {
+                self.begun.0 += 1;
+                self.begun.1.push_back(now);
+                self.forget(now);
+                Some(Turn::Usual(self.begun.0))
+            }
             State::Open | State::Unserved => None,
             State::HalfOpen => (!std::mem::replace(&mut self.probing, true)).then_some(Turn::Probe),
         }
@@ -132,16 +145,12 @@ impl Breaker {
         if let Some(reason) = reason.filter(|_| went == Went::Badly) {
             self.shown.reason = Some(reason.to_owned());
         }
-        match (self.state, went) {
-            (State::HalfOpen, Went::Well | Went::Later) if turn == Turn::Probe => {
-                self.lately.clear();
-                self.become_(State::Closed, mark);
-            }
-            (State::HalfOpen, Went::Badly) if turn == Turn::Probe => self.open(now, mark),
-            (_, Went::Later) => {}
-            (State::Closed, _) => {
+        match (self.state, turn) {
+            (State::HalfOpen, Turn::Probe) if went == Went::Badly => self.open(now, mark),
+            (State::HalfOpen, Turn::Probe) => self.become_(State::Closed, mark),
+            (State::Closed, Turn::Usual(nth)) if went != Went::Later && nth > self.opened_behind => {
                 self.lately.push_back((now, went == Went::Badly));
-                self.row = if went == Went::Badly { self.row + 1 } else { 0 };
+                self.count_row(nth, went);
                 self.forget(now);
                 let (all, failed) = self.counts();
                 let many = all >= self.policy.least && f64::from(failed) >= self.policy.failing * f64::from(all);
@@ -149,9 +158,18 @@ impl Breaker {
                     self.open(now, mark);
                 }
             }
-            // One that was under way before it opened tells nothing new.
-            (State::Open | State::HalfOpen | State::Unserved, _) => {}
+            // One that was under way before it opened tells nothing new, also when it is closed again.
+            (State::Closed | State::Open | State::HalfOpen | State::Unserved, _) => {}
         }
+    }
+
+    /// Attempts that are under way together are cut off together, and failures may come sooner than answers: of them one counts.
+    fn count_row(&mut self, nth: u64, went: Went) {
+        if went == Went::Badly && nth <= self.row_behind {
+            return;
+        }
+        self.row = if went == Went::Badly { self.row + 1 } else { 0 };
+        self.row_behind = self.begun.0;
     }
 
     fn open(&mut self, now: Instant, mark: Timestamp) {
@@ -160,8 +178,9 @@ impl Breaker {
         if self.state == State::Closed {
             (self.shown.attempts, self.shown.failed) = self.counts();
         }
+        self.begun.1.clear();
         self.lately.clear();
-        self.row = 0;
+        (self.row, self.row_behind, self.opened_behind) = (0, self.begun.0, self.begun.0);
         self.become_(State::Open, mark);
     }
 
@@ -190,15 +209,20 @@ impl Breaker {
     }
 
     fn forget(&mut self, now: Instant) {
-        let old = |at: &Instant| now.duration_since(*at) > self.policy.window;
-        while self.lately.front().is_some_and(|(at, _)| old(at)) || self.lately.len() > MOST {
+        let is_old = |at: &Instant| now.duration_since(*at) > self.policy.window;
+        while self.lately.front().is_some_and(|(at, _)| is_old(at)) || self.lately.len() > MOST {
             self.lately.pop_front();
+        }
+        while self.begun.1.front().is_some_and(is_old) || self.begun.1.len() > MOST {
+            self.begun.1.pop_front();
         }
     }
 
+    /// Attempts of the window, and how many of them failed. Those under way are some of them, or whatever fails sooner than
+    /// others are answered would be all that there is.
     fn counts(&self) -> (u32, u32) {
         let failed = self.lately.iter().filter(|(_, failed)| *failed).count();
-        (self.lately.len() as u32, failed as u32)
+        (self.lately.len().max(self.begun.1.len()) as u32, failed as u32)
     }
 }
 

@@ -108,7 +108,8 @@ struct Task {
     lane: Lane,
     /// The instance of a saga that it was for.
     instance: Option<String>,
-    turn: Turn,
+    /// Which kind of attempt it was; nothing if nobody was asked.
+    turn: Option<Turn>,
     ended: Option<Ended>,
 }
 
@@ -381,7 +382,7 @@ impl Outward {
                 }
                 attempts.spawn(async move {
                     let made = AssertUnwindSafe(attempt::make(teller, work, patience, turn)).catch_unwind().await;
-                    Task { lane, instance, turn, ended: made.ok() }
+                    Task { lane, instance, turn: Some(turn), ended: made.ok() }
                 });
             }
         }
@@ -396,18 +397,16 @@ impl Outward {
         }
         let Some(queue) = self.queues.get_mut(&lane.0) else { return };
         queue.ends();
-        let Some(Ended { went, reason, then }) = ended else {
+        let (went, reason) = ended.as_ref().map_or((Went::Badly, None), |it| (it.went, it.reason.as_deref()));
+        if let (Some(turn), Some(breaker)) = (turn, self.breakers.get_mut(&queue.dependency)) {
+            breaker.ended(turn, went, reason, now, mark);
+        }
+        let Some(Ended { then, .. }) = ended else {
             tracing::error!(call = lane.0, key = lane.1, "making a call has panicked; it is made again");
-            if let Some(breaker) = self.breakers.get_mut(&queue.dependency) {
-                breaker.ended(turn, Went::Badly, None, now, mark);
-            }
             queue.waits(&lane.1, now + AFTER_A_PANIC);
             self.waiting.insert((now + AFTER_A_PANIC, lane));
             return;
         };
-        if let Some(breaker) = self.breakers.get_mut(&queue.dependency) {
-            breaker.ended(turn, went, reason.as_deref(), now, mark);
-        }
         match then {
             Then::Over => queue.over(lane.1),
             // It was withdrawn while it was being made.
@@ -464,12 +463,7 @@ fn is_open(reader: &dyn Reader, cell: &CellKey) -> bool {
 
 /// A task that asked nobody.
 fn over(lane: Lane) -> Task {
-    Task {
-        lane,
-        instance: None,
-        turn: Turn::Usual,
-        ended: Some(Ended { went: Went::Later, reason: None, then: Then::Over }),
-    }
+    Task { lane, instance: None, turn: None, ended: Some(Ended { went: Went::Later, reason: None, then: Then::Over }) }
 }
 
 /// The declared answer while nobody is asked. One that fails is none: the call waits.

@@ -78,6 +78,47 @@ fn what_was_unread_is_noted_one_by_one_and_then_nothing_is() {
     assert_eq!(bench.faults.writes(), writes + 3, "in batches: payments, commands, notes");
 }
 
+/// So many payments stand in the log, unread, and a batch takes four messages.
+fn many_unread(payments: i64) -> Bench {
+    let mut bench = Bench::with(services(), How::limits(|limits| limits.messages = 4));
+    for number in 0..payments {
+        bench.send(&format!("p{number}"), pay(&format!("k{number}"), 1));
+    }
+    bench.engine.step().unwrap();
+    assert_eq!(bench.log().len() as i64, payments);
+    bench
+}
+
+/// The process was at one batch when it ended. Were all that was unread taken one by one, it would never be through under load.
+#[test]
+fn no_more_is_taken_one_by_one_than_was_under_way_at_the_end() {
+    let mut bench = many_unread(200).restart(services());
+    let cursors = [(); 6].map(|()| {
+        bench.engine.step().unwrap();
+        bench.engine.health().lock().unwrap().cursor
+    });
+    assert_eq!(cursors, [1, 2, 3, 4, 8, 12]);
+    bench.run();
+    assert_eq!(bench.events::<Noted>().len(), 200);
+}
+
+/// What is behind is noted all the same, and each start gets further.
+#[test]
+fn a_message_far_behind_the_end_is_found_too() {
+    let mut bench = many_unread(100);
+    for _ in 0..3 {
+        bench = bench.restart(services());
+        for _ in 0..6 {
+            bench.engine.step().unwrap();
+        }
+        bench.dies_in("books.note@90");
+    }
+    let mut bench = bench.restart(services());
+    bench.run();
+    assert_eq!(bench.letters().remove(0).id.to_string(), "books.note@90");
+    assert_eq!((bench.letters().len(), bench.events::<Noted>().len()), (1, 99));
+}
+
 /// Counts payments, and tells the count.
 fn counting() -> Vec<Service> {
     let folding = Folding::<i64>::new("count", 1)

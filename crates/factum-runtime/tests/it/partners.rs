@@ -45,7 +45,14 @@ enum Does {
     Busy(Duration),
     /// Each such call of a key fails once.
     FailsFirst,
+    /// Of so many keys, by their numbers, one fails at its first attempt, after so long; all others are answered soon.
+    FailsOne(usize, Duration),
+    /// It hears, and says nothing.
+    Silent,
 }
+
+/// What an answer takes where it takes time.
+const SOON: Duration = Duration::from_millis(50);
 
 impl Partners {
     fn is(&self, name: &'static str, does: Does) {
@@ -73,6 +80,16 @@ impl Partners {
                     Does::Busy(wait) => Answer::Again("too many requests".to_owned(), Some(wait)),
                     Does::FailsFirst if call.attempt == 1 => Answer::Again("overloaded".to_owned(), None),
                     Does::FailsFirst => Answer::Done(note(call.request.cents)),
+                    Does::Silent => std::future::pending().await,
+                    Does::FailsOne(of, after) => {
+                        let number = call.request.id.trim_start_matches('k').parse::<usize>().unwrap();
+                        let fails = call.attempt == 1 && number.is_multiple_of(of);
+                        tokio::time::sleep(if fails { after } else { SOON }).await;
+                        match fails {
+                            true => Answer::Again("cut off".to_owned(), None),
+                            false => Answer::Done(note(call.request.cents)),
+                        }
+                    }
                 }
             }
         };
@@ -360,6 +377,92 @@ async fn one_probe_is_made_at_a_time() {
     let before = partners.asked("poor");
     all.pass(2.secs()).await;
     assert_eq!(partners.asked("poor") - before, 1, "half open is one attempt");
+}
+
+/// Failures may come sooner than answers: the first to end say nothing about all that were begun with them.
+#[tokio::test(start_paused = true)]
+async fn failures_that_come_sooner_than_the_answers_of_others_open_nothing() {
+    let partners = Partners::default();
+    partners.is("poor", Does::FailsOne(10, Duration::ZERO));
+    let mut all = start(services(vec![partners.call("poor").window(256)]));
+    for number in 0..256 {
+        all.pay(number, &format!("k{number}"), "poor");
+    }
+    all.pass(200.ms()).await;
+    assert_eq!(all.dependency("asks.poor").state, State::Closed);
+    all.pass(4.secs()).await;
+    assert_eq!((all.open(), all.noted().len(), all.dependency("asks.poor").since), (0, 256, None), "it never opened");
+}
+
+/// The same of those that come later: others have been answered meanwhile.
+#[tokio::test(start_paused = true)]
+async fn time_outs_that_end_together_open_nothing_while_others_are_answered() {
+    let partners = Partners::default();
+    partners.is("poor", Does::FailsOne(10, 1.hours()));
+    let mut all = start(services(vec![partners.call("poor").window(256).timeout(2.secs())]));
+    for number in 0..256 {
+        all.pay(number, &format!("k{number}"), "poor");
+    }
+    all.pass(8.secs()).await;
+    assert_eq!((all.open(), all.noted().len(), all.dependency("asks.poor").since), (0, 256, None), "it never opened");
+}
+
+/// What was begun before a breaker opened tells nothing about the time behind it, however late it ends.
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_is_over_is_not_found_again_by_what_was_begun_in_it() {
+    let partners = Partners::default();
+    partners.is("poor", Does::Silent);
+    let mut all = start(services(vec![partners.call("poor").timeout(20.secs())]));
+    for number in 0..12 {
+        all.pay(number, &format!("k{number}"), "poor");
+    }
+    all.pass(1.secs()).await;
+    partners.is("poor", Does::Away);
+    for number in 12..62 {
+        all.pay(number, &format!("k{number}"), "poor");
+    }
+    all.pass(1.secs()).await;
+    assert_eq!(all.dependency("asks.poor").state, State::Open);
+    partners.is("poor", Does::Well);
+    all.pass(5.secs()).await;
+    assert_eq!(all.open(), 12, "the first twelve hear nothing yet");
+    for _ in 0..200 {
+        assert_eq!(all.dependency("asks.poor").state, State::Closed);
+        all.pass(100.ms()).await;
+    }
+    assert_eq!(all.open(), 0);
+}
+
+/// Nobody is blind to a partner that takes calls and says nothing, wholly or for the most part.
+#[tokio::test(start_paused = true)]
+async fn a_partner_that_hears_and_does_not_answer_is_left_alone() {
+    for (timeout, longest) in [(2, 3), (10, 11), (30, 31)] {
+        let partners = Partners::default();
+        partners.is("poor", Does::Silent);
+        let mut all = start(services(vec![partners.call("poor").timeout(Duration::from_secs(timeout))]));
+        for number in 0..200 {
+            all.pay(number, &format!("k{number}"), "poor");
+        }
+        all.pass(Duration::from_secs(longest)).await;
+        assert_eq!(all.dependency("asks.poor").state, State::Open, "time-outs after {timeout} s");
+    }
+}
+
+/// The same where some are answered, and calls keep coming.
+#[tokio::test(start_paused = true)]
+async fn a_partner_that_answers_the_fewer_is_left_alone() {
+    let partners = Partners::default();
+    let mut all = start(services(vec![partners.call("poor").timeout(10.secs()).window(256)]));
+    for tenth in 0..300 {
+        // Of each five three are not answered.
+        partners.is("poor", if tenth % 5 < 3 { Does::Silent } else { Does::Well });
+        all.pay(tenth, &format!("k{tenth}"), "poor");
+        all.pass(100.ms()).await;
+        if all.dependency("asks.poor").state == State::Open {
+            return;
+        }
+    }
+    panic!("it never opened: {:?}", all.dependency("asks.poor"));
 }
 
 /// The loop sleeps while all that is open waits for its next attempt, also if the breaker might be tried meanwhile.

@@ -80,13 +80,11 @@ impl Process {
     /// A sentence with its last words: it has ended, or is not ready within the time.
     pub async fn ready(&mut self, within: Duration) -> Result<Duration, String> {
         let begun = Instant::now();
-        let url = format!("{}/ready", self.url);
         loop {
             if let Some(ended) = self.ended() {
                 return Err(ended);
             }
-            let answer = self.client.get(&url).timeout(within).send().await;
-            if answer.is_ok_and(|answer| answer.status().is_success()) {
+            if self.is_ready(within).await == Some(true) {
                 return Ok(begun.elapsed());
             }
             if begun.elapsed() > within {
@@ -94,6 +92,12 @@ impl Process {
             }
             sleep(ASKED).await;
         }
+    }
+
+    /// Whether it says that it carries out commands now; nothing if it does not answer within the time.
+    pub async fn is_ready(&self, within: Duration) -> Option<bool> {
+        let answer = self.client.get(format!("{}/ready", self.url)).timeout(within).send().await;
+        answer.ok().map(|answer| answer.status().is_success())
     }
 
     /// Starts it, and waits until it is ready.

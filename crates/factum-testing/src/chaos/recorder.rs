@@ -18,13 +18,15 @@ pub struct Recorder<A> {
     known: BTreeMap<String, (String, A)>,
     /// By effect: the key of it.
     done: BTreeMap<String, String>,
+    /// The keys of what was done, in order.
+    order: Vec<String>,
     repeats: u64,
     problems: Vec<String>,
 }
 
 impl<A> Default for Recorder<A> {
     fn default() -> Self {
-        Self { known: BTreeMap::new(), done: BTreeMap::new(), repeats: 0, problems: Vec::new() }
+        Self { known: BTreeMap::new(), done: BTreeMap::new(), order: Vec::new(), repeats: 0, problems: Vec::new() }
     }
 }
 
@@ -42,6 +44,7 @@ impl<A: Clone> Recorder<A> {
         let answer = match carry_out() {
             Outcome::Refused(answer) => answer,
             Outcome::Done(effect, answer) => {
+                self.order.push(key.to_owned());
                 if let Some(before) = self.done.insert(effect.clone(), key.to_owned()) {
                     self.problems.push(format!("`{effect}` was done twice, under the keys {before} and {key}"));
                 }
@@ -60,6 +63,11 @@ impl<A: Clone> Recorder<A> {
     /// Whether something was done.
     pub fn has_done(&self, effect: &str) -> bool {
         self.done.contains_key(effect)
+    }
+
+    /// The keys under which something was done, in the order in which it was done.
+    pub fn order(&self) -> &[String] {
+        &self.order
     }
 
     /// How much was done.
@@ -102,5 +110,8 @@ mod tests {
         recorder.ask("k2", "charge b1", || Outcome::Done("charge b1".to_owned(), "yes"));
         assert_eq!((recorder.answer("k1"), recorder.answer("k3")), (Some(&"no"), None));
         assert!(recorder.has_done("charge b1") && recorder.problems().is_empty());
+        recorder.ask("k3", "charge b2", || Outcome::Done("charge b2".to_owned(), "yes"));
+        recorder.ask("k2", "charge b1", || Outcome::Refused("no"));
+        assert_eq!(recorder.order(), ["k2", "k3"], "each once, as it was done");
     }
 }
