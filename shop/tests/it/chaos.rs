@@ -7,8 +7,8 @@ use std::time::Duration;
 use factum::chaos::{FULL_DISK, Rates};
 use shop::chaos::{Settings, run};
 
-/// Of so many orders one may be undone because something took too long.
-const OUT_OF_TIME: u64 = 10;
+/// Of so many orders one may be undone because something took too long: on a busy machine more do.
+const OUT_OF_TIME: u64 = 3;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().and_then(|text| text.parse().ok())
