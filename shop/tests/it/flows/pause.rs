@@ -19,6 +19,7 @@ use factum::{
     reaction::{AnyFolding, Effect, Makes},
     rejection::Refused,
     snapshot::Codec,
+    stream::Position,
 };
 
 use crate::shop::Shop;
