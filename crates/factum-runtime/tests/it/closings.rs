@@ -245,7 +245,7 @@ fn a_changed_lateness_tells_each_window_once_and_whole() {
             }
             let (told, late) = (told(&bench), bench.events::<EventLate>());
             let minutes: Vec<i64> = told.iter().map(|(minute, ..)| *minute).collect();
-            assert_eq!(minutes, [0, 1, 2], "{before} to {after}: {told:?}");
+            assert_eq!(minutes, [0, 1, 2], "I5: each is told once, {before} to {after}: {told:?}");
             let sum: i64 = told.iter().map(|(_, _, cents)| cents).sum();
             let left_out = late.len() as i64;
             assert!(sum == 127 || left_out > 0, "{before} to {after}: {told:?} {late:?}");
