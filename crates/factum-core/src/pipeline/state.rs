@@ -19,7 +19,7 @@ const ALWAYS: Timestamp = Timestamp::UNIX_EPOCH;
 ///
 /// A window stays when it has closed, and goes when it is told: so whatever comes of the event that closed it, of a restart or
 /// of another version of the pipeline, it is told once. How far windows are told is therefore no part of what is folded: it is
-/// kept beside the log, and said to the state before it folds ([`State::stands`]).
+/// kept beside the log, and said to the state before it folds (`State::stands`).
 #[derive(Clone, Serialize, Deserialize)]
 pub struct State<A> {
     newest: Option<Timestamp>,
