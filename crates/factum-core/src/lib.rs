@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`envelope`] (what a message is), [`stream`] and [`commit`] (what one change of the store means),
 //! [`decider`], [`reaction`], [`pipeline`], [`saga`], [`view`], [`call`], [`timer`], [`schedule`], [`cache`] (the handlers that users write), [`service`] (how they are
-//! put together), [`letter`] (what waits when one fails), [`ports`] (what the outside must provide), [`memory`], [`memory_rows`] and [`memory_snapshots`] (the
+//! put together), [`replies`] (what their commands are answered by), [`letter`] (what waits when one fails), [`ports`] (what the outside must provide), [`memory`], [`memory_rows`] and [`memory_snapshots`] (the
 //! models that every store behind a port is tested against).
 
 pub mod cache;

@@ -161,7 +161,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Definitions in YAML: pipelines, consumer groups, services. Those in DIR/definitions run with the data in DIR.
+    /// Definitions in YAML: pipelines, sagas, consumer groups, services. Those in DIR/definitions run with the data in DIR.
     #[command(subcommand)]
     Definitions(definitions::Definitions),
     /// Show an order as it was at a time.
