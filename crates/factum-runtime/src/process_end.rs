@@ -1,8 +1,12 @@
-//! What a loop was about when the process ended: the same delivery at three ends in a row is taken for the reason.
+//! What a loop was about when the process ended: the same delivery at three ends in a row is taken for the reason. And how
+//! far it came: three ends in a row without a step are no chance.
 
 use std::sync::Arc;
 
-use factum_core::ports::{Note, Notes};
+use factum_core::{
+    ports::{Note, Notes},
+    stream::Position,
+};
 
 /// Ends of the process under one delivery at which it is taken for the reason.
 const ENDS: u32 = 3;
@@ -14,6 +18,7 @@ pub struct Watch {
     note: Note,
     unclean: bool,
     verdict: Option<(String, String)>,
+    stood: Option<(Position, u32)>,
 }
 
 impl Watch {
@@ -21,6 +26,7 @@ impl Watch {
     pub fn open(notes: Arc<dyn Notes>, name: &'static str) -> Self {
         let last = notes.get(name).filter(|note| !note.ended);
         let unclean = last.is_some();
+        let stood = last.as_ref().and_then(|note| note.stood);
         let suspect = last.and_then(|note| {
             let running = note.running?;
             let before = note.suspect.filter(|(name, _)| *name == running).map_or(0, |(_, ends)| ends);
@@ -37,9 +43,9 @@ impl Watch {
                 "the process did not end in order; notes are taken until what was unread is handled"
             );
         }
-        let note = Note { ended: false, running: None, suspect };
+        let note = Note { suspect, stood, ..Note::default() };
         notes.put(name, &note);
-        Self { notes, name, note, unclean, verdict }
+        Self { notes, name, note, unclean, verdict, stood }
     }
 
     /// Whether the process did not end in order the last time.
@@ -57,9 +63,18 @@ impl Watch {
         self.verdict.take_if(|(known, _)| known == delivery).map(|(_, reason)| reason)
     }
 
-    /// Whether the process ended under something the last time.
-    pub fn has_suspect(&self) -> bool {
-        self.note.suspect.is_some()
+    /// What the process ended under the last time.
+    pub fn suspect(&self) -> Option<&str> {
+        self.note.suspect.as_ref().map(|(name, _)| name.as_str())
+    }
+
+    /// Notes where the loop stands at its start; says whether it got no further at three starts in a row, none of which ended
+    /// in order.
+    pub fn starts_at(&mut self, position: Position) -> bool {
+        let ends = self.stood.filter(|(last, _)| *last == position).map_or(0, |(_, ends)| ends + 1);
+        self.note.stood = Some((position, ends));
+        self.notes.put(self.name, &self.note);
+        ends >= ENDS
     }
 
     /// Right before user code.
@@ -84,7 +99,7 @@ impl Watch {
 
     /// The loop ends in order.
     pub fn end(&mut self) {
-        self.note = Note { ended: true, running: None, suspect: None };
+        self.note = Note { ended: true, ..Note::default() };
         self.notes.put(self.name, &self.note);
     }
 }

@@ -73,6 +73,8 @@ impl Notes for FileNotes {
 
 #[cfg(test)]
 mod tests {
+    use factum_core::stream::Position;
+
     use super::*;
 
     #[test]
@@ -80,7 +82,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let notes = FileNotes::open(dir.path());
         assert_eq!(notes.get("engine"), None);
-        let long = Note { ended: false, running: Some("x".repeat(500)), suspect: Some(("y".to_owned(), 2)) };
+        let long = Note {
+            running: Some("x".repeat(500)),
+            suspect: Some(("y".to_owned(), 2)),
+            stood: Some((Position(7), 1)),
+            ..Note::default()
+        };
         notes.put("engine", &long);
         let short = Note { ended: true, ..Note::default() };
         notes.put("engine", &short);

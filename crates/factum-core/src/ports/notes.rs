@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::stream::Position;
+
 /// What a loop was about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -14,6 +16,9 @@ pub struct Note {
     /// The delivery that was running at the last ends of the process, and at how many in a row.
     #[serde(default)]
     pub suspect: Option<(String, u32)>,
+    /// Where the loop stood at its start, and at how many starts before it in a row.
+    #[serde(default)]
+    pub stood: Option<(Position, u32)>,
 }
 
 /// Keeps one note for each loop; used from several threads.

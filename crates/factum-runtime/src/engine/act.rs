@@ -66,7 +66,7 @@ impl Run<'_> {
         let due = self.work.letters.due(mark, &self.work.program, self.work.limits.inputs);
         let mut worked = false;
         for id in due {
-            if self.stage.bytes() >= self.work.limits.staged_bytes {
+            if self.is_full() {
                 break;
             }
             worked = true;

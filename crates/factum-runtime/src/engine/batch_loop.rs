@@ -34,6 +34,8 @@ pub(super) struct Ran {
     deliveries: usize,
     /// The last one's name, if they are taken one by one.
     pub(super) last: Option<String>,
+    /// The last one is what the process had ended under.
+    suspect: bool,
     /// It was shuffled and cannot be told by a cursor: it must be run again as taken.
     again: bool,
     /// Whether anything was done.
@@ -75,14 +77,14 @@ impl Engine {
             return Ok(Step::Worked);
         }
         let moved = self.work.consumers.cursor != before || !self.work.consumers.had.is_empty();
+        // Each step counts then: a process that ends at each start must not begin at the same message for ever.
+        let force = self.one_by_one.is_on() || self.work.noting.ends_batch() || ran.suspect;
         let nothing = !ran.worked && !moved && ran.pending.is_empty() && stage.is_empty();
-        if nothing && self.work.paced.is_empty() {
+        if nothing && self.work.paced.is_empty() && !self.work.noting.ends_batch() {
             self.one_by_one.passed(0, &mut self.work);
             return Ok(self.rest(&registry));
         }
         let Ran { pending, deliveries, last, .. } = ran;
-        // One by one, each step counts: a process that ends at each start must not begin at the same message for ever.
-        let force = self.one_by_one.is_on();
         let submitted = self.submit.submit(&registry, &mut self.work, &mut self.intake, stage, pending, force)?;
         match submitted {
             Submitted::Settled => {
@@ -163,7 +165,7 @@ impl Engine {
         // The cursor cannot tell which messages of a shuffled batch were run: it is run whole or not at all.
         let whole = shuffled && through > from;
         let parted = self.work.consumers.parted();
-        let (most, limit) = (self.one_by_one.deliveries(), self.work.limits.staged_bytes);
+        let most = self.one_by_one.deliveries();
         let mut run = Run::new(registry, &mut self.work, stage, from);
         run.write_unfolded()?;
         ran.worked = run.released()? | run.planned_retries()? | run.jobs()?;
@@ -171,7 +173,9 @@ impl Engine {
         // A batch without messages leaves the cursor as it is, also between the consumers of one.
         let mut cut = Cut { cursor: through, had: if through == from { place.had.clone() } else { Vec::new() } };
         while let Some(delivery) = waiting.peek() {
-            let full = run.stage.bytes() >= limit || ran.deliveries >= most;
+            let suspect = self.one_by_one.suspects(registry, delivery);
+            let alone = ran.suspect || suspect && ran.deliveries > 0;
+            let full = run.is_full() || ran.deliveries >= most || alone;
             if whole && (full || run.work.consumers.parted() > parted) {
                 ran.again = true;
                 return Ok(());
@@ -192,6 +196,10 @@ impl Engine {
                 Delivery::Timer(_) | Delivery::Input(_) => run.through = through,
             }
             ran.deliveries += 1;
+            if suspect {
+                ran.suspect = true;
+                self.one_by_one.has_run_it();
+            }
             self.one_by_one.run(registry, delivery, &mut run, ran)?;
         }
         if whole && run.work.consumers.parted() > parted {

@@ -36,7 +36,7 @@ impl Run<'_> {
         let mut cursor = if scanned.through <= after { until } else { scanned.through };
         let mut left = self.work.limits.share;
         for stored in scanned.messages.iter().filter(|stored| is_for(self.registry, stored, id)) {
-            if left == 0 || self.stage.bytes() >= self.work.limits.staged_bytes {
+            if left == 0 || self.is_full() {
                 cursor = Position(stored.position.0 - 1);
                 break;
             }

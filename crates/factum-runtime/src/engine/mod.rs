@@ -216,8 +216,8 @@ impl Engine {
         engine.reload()?;
         let work = &mut engine.work;
         if work.noting.is_on() {
-            let (cursor, mark) = (work.consumers.cursor, work.clock.mark());
-            engine.one_by_one = OneByOne::of_a_batch(cursor, work.limits.messages, head, mark);
+            let at = (work.consumers.cursor, work.clock.mark());
+            engine.one_by_one = OneByOne::after_an_end(&mut work.noting, at, work.limits.messages, head);
         }
         work.noting.watch_over(work.calls.iter().chain(work.answers.keys()).cloned());
         if !work.is_on_data_time()

@@ -9,6 +9,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use factum_core::{
     letter::{LetterId, Subject},
     ports::Notes,
+    stream::Position,
 };
 
 use super::{run::Run, work::Work};
@@ -28,12 +29,14 @@ pub(super) struct Noting {
     calls: BTreeSet<String>,
     /// Nothing else is left of the start: only their answers are noted, for a partner may be away for days.
     only_answers: bool,
+    /// Something was not run in this batch: before anything else is, that is to be durable.
+    spared: bool,
 }
 
 impl Noting {
     /// Looks at how the process ended the last time.
     pub(super) fn new(notes: Arc<dyn Notes>) -> Self {
-        Self { watch: Watch::open(notes, "engine"), calls: BTreeSet::new(), only_answers: false }
+        Self { watch: Watch::open(notes, "engine"), calls: BTreeSet::new(), only_answers: false, spared: false }
     }
 
     /// Whether notes are taken.
@@ -54,12 +57,35 @@ impl Noting {
 
     /// Why a delivery is not to be run; it is said once.
     fn verdict(&mut self, name: &str) -> Option<String> {
-        self.watch.take_verdict(name)
+        let reason = self.watch.take_verdict(name)?;
+        self.spared = true;
+        Some(reason)
+    }
+
+    /// What the process ended under the last time.
+    pub(super) fn suspect(&self) -> Option<&str> {
+        self.watch.suspect()
+    }
+
+    /// Notes where the engine starts; says whether it got no further at three starts in a row.
+    pub(super) fn starts_at(&mut self, cursor: Position) -> bool {
+        self.watch.starts_at(cursor)
+    }
+
+    /// Whether the batch is to end here: were the process to end under what comes next, the row of its ends would be broken,
+    /// and what was just spared be run at the next start.
+    pub(super) fn ends_batch(&self) -> bool {
+        self.spared
+    }
+
+    /// A batch is durable.
+    pub(super) fn passed(&mut self) {
+        self.spared = false;
     }
 
     /// Begins to make states anew; if the process ended under something, each message is noted.
     pub(super) fn rebuilding(&mut self) {
-        if !self.watch.has_suspect() {
+        if self.watch.suspect().is_none() {
             self.watch.begin(REBUILDING);
         }
     }
@@ -77,7 +103,7 @@ impl Noting {
         subject: &Subject,
         fold: impl FnOnce(Option<String>) -> T,
     ) -> T {
-        if !self.watch.has_suspect() {
+        if self.watch.suspect().is_none() {
             return fold(None);
         }
         let name = name_of(registry, id, subject);

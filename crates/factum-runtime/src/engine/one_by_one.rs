@@ -2,11 +2,12 @@
 //! content.
 //!
 //! A message that ends the process (an abort, a stack overflow, no more memory) ends it again at each start. So after an
-//! end that was not in order, what may have been under way is run message by message, each with a commit, so that every
-//! start gets further; which of them it is, [`super::noting`] finds out. (A kill at random meets the same delivery three
-//! times in a row about never.) That is one batch: of what is unread behind it nothing had been begun, and were all of it
-//! taken so slowly, a unit that is killed under load would never be through. Notes are taken of the rest, too. A command
-//! from outside cannot be protected so.
+//! end that was not in order [`super::noting`] notes what is being run, and at the next start what the process ended under
+//! has a commit to itself, as has what stands before it in its batch: every start gets further, and the same delivery under
+//! the note three times in a row is a letter. (A kill at random meets the same one three times in a row about never.) All
+//! else is taken in batches: a unit that is killed under load would never be through otherwise. Only if three starts in a
+//! row got no further at all is one batch taken message by message; whatever ends the process then is no handler of a
+//! message alone. A command from outside cannot be protected so.
 
 use factum_core::{
     error::StoreError,
@@ -15,7 +16,7 @@ use factum_core::{
 };
 use jiff::Timestamp;
 
-use super::{batch::Delivery, batch_loop::Ran, run::Run, work::Work};
+use super::{batch::Delivery, batch_loop::Ran, noting::Noting, run::Run, work::Work};
 use crate::{inbox::Input, registry::Registry};
 
 /// See the module.
@@ -25,6 +26,8 @@ pub(super) struct OneByOne {
     until: Option<(Position, Timestamp)>,
     /// Up to here notes are taken.
     noted: Position,
+    /// What the process ended under: it has a commit to itself.
+    suspect: Option<LetterId>,
     /// Deliveries that are still run one by one because a batch was refused.
     singly: usize,
     /// Deliveries that are not run, and why.
@@ -34,15 +37,20 @@ pub(super) struct OneByOne {
 }
 
 impl OneByOne {
-    /// Takes as many messages one by one as a batch has, from the cursor on.
-    pub(super) fn of_a_batch(cursor: Position, usual: usize, head: Position, mark: Timestamp) -> Self {
-        let until = head.min(Position(cursor.0.saturating_add(usual as u64)));
-        Self { until: Some((until, mark)), noted: head, ..Self::default() }
+    /// After an end that was not in order.
+    pub(super) fn after_an_end(noting: &mut Noting, work: (Position, Timestamp), usual: usize, head: Position) -> Self {
+        let (cursor, mark) = work;
+        let suspect = noting.suspect().and_then(|name| LetterId::parse(name).ok());
+        let until = noting.starts_at(cursor).then(|| {
+            tracing::warn!(?cursor, "three starts in a row got no further: a batch is taken message by message");
+            (head.min(Position(cursor.0.saturating_add(usual as u64))), mark)
+        });
+        Self { until, noted: head, suspect, ..Self::default() }
     }
 
     /// Messages of the log that a batch may take: one, or as many as usual.
     pub(super) fn messages(&self, usual: usize) -> usize {
-        if self.is_on() { 1 } else { usual }
+        if self.until.is_some() || self.singly > 0 { 1 } else { usual }
     }
 
     /// Deliveries that a batch may run.
@@ -50,9 +58,27 @@ impl OneByOne {
         if self.singly > 0 { 1 } else { usize::MAX }
     }
 
-    /// Whether things are taken one by one.
+    /// Whether something has a commit to itself.
     pub(super) fn is_on(&self) -> bool {
-        self.until.is_some() || self.singly > 0
+        self.until.is_some() || self.singly > 0 || self.suspect.is_some()
+    }
+
+    /// Whether the process ended under this delivery.
+    pub(super) fn suspects(&self, registry: &Registry, delivery: &Delivery) -> bool {
+        let Some(LetterId { consumer, subject }) = &self.suspect else { return false };
+        match (subject, delivery) {
+            (Subject::Message(position), Delivery::Log { consumer: id, .. }) => {
+                delivery.position() == Some(*position) && registry.consumer(*id).name == *consumer
+            }
+            (Subject::Timer(name), Delivery::Timer(due)) => *due.name == **name,
+            (Subject::Answer(name), Delivery::Input(Input::Answer(answered))) => *answered.call.name == **name,
+            _ => false,
+        }
+    }
+
+    /// The suspect has been run.
+    pub(super) fn has_run_it(&mut self) {
+        self.suspect = None;
     }
 
     /// Runs a delivery; one that is condemned is not run.
@@ -96,8 +122,10 @@ impl OneByOne {
             tracing::info!("what was under way at the last end is handled; messages are taken in batches again");
         }
         if self.until.is_none() && work.consumers.cursor >= self.noted {
+            self.suspect = None;
             work.settle_notes();
         }
+        work.noting.passed();
         if let Some(spared) = self.spared.take() {
             self.condemned.retain(|(name, _)| *name != spared);
         }

@@ -163,7 +163,7 @@ impl Run<'_> {
         let is_last = is_last || items.len() < found || through >= plan.last;
         let by = By::new(plan.by.who.clone(), format!("plan {}", plan.id));
         for (item, about) in items {
-            if self.stage.bytes() >= self.work.limits.staged_bytes {
+            if self.is_full() {
                 return self.write_plan(&plan);
             }
             match self.carry_out(&plan, &about, &by)? {

@@ -45,7 +45,7 @@ impl Run<'_> {
             }
             self.now_releasing = Some((id, key.clone()));
             let mut piece = Piece::default();
-            while left > 0 && self.stage.bytes() < self.work.limits.staged_bytes {
+            while left > 0 && !self.is_full() {
                 worked = true;
                 if !self.next_released(id, &key, &mut piece)? {
                     break;

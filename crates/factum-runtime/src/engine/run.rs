@@ -52,6 +52,11 @@ impl<'a> Run<'a> {
 }
 
 impl Run<'_> {
+    /// Whether what comes next is to wait for the next batch.
+    pub(super) fn is_full(&self) -> bool {
+        self.stage.bytes() >= self.work.limits.staged_bytes || self.work.noting.ends_batch()
+    }
+
     /// Up to where a consumer has handled everything, in the midst of a batch.
     pub(super) fn handled(&self, id: ConsumerId) -> Position {
         let reached = self.work.consumers.reached(id);

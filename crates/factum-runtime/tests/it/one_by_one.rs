@@ -5,6 +5,7 @@ use factum_core::{
     ports::{Note, Notes},
     reaction::{Effects, Folding},
     service::Service,
+    stream::Position,
 };
 use factum_runtime::acts::What;
 
@@ -62,13 +63,13 @@ fn ends_at_random_turn_no_innocent_message_into_a_letter() {
 }
 
 #[test]
-fn what_was_unread_is_noted_one_by_one_and_then_nothing_is() {
+fn what_was_unread_is_noted_and_then_nothing_is() {
     let bench = unread();
     let mut bench = bench.restart(services());
     let writes = bench.faults.writes();
     bench.run();
-    assert!(bench.faults.writes() > writes + 2, "one commit for each message");
-    assert_eq!(bench.notes.get("engine").unwrap(), Note { ended: false, running: None, suspect: None });
+    assert_eq!(bench.faults.writes(), writes + 2, "in batches: commands, notes");
+    assert_eq!(bench.notes.get("engine").unwrap(), Note { stood: Some((Position(0), 0)), ..Note::default() });
     let mut bench = bench.stop_and_start(services());
     assert!(!bench.notes.get("engine").unwrap().ended);
     bench.send("p3", pay("a", 3));
@@ -89,17 +90,59 @@ fn many_unread(payments: i64) -> Bench {
     bench
 }
 
-/// The process was at one batch when it ended. Were all that was unread taken one by one, it would never be through under load.
-#[test]
-fn no_more_is_taken_one_by_one_than_was_under_way_at_the_end() {
-    let mut bench = many_unread(200).restart(services());
-    let cursors = [(); 6].map(|()| {
+/// Where the engine stands behind each of so many steps.
+fn cursors(bench: &mut Bench, steps: usize) -> Vec<u64> {
+    let step = |_| {
         bench.engine.step().unwrap();
         bench.engine.health().lock().unwrap().cursor
-    });
-    assert_eq!(cursors, [1, 2, 3, 4, 8, 12]);
+    };
+    (0..steps).map(step).collect()
+}
+
+/// Were all that was unread taken one by one, a unit that is killed under load would never be through.
+#[test]
+fn only_what_the_process_ended_under_has_a_commit_to_itself() {
+    let mut bench = many_unread(200).restart(services());
+    assert_eq!(cursors(&mut bench, 2), [4, 8], "nothing was being handled");
+    bench.dies_in("books.note@11");
+    let mut bench = bench.restart(services());
+    assert_eq!(cursors(&mut bench, 4), [10, 11, 15, 19], "what stands before it is safe when it is run again");
     bench.run();
-    assert_eq!(bench.events::<Noted>().len(), 200);
+    assert_eq!((bench.letters().len(), bench.events::<Noted>().len()), (0, 200));
+}
+
+/// Were one spared in a commit that holds the other, too, it would be run again at the next start, and so on for ever.
+#[test]
+fn two_in_one_batch_that_end_the_process_are_both_found() {
+    let mut bench = many_unread(40);
+    for deadly in ["books.note@2", "books.note@4"] {
+        for _ in 0..3 {
+            bench = bench.restart(services());
+            bench.dies_in(deadly);
+        }
+        bench = bench.restart(services());
+        // What was spared is durable before the next one is run.
+        let stands = cursors(&mut bench, 2).pop().unwrap();
+        assert_eq!(bench.letters().last().unwrap().id.to_string(), deadly);
+        assert_eq!(deadly, format!("books.note@{stands}"));
+    }
+    bench.run();
+    assert_eq!((bench.letters().len(), bench.events::<Noted>().len()), (2, 38));
+}
+
+/// Something ends the process that is no handler, of too much at once perhaps: then less is done at once.
+#[test]
+fn a_batch_is_taken_one_by_one_if_three_starts_got_no_further() {
+    let mut bench = many_unread(40);
+    for start in 0..4 {
+        bench = bench.restart(services());
+        assert_eq!(bench.notes.get("engine").unwrap().stood, Some((Position(0), start)));
+    }
+    assert_eq!(cursors(&mut bench, 6), [1, 2, 3, 4, 8, 12]);
+    let mut bench = bench.restart(services());
+    let started = Position(12);
+    assert_eq!(bench.notes.get("engine").unwrap().stood, Some((started, 0)));
+    assert_eq!(cursors(&mut bench, 2), [16, 20]);
 }
 
 /// What is behind is noted all the same, and each start gets further.
