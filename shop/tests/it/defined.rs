@@ -161,8 +161,9 @@ async fn run(shop: &Shop, outside: &Outside, saga: &str, case: &Case) -> Ran {
     }
 }
 
-/// Each message after a position, but for the facts of sagas, whose form is the program's own, and for notifications, whose ids
-/// are made by chance.
+/// Each message after a position, but for the facts of sagas, whose form is the program's own, for notifications, whose ids
+/// are made by chance, and for repeated undos: how often one is sent while the provider is asked is up to the chance in the
+/// waits between attempts.
 fn written(shop: &Shop, after: Position) -> Vec<String> {
     let scan = Scan { after, until: shop.app.position(), bytes: usize::MAX, types: None };
     let of = |stored: &Stored| {
@@ -175,7 +176,11 @@ fn written(shop: &Shop, after: Position) -> Vec<String> {
         messages.iter().filter(|stored| !stored.type_name().starts_with("notification.")).collect();
     // Answers from outside come when they come: order holds in each stream.
     messages.sort_by(|one, other| one.stream.as_str().cmp(other.stream.as_str()));
-    messages.into_iter().map(of).collect()
+    let mut lines: Vec<String> = messages.into_iter().map(of).collect();
+    lines.retain(|line| !line.contains(".undo_sent ") || line.contains("\"attempt\":1,"));
+    // Their commands stand one behind the other then.
+    lines.dedup();
+    lines
 }
 
 /// R163, R166 to R174, R264, R385: create–reserve–pay–mark paid, pay–reserve–ship, reserve–pay–create.

@@ -17,6 +17,7 @@ use crate::{
     plans,
     process_end::Watch,
     registry::{ConsumerId, Registry},
+    sabotage,
 };
 
 /// What is noted while states are made anew from the log, as long as nothing points at one of its messages.
@@ -75,7 +76,7 @@ impl Noting {
     /// Whether the batch is to end here: were the process to end under what comes next, the row of its ends would be broken,
     /// and what was just spared be run at the next start.
     pub(super) fn ends_batch(&self) -> bool {
-        self.spared
+        self.spared && !sabotage::is("spared-and-not-durable")
     }
 
     /// A batch is durable.

@@ -3,7 +3,7 @@
 use factum_core::{
     envelope::Recorded,
     ports::{Note, Notes},
-    reaction::{Effects, Folding},
+    reaction::{Effects, Folding, Reaction},
     service::Service,
     stream::Position,
 };
@@ -128,6 +128,38 @@ fn two_in_one_batch_that_end_the_process_are_both_found() {
     }
     bench.run();
     assert_eq!((bench.letters().len(), bench.events::<Noted>().len()), (2, 38));
+}
+
+/// The same for one that is read apart, in the same step: the row of the other's ends would be broken.
+#[test]
+fn what_was_spared_is_durable_before_anything_else_is_run() {
+    let mut bench = Bench::new(services());
+    bench.ask("p1", pay("a", 1)).unwrap();
+    bench.run();
+    bench.send("p2", pay("b", 2));
+    bench.engine.step().unwrap();
+    let deadly = format!("books.note@{}", bench.engine.health().lock().unwrap().cursor + 1);
+    let copy = |event: &Recorded<'_, Paid>, fx: &mut Effects| {
+        fx.emit("copy", event.id.clone(), Copied { id: event.id.clone(), cents: event.cents, sum: 0 });
+    };
+    let late = || Reaction::new("copy", copy).emits::<Copied>("copy").from_start();
+    let all = || services().into_iter().chain([Service::new("late").owns("copy").reaction(late())]).collect::<Vec<_>>();
+    for _ in 0..3 {
+        bench = bench.restart(all());
+        bench.dies_in(&deadly);
+    }
+    let mut bench = bench.restart(all());
+    bench.engine.step().unwrap();
+    assert_eq!(bench.letters().remove(0).id.to_string(), deadly);
+    assert_eq!(
+        bench.events::<Copied>().len(),
+        0,
+        "I6: what was spared is run again if the process ends in the same step"
+    );
+    bench.engine.step().unwrap();
+    assert_ne!(bench.events::<Copied>().len(), 0, "the late one was to run in the first step, too");
+    bench.run();
+    assert_eq!((bench.events::<Copied>().len(), bench.events::<Noted>().len()), (2, 1));
 }
 
 /// Something ends the process that is no handler, of too much at once perhaps: then less is done at once.
