@@ -39,6 +39,7 @@ use crate::{
     acts::ActError,
     committer::Committer,
     engine::{Arrange, Bound, Engine, EngineHealth, Limits, Parts},
+    groups::{self, GroupError, GroupState, Groups},
     import::Door,
     inbox::{ExecuteError, INBOX, INBOX_BYTES, Input, Receipt, Request, Rested, Sender},
     outward::{self, Outward},
@@ -139,6 +140,7 @@ pub struct Unit {
     loops: Mutex<Vec<Running>>,
     stop_outward: watch::Sender<bool>,
     outward_waits: Arc<Mutex<Option<String>>>,
+    groups: Arc<Groups>,
     dependencies: outward::Shown,
     outward: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
@@ -156,7 +158,7 @@ impl Unit {
     ///
     /// # Errors
     /// [`StartError`], as a sentence that says what to change.
-    pub fn start(parts: UnitParts) -> Result<Self, StartError> {
+    pub fn start(mut parts: UnitParts) -> Result<Self, StartError> {
         let knows_schedules = schedules::are_known(&*parts.backend.reader())?;
         let mut registry = Registry::with(parts.services, knows_schedules)?;
         let shapes = registry.meets(&*parts.backend.reader(), parts.hold_unknown)?;
@@ -191,6 +193,7 @@ impl Unit {
             clock: parts.clock.clone(),
             reads_aside: true,
         })?;
+        let start = parts.ids.next(parts.clock.mark());
         let engine = Engine::new(Parts {
             registry: registry.clone(),
             committer: committer.clone(),
@@ -206,6 +209,15 @@ impl Unit {
             limits: parts.limits,
         })?;
         let health = engine.health();
+        let groups = Groups::new(groups::Parts {
+            registry: registry.clone(),
+            reader: committer.reader(),
+            tail: tail.clone(),
+            inbox: inbox.clone(),
+            clock: parts.clock.clone(),
+            told: engine.groups(),
+            start,
+        });
         for orphan in &lock(&health).orphans {
             tracing::warn!(consumer = orphan, "a cursor is left of a consumer that no service has");
         }
@@ -272,6 +284,7 @@ impl Unit {
             loops: Mutex::new(loops),
             stop_outward,
             outward_waits,
+            groups: Arc::new(groups),
             dependencies,
             outward: Mutex::new(Some(outward)),
         })
@@ -388,12 +401,14 @@ impl Unit {
         ];
         memory.push(bound("cached states", "bytes", engine.state_bytes, engine.state_bytes_limit));
         memory.push(Bound { of: "timers", unit: "bytes", used: engine.timer_bytes as u64, limit: None });
+        let groups = self.groups.stand(&engine);
         UnitHealth {
             status: Status::Ok,
             reasons: Vec::new(),
             head: self.tail.head().0,
             durability: self.committer.durability(),
             engine,
+            groups,
             views: self.progress.all(),
             rows: lock(&self.rows_wait).clone(),
             outward: lock(&self.outward_waits).clone(),
@@ -426,13 +441,36 @@ impl Unit {
         }
     }
 
-    /// All consumers: the engine's and the views.
+    /// The pull groups, for their workers.
+    pub fn groups(&self) -> &Arc<Groups> {
+        &self.groups
+    }
+
+    /// How the pull groups stand. May wait for the store.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the log cannot be read.
+    pub fn list_groups(&self) -> Result<Vec<GroupState>, StoreError> {
+        self.groups.list(&lock(&self.health).clone())
+    }
+
+    /// How one of them stands. May wait for the store.
+    ///
+    /// # Errors
+    /// [`GroupError`] if there is none of that name, or the log cannot be read.
+    pub fn show_group(&self, name: &str) -> Result<GroupState, GroupError> {
+        self.groups.show(name, &lock(&self.health).clone())
+    }
+
+    /// All consumers: the engine's, the groups and the views.
     pub fn consumers(&self) -> Vec<ConsumerState> {
-        consumers::list(&self.registry, &lock(&self.health), &self.progress, &*self.committer.reader(), &*self.clock)
+        let (engine, reader) = (lock(&self.health).clone(), self.committer.reader());
+        consumers::list(&self.registry, &engine, &self.groups, &self.progress, &*reader, &*self.clock)
     }
 
     /// Stops: what is in the inbox is carried out, views catch up, cursors are written. Idempotent.
     pub async fn stop(&self) {
+        self.groups.stop();
         self.stop_outward.send_replace(true);
         let outward = lock(&self.outward).take();
         if let Some(outward) = outward {

@@ -8,6 +8,8 @@ mod data_time;
 mod digests;
 #[cfg(feature = "http")]
 mod edge;
+#[cfg(all(feature = "http", feature = "yaml"))]
+mod groups;
 #[cfg(feature = "http")]
 mod platform;
 mod reconciliations;
