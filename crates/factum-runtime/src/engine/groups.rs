@@ -182,11 +182,8 @@ impl Run<'_> {
     /// A message is out of the way: done, or a letter.
     fn settled(&mut self, id: ConsumerId, position: Position, key: &str) {
         let key = Key::Ordered(key.to_owned());
-        let released = self.work.holds.front(id, &key) == Some(position);
-        if released {
-            self.work.holds.pop(id, &key);
-            self.stage.reserve(10);
-        }
+        let released = self.work.holds.settle(id, &key, position);
+        self.stage.reserve(if released { 10 } else { 0 });
         let settled = self.work.groups.change(id);
         match released {
             // The cursor has passed it, or it is settled already.
@@ -235,6 +232,10 @@ impl Run<'_> {
     pub(super) fn freed_of_groups(&mut self) -> Result<bool, StoreError> {
         let mut worked = false;
         for (id, key) in self.work.holds.take_empty() {
+            if self.work.holds.front(id, &key).is_some() {
+                // One was passed over in the batch in which the last one was settled.
+                continue;
+            }
             worked = true;
             if !self.found_more(id, &key)? {
                 self.work.holds.free(id, &key);
@@ -243,7 +244,8 @@ impl Run<'_> {
         Ok(worked)
     }
 
-    /// A letter of a group ends, and its message is offered again, before all others of its key.
+    /// A letter of a group ends, and its message is offered again, before all later ones of its key. If another letter holds the key
+    /// it waits until that has ended.
     pub(super) fn offer_again(
         &mut self,
         id: ConsumerId,
@@ -258,7 +260,7 @@ impl Run<'_> {
         if !self.work.holds.has(id, &letter.key) {
             self.work.holds.hold(self.registry, id, &letter.key, letter.id.clone(), since);
         }
-        self.work.holds.push_front(id, &letter.key, position);
+        self.work.holds.insert(id, &letter.key, position);
         let behind = self.work.holds.get(id, &letter.key).is_some_and(|held| held.is_behind(&letter.id));
         if behind {
             self.work.holds.release(id, &letter.key);

@@ -223,11 +223,22 @@ impl Holds {
 
     /// The next message has been run, or waits in another way.
     pub(super) fn pop(&mut self, id: ConsumerId, key: &Key) {
-        let Some(held) = self.change(id, key) else { return };
-        held.passed.pop_front();
-        if held.passed.is_empty() && held.why == Why::Releasing && self.groups.contains(&id) {
+        if let Some(held) = self.change(id, key) {
+            held.passed.pop_front();
+        }
+    }
+
+    /// A message of a group that waited is settled; says whether it was one. It may stand behind others that came in front of it
+    /// while a worker had it.
+    pub(super) fn settle(&mut self, id: ConsumerId, key: &Key, position: Position) -> bool {
+        let waiting = |held: &Held| held.passed.iter().position(|passed| *passed == position);
+        let Some(index) = self.get(id, key).and_then(waiting) else { return false };
+        let Some(held) = self.change(id, key) else { return false };
+        held.passed.remove(index);
+        if held.passed.is_empty() && held.why == Why::Releasing {
             self.empty.insert((id, key.clone()));
         }
+        true
     }
 
     /// As [`Holds::pop`], from the wrong end.
@@ -251,6 +262,14 @@ impl Holds {
     pub(super) fn push_front(&mut self, id: ConsumerId, key: &Key, position: Position) {
         if let Some(held) = self.change(id, key) {
             held.passed.push_front(position);
+        }
+    }
+
+    /// Puts a message of a group among those that wait, which stand in the order of the log.
+    pub(super) fn insert(&mut self, id: ConsumerId, key: &Key, position: Position) {
+        if let Some(held) = self.change(id, key) {
+            let index = held.passed.partition_point(|passed| *passed < position);
+            held.passed.insert(index, position);
         }
     }
 

@@ -7,7 +7,6 @@ use std::{
 };
 
 use factum_core::{
-    Timestamp,
     cell::CellKind,
     letter::{Key, Subject},
     stream::Position,
@@ -49,7 +48,6 @@ struct Message {
 struct Lease {
     token: String,
     position: u64,
-    until: Timestamp,
 }
 
 struct World {
@@ -166,7 +164,7 @@ impl World {
             });
             assert!(first.is_none(), "I2: {position} is given out before {first:?}");
         }
-        self.out.push(Lease { token: delivery.token, position, until: delivery.leased_until });
+        self.out.push(Lease { token: delivery.token, position });
     }
 
     fn say(&mut self, verdict: Verdict) {
@@ -175,14 +173,11 @@ impl World {
         }
         let lease = self.out.swap_remove(self.random.usize(..self.out.len()));
         let tokens = vec![lease.token.clone()];
-        let (settle, stale) = self.workers.groups.take(NAME, &Settlement { tokens, verdict: verdict.clone() }).unwrap();
+        let (settle, stale) = self.workers.groups.take(NAME, &Settlement { tokens, verdict }).unwrap();
         assert!(stale.is_empty(), "its lease is good until another has it");
-        match (settle, verdict) {
-            (None, _) => {
-                let until = self.bench.clock_mark() + Duration::from_secs(30);
-                self.out.push(Lease { until, ..lease });
-            }
-            (Some(settle), _) => self.flights.push((settle.clone(), send(&self.bench, &settle))),
+        match settle {
+            None => self.out.push(lease),
+            Some(settle) => self.flights.push((settle.clone(), send(&self.bench, &settle))),
         }
     }
 
@@ -236,10 +231,15 @@ impl World {
                 held.key == Key::Ordered(message.key.clone())
                     && (held.passed.contains(&at) || held.more_from.is_some_and(|from| from <= at))
             });
-            let unheard = self.flights.iter().any(|(settle, _)| settle.done.iter().any(|(done, _)| *done == at));
+            let said = |settle: &Settle| {
+                settle.done.iter().any(|(done, _)| *done == at) || settle.failed.iter().any(|it| it.position == at)
+            };
+            let unheard = self.flights.iter().any(|(settle, _)| said(settle));
+            let passed = message.is == Is::Open && !waits && !unheard;
             assert!(
-                message.is != Is::Open || waits || unheard,
-                "I6: the cursor passes {position}, which is {message:?}"
+                !passed,
+                "I6: the cursor passes {position}, which is {message:?}: {told:?} {held:?} {:?}",
+                self.bench.letters()
             );
         }
     }
