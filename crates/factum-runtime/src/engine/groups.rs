@@ -34,7 +34,7 @@ const SCAN_BYTES: usize = 4 << 20;
 
 /// What is settled of each group.
 #[derive(Debug, Default)]
-pub(super) struct Groups {
+pub(super) struct GroupCells {
     settled: BTreeMap<ConsumerId, Settled>,
     /// Those whose cells must be written.
     changed: BTreeSet<ConsumerId>,
@@ -51,7 +51,7 @@ pub(super) struct Changes {
     keys: Vec<At>,
 }
 
-impl Groups {
+impl GroupCells {
     /// Where those look who give messages out.
     pub(super) fn told(&self) -> Arc<ToldAll> {
         self.told.clone()
@@ -183,7 +183,9 @@ impl Run<'_> {
     fn settled(&mut self, id: ConsumerId, position: Position, key: &str) {
         let key = Key::Ordered(key.to_owned());
         let released = self.work.holds.settle(id, &key, position);
-        self.stage.reserve(if released { 10 } else { 0 });
+        if released {
+            self.reserve_held(id, &key);
+        }
         let settled = self.work.groups.change(id);
         match released {
             // The cursor has passed it, or it is settled already.
@@ -212,6 +214,7 @@ impl Run<'_> {
 
     /// Moves the cursor as far as each message is known to be settled, or to wait behind a held key.
     fn pass(&mut self, id: ConsumerId, passing: &Passing) {
+        let full = self.work.limits.staged_bytes + self.work.limits.delivery_bytes() / 2;
         let mut to = passing.to;
         for (position, key) in &passing.messages {
             if self.work.groups.settled.get(&id).is_some_and(|settled| settled.has(*position)) {
@@ -219,6 +222,11 @@ impl Run<'_> {
             }
             let key = Key::Ordered(key.to_string());
             if !self.work.holds.has(id, &key) && !sabotage::is("cursor-passes-what-is-leased") {
+                to = Position(position.0 - 1);
+                break;
+            }
+            if self.stage.bytes() >= full {
+                // The rest follows with what is settled next.
                 to = Position(position.0 - 1);
                 break;
             }
@@ -265,9 +273,14 @@ impl Run<'_> {
         if behind {
             self.work.holds.release(id, &letter.key);
         }
-        self.stage.reserve(self.work.holds.get(id, &letter.key).map_or(0, Held::bytes));
+        self.reserve_held(id, &letter.key);
         self.note(letter, "redriven", by, serde_json::json!({ "outcome": "it is offered again" }))?;
         Ok(Ok(Outcome::Done { followed: Vec::new() }))
+    }
+
+    /// Room for a held key's cell.
+    fn reserve_held(&mut self, id: ConsumerId, key: &Key) {
+        self.stage.reserve(self.work.holds.get(id, key).map_or(0, Held::bytes));
     }
 
     /// What would follow of that.

@@ -189,7 +189,7 @@ impl Engine {
             consumers: Consumers::default(),
             folds: Folds::default(),
             timers: Timers::default(),
-            groups: groups::Groups::default(),
+            groups: groups::GroupCells::default(),
             calls: BTreeSet::new(),
             answers: BTreeMap::new(),
             answers_due: false,

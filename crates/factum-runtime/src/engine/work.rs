@@ -17,7 +17,7 @@ use factum_core::{
 use jiff::Timestamp;
 
 use super::{
-    consumers::Consumers, folds::Folds, groups::Groups, holds::Holds, import::Uncorrelated, instances::Instances,
+    consumers::Consumers, folds::Folds, groups::GroupCells, holds::Holds, import::Uncorrelated, instances::Instances,
     letters::Letters, limits::Limits, noting::Noting, snapshots::Shelf, stage::Stage, states::States,
 };
 use crate::{
@@ -44,7 +44,7 @@ pub(super) struct Work {
     pub(super) shelf: Shelf,
     pub(super) timers: Timers,
     /// Pull groups.
-    pub(super) groups: Groups,
+    pub(super) groups: GroupCells,
     /// Calls without an answer.
     pub(super) calls: BTreeSet<String>,
     /// Calls that were answered, and whose answers wait behind a held key or a stopped consumer.

@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::registry::ConsumerId;
 
+/// Messages that go to the engine together.
+const PART: usize = 64;
+
 /// See the module. Its size is bounded by what may be read ahead.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
@@ -151,6 +154,19 @@ impl Settle {
     /// Nothing yet.
     pub fn of(group: ConsumerId) -> Self {
         Self { group, done: Vec::new(), failed: Vec::new(), passing: None }
+    }
+
+    /// In parts, each of which fits into a commit whatever it makes: letters, and lists of held keys. The cursor moves with the last.
+    pub fn parts(self) -> Vec<Self> {
+        let Self { group, done, failed, passing } = self;
+        let mut parts: Vec<Self> = Vec::new();
+        parts.extend(done.chunks(PART).map(|done| Self { done: done.to_vec(), ..Self::of(group) }));
+        parts.extend(failed.chunks(PART).map(|failed| Self { failed: failed.to_vec(), ..Self::of(group) }));
+        match (parts.last_mut(), passing) {
+            (Some(last), passing) => last.passing = passing,
+            (None, passing) => parts.push(Self { passing, ..Self::of(group) }),
+        }
+        parts
     }
 
     /// Bytes that it takes while it waits, about.

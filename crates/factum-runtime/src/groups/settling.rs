@@ -123,14 +123,24 @@ impl Groups {
     /// # Errors
     /// [`ExecuteError`] if the engine has ended; then whoever has a lease has it still.
     pub async fn send(self: Arc<Self>, settle: Settle) -> Result<(), ExecuteError> {
-        let (reply, durable) = oneshot::channel();
-        let sent = self.inbox.send(Input::Settle(Box::new(settle.clone()), reply)).await;
-        let outcome = match sent {
-            Ok(()) => durable.await.map_err(|_| ExecuteError::Stopped("it ended before it answered".to_owned())),
-            Err(error) => Err(error),
-        };
-        self.answered(&settle, outcome.is_ok());
-        outcome
+        let mut sent = Vec::new();
+        for part in settle.parts() {
+            let (reply, durable) = oneshot::channel();
+            let outcome = self.inbox.send(Input::Settle(Box::new(part.clone()), reply)).await;
+            sent.push((part, outcome.map(|()| durable)));
+        }
+        let mut ended = Ok(());
+        for (part, outcome) in sent {
+            let outcome = match outcome {
+                Ok(durable) => {
+                    durable.await.map_err(|_| ExecuteError::Stopped("it ended before it answered".to_owned()))
+                }
+                Err(error) => Err(error),
+            };
+            self.answered(&part, outcome.is_ok());
+            ended = ended.and(outcome);
+        }
+        ended
     }
 
     /// The engine has answered: what was settled is durable, or came to nothing.
