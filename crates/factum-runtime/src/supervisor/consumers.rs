@@ -7,7 +7,7 @@ use factum_core::{
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Unit;
+use super::{Unit, lock};
 use crate::{
     engine::EngineHealth,
     groups::Groups,
@@ -20,6 +20,12 @@ impl Unit {
     /// All types of messages that its services declare: who makes them, who reads them, what in them tells of a person.
     pub fn types(&self) -> Vec<Shown> {
         publishers::shown(&self.registry)
+    }
+
+    /// All consumers: the engine's, the groups and the views.
+    pub fn consumers(&self) -> Vec<ConsumerState> {
+        let (engine, reader) = (lock(&self.health).clone(), self.committer.reader());
+        list(&self.registry, &engine, &self.groups, &self.progress, &*reader, &*self.clock)
     }
 }
 
@@ -83,7 +89,7 @@ pub struct ConsumerState {
 }
 
 /// Lists them.
-pub(super) fn list(
+fn list(
     registry: &Registry,
     engine: &EngineHealth,
     groups: &Groups,

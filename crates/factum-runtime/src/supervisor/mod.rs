@@ -4,6 +4,7 @@ mod acting;
 mod caches_loop;
 mod consumers;
 mod engine_loop;
+mod grouping;
 mod health;
 mod importing;
 mod views_loop;
@@ -26,7 +27,6 @@ use factum_core::{
     digest_key::DigestKey,
     error::StoreError,
     ports::{Backend, Clock, IdSource, Notes, Reader, RowReader, RowStore, Snapshots},
-    saga::Shown,
     service::Service,
     stream::Position,
 };
@@ -36,15 +36,14 @@ use tokio::sync::{oneshot, watch};
 use views_loop::ViewsLoop;
 
 use crate::{
-    acts::ActError,
     committer::Committer,
     engine::{Arrange, Bound, Engine, EngineHealth, Limits, Parts},
-    groups::{self, GroupError, GroupState, Groups},
+    groups::{self, Groups},
     import::Door,
     inbox::{ExecuteError, INBOX, INBOX_BYTES, Input, Receipt, Request, Rested, Sender},
     outward::{self, Outward},
     registry::{Registry, RegistryError},
-    sagas, schedules,
+    schedules,
     shapes::{Shapes, ShapesError},
     signal::Signal,
     snapshots::Background,
@@ -359,22 +358,6 @@ impl Unit {
         &self.program
     }
 
-    /// Open instances of sagas. May wait for the store.
-    ///
-    /// # Errors
-    /// As [`sagas::list`].
-    pub fn sagas(&self, query: &sagas::Query) -> Result<sagas::Page, ActError> {
-        sagas::list(&*self.plain_reader(), query, self.clock.mark(), Some(&self.registry))
-    }
-
-    /// One instance of a saga, open or ended. May wait for the store.
-    ///
-    /// # Errors
-    /// As [`sagas::show`].
-    pub fn saga(&self, instance: &str) -> Result<Option<Shown>, StoreError> {
-        sagas::show(&*self.plain_reader(), instance, self.clock.mark(), Some(&self.registry))
-    }
-
     /// The last durable position.
     pub fn head(&self) -> Position {
         self.tail.head()
@@ -439,33 +422,6 @@ impl Unit {
         {
             outward.abort();
         }
-    }
-
-    /// The pull groups, for their workers.
-    pub fn groups(&self) -> &Arc<Groups> {
-        &self.groups
-    }
-
-    /// How the pull groups stand. May wait for the store.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the log cannot be read.
-    pub fn list_groups(&self) -> Result<Vec<GroupState>, StoreError> {
-        self.groups.list(&lock(&self.health).clone())
-    }
-
-    /// How one of them stands. May wait for the store.
-    ///
-    /// # Errors
-    /// [`GroupError`] if there is none of that name, or the log cannot be read.
-    pub fn show_group(&self, name: &str) -> Result<GroupState, GroupError> {
-        self.groups.show(name, &lock(&self.health).clone())
-    }
-
-    /// All consumers: the engine's, the groups and the views.
-    pub fn consumers(&self) -> Vec<ConsumerState> {
-        let (engine, reader) = (lock(&self.health).clone(), self.committer.reader());
-        consumers::list(&self.registry, &engine, &self.groups, &self.progress, &*reader, &*self.clock)
     }
 
     /// Stops: what is in the inbox is carried out, views catch up, cursors are written. Idempotent.

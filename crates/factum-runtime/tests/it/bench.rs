@@ -333,16 +333,6 @@ impl Bench {
         cells.iter().map(|cell| Letter::decode(&cell.value).unwrap()).collect()
     }
 
-    /// A cell's value.
-    pub fn store_cell(&self, kind: CellKind, name: &str) -> Vec<u8> {
-        self.store.cell(&CellKey::new(kind, name)).unwrap().map(|cell| cell.value).unwrap_or_default()
-    }
-
-    /// What time it is.
-    pub fn clock_mark(&self) -> Timestamp {
-        self.clock.mark()
-    }
-
     /// All held keys, by name.
     pub fn held(&self) -> Vec<Held> {
         let cells = self.store.cells(CellKind::Held).unwrap();

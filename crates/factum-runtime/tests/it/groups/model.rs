@@ -7,14 +7,14 @@ use std::{
 };
 
 use factum_core::{
-    cell::CellKind,
     letter::{Key, Subject},
+    ports::{Clock, Reader},
     stream::Position,
 };
 use factum_runtime::{
     acts::What,
     engine::{Engine, Step},
-    groups::{Delivery, Settle, Settlement, Verdict},
+    groups::{Delivery, Settle, Settled, Settlement, Verdict},
 };
 use fastrand::Rng;
 use tokio::sync::oneshot;
@@ -304,7 +304,7 @@ impl World {
             }
             67..70 => self.say(Verdict::Longer(None)),
             70..75 => {
-                let to = self.bench.clock_mark() + Duration::from_secs(self.random.u64(1..60));
+                let to = self.bench.clock.mark() + Duration::from_secs(self.random.u64(1..60));
                 self.bench.clock.advance(to);
             }
             75..77 => self.stale(),
@@ -328,7 +328,7 @@ impl World {
     fn drained(mut self) -> Self {
         for _ in 0..1_000 {
             self = self.run();
-            let to = self.bench.clock_mark() + Duration::from_secs(13 * 3_600);
+            let to = self.bench.clock.mark() + Duration::from_secs(13 * 3_600);
             self.bench.clock.advance(to);
             self.poll(1_000);
             self = self.run();
@@ -350,7 +350,7 @@ impl World {
     /// At rest everything is in one number.
     fn check_rest(&self) {
         let told = self.workers.told(&self.bench);
-        let group = self.bench.store_cell(CellKind::Group, NAME);
+        let group = self.bench.store.cell(&Settled::cell(NAME)).unwrap().unwrap().value;
         assert!(group.len() < 100, "a group at rest has a small cell: {}", String::from_utf8_lossy(&group));
         assert!(told.settled.beyond.is_empty() && told.settled.failed.is_empty(), "I6: {told:?}");
         assert_eq!(self.bench.held().len(), 0, "I6: held without a letter");
