@@ -25,11 +25,13 @@ pub enum CellKind {
     Digests,
     /// How far a pipeline has told its windows.
     Windows,
+    /// How far a pull group is: what of its messages is settled, and what has failed.
+    Group,
 }
 
 impl CellKind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Cursor,
         Self::Timer,
         Self::Call,
@@ -40,6 +42,7 @@ impl CellKind {
         Self::Shapes,
         Self::Digests,
         Self::Windows,
+        Self::Group,
     ];
 
     /// The word in the store.
@@ -55,6 +58,7 @@ impl CellKind {
             Self::Shapes => "shapes",
             Self::Digests => "digests",
             Self::Windows => "windows",
+            Self::Group => "group",
         }
     }
 }

@@ -325,9 +325,14 @@ impl Held {
         CellKey::new(CellKind::Held, bounded(format!("{consumer}/{key}")))
     }
 
+    /// Whether it is held by this letter.
+    pub fn is_behind(&self, letter: &LetterId) -> bool {
+        self.why == Why::Letter(letter.clone())
+    }
+
     /// The same key when this letter has ended; nothing if it is not behind that one.
     pub fn released_from(self, letter: &LetterId) -> Option<Self> {
-        (self.why == Why::Letter(letter.clone())).then_some(Self { why: Why::Releasing, ..self })
+        self.is_behind(letter).then_some(Self { why: Why::Releasing, ..self })
     }
 
     /// How many messages wait.

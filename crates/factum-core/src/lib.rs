@@ -13,6 +13,7 @@ pub mod decider;
 pub mod digest_key;
 pub mod envelope;
 pub mod error;
+pub mod group;
 pub mod id;
 pub mod letter;
 pub mod memory;

@@ -9,6 +9,7 @@ use crate::{
     call::{AnyCall, CallSpec},
     decider::{AnyDecider, Decider, erase as erase_decider, erase_with_snapshots},
     envelope::Recorded,
+    group::Group,
     id::Name,
     payload::Event,
     pipeline::{Aggregate, Pipeline},
@@ -43,6 +44,8 @@ pub struct Service {
     pub calls: Vec<AnyCall>,
     /// Values that it keeps in memory.
     pub caches: Vec<Box<dyn AnyCache>>,
+    /// Its pull groups.
+    pub groups: Vec<Group>,
     /// Its schedules.
     pub schedules: Vec<Declaration>,
     /// What its commands are answered by, for processes that are put together by it.
@@ -69,6 +72,7 @@ impl Service {
             attention: Vec::new(),
             calls: Vec::new(),
             caches: Vec::new(),
+            groups: Vec::new(),
             schedules: Vec::new(),
             replies: Vec::new(),
             upcasts: Vec::new(),
@@ -219,6 +223,13 @@ impl Service {
     #[must_use]
     pub fn cache(mut self, cache: impl AnyCache + 'static) -> Self {
         self.caches.push(Box::new(cache));
+        self
+    }
+
+    /// Adds a pull group: programs outside fetch its events at their own pace. See [`crate::group`].
+    #[must_use]
+    pub fn group(mut self, group: Group) -> Self {
+        self.groups.push(group);
         self
     }
 

@@ -10,6 +10,7 @@
 mod aggregate;
 mod expression;
 mod flow;
+mod group;
 mod item;
 mod known;
 mod operations;
@@ -29,9 +30,10 @@ use std::fmt;
 
 use factum_core::{envelope::Spellings, service::Service};
 
+use group::Group;
 use known::Known;
 use participants::Participants;
-use parties::{Group, Party};
+use parties::Party;
 use pipeline::Pipeline;
 use saga::Saga;
 use words::folded;
@@ -42,6 +44,9 @@ pub const SERVICE: &str = "pipelines";
 
 /// The service that runs the sagas of definitions.
 pub const SAGAS: &str = "sagas";
+
+/// The service that has the consumer groups of definitions.
+pub const GROUPS: &str = "groups";
 
 /// What is wrong with a definition, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,8 +119,8 @@ impl Definitions {
         self
     }
 
-    /// Checks them against the services of a program, and makes the services that run their pipelines and their sagas, if there
-    /// are any. What sagas call commands may be a spelling.
+    /// Checks them against the services of a program, and makes the services that run their pipelines, their sagas and their
+    /// consumer groups, if there are any. What sagas call commands may be a spelling.
     ///
     /// # Errors
     /// All problems, by file and place.
@@ -131,16 +136,20 @@ impl Definitions {
                 None
             }
         };
-        for (file, group) in &groups {
-            problems.extend(group.check(&known).into_iter().map(|problem| problem.in_file(file)));
-        }
+        let groups = group::service(&groups, &known).unwrap_or_else(|wrong| {
+            problems.extend(wrong);
+            None
+        });
         for (file, party) in &parties {
             problems.extend(party.check(&known).into_iter().map(|problem| problem.in_file(file)));
         }
         problems.sort();
         problems.dedup();
         match problems.is_empty() {
-            true => Ok(Some(service).filter(|service| !service.foldings.is_empty()).into_iter().chain(sagas).collect()),
+            true => {
+                let pipelines = Some(service).filter(|service| !service.foldings.is_empty());
+                Ok(pipelines.into_iter().chain(sagas).chain(groups).collect())
+            }
             false => Err(problems),
         }
     }
@@ -189,7 +198,7 @@ impl Found {
             return self.saga(node, None);
         }
         if has(&["consumergroup"]) {
-            return self.group(node);
+            return self.group(node, None);
         }
         if has(&["publishes", "consumes"]) {
             return self.party(node, None);
@@ -201,7 +210,7 @@ impl Found {
                 }
                 ("pipelines" | "pipeline" | "streamprocessing" | "streams", _) => self.each(value, Self::pipeline),
                 ("services", _) => self.each(value, Self::party),
-                ("consumergroups", _) => self.each(value, |found, node, _| found.group(node)),
+                ("consumergroups", _) => self.each(value, Self::group),
                 ("sagas", _) => self.each(value, Self::saga),
                 ("saga", Is::Map(_)) => self.saga(value, None),
                 ("saga", _) => self.saga(node, None),
@@ -240,8 +249,8 @@ impl Found {
         }
     }
 
-    fn group(&mut self, node: &Node) {
-        match Group::read(node) {
+    fn group(&mut self, node: &Node, name: Option<Word>) {
+        match Group::read(node, name) {
             Ok(group) => self.groups.push(group),
             Err(problems) => self.problems.extend(problems),
         }

@@ -1,5 +1,5 @@
-//! Consumer groups and services: what a definition says of them, compared with the program. Nothing of them runs: who reads what is
-//! the program's own, and a definition of it is a contract that is checked.
+//! Services: what a definition says of them, compared with the program. Nothing of them runs: who reads what is the program's own, and
+//! a definition of it is a contract that is checked.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
@@ -9,62 +9,6 @@ use crate::{
     words::{folded, hint},
     yaml::{Node, Word, entries, words},
 };
-
-/// `consumer_group`, `topics`, `offset_strategy`.
-pub struct Group {
-    topics: Vec<Word>,
-}
-
-impl Group {
-    pub fn read(node: &Node) -> Result<Self, Vec<Problem>> {
-        let mut problems = Vec::new();
-        let (mut name, mut topics) = (false, Vec::new());
-        for (word, value) in entries(node, "consumergroup") {
-            match &*folded(&word.text) {
-                "consumergroup" | "name" | "group" | "groupid" | "id" => match value.text() {
-                    Some(text) if !text.trim().is_empty() => name = true,
-                    _ => problems.push(Problem::at(
-                        value.at,
-                        format!("`{}` is a name, and this is {}", word.text, value.kind()),
-                    )),
-                },
-                "topics" | "topic" | "streams" | "subscribes" | "types" => topics = words(word, value, &mut problems),
-                "offsetstrategy" | "offset" | "autooffsetreset" => match value.text().map(folded).as_deref() {
-                    Some("earliest" | "latest") => {}
-                    _ => problems
-                        .push(Problem::at(value.at, "an `offset_strategy` is `earliest` or `latest`".to_owned())),
-                },
-                "description" | "comment" | "owner" => {}
-                _ => {
-                    let hint = hint(&word.text, ["consumer_group", "topics", "offset_strategy", "description"]);
-                    problems.push(Problem::at(word.at, format!("a consumer group has no `{}`: {hint}", word.text)));
-                }
-            }
-        }
-        if !name {
-            problems.push(Problem::at(
-                node.at,
-                "the consumer group has no name: add `consumer_group: order-processors`".to_owned(),
-            ));
-        }
-        if topics.is_empty() && problems.is_empty() {
-            problems.push(Problem::at(
-                node.at,
-                "the consumer group reads nothing: add `topics: [order-events]`".to_owned(),
-            ));
-        }
-        if problems.is_empty() { Ok(Self { topics }) } else { Err(problems) }
-    }
-
-    /// Each topic must be one that the program has.
-    pub fn check(&self, known: &Known) -> Vec<Problem> {
-        let unknown = |word: &Word| {
-            let hint = known.stream(&word.text).err()?;
-            Some(Problem::at(word.at, format!("nothing is known of the topic `{}`: {hint}", word.text)))
-        };
-        self.topics.iter().filter_map(unknown).collect()
-    }
-}
 
 /// `service`, `publishes`, `consumes`.
 pub struct Party {

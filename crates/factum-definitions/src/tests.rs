@@ -4,6 +4,7 @@ use factum_core::{
     Timestamp,
     envelope::{Draft, Envelope, Kind, Message, Recorded, Spellings, Stored},
     error::HandlerError,
+    group::Start,
     id::{MessageId, Name},
     money::{Currency, Money},
     payload::Event,
@@ -15,7 +16,7 @@ use factum_core::{
 use factum_macros::Event;
 use serde_json::{Value as Json, json};
 
-use crate::{Definitions, Problem, describe};
+use crate::{Definitions, GROUPS, Problem, describe};
 
 #[derive(Event, Clone, Debug)]
 #[event("order.created")]
@@ -396,7 +397,20 @@ mail:
     assert!(problems(&describe(&services())).is_empty(), "{}", describe(&services()));
     for (yaml, line, wanted) in [
         ("consumer_group: a\ntopics: []", 1, "reads nothing"),
-        ("consumer_group: a\ntopics: [order]\noffset_strategy: middle", 3, "`earliest` or `latest`"),
+        ("consumer_group: a\ntopics: [order]\noffset_strategy: middle", 3, "`earliest`, `latest`, `time: "),
+        ("consumer_group: a\ntopics: [order]\noffset_strategy: {time: noon}", 3, "`time: 2026-01-01T00:00:00Z`"),
+        ("consumer_group: a\ntopics: [order]\nlease: soon", 3, "a span of time, such as `30s`"),
+        ("consumer_group: a\ntopics: [order]\nlease: 2d", 1, "a lease lasts 1 second to 12 hours"),
+        ("consumer_group: a\ntopics: [order]\nattempts: many", 3, "a number from 1 to 1000"),
+        ("consumer_group: a\ntopics: [order]\nattempts: 0", 1, "1 to 1000 attempts"),
+        ("consumer_group: a\ntopics: [order]\nordered: perhaps", 3, "`true` or `false`"),
+        ("consumer_group: Order Processors\ntopics: [order]", 1, "must start with a-z"),
+        (
+            "consumer_group: a\ntopics: [order]\n---\nconsumer_group: a\ntopics: [order]",
+            4,
+            "another consumer group is called `a`",
+        ),
+        ("consumer_group: a\ntopics: [order-evnts]", 2, "nothing is known of the topic `order-evnts`"),
         ("consumer_group: a\ntopcs: [order]", 2, "is `topics` meant?"),
         ("service: ordr\npublishes: []", 1, "is `order` meant?"),
         ("service: mail\npublishes: [order.created]", 2, "mail does not publish `order.created`, order does"),
@@ -407,6 +421,37 @@ mail:
         let found = problems(yaml);
         let hit = found.iter().any(|problem| problem.line == line && problem.sentence.contains(wanted));
         assert!(hit, "{wanted}: {}", sentences(&found));
+    }
+}
+
+#[test]
+fn a_group_runs_as_it_is_written() {
+    let group = |yaml: &str| {
+        let found = Definitions::new().add("g.yaml", yaml).resolve(&services(), &Spellings::new()).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].name, GROUPS);
+        found.into_iter().flat_map(|service| service.groups).next().unwrap()
+    };
+    let plain = group("consumer_group: order-processors\ntopics: [order-events]\noffset_strategy: earliest");
+    let names = ["order.cancelled", "order.created"];
+    assert_eq!((plain.name(), plain.topics().into_iter().collect::<Vec<_>>()), ("order-processors", names.to_vec()));
+    let defaults = (plain.starts(), plain.lease_time().as_secs(), plain.most_attempts(), plain.is_ordered());
+    assert_eq!(defaults, (Start::Earliest, 30, 5, true));
+    let full = group(
+        "consumer_groups:\n  printers:\n    topics: OrderCreated\n    lease: 5m\n    attempts: 2\n    ordered: no\n    offset: latest",
+    );
+    let said = (full.name(), full.starts(), full.lease_time().as_secs(), full.most_attempts(), full.is_ordered());
+    assert_eq!(said, ("printers", Start::Latest, 300, 2, false));
+    let at: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    for (written, start) in [
+        ("{time: 2026-01-01T00:00:00Z}", Start::Time(at)),
+        ("'time: 2026-01-01T00:00:00Z'", Start::Time(at)),
+        ("time:2026-01-01T00:00:00Z", Start::Time(at)),
+        ("{position: 42}", Start::Position(Position(42))),
+        ("position:42", Start::Position(Position(42))),
+        ("Latest", Start::Latest),
+    ] {
+        assert_eq!(group(&format!("consumer_group: a\ntopics: [order]\noffset_strategy: {written}")).starts(), start);
     }
 }
 

@@ -17,7 +17,7 @@ use factum_core::{
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::{acts::Act, import::Import, signal::Signal};
+use crate::{acts::Act, groups::Settle, import::Import, signal::Signal};
 
 /// Inputs that may wait.
 pub const INBOX: usize = 4096;
@@ -136,6 +136,8 @@ pub enum Input {
     Letter(Box<Letter>, oneshot::Sender<()>),
     /// A view is built anew, so that its letters end; then `reply` is rung.
     Rebuilt(String, oneshot::Sender<()>),
+    /// What workers of a pull group have settled: it is to be kept, and then `reply` rung.
+    Settle(Box<Settle>, oneshot::Sender<()>),
     /// What a person, or a plan, wants of a letter or a consumer.
     Act(Act),
     /// Tell when there is nothing more to do: nothing unread, no call open, no timer due. On data time a call that waits for
@@ -179,6 +181,7 @@ impl Input {
             Self::Answer(answered) => draft(&answered.command) + answered.cause.message.bytes(),
             Self::Attempted { value, .. } => value.len() + UNIT,
             Self::GivenUp(given_up) => given_up.value.len() + UNIT,
+            Self::Settle(settle, _) => settle.bytes() + UNIT,
             Self::Letter(..) | Self::Rebuilt(..) | Self::Act(_) | Self::Rest(_) => UNIT,
         }
     }

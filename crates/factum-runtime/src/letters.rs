@@ -298,7 +298,7 @@ pub fn held(reader: &dyn Reader) -> Result<Vec<Held>, StoreError> {
 }
 
 /// A message in its public form. Data that is no JSON is shown as text: it is what stands there.
-fn written(stored: &Stored) -> Value {
+pub(crate) fn written(stored: &Stored) -> Value {
     serde_json::to_value(stored).unwrap_or_else(|_| {
         let data = String::from_utf8_lossy(&stored.message.data).into_owned();
         serde_json::json!({ "id": stored.envelope().id, "type": stored.type_name(), "data": data })

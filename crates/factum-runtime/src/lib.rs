@@ -15,6 +15,7 @@ pub mod clock;
 pub mod committer;
 mod digests;
 pub mod engine;
+pub mod groups;
 pub mod ids;
 pub mod import;
 pub mod inbox;

@@ -147,6 +147,9 @@ fn readings(services: &[Service]) -> Vec<Reading> {
             let read = uses.filter(|used| used.role == Role::Read).map(|used| used.info);
             reads(name(saga.name()), read.collect());
         }
+        for group in &value.groups {
+            reads(group.name().to_owned(), group.types().to_vec());
+        }
         for view in &value.views {
             reads(consumer_of(view.table().name), view.types());
         }

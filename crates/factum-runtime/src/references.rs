@@ -147,7 +147,7 @@ pub(crate) fn check(registry: &Registry) -> Result<(), ReferenceError> {
         let service = &registry.services[consumer.service];
         let place = Place { registry, service, who: &consumer.name };
         match consumer.handler {
-            Handler::Decider(_) => {}
+            Handler::Decider(_) | Handler::Group(_) => {}
             Handler::Reaction(at) => {
                 let reaction = &service.reactions[at];
                 place.makes(&reaction.makes)?;

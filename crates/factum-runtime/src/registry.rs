@@ -10,6 +10,7 @@ use factum_core::{
     call::AnyCall,
     commit::Owners,
     envelope::Draft,
+    group::Group,
     id::{Name, check_name},
     ports::Reader,
     saga::{SagaProblem, Versions},
@@ -38,7 +39,7 @@ pub struct ConsumerId(pub usize);
 /// A named reader of the unit's log.
 #[derive(Clone, Debug)]
 pub struct Consumer {
-    /// `<service>.<handler>`, unique in the unit.
+    /// `<service>.<handler>`, or a pull group's own name; unique in the unit.
     pub name: String,
     /// The service, by its number.
     pub service: usize,
@@ -57,6 +58,8 @@ pub enum Handler {
     Folding(usize),
     /// A saga.
     Saga(usize),
+    /// A pull group: its messages are fetched from outside, and never run here.
+    Group(usize),
 }
 
 /// Services that do not fit together.
@@ -105,6 +108,9 @@ pub enum RegistryError {
     /// A schedule that cannot be one.
     #[error("{0}")]
     Schedule(String),
+    /// A pull group that cannot be one.
+    #[error("{0}")]
+    Group(String),
     /// Types that do not fit together.
     #[error(transparent)]
     Types(#[from] TypeError),
@@ -274,12 +280,29 @@ impl Registry {
 
     /// Whether a consumer reads messages of a type: events, and commands. (A rejection bears its command's name.)
     pub fn reads(&self, id: ConsumerId, type_name: &str) -> bool {
+        if let Some(group) = self.group(id) {
+            return group.takes(type_name);
+        }
         self.readers(type_name).contains(&id) || self.addressee(type_name) == Some(id)
     }
 
     /// The consumer of that name.
     pub fn named(&self, name: &str) -> Option<ConsumerId> {
         self.consumers.iter().position(|consumer| consumer.name == name).map(ConsumerId)
+    }
+
+    /// All pull groups.
+    pub fn groups(&self) -> impl Iterator<Item = (ConsumerId, &Group)> {
+        let ids = (0..self.consumers.len()).map(ConsumerId);
+        ids.filter_map(|id| Some((id, self.group(id)?)))
+    }
+
+    /// The pull group that a consumer is; nothing if it is something else.
+    pub fn group(&self, id: ConsumerId) -> Option<&Group> {
+        match self.consumer(id).handler {
+            Handler::Group(at) => self.service(id).groups.get(at),
+            Handler::Decider(_) | Handler::Reaction(_) | Handler::Folding(_) | Handler::Saga(_) => None,
+        }
     }
 
     /// A consumer.
@@ -373,6 +396,26 @@ impl Build {
                 self.event(info.name, id);
             }
         }
+        for (at, group) in service.groups.iter().enumerate() {
+            self.group(index, at, group)?;
+        }
+        Ok(())
+    }
+
+    /// It reads by itself, and writes nothing: it is no reader of the engine, and has no stream.
+    fn group(&mut self, service: usize, at: usize, group: &Group) -> Result<(), RegistryError> {
+        if let Some(problem) = group.problem() {
+            return Err(RegistryError::Group(problem));
+        }
+        let name = group.name().to_owned();
+        if crate::engine::OWN_CURSORS.contains(&&*name) {
+            return Err(RegistryError::Group(format!("group {name}: the platform has this name; choose another")));
+        }
+        if self.consumers.iter().any(|known| known.name == name) {
+            return Err(RegistryError::Twice(format!("consumers called `{name}`")));
+        }
+        self.reaction_categories.push(String::new());
+        self.consumers.push(Consumer { name, service, handler: Handler::Group(at) });
         Ok(())
     }
 

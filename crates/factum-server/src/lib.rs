@@ -8,6 +8,7 @@ pub mod client;
 pub mod edge;
 pub mod extract;
 mod foreign;
+pub mod groups;
 pub mod health;
 pub mod platform;
 pub mod problem;

@@ -1,4 +1,4 @@
-//! The platform's own routes: letters, plans, sagas, schedules, consumers, health.
+//! The platform's own routes: letters, plans, sagas, schedules, groups, consumers, health.
 //!
 //! | route | answers |
 //! |---|---|
@@ -15,6 +15,7 @@
 //! | `GET /factum/v1/sagas/{id}` | one whole, open or ended |
 //! | `POST /factum/v1/sagas/{id}/retry`, `resolve`, `undo`, `move` | see [`crate::sagas`] |
 //! | `GET /factum/v1/schedules`, `GET …/{name}`, `POST …/{name}/pause`, `resume`, `run`, `backfill` | see [`crate::schedules`] |
+//! | `GET /factum/v1/groups`, `GET …/{name}`, `POST …/{name}/poll`, `ack`, `nack`, `extend` | see [`crate::groups`] |
 //! | `GET /factum/v1/consumers` | every reader of the log, and where it stands |
 //! | `POST /factum/v1/consumers/{name}/try-again` | the same as of a letter |
 //! | `GET /factum/v1/types` | every type of message: version, whether it is own, who makes and who reads it, personal fields |
@@ -51,7 +52,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     extract::{Body, Query},
-    health,
+    groups, health,
     problem::Problem,
     sagas, schedules,
 };
@@ -89,7 +90,8 @@ pub fn routes<S: Clone + Send + Sync + 'static>(unit: Arc<Unit>) -> Router<S> {
         .route("/factum/v1/caches", get(caches))
         .with_state(unit.clone())
         .merge(sagas::routes(unit.clone()))
-        .merge(schedules::routes(unit))
+        .merge(schedules::routes(unit.clone()))
+        .merge(groups::routes(unit))
 }
 
 /// `/live`, `/ready` and `/health`.

@@ -21,6 +21,7 @@
 //! | store: passing, damaged, closed | 503 | `store` |
 //! | no letter, no plan, no consumer, no saga of that name | 404 | `no_letter`, `no_plan`, `no_such_consumer`, `no_such_saga` |
 //! | no service of this program has the letter's consumer; not as things stand | 409 | `no_consumer`, `not_now` |
+//! | no group of that name, a lease that is not the worker's any more | 404, 409 | `no_group`, `stale_lease` |
 //! | who or why of an act do not fit | 400 | `bad_by`, `bad_why` |
 //! | another site's page, a name that is not this machine's | 403, 421 | `foreign_origin`, `foreign_host` |
 //! | body: not UTF-8, no JSON, too deep, wrong fields, fields that nobody knows | 400, 400, 400, 422, 400 | `not_utf8`, `bad_json`, `too_deep`, `bad_field`, `unknown_field` |

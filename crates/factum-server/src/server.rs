@@ -3,14 +3,14 @@
 use std::{any::Any, future::Future, net::SocketAddr, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{DefaultBodyLimit, Request},
     http::{Method, StatusCode, Uri},
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
     serve::ListenerExt,
 };
-use tokio::{net::TcpListener, sync::oneshot, time::timeout};
+use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{extract::MAX_BODY_BYTES, foreign, problem::Problem};
@@ -62,15 +62,15 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     check_loopback(listener.local_addr()?)?;
-    let (told, stopping) = oneshot::channel();
+    let (told, stopping) = watch::channel(false);
+    let router = guarded(router).layer(Extension(Stopping(stopping.clone())));
     let listener = listener.tap_io(|stream| {
         // Answers are small: waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
     });
-    let server = axum::serve(listener, guarded(router)).with_graceful_shutdown(async move {
+    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
         shutdown.await;
-        // Nobody hears it if the server has ended by itself.
-        let _ = told.send(());
+        told.send_replace(true);
     });
     tokio::select! {
         ended = server.into_future() => Ok(ended?),
@@ -81,11 +81,22 @@ pub async fn serve(
     }
 }
 
-async fn overdue(stopping: oneshot::Receiver<()>) {
-    if stopping.await.is_err() {
-        return std::future::pending().await;
-    }
+async fn overdue(stopping: watch::Receiver<bool>) {
+    Stopping(stopping).begun().await;
     tokio::time::sleep(DRAIN).await;
+}
+
+/// Whether the server stops: whoever waits in a request for what may come then answers with what there is.
+#[derive(Clone)]
+pub struct Stopping(watch::Receiver<bool>);
+
+impl Stopping {
+    /// Ready once the stop has begun; never, if the server ends in another way.
+    pub async fn begun(mut self) {
+        if self.0.wait_for(|stopping| *stopping).await.is_err() {
+            std::future::pending().await
+        }
+    }
 }
 
 fn check_loopback(address: SocketAddr) -> Result<(), ServeError> {

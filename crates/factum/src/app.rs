@@ -109,7 +109,7 @@ impl AppBuilder {
     }
 
     /// Adds definitions in YAML; `name` is what they are called where something is wrong with them. Pipelines run in a service of
-    /// their own, `pipelines`, and sagas in `sagas`; consumer groups and services are compared with the program. What is wrong with any of them
+    /// their own, `pipelines`, sagas in `sagas`, consumer groups in `groups`; services are compared with the program. What is wrong with any of them
     /// refuses the start, all of it at once.
     #[cfg(feature = "yaml")]
     #[must_use]

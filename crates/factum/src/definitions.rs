@@ -1,4 +1,4 @@
-//! Definitions in YAML: pipelines and sagas that run, consumer groups and services that are compared with the program. How they are
+//! Definitions in YAML: pipelines, sagas and consumer groups that run, services that are compared with the program. How they are
 //! written: `docs/streams.md`.
 
 use std::{
@@ -7,7 +7,7 @@ use std::{
 };
 
 use factum_core::{envelope::Spellings, service::Service};
-pub use factum_definitions::{Definitions, Problem, SAGAS, SERVICE, describe};
+pub use factum_definitions::{Definitions, GROUPS, Problem, SAGAS, SERVICE, describe};
 
 /// All that is wrong with the definitions in these files and folders, for a program of these services, in which commands are
 /// spelled so too; of a folder its files `*.yaml` and `*.yml`, by name.

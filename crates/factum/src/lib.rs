@@ -7,6 +7,7 @@ mod archive;
 #[cfg(feature = "yaml")]
 pub mod definitions;
 mod execution;
+pub mod groups;
 pub mod letters;
 pub mod operate;
 pub mod plans;
@@ -23,8 +24,8 @@ pub use app::{App, AppBuilder, LogSizes, OpenError};
 pub use archive::{Archive, UnderWay};
 pub use execution::{Execution, Together};
 pub use factum_core::{
-    call, commit, decider, envelope, error, id, letter, memory, money, payload, pipeline, ports, reaction, rejection,
-    replies, row, saga, schedule, service, snapshot, stream, timer, view,
+    call, commit, decider, envelope, error, group, id, letter, memory, money, payload, pipeline, ports, reaction,
+    rejection, replies, row, saga, schedule, service, snapshot, stream, timer, view,
 };
 pub use factum_runtime::{
     acts::By,
@@ -57,6 +58,7 @@ pub mod prelude {
         decider::{Context, Decider},
         envelope::{Envelope, Recorded},
         error::{HandlerError, NotYet},
+        group::Group,
         id::MessageId,
         money::Money,
         payload::{Command as _, Event as _},

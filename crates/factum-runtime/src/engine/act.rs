@@ -5,7 +5,7 @@ use factum_core::{
     envelope::{Draft, Kind, Stored},
     error::{HandlerError, StoreError},
     id::{MessageId, Name, check_id},
-    letter::{Held, Key, Letter, LetterId, Retry, Standing, Subject, Why, short},
+    letter::{Held, Key, Letter, LetterId, Retry, Standing, Subject, short},
     stream::{ExpectedVersion, Position, StreamId},
 };
 use jiff::Timestamp;
@@ -91,6 +91,9 @@ impl Run<'_> {
             Ok(found) => found,
             Err(error) => return Ok(Err(error)),
         };
+        if self.registry.group(id).is_some() {
+            return Ok(Ok(self.would_offer(letter)));
+        }
         let outcome = self.run_letter(id, letter, &stored).and_then(|()| self.join_dry());
         let effects = shown(&self.local, &self.work.timers);
         self.forget();
@@ -117,6 +120,9 @@ impl Run<'_> {
             Ok(found) => found,
             Err(error) => return Ok(Err(error)),
         };
+        if self.registry.group(id).is_some() {
+            return self.offer_again(id, &letter, by);
+        }
         if letter.unfolded {
             return self.redrive_unfolded(id, &letter, &stored, by);
         }
@@ -284,7 +290,7 @@ impl Run<'_> {
     fn free_behind(&mut self, letter: &Letter, id: ConsumerId) {
         let behind = |key: &Key| {
             let held = self.work.holds.get(id, key);
-            held.is_some_and(|held| held.why == Why::Letter(letter.id.clone()))
+            held.is_some_and(|held| held.is_behind(&letter.id))
         };
         if behind(&letter.key) {
             self.work.holds.release(id, &letter.key);

@@ -80,5 +80,8 @@ pub(super) fn route<'a>(registry: &'a Registry, stored: &Stored, one: &'a mut [C
 
 /// Whether a message is for this consumer.
 pub(super) fn is_for(registry: &Registry, stored: &Stored, consumer: ConsumerId) -> bool {
+    if let Some(group) = registry.group(consumer) {
+        return stored.envelope().kind == Kind::Event && group.takes(stored.type_name());
+    }
     route(registry, stored, &mut [ConsumerId(0)]).contains(&consumer)
 }

@@ -19,6 +19,11 @@ impl Run<'_> {
             .map(|(id, apart)| (id, apart.cursor))
             .collect();
         for (id, after) in &behind {
+            if self.registry.group(*id).is_some() {
+                // It reads by itself.
+                self.work.consumers.move_to(self.registry, *id, engine, engine);
+                continue;
+            }
             self.share(*id, *after, engine)?;
         }
         Ok(!behind.is_empty())

@@ -28,6 +28,8 @@ use crate::{
 
 const ENGINE: &str = "engine";
 const KNOWN: &str = "known";
+/// Cursors that are no consumer's.
+pub(crate) const OWN_CURSORS: [&str; 2] = [ENGINE, KNOWN];
 
 /// A consumer that is not at the engine's cursor.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -261,7 +263,7 @@ fn from_start(registry: &Registry, id: ConsumerId) -> bool {
     match registry.consumer(id).handler {
         Handler::Reaction(index) => registry.service(id).reactions[index].from_start,
         Handler::Folding(index) => registry.service(id).foldings[index].starts_at_beginning(),
-        Handler::Decider(_) | Handler::Saga(_) => false,
+        Handler::Decider(_) | Handler::Saga(_) | Handler::Group(_) => false,
     }
 }
 

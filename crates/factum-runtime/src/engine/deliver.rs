@@ -116,6 +116,15 @@ impl Run<'_> {
                 pending.push(Pending::Kept(Input::Rebuilt(consumer, reply)));
                 Ok(())
             }
+            Input::Settle(settle, reply) => {
+                if verdict.is_some() {
+                    // Whoever waits hears that it came to nothing.
+                    return Ok(());
+                }
+                // Nobody would settle it again while it is here.
+                pending.push(Pending::Kept(Input::Settle(settle.clone(), reply)));
+                self.settle(&settle)
+            }
             Input::Act(act) => {
                 let outcome = match verdict {
                     Some(reason) => Ok(Err(crate::acts::ActError::NotNow(reason.to_owned()))),

@@ -29,6 +29,10 @@ pub(super) struct Holds {
     /// Those that were held or freed in this batch.
     begun_and_ended: BTreeSet<At>,
     releasing: BTreeSet<At>,
+    /// Pull groups: their workers fetch what waits behind keys that are released.
+    groups: BTreeSet<ConsumerId>,
+    /// Those of their released keys that list nothing that waits.
+    empty: BTreeSet<At>,
     /// Those that wait for a time.
     limits: BTreeSet<(Timestamp, ConsumerId, Key)>,
     /// Which keys wait for a message of this type and key.
@@ -38,7 +42,8 @@ pub(super) struct Holds {
 impl Holds {
     /// Reads held keys from their cells. Those of consumers that no service has stay in the store.
     pub(super) fn load(registry: &Registry, cells: Vec<Cell>) -> Result<Self, StoreError> {
-        let mut holds = Self::default();
+        let groups = registry.groups().map(|(id, _)| id).collect();
+        let mut holds = Self { groups, ..Self::default() };
         for cell in cells {
             let mut held = Held::decode(&cell.value)?;
             if let Why::NotYet { wait: NotYet { forerunner: Some((name, _)), .. }, .. } = &mut held.why {
@@ -88,6 +93,16 @@ impl Holds {
     /// Those whose messages are being run.
     pub(super) fn releasing(&self) -> Vec<At> {
         self.releasing.iter().cloned().collect()
+    }
+
+    /// Keys of groups that are released and list nothing; told once.
+    pub(super) fn take_empty(&mut self) -> BTreeSet<At> {
+        std::mem::take(&mut self.empty)
+    }
+
+    /// Keys of groups whose cells must be written.
+    pub(super) fn changed_of_groups(&self) -> Vec<At> {
+        self.changed.iter().filter(|(id, _)| self.groups.contains(id)).cloned().collect()
     }
 
     /// Whether any are.
@@ -213,6 +228,19 @@ impl Holds {
         }
     }
 
+    /// A message of a group that waited is settled; says whether it was one. It may stand behind others that came in front of it
+    /// while a worker had it.
+    pub(super) fn settle(&mut self, id: ConsumerId, key: &Key, position: Position) -> bool {
+        let waiting = |held: &Held| held.passed.iter().position(|passed| *passed == position);
+        let Some(index) = self.get(id, key).and_then(waiting) else { return false };
+        let Some(held) = self.change(id, key) else { return false };
+        held.passed.remove(index);
+        if held.passed.is_empty() && held.why == Why::Releasing {
+            self.empty.insert((id, key.clone()));
+        }
+        true
+    }
+
     /// As [`Holds::pop`], from the wrong end.
     pub(super) fn pop_back(&mut self, id: ConsumerId, key: &Key) {
         if let Some(held) = self.change(id, key) {
@@ -234,6 +262,14 @@ impl Holds {
     pub(super) fn push_front(&mut self, id: ConsumerId, key: &Key, position: Position) {
         if let Some(held) = self.change(id, key) {
             held.passed.push_front(position);
+        }
+    }
+
+    /// Puts a message of a group among those that wait, which stand in the order of the log.
+    pub(super) fn insert(&mut self, id: ConsumerId, key: &Key, position: Position) {
+        if let Some(held) = self.change(id, key) {
+            let index = held.passed.partition_point(|passed| *passed < position);
+            held.passed.insert(index, position);
         }
     }
 
@@ -322,6 +358,11 @@ impl Holds {
     fn index(&mut self, id: ConsumerId, held: &Held) {
         match &held.why {
             Why::Letter(_) | Why::Version(_) => {}
+            Why::Releasing if self.groups.contains(&id) => {
+                if held.passed.is_empty() {
+                    self.empty.insert((id, held.key.clone()));
+                }
+            }
             Why::Releasing => _ = self.releasing.insert((id, held.key.clone())),
             Why::NotYet { wait, until } => {
                 self.limits.insert((*until, id, held.key.clone()));
@@ -336,7 +377,11 @@ impl Holds {
     fn unindex(&mut self, id: ConsumerId, held: &Held) {
         match &held.why {
             Why::Letter(_) | Why::Version(_) => {}
-            Why::Releasing => _ = self.releasing.remove(&(id, held.key.clone())),
+            Why::Releasing => {
+                let at = (id, held.key.clone());
+                self.releasing.remove(&at);
+                self.empty.remove(&at);
+            }
             Why::NotYet { wait, until } => {
                 self.limits.remove(&(*until, id, held.key.clone()));
                 if let Some((type_name, key)) = &wait.forerunner {

@@ -26,7 +26,7 @@ pub(super) fn key_of(registry: &Registry, id: ConsumerId, stored: &Stored) -> Re
         }
         Handler::Reaction(at) => service.reactions[at].by,
         Handler::Folding(at) if kind == Kind::Event => service.foldings[at].by(),
-        Handler::Saga(_) | Handler::Folding(_) | Handler::Decider(_) => None,
+        Handler::Saga(_) | Handler::Folding(_) | Handler::Decider(_) | Handler::Group(_) => None,
     };
     let Some(name) = by else { return Ok(stored.envelope().partition_key.to_string()) };
     let found = field(&stored.message.data, name)
@@ -43,6 +43,7 @@ pub(super) fn on_dead(registry: &Registry, id: ConsumerId) -> OnDead {
     match registry.consumer(id).handler {
         Handler::Reaction(at) => service.reactions[at].on_dead,
         Handler::Folding(at) => service.foldings[at].on_dead(),
-        Handler::Decider(_) | Handler::Saga(_) => OnDead::Hold,
+        Handler::Group(at) if !service.groups[at].is_ordered() => OnDead::Release,
+        Handler::Decider(_) | Handler::Saga(_) | Handler::Group(_) => OnDead::Hold,
     }
 }

@@ -57,6 +57,8 @@ pub(super) fn model(registry: &Registry, id: ConsumerId) -> Result<Model<'_>, Ha
     match registry.consumer(id).handler {
         Handler::Decider(at) => Ok(Model::Decider(&*service.deciders[at])),
         Handler::Saga(at) => Ok(Model::Saga(&service.sagas[at])),
-        Handler::Folding(_) | Handler::Reaction(_) => Err(HandlerError::failed("only deciders and sagas fold streams")),
+        Handler::Folding(_) | Handler::Reaction(_) | Handler::Group(_) => {
+            Err(HandlerError::failed("only deciders and sagas fold streams"))
+        }
     }
 }

@@ -11,6 +11,7 @@
 //! | run | `run.rs`, `decide.rs`, `import.rs`, `saga.rs`, `effects.rs`, `act.rs` | the states and what lives between batches (`work.rs`), the stage |
 //! | a handler that fails | `failure.rs` | letters, held keys, stops |
 //! | held keys | `holds.rs`, released in `release.rs` | the log, the stage |
+//! | pull groups | `groups.rs` | the log, letters, held keys, the stage |
 //! | calls that were given up | `calls.rs` | letters, the stage |
 //! | open instances of sagas | `instances.rs`, their limits `running.rs` | the log, the stage |
 //! | acts and plans | `act.rs`, `plans.rs` | letters, held keys, the log, the stage |
@@ -35,6 +36,7 @@ mod due;
 mod effects;
 mod failure;
 mod folds;
+mod groups;
 mod holds;
 mod import;
 mod instances;
@@ -67,6 +69,7 @@ use std::{
 
 pub use arrange::Arrange;
 use consumers::Consumers;
+pub(crate) use consumers::OWN_CURSORS;
 pub use consumers::{Ran, stands};
 use factum_core::{
     digest_key::DigestKey,
@@ -91,10 +94,12 @@ use states::States;
 use submit::Submit;
 use take::Intake;
 use work::Work;
+pub(crate) use work::message_at;
 
 use crate::{
     committer::Committer,
     digests::Digests,
+    groups::ToldAll,
     inbox::{ExecuteError, Inbox, Input, Request},
     registry::Registry,
     shapes::{self, Shapes},
@@ -184,6 +189,7 @@ impl Engine {
             consumers: Consumers::default(),
             folds: Folds::default(),
             timers: Timers::default(),
+            groups: groups::GroupCells::default(),
             calls: BTreeSet::new(),
             answers: BTreeMap::new(),
             answers_due: false,
@@ -231,6 +237,11 @@ impl Engine {
     /// How it stands; kept up to date by every step.
     pub fn health(&self) -> Arc<std::sync::Mutex<EngineHealth>> {
         self.health.clone()
+    }
+
+    /// What is durable of the pull groups; told behind each commit.
+    pub fn groups(&self) -> Arc<ToldAll> {
+        self.work.groups.told()
     }
 
     /// From now on [`Engine::step`] is called every second at least: if it is not, the unit has stood still, which uses up no

@@ -276,6 +276,7 @@ impl Run<'_> {
             Handler::Reaction(_) | Handler::Folding(_) => {}
             Handler::Saga(_) => return Err(no("is a saga: its instances have seen this, and act once")),
             Handler::Decider(_) => return Err(no("is a decider: it has decided, and its events stand")),
+            Handler::Group(_) => return Err(no("is a pull group: what its workers have settled is over")),
         }
         match self.work.consumers.is_stopped(id) || self.work.consumers.is_renewed(id) {
             true => Err(no("has stopped, or its state is being made anew: let it try again first")),

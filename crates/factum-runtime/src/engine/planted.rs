@@ -12,7 +12,7 @@ use super::{
     submit::{Pending, Submit, place},
     take::Intake,
 };
-use crate::sabotage;
+use crate::{inbox::Input, sabotage};
 
 /// Does to a batch what the chosen bug would do.
 pub(super) fn before_the_commit(
@@ -28,6 +28,7 @@ pub(super) fn before_the_commit(
             Err(CommitError::Refused(_)) | Ok(_) => {}
         }
     }
+    let pending = settled_too_early(pending);
     if !sabotage::is("answer-before-the-commit") {
         return Ok(pending);
     }
@@ -44,6 +45,18 @@ pub(super) fn before_the_commit(
         }
     }
     Ok(rest)
+}
+
+/// Workers hear that what they have settled is durable, and it is not.
+fn settled_too_early(pending: Vec<Pending>) -> Vec<Pending> {
+    let told = |pending: Pending| match pending {
+        Pending::Kept(Input::Settle(_, reply)) if sabotage::is("ack-before-durable") => {
+            _ = reply.send(());
+            None
+        }
+        other => Some(other),
+    };
+    pending.into_iter().filter_map(told).collect()
 }
 
 /// An instance says that the newest version has started it, whichever it was.

@@ -10,7 +10,7 @@ use factum_core::{
     stream::Position,
 };
 
-use super::{batch::is_for, consumers::Consumers, failure::Ended, holds::Holds, key::key_of, run::Run};
+use super::{batch::is_for, failure::Ended, holds::Holds, key::key_of, run::Run};
 use crate::{
     registry::{ConsumerId, Handler, Registry},
     sabotage,
@@ -37,7 +37,7 @@ impl Run<'_> {
         self.work.holds.let_go_at(mark);
         let releasing = self.work.holds.releasing();
         let mut left = self.work.limits.share;
-        let mut worked = false;
+        let mut worked = self.freed_of_groups()?;
         for (id, key) in releasing {
             // A stopped one stands in front of something; one whose state is made anew has none to act on.
             if self.work.consumers.is_stopped(id) || self.work.consumers.is_renewed(id) {
@@ -116,10 +116,10 @@ impl Run<'_> {
     }
 
     /// Lists what was passed over behind the list; says whether there is anything to go on with.
-    fn found_more(&mut self, id: ConsumerId, key: &Key) -> Result<bool, StoreError> {
+    pub(super) fn found_more(&mut self, id: ConsumerId, key: &Key) -> Result<bool, StoreError> {
         let Some(held) = self.work.holds.get(id, key) else { return Ok(false) };
         let Some(from) = held.more_from else { return Ok(false) };
-        let until = self.work.consumers.reached(id);
+        let until = self.work.reached(id);
         let after = Position(from.0 - 1);
         let mut found = Vec::new();
         let through = look(self.registry, id, &*self.work.reader, after, until, &mut |stored| {
@@ -145,7 +145,7 @@ impl Run<'_> {
 /// Counts, at a start, what waits behind the lists of held keys.
 pub(super) fn count(
     registry: &Registry,
-    consumers: &Consumers,
+    reached: &dyn Fn(ConsumerId) -> Position,
     holds: &mut Holds,
     reader: &dyn Reader,
 ) -> Result<(), StoreError> {
@@ -158,7 +158,7 @@ pub(super) fn count(
     for (id, mut keys) in long {
         let Some(first) = keys.values().map(|(from, _)| *from).min() else { continue };
         let streams = keys.keys().any(|key| matches!(key, Key::Stream(_)));
-        look(registry, id, reader, Position(first.0 - 1), consumers.reached(id), &mut |stored| {
+        look(registry, id, reader, Position(first.0 - 1), reached(id), &mut |stored| {
             let ordered = key_of(registry, id, stored).map(Key::Ordered);
             if let Ok(key) = ordered
                 && let Some((from, count)) = keys.get_mut(&key)

@@ -170,8 +170,9 @@ impl Engine {
             health.uncorrelated_total = work.uncorrelated.total;
             health.uncorrelated.clone_from(&work.uncorrelated.by_source);
         }
-        if health.orphans != work.consumers.orphans {
-            health.orphans.clone_from(&work.consumers.orphans);
+        let orphans = || work.consumers.orphans.iter().chain(&work.groups.orphans);
+        if !health.orphans.iter().eq(orphans()) {
+            health.orphans = orphans().cloned().collect();
         }
         if !at_rest && !self.steps.is_multiple_of(COUNT_EVERY) && health.stopped.len() == work.consumers.stopped() {
             return;

@@ -245,7 +245,7 @@ impl Run<'_> {
                 };
                 self.saga(id, command.stream.clone(), input, origin)
             }
-            Handler::Reaction(_) => Ok(()),
+            Handler::Reaction(_) | Handler::Group(_) => Ok(()),
         }
     }
 

@@ -77,13 +77,17 @@ impl Submit {
     ) -> Result<Submitted, StoreError> {
         #[cfg(feature = "sabotage")]
         let pending = super::planted::before_the_commit(self, work, intake, &mut stage, pending)?;
-        let changed = work.holds.has_changed() || work.consumers.is_urgent() || !work.paced.is_empty();
+        let changed = work.holds.has_changed()
+            || work.groups.has_changed()
+            || work.consumers.is_urgent()
+            || !work.paced.is_empty();
         let mut behind = Vec::new();
         for receipt in pending.iter().flat_map(receipts) {
             behind.push(stage.behind(&receipt.stream, receipt.version));
         }
         if !stage.is_empty() || changed || force {
             work.pace_limits(registry, &mut stage)?;
+            let groups = work.groups.write(registry, &work.holds, &mut stage)?;
             work.holds.write(registry, &mut stage)?;
             work.instances.write(&mut stage)?;
             work.note_ran();
@@ -96,6 +100,7 @@ impl Submit {
                     self.saved = work.consumers.cursor;
                     self.first.clear();
                     work.forget_lost();
+                    work.tell_groups(groups);
                 }
                 Err(error) => return failed(intake, pending, error),
             }
@@ -120,7 +125,9 @@ fn settle(work: &mut Work, intake: &Intake, pending: Vec<Pending>, behind: Vec<O
                 _ = reply.send(placed);
             }
             Pending::Act { reply, outcome } => _ = reply.send(outcome),
-            Pending::Kept(Input::Letter(_, reply) | Input::Rebuilt(_, reply)) => _ = reply.send(()),
+            Pending::Kept(Input::Letter(_, reply) | Input::Rebuilt(_, reply) | Input::Settle(_, reply)) => {
+                _ = reply.send(())
+            }
             Pending::Kept(_) => {}
         }
     }

@@ -17,8 +17,8 @@ use factum_core::{
 use jiff::Timestamp;
 
 use super::{
-    consumers::Consumers, folds::Folds, holds::Holds, import::Uncorrelated, instances::Instances, letters::Letters,
-    limits::Limits, noting::Noting, snapshots::Shelf, stage::Stage, states::States,
+    consumers::Consumers, folds::Folds, groups::GroupCells, holds::Holds, import::Uncorrelated, instances::Instances,
+    letters::Letters, limits::Limits, noting::Noting, snapshots::Shelf, stage::Stage, states::States,
 };
 use crate::{
     digests::Digests,
@@ -43,6 +43,8 @@ pub(super) struct Work {
     pub(super) folds: Folds,
     pub(super) shelf: Shelf,
     pub(super) timers: Timers,
+    /// Pull groups.
+    pub(super) groups: GroupCells,
     /// Calls without an answer.
     pub(super) calls: BTreeSet<String>,
     /// Calls that were answered, and whose answers wait behind a held key or a stopped consumer.
@@ -90,7 +92,9 @@ impl Work {
         let mut holds = Holds::load(registry, reader.cells(CellKind::Held)?)?;
         holds.try_versions(registry);
         let instances = Instances::load(registry, &*reader)?;
-        super::release::count(registry, &consumers, &mut holds, &*reader)?;
+        self.groups.load(registry, &*reader)?;
+        let reached = |id| self.groups.cursor(id).unwrap_or_else(|| consumers.reached(id));
+        super::release::count(registry, &reached, &mut holds, &*reader)?;
         self.noting.rebuilding();
         let noting = &mut self.noting;
         let rebuilt = Folds::rebuild(registry, &mut consumers, &letters, &*reader, &self.shelf, noting);
@@ -101,6 +105,7 @@ impl Work {
         (self.letters, self.holds, self.folds, self.unfolded) = (letters, holds, folds, unfolded);
         (self.jobs, self.instances) = (jobs, instances);
         self.paced.clear();
+        self.tell_all_groups();
         self.runs_on(registry);
         Ok(())
     }
@@ -141,10 +146,7 @@ impl Work {
 
     /// The message at a position.
     pub(super) fn message_at(&self, position: Position) -> Result<Stored, StoreError> {
-        let after = Position(position.0.saturating_sub(1));
-        let scanned = self.reader.scan(&Scan { after, until: position, bytes: 1, types: None })?;
-        let found = scanned.messages.into_iter().find(|stored| stored.position == position);
-        found.ok_or_else(|| StoreError::Corrupt(format!("position {position} is not in the log")))
+        message_at(&*self.reader, position)
     }
 
     /// Something has changed for what waits behind keys and consumers: it is tried again.
@@ -152,4 +154,12 @@ impl Work {
         self.timers.unpark();
         (self.answers_due, self.answers_after) = (!self.answers.is_empty(), None);
     }
+}
+
+/// The message at a position, which must be in the log.
+pub(crate) fn message_at(reader: &dyn Reader, position: Position) -> Result<Stored, StoreError> {
+    let after = Position(position.0.saturating_sub(1));
+    let scanned = reader.scan(&Scan { after, until: position, bytes: 1, types: None })?;
+    let found = scanned.messages.into_iter().find(|stored| stored.position == position);
+    found.ok_or_else(|| StoreError::Corrupt(format!("position {position} is not in the log")))
 }

@@ -6,6 +6,7 @@ use factum_core::{
     envelope::Draft,
     error::{HandlerError, StoreError},
     row::Row as _,
+    saga::Shown,
     schedule::{Looked, ScheduleCommand, ScheduleRow},
     stream::Position,
 };
@@ -16,7 +17,7 @@ use crate::{
     acts::{Act, ActError, By, Outcome, What},
     inbox::{ExecuteError, Input, Request},
     plans::{Making, Selection},
-    schedules,
+    sagas, schedules,
     survey::{Known, Survey},
 };
 
@@ -45,6 +46,22 @@ impl Unit {
         let stopped = |error: ExecuteError| ActError::Stopped(error.to_string());
         self.inbox.send(Input::Act(Act { what, by, reply })).await.map_err(stopped)?;
         answer.await.unwrap_or_else(|_| Err(ActError::Stopped("it ended before it answered".to_owned())))
+    }
+
+    /// Open instances of sagas. May wait for the store.
+    ///
+    /// # Errors
+    /// As [`sagas::list`].
+    pub fn sagas(&self, query: &sagas::Query) -> Result<sagas::Page, ActError> {
+        sagas::list(&*self.plain_reader(), query, self.clock.mark(), Some(&self.registry))
+    }
+
+    /// One instance of a saga, open or ended. May wait for the store.
+    ///
+    /// # Errors
+    /// As [`sagas::show`].
+    pub fn saga(&self, instance: &str) -> Result<Option<Shown>, StoreError> {
+        sagas::show(&*self.plain_reader(), instance, self.clock.mark(), Some(&self.registry))
     }
 
     /// All schedules that the log knows, by name, as they stand now with their next times. May wait for the store.

@@ -7,9 +7,10 @@ use factum_core::{
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Unit;
+use super::{Unit, lock};
 use crate::{
     engine::EngineHealth,
+    groups::Groups,
     publishers::{self, Shown},
     registry::{Handler, Registry},
     views::{Progress, consumer_of},
@@ -19,6 +20,12 @@ impl Unit {
     /// All types of messages that its services declare: who makes them, who reads them, what in them tells of a person.
     pub fn types(&self) -> Vec<Shown> {
         publishers::shown(&self.registry)
+    }
+
+    /// All consumers: the engine's, the groups and the views.
+    pub fn consumers(&self) -> Vec<ConsumerState> {
+        let (engine, reader) = (lock(&self.health).clone(), self.committer.reader());
+        list(&self.registry, &engine, &self.groups, &self.progress, &*reader, &*self.clock)
     }
 }
 
@@ -34,6 +41,8 @@ pub enum ConsumerKind {
     Folding,
     /// A process over several services.
     Saga,
+    /// A pull group: programs outside fetch its events.
+    Group,
     /// Writes rows.
     View,
 }
@@ -80,9 +89,10 @@ pub struct ConsumerState {
 }
 
 /// Lists them.
-pub(super) fn list(
+fn list(
     registry: &Registry,
     engine: &EngineHealth,
+    groups: &Groups,
     progress: &Progress,
     reader: &dyn Reader,
     clock: &dyn Clock,
@@ -99,9 +109,12 @@ pub(super) fn list(
         }
     };
     let mut list = Vec::new();
+    let groups = groups.stand(engine);
     for consumer in &registry.consumers {
         let stands = engine.consumers.iter().find(|stands| stands.name == consumer.name).cloned().unwrap_or_default();
-        let cursor = stands.apart.unwrap_or(Position(engine.cursor));
+        let group = groups.iter().find(|group| group.name == consumer.name);
+        let own = group.map(|group| group.cursor).or(stands.apart);
+        let cursor = own.unwrap_or(Position(engine.cursor));
         list.push(ConsumerState {
             name: consumer.name.clone(),
             kind: match consumer.handler {
@@ -109,6 +122,7 @@ pub(super) fn list(
                 Handler::Reaction(_) => ConsumerKind::Reaction,
                 Handler::Folding(_) => ConsumerKind::Folding,
                 Handler::Saga(_) => ConsumerKind::Saga,
+                Handler::Group(_) => ConsumerKind::Group,
             },
             standing: match (&stands.stopped, stands.renewed, stands.apart) {
                 (Some(_), ..) => Standing::Stopped,
@@ -117,8 +131,9 @@ pub(super) fn list(
                 (None, false, None) => Standing::Joined,
             },
             cursor,
-            lag: head.0.saturating_sub(cursor.0),
-            lag_seconds: waiting(cursor),
+            // Its cursor stands still where nothing is for it.
+            lag: group.map_or(head.0.saturating_sub(cursor.0), |group| group.lag),
+            lag_seconds: group.and_then(|group| group.lag_seconds).unwrap_or_else(|| waiting(cursor)),
             held_keys: stands.held_keys,
             held: stands.held,
             letters: stands.letters,

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::{
     engine::{Bound, EngineHealth, SagaCount},
+    groups::GroupState,
     outward::{Dependency, State},
     views::{NeedsPerson, ViewState},
 };
@@ -37,6 +38,9 @@ pub struct UnitHealth {
     pub durability: &'static str,
     /// The engine.
     pub engine: EngineHealth,
+    /// The pull groups.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupState>,
     /// The views, by table.
     pub views: BTreeMap<&'static str, ViewState>,
     /// Why the rows cannot be written now.
@@ -64,6 +68,7 @@ impl UnitHealth {
             head,
             durability,
             engine,
+            groups: Vec::new(),
             views: BTreeMap::new(),
             rows: None,
             outward: None,

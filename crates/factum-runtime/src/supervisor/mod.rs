@@ -4,6 +4,7 @@ mod acting;
 mod caches_loop;
 mod consumers;
 mod engine_loop;
+mod grouping;
 mod health;
 mod importing;
 mod views_loop;
@@ -26,7 +27,6 @@ use factum_core::{
     digest_key::DigestKey,
     error::StoreError,
     ports::{Backend, Clock, IdSource, Notes, Reader, RowReader, RowStore, Snapshots},
-    saga::Shown,
     service::Service,
     stream::Position,
 };
@@ -36,14 +36,14 @@ use tokio::sync::{oneshot, watch};
 use views_loop::ViewsLoop;
 
 use crate::{
-    acts::ActError,
     committer::Committer,
     engine::{Arrange, Bound, Engine, EngineHealth, Limits, Parts},
+    groups::{self, Groups},
     import::Door,
     inbox::{ExecuteError, INBOX, INBOX_BYTES, Input, Receipt, Request, Rested, Sender},
     outward::{self, Outward},
     registry::{Registry, RegistryError},
-    sagas, schedules,
+    schedules,
     shapes::{Shapes, ShapesError},
     signal::Signal,
     snapshots::Background,
@@ -139,6 +139,7 @@ pub struct Unit {
     loops: Mutex<Vec<Running>>,
     stop_outward: watch::Sender<bool>,
     outward_waits: Arc<Mutex<Option<String>>>,
+    groups: Arc<Groups>,
     dependencies: outward::Shown,
     outward: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
@@ -156,7 +157,7 @@ impl Unit {
     ///
     /// # Errors
     /// [`StartError`], as a sentence that says what to change.
-    pub fn start(parts: UnitParts) -> Result<Self, StartError> {
+    pub fn start(mut parts: UnitParts) -> Result<Self, StartError> {
         let knows_schedules = schedules::are_known(&*parts.backend.reader())?;
         let mut registry = Registry::with(parts.services, knows_schedules)?;
         let shapes = registry.meets(&*parts.backend.reader(), parts.hold_unknown)?;
@@ -191,6 +192,7 @@ impl Unit {
             clock: parts.clock.clone(),
             reads_aside: true,
         })?;
+        let start = parts.ids.next(parts.clock.mark());
         let engine = Engine::new(Parts {
             registry: registry.clone(),
             committer: committer.clone(),
@@ -206,6 +208,15 @@ impl Unit {
             limits: parts.limits,
         })?;
         let health = engine.health();
+        let groups = Groups::new(groups::Parts {
+            registry: registry.clone(),
+            reader: committer.reader(),
+            tail: tail.clone(),
+            inbox: inbox.clone(),
+            clock: parts.clock.clone(),
+            told: engine.groups(),
+            start,
+        });
         for orphan in &lock(&health).orphans {
             tracing::warn!(consumer = orphan, "a cursor is left of a consumer that no service has");
         }
@@ -272,6 +283,7 @@ impl Unit {
             loops: Mutex::new(loops),
             stop_outward,
             outward_waits,
+            groups: Arc::new(groups),
             dependencies,
             outward: Mutex::new(Some(outward)),
         })
@@ -346,22 +358,6 @@ impl Unit {
         &self.program
     }
 
-    /// Open instances of sagas. May wait for the store.
-    ///
-    /// # Errors
-    /// As [`sagas::list`].
-    pub fn sagas(&self, query: &sagas::Query) -> Result<sagas::Page, ActError> {
-        sagas::list(&*self.plain_reader(), query, self.clock.mark(), Some(&self.registry))
-    }
-
-    /// One instance of a saga, open or ended. May wait for the store.
-    ///
-    /// # Errors
-    /// As [`sagas::show`].
-    pub fn saga(&self, instance: &str) -> Result<Option<Shown>, StoreError> {
-        sagas::show(&*self.plain_reader(), instance, self.clock.mark(), Some(&self.registry))
-    }
-
     /// The last durable position.
     pub fn head(&self) -> Position {
         self.tail.head()
@@ -388,12 +384,14 @@ impl Unit {
         ];
         memory.push(bound("cached states", "bytes", engine.state_bytes, engine.state_bytes_limit));
         memory.push(Bound { of: "timers", unit: "bytes", used: engine.timer_bytes as u64, limit: None });
+        let groups = self.groups.stand(&engine);
         UnitHealth {
             status: Status::Ok,
             reasons: Vec::new(),
             head: self.tail.head().0,
             durability: self.committer.durability(),
             engine,
+            groups,
             views: self.progress.all(),
             rows: lock(&self.rows_wait).clone(),
             outward: lock(&self.outward_waits).clone(),
@@ -426,13 +424,9 @@ impl Unit {
         }
     }
 
-    /// All consumers: the engine's and the views.
-    pub fn consumers(&self) -> Vec<ConsumerState> {
-        consumers::list(&self.registry, &lock(&self.health), &self.progress, &*self.committer.reader(), &*self.clock)
-    }
-
     /// Stops: what is in the inbox is carried out, views catch up, cursors are written. Idempotent.
     pub async fn stop(&self) {
+        self.groups.stop();
         self.stop_outward.send_replace(true);
         let outward = lock(&self.outward).take();
         if let Some(outward) = outward {

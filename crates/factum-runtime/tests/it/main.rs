@@ -12,6 +12,7 @@ mod cuts;
 mod digests;
 mod failures;
 mod folds;
+mod groups;
 mod guarded;
 mod health;
 mod histories;

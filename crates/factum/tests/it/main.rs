@@ -8,6 +8,10 @@ mod data_time;
 mod digests;
 #[cfg(feature = "http")]
 mod edge;
+#[cfg(all(feature = "http", feature = "yaml"))]
+mod group_kills;
+#[cfg(all(feature = "http", feature = "yaml"))]
+mod groups;
 #[cfg(feature = "http")]
 mod platform;
 mod reconciliations;

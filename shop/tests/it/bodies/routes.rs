@@ -59,6 +59,9 @@ pub const BODIES: &[Takes] = &[
     takes("POST", "/factum/v1/plans/{id}/approve", "/factum/v1/plans/{}", approval),
     takes("POST", "/factum/v1/plans/{id}/cancel", "/factum/v1/plans/{}", signed),
     takes("POST", "/factum/v1/consumers/{name}/try-again", "", signed),
+    takes("POST", "/factum/v1/groups/{name}/ack", "", settled),
+    takes("POST", "/factum/v1/groups/{name}/nack", "", settled),
+    takes("POST", "/factum/v1/groups/{name}/extend", "", settled),
     takes("POST", "/factum/v1/schedules/{name}/pause", "", signed),
     takes("POST", "/factum/v1/schedules/{name}/resume", "", signed),
     takes("POST", "/factum/v1/schedules/{name}/run", "", signed),
@@ -69,6 +72,11 @@ pub const BODIES: &[Takes] = &[
     takes("POST", "/factum/v1/sagas/{id}/undo", "/factum/v1/sagas/{}", signed),
     takes("POST", "/factum/v1/sagas/{id}/move", "/factum/v1/sagas/{}", moving),
 ];
+
+/// Of a worker that has been away: its leases are another's.
+fn settled(_: &World, random: &mut Rng) -> Value {
+    json!({ "tokens": [format!("a-{}-{}", random.u16(..), random.u8(..))] })
+}
 
 fn product(_: &World, random: &mut Rng) -> Value {
     let name = one_of(random, &["Tea", "T\u{e9}a", "a \"quoted\" cup", "\u{1f375}"]);

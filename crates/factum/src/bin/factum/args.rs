@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use factum::{By, letters::Query, prelude::Timestamp, stream::Position};
 
-use crate::{saga_args::SagasCommand, schedules::SchedulesCommand, target::Target};
+use crate::{groups::GroupsCommand, saga_args::SagasCommand, schedules::SchedulesCommand, target::Target};
 
 const LEARN: &str = "\
 DIR is an app's data directory, its log's own, or a backup. Every command works beside the
@@ -93,6 +93,11 @@ pub enum Command {
     Sagas {
         #[command(subcommand)]
         command: SagasCommand,
+    },
+    /// Pull groups: who fetches events at its own pace, how far each is, what waits for a person.
+    Groups {
+        #[command(subcommand)]
+        command: GroupsCommand,
     },
     /// Schedules: what is sent at planned times, when next, what became of the last; pause, resume, run, backfill.
     Schedules {

@@ -4,6 +4,7 @@ mod acts;
 mod args;
 mod consumers;
 mod copies;
+mod groups;
 mod letters;
 mod log;
 mod messages;
@@ -94,6 +95,7 @@ fn carry_out(cli: Cli) -> Result<ExitCode, Problem> {
         Command::Letters { command } => in_letters(command, cli.json),
         Command::Plans { command } => in_plans(command, cli.json),
         Command::Sagas { command } => in_sagas(command, cli.json),
+        Command::Groups { command } => groups::carry_out(command, cli.json),
         Command::Schedules { command } => schedules::carry_out(command, cli.json),
         Command::Consumers { target, command } => match (command, target) {
             (Some(ConsumersCommand::TryAgain { target, name, signed }), _) => {

@@ -84,6 +84,16 @@ impl Remote {
         self.ask(Method::POST, url, Some(body))
     }
 
+    /// All pull groups.
+    pub fn groups(&self) -> Result<Value, Problem> {
+        self.done(Method::GET, self.url(&["groups"]), None)
+    }
+
+    /// One pull group.
+    pub fn group(&self, name: &str) -> Result<Value, Problem> {
+        self.done(Method::GET, self.url(&["groups", name]), None)
+    }
+
     /// All schedules.
     pub fn schedules(&self) -> Result<Value, Problem> {
         self.done(Method::GET, self.url(&["schedules"]), None)
