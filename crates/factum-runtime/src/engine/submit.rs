@@ -82,6 +82,7 @@ impl Submit {
         for receipt in pending.iter().flat_map(receipts) {
             behind.push(stage.behind(&receipt.stream, receipt.version));
         }
+        let mut last = intake.tail.head();
         if !stage.is_empty() || changed || force {
             work.pace_limits(registry, &mut stage)?;
             work.holds.write(registry, &mut stage)?;
@@ -92,7 +93,8 @@ impl Submit {
                 stage.cell(key.clone(), Some(value.clone()));
             }
             match self.committer.commit(stage.into_commit()) {
-                Ok(_) => {
+                Ok(position) => {
+                    last = position;
                     self.saved = work.consumers.cursor;
                     self.first.clear();
                     work.forget_lost();
@@ -100,14 +102,13 @@ impl Submit {
                 Err(error) => return failed(intake, pending, error),
             }
         }
-        settle(work, intake, pending, behind);
+        settle(work, last, pending, behind);
         Ok(Submitted::Settled)
     }
 }
 
 /// Everything that the batch was is durable: those who wait hear.
-fn settle(work: &mut Work, intake: &Intake, pending: Vec<Pending>, behind: Vec<Option<u64>>) {
-    let head = intake.tail.head();
+fn settle(work: &mut Work, last: Position, pending: Vec<Pending>, behind: Vec<Option<u64>>) {
     let mut behind = behind.into_iter();
     for pending in pending {
         // Whoever asked may have gone; what was decided stands.
@@ -115,7 +116,7 @@ fn settle(work: &mut Work, intake: &Intake, pending: Vec<Pending>, behind: Vec<O
             Pending::Sent { reply, outcome, .. } => {
                 let placed = outcome.map(|receipts| {
                     let placed = receipts.into_iter().zip(&mut behind);
-                    placed.map(|(receipt, behind)| place(work, receipt, head, behind)).collect()
+                    placed.map(|(receipt, behind)| place(work, receipt, last, behind)).collect()
                 });
                 _ = reply.send(placed);
             }
@@ -134,12 +135,12 @@ fn receipts(pending: &Pending) -> impl Iterator<Item = &Receipt> {
     outcome.into_iter().flatten()
 }
 
-/// A receipt with its position: that of the last event that followed, or the head if none did.
-pub(super) fn place(work: &mut Work, receipt: Receipt, head: Position, behind: Option<u64>) -> Receipt {
+/// A receipt with its position: that of the last event that followed, or that of the commit's last message if none did.
+pub(super) fn place(work: &mut Work, receipt: Receipt, last: Position, behind: Option<u64>) -> Receipt {
     if receipt.position != Position::START {
         return receipt;
     }
-    let position = Position(head.0 - behind.unwrap_or_default());
+    let position = Position(last.0 - behind.unwrap_or_default());
     if behind.is_some() {
         work.states.place(&receipt.stream, receipt.version, position);
     }
@@ -155,6 +156,10 @@ fn failed(intake: &mut Intake, pending: Vec<Pending>, error: CommitError) -> Res
             };
             give_back(intake, pending);
             Ok(ended)
+        }
+        CommitError::Store(StoreError::Conflict(_)) => {
+            give_back(intake, pending);
+            Ok(Submitted::Overtaken)
         }
         CommitError::Store(error @ StoreError::Unfit(_)) => {
             give_back(intake, pending);
