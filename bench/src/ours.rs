@@ -38,20 +38,30 @@ pub fn open(dir: &Path) -> anyhow::Result<Box<dyn Store>> {
 impl Store for Ours {
     fn append(&mut self, batch: Vec<Append>) -> anyhow::Result<()> {
         let streams = batch.iter().map(|append| append.stream.clone()).collect();
-        let mut found = self.backend.find(&Wanted { streams, cells: Vec::new() })?;
-        let mut plans: Vec<Plan> = Vec::with_capacity(batch.len());
-        for Append { stream, expected, message, .. } in batch {
-            let expected = match expected {
-                0 => ExpectedVersion::NoStream,
-                version => ExpectedVersion::Exact(StreamVersion(version)),
-            };
-            let append = Addition { stream, expected, writer: Name::Static("order"), messages: vec![message] };
-            let plan = check(&self.owners, &found, Commit { appends: vec![append], cells: Vec::new() })?;
-            found.apply(&plan);
-            plans.push(plan);
-        }
-        self.backend.write(&plans)?;
-        Ok(())
+        let (mut batch, mut refused) = (batch.into_iter(), Ok(()));
+        let owners = &self.owners;
+        self.backend.transact(&Wanted { streams, cells: Vec::new() }, &mut |mut found| {
+            let mut plans: Vec<Plan> = Vec::with_capacity(batch.len());
+            for Append { stream, expected, message, .. } in &mut batch {
+                let expected = match expected {
+                    0 => ExpectedVersion::NoStream,
+                    version => ExpectedVersion::Exact(StreamVersion(version)),
+                };
+                let append = Addition { stream, expected, writer: Name::Static("order"), messages: vec![message] };
+                match check(owners, &found, Commit { appends: vec![append], cells: Vec::new() }) {
+                    Ok(plan) => {
+                        found.apply(&plan);
+                        plans.push(plan);
+                    }
+                    Err(refusal) => {
+                        refused = Err(refusal);
+                        return Vec::new();
+                    }
+                }
+            }
+            plans
+        })?;
+        Ok(refused?)
     }
 
     fn reader(&self) -> anyhow::Result<Box<dyn Reads>> {

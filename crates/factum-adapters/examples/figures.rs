@@ -131,21 +131,27 @@ fn commit(number: usize, messages: usize) -> Result<Commit, Box<dyn Error>> {
     Ok(Commit { appends: vec![append], cells: Vec::new() })
 }
 
-/// Finds, checks and writes, as the committer does; answers the plans.
+/// Finds, checks and writes, as the committer does.
 fn write(backend: &mut dyn Backend, commits: Vec<Commit>) -> Outcome {
     let mut wanted = Wanted::default();
     for commit in &commits {
         wanted.streams.extend(commit.wanted().streams);
     }
-    let mut found = backend.find(&wanted)?;
-    let mut plans: Vec<Plan> = Vec::with_capacity(commits.len());
-    for commit in commits {
-        let plan = check(&Owners::default(), &found, commit)?;
-        found.apply(&plan);
-        plans.push(plan);
-    }
-    backend.write(&plans)?;
-    Ok(())
+    let (mut commits, mut refused) = (commits, Ok(()));
+    backend.transact(&wanted, &mut |mut found| {
+        let mut plans: Vec<Plan> = Vec::with_capacity(commits.len());
+        for commit in commits.drain(..) {
+            match check(&Owners::default(), &found, commit) {
+                Ok(plan) => {
+                    found.apply(&plan);
+                    plans.push(plan);
+                }
+                Err(refusal) => refused = Err(refusal),
+            }
+        }
+        plans
+    })?;
+    Ok(refused?)
 }
 
 fn log(dir: &Path) -> Outcome {

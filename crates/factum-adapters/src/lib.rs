@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `embedded` | `Backend`, `Reader` | a unit's store as a log in a directory, without a server; the key of its digests beside it |
 //! | `files` | `Snapshots` | folded states, one file each |
+//! | `postgres` | `Backend`, `Reader` | a unit's store in a schema of PostgreSQL |
 //! | `sqlite` | `RowStore`, `RowReader` | rows of read models in one file |
 //!
 //! Each folder's first page maps every promise of its port to its technology. Each runs the whole conformance suite of
@@ -13,5 +14,9 @@
 pub mod embedded;
 #[cfg(feature = "files")]
 pub mod files;
+#[cfg(any(feature = "embedded", feature = "postgres"))]
+mod names;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

@@ -104,6 +104,12 @@ pub enum StoreError {
     /// It is not known whether the write is durable. The store takes no more writes until it is opened again.
     #[error("the outcome of a write is unknown and the store has stopped: {0}")]
     OutcomeUnknown(String),
+    /// Another process leads this unit now. Nothing was written, and nothing ever will be by this one.
+    #[error("another process leads this unit now: {0}")]
+    Fenced(String),
+    /// Another writer was faster: nothing was written, and what it was decided on is to be read anew.
+    #[error("another writer was faster: {0}")]
+    Conflict(String),
     /// Stored data is damaged.
     #[error("stored data is damaged: {0}")]
     Corrupt(String),

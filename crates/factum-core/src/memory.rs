@@ -10,7 +10,7 @@ use crate::{
     commit::{Found, Plan, Wanted},
     envelope::Stored,
     error::StoreError,
-    ports::{Backend, Reader, Scan, Scanned},
+    ports::{Backend, Judge, Reader, Scan, Scanned, Written},
     stream::{Lineage, Position, StreamId, StreamVersion},
 };
 
@@ -42,47 +42,14 @@ impl Memory {
 }
 
 impl Backend for Memory {
-    fn find(&mut self, wanted: &Wanted) -> Result<Found, StoreError> {
-        let state = self.read();
-        let mut found = Found::default();
-        for stream in &wanted.streams {
-            if let Some(places) = state.streams.get(stream) {
-                found.streams.insert(stream.clone(), StreamVersion(places.len() as u64));
-            }
-        }
-        for key in &wanted.cells {
-            if let Some((revision, _)) = state.cells.get(key) {
-                found.cells.insert(key.clone(), *revision);
-            }
-        }
-        Ok(found)
-    }
-
-    fn write(&mut self, batch: &[Plan]) -> Result<Position, StoreError> {
+    fn transact(&mut self, wanted: &Wanted, judge: &mut Judge<'_>) -> Result<Option<Written>, StoreError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let state = &mut *state;
-        for plan in batch {
-            state.writes += 1;
-            for append in &plan.appends {
-                for (index, message) in append.messages.iter().enumerate() {
-                    let place = state.messages.len();
-                    state.messages.push(Stored {
-                        position: Position(place as u64 + 1),
-                        stream: append.stream.clone(),
-                        version: StreamVersion(append.first.0 + index as u64),
-                        message: message.clone(),
-                    });
-                    state.streams.entry(append.stream.clone()).or_default().push(place);
-                }
-            }
-            for change in &plan.cells {
-                match &change.value {
-                    Some(value) => state.cells.insert(change.key.clone(), (Revision(state.writes), value.clone())),
-                    None => state.cells.remove(&change.key),
-                };
-            }
-        }
-        Ok(Position(state.messages.len() as u64))
+        let plans = judge(state.find(wanted));
+        Ok(match plans.is_empty() {
+            true => None,
+            false => Some(Written { last: state.write(&plans), plans }),
+        })
     }
 
     fn reader(&self) -> Arc<dyn Reader> {
@@ -91,6 +58,48 @@ impl Backend for Memory {
 
     fn durability(&self) -> &'static str {
         "memory"
+    }
+}
+
+impl State {
+    fn find(&self, wanted: &Wanted) -> Found {
+        let mut found = Found::default();
+        for stream in &wanted.streams {
+            if let Some(places) = self.streams.get(stream) {
+                found.streams.insert(stream.clone(), StreamVersion(places.len() as u64));
+            }
+        }
+        for key in &wanted.cells {
+            if let Some((revision, _)) = self.cells.get(key) {
+                found.cells.insert(key.clone(), *revision);
+            }
+        }
+        found
+    }
+
+    fn write(&mut self, plans: &[Plan]) -> Position {
+        for plan in plans {
+            self.writes += 1;
+            for append in &plan.appends {
+                for (index, message) in append.messages.iter().enumerate() {
+                    let place = self.messages.len();
+                    self.messages.push(Stored {
+                        position: Position(place as u64 + 1),
+                        stream: append.stream.clone(),
+                        version: StreamVersion(append.first.0 + index as u64),
+                        message: message.clone(),
+                    });
+                    self.streams.entry(append.stream.clone()).or_default().push(place);
+                }
+            }
+            for change in &plan.cells {
+                match &change.value {
+                    Some(value) => self.cells.insert(change.key.clone(), (Revision(self.writes), value.clone())),
+                    None => self.cells.remove(&change.key),
+                };
+            }
+        }
+        Position(self.messages.len() as u64)
     }
 }
 

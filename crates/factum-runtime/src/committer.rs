@@ -1,18 +1,12 @@
-//! The committer: judges commits by [`check`] and writes them, all that wait in one batch, one write, one sync.
-//!
-//! There is no thread of its own: whoever gets the backend's lock writes for all who queued meanwhile (flat combining:
-//! Hendler, Incze, Shavit, Tzafrir, 2010). A lone caller pays no handover, many callers share one sync.
+//! The committer: judges commits by [`check`], writes them in one transaction, and shows the tail what is durable.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use factum_core::{
-    commit::{Commit, MAX_COMMIT_BYTES, Owners, Plan, Wanted, check},
+    commit::{Commit, Owners, check},
     envelope::Stored,
     error::{CommitError, StoreError},
-    ports::{Backend, Reader},
+    ports::{Backend, Reader, Written},
     stream::{Position, StreamVersion},
     upcast::{Raised, Upcasters},
 };
@@ -22,7 +16,6 @@ use crate::tail::Tail;
 /// See the module.
 pub struct Committer {
     owners: Owners,
-    queue: Mutex<VecDeque<Waiting>>,
     backend: Mutex<Box<dyn Backend>>,
     tail: Arc<Tail>,
     /// Read once: asking the backend would wait for what it writes.
@@ -33,13 +26,6 @@ pub struct Committer {
     durability: &'static str,
 }
 
-type Slot = Arc<Mutex<Option<Result<Position, CommitError>>>>;
-
-struct Waiting {
-    commit: Commit,
-    slot: Slot,
-}
-
 impl Committer {
     /// A committer over a backend.
     pub fn new(backend: Box<dyn Backend>, owners: Owners) -> Self {
@@ -47,7 +33,6 @@ impl Committer {
         let tail = Arc::new(Tail::new(reader.head()));
         Self {
             owners,
-            queue: Mutex::default(),
             backend: Mutex::new(backend),
             tail,
             plain: reader.clone(),
@@ -92,41 +77,41 @@ impl Committer {
         self.durability
     }
 
-    /// Commits, and answers the position of the last message of its batch once it is durable. Blocks.
+    /// Commits, and answers the position of its last message, or the log's last if it has none, once it is durable. Blocks.
     ///
     /// # Errors
     /// [`CommitError::Refused`] if nothing was written because a rule stands in the way, [`CommitError::Store`] if the
     /// store failed.
     pub fn commit(&self, commit: Commit) -> Result<Position, CommitError> {
-        let slot = Slot::default();
-        lock(&self.queue).push_back(Waiting { commit, slot: slot.clone() });
+        let wanted = commit.wanted();
+        let (mut commit, mut refused) = (Some(commit), None);
         let mut backend = lock(&self.backend);
-        // Whoever held the backend before may have written this commit along with its own.
-        loop {
-            if let Some(outcome) = lock(&slot).take() {
-                return outcome;
+        let written = backend.transact(&wanted, &mut |found| {
+            let judged = commit.take().map(|commit| check(&self.owners, &found, commit));
+            match judged {
+                Some(Ok(plan)) => vec![plan],
+                Some(Err(refusal)) => {
+                    refused = Some(refusal);
+                    Vec::new()
+                }
+                None => Vec::new(),
             }
-            let batch = self.next_batch();
-            if batch.is_empty() {
-                return Err(StoreError::Permanent("the commit was lost in the queue".into()).into());
+        })?;
+        match (refused, written) {
+            (Some(refusal), _) => Err(refusal.into()),
+            (None, Some(written)) => {
+                let last = written.last;
+                let mut placed = place(written);
+                // Who writes an older minor is read at once as it would be after a restart.
+                if !self.upcasters.is_empty() {
+                    placed.iter_mut().for_each(|stored| self.upcasters.raise(&mut stored.message));
+                }
+                // Under the backend's lock: the tail gets what was written in its order.
+                self.tail.push(placed);
+                Ok(last)
             }
-            self.write(&mut **backend, batch);
+            (None, None) => Err(StoreError::Permanent("the store has not asked what may be written".to_owned()).into()),
         }
-    }
-
-    /// The commits at the head of the queue that one write may hold; always at least one if any waits.
-    fn next_batch(&self) -> Vec<Waiting> {
-        let mut queue = lock(&self.queue);
-        if queue.len() < 2 {
-            return queue.drain(..).collect();
-        }
-        let mut bytes = 0;
-        let fits = |waiting: &&Waiting| {
-            bytes += waiting.commit.bytes();
-            bytes <= MAX_COMMIT_BYTES
-        };
-        let count = queue.iter().take_while(fits).count().max(1).min(queue.len());
-        queue.drain(..count).collect()
     }
 
     /// Tells the backend that there has been nothing to write for a moment.
@@ -144,54 +129,10 @@ impl Committer {
     pub fn look(&self) -> Result<(), StoreError> {
         lock(&self.backend).look()
     }
-
-    fn write(&self, backend: &mut dyn Backend, batch: Vec<Waiting>) {
-        let mut wanted = Wanted::default();
-        for waiting in &batch {
-            let more = waiting.commit.wanted();
-            wanted.streams.extend(more.streams);
-            wanted.cells.extend(more.cells);
-        }
-        let mut found = match backend.find(&wanted) {
-            Ok(found) => found,
-            Err(error) => return answer(batch.into_iter().map(|waiting| waiting.slot), &Err(error.into())),
-        };
-        let mut plans: Vec<Plan> = Vec::with_capacity(batch.len());
-        let mut slots = Vec::with_capacity(batch.len());
-        let many = batch.len();
-        for (index, waiting) in batch.into_iter().enumerate() {
-            match check(&self.owners, &found, waiting.commit) {
-                Err(refusal) => answer([waiting.slot], &Err(refusal.into())),
-                Ok(plan) => {
-                    // Nobody is judged behind the last.
-                    if index + 1 < many {
-                        found.apply(&plan);
-                    }
-                    plans.push(plan);
-                    slots.push(waiting.slot);
-                }
-            }
-        }
-        if plans.is_empty() {
-            return;
-        }
-        match backend.write(&plans) {
-            Err(error) => answer(slots, &Err(error.into())),
-            Ok(last) => {
-                let mut placed = place(plans, last);
-                // Who writes an older minor is read at once as it would be after a restart.
-                if !self.upcasters.is_empty() {
-                    placed.iter_mut().for_each(|stored| self.upcasters.raise(&mut stored.message));
-                }
-                self.tail.push(placed);
-                answer(slots, &Ok(last));
-            }
-        }
-    }
 }
 
-/// Gives the messages of a batch the positions that end at `last`.
-fn place(plans: Vec<Plan>, last: Position) -> Vec<Stored> {
+/// Gives the messages that were written the positions that end with the last.
+fn place(Written { last, plans }: Written) -> Vec<Stored> {
     let appends = || plans.iter().flat_map(|plan| &plan.appends);
     let count: u64 = appends().map(|append| append.messages.len() as u64).sum();
     let mut position = last.0 - count;
@@ -206,13 +147,7 @@ fn place(plans: Vec<Plan>, last: Position) -> Vec<Stored> {
     placed
 }
 
-fn answer(slots: impl IntoIterator<Item = Slot>, outcome: &Result<Position, CommitError>) {
-    for slot in slots {
-        *lock(&slot) = Some(outcome.clone());
-    }
-}
-
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A backend that panicked answers errors from then on; a queue or slot cannot be left half changed.
+    // A backend that panicked answers errors from then on.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -16,6 +16,8 @@ pub const RING_BYTES: usize = 64 << 20;
 /// Messages that became durable together, or that were read together from the store.
 #[derive(Debug)]
 pub struct Frame {
+    /// It begins behind this position.
+    pub after: Position,
     /// In order of position.
     pub messages: Vec<Stored>,
     /// Everything up to here was looked at.
@@ -85,9 +87,9 @@ impl Tail {
 
     /// Adds messages that have just become durable.
     pub fn push(&self, messages: Vec<Stored>) {
-        let Some(last) = messages.last() else { return };
-        let through = last.position;
-        let frame = Frame { messages, through };
+        let (Some(first), Some(last)) = (messages.first(), messages.last()) else { return };
+        let (after, through) = (Position(first.position.0 - 1), last.position);
+        let frame = Frame { after, messages, through };
         let bytes = frame.bytes();
         {
             let mut ring = self.lock();
@@ -100,20 +102,37 @@ impl Tail {
                 }
             }
         }
-        self.head.send_replace(through);
+        self.move_to(through);
+    }
+
+    /// The store has messages up to here that others have written: they are not in the ring, and are read from the store.
+    pub fn move_to(&self, head: Position) {
+        let moved = self.head.send_if_modified(|known| {
+            let moved = *known < head;
+            *known = head.max(*known);
+            moved
+        });
+        if !moved {
+            return;
+        }
         for signal in self.listeners.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             signal.ring();
         }
     }
 
-    /// The frame that holds the message behind a position. `Err` if it has left the ring: read it from the store.
+    /// The frame that holds the message behind a position. `Err` if it has left the ring, or never was in it because another
+    /// process wrote it: read it from the store.
     pub fn after(&self, position: Position) -> Result<Option<Arc<Frame>>, Behind> {
         let ring = self.lock();
         if position < ring.floor {
             return Err(Behind);
         }
         let index = ring.frames.partition_point(|(frame, _)| frame.through <= position);
-        Ok(ring.frames.get(index).map(|(frame, _)| frame.clone()))
+        match ring.frames.get(index) {
+            Some((frame, _)) if frame.after <= position => Ok(Some(frame.clone())),
+            None if self.head() <= position => Ok(None),
+            Some(_) | None => Err(Behind),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Ring> {

@@ -271,7 +271,8 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let detail = error.to_string();
         match error {
-            StoreError::Transient(_) => Self::unavailable("store", detail).retry_after(1),
+            StoreError::Transient(_) | StoreError::Conflict(_) => Self::unavailable("store", detail).retry_after(1),
+            StoreError::Fenced(_) => Self::unavailable("fenced", detail),
             StoreError::Full(_) => Self::new(StatusCode::INSUFFICIENT_STORAGE, "store_full", detail),
             StoreError::OutcomeUnknown(_) => Self::internal(
                 "outcome_unknown",
@@ -343,6 +344,8 @@ mod tests {
             (store(StoreError::Full), 507, "store_full"),
             (store(StoreError::OutcomeUnknown), 500, "outcome_unknown"),
             (store(StoreError::Transient), 503, "store"),
+            (store(StoreError::Conflict), 503, "store"),
+            (store(StoreError::Fenced), 503, "fenced"),
             (store(StoreError::Corrupt), 503, "store"),
             (store(StoreError::Permanent), 503, "store"),
             (

@@ -9,6 +9,7 @@
 //! - `sim`, with the feature of that name: a disk in memory that loses power, fails and lies, by a seed.
 //! - `fuzz`, with the same feature: what must hold of any bytes in a log's files, a message or a snapshot.
 //! - `chaos`, with the feature of that name: faults around a program that runs as a process of its own and speaks HTTP.
+//! - `engines`, with the feature of that name: private servers of databases, where they are installed.
 //!
 //! ```text
 //! given::<Order>([OrderCreated { sku, quantity: 3 }])
@@ -23,6 +24,8 @@ pub mod conformance;
 #[cfg(feature = "sim")]
 pub mod deliveries;
 mod difference;
+#[cfg(all(unix, feature = "engines"))]
+pub mod engines;
 pub mod fixture;
 pub mod folding;
 #[cfg(feature = "sim")]

@@ -18,7 +18,6 @@
 //! it.
 
 pub mod digest_key;
-mod names;
 mod place;
 mod reader;
 mod store;

@@ -11,7 +11,8 @@ use factum_core::{
 };
 use factum_log::EntryRef;
 
-use super::{lineage, names::Names, store_error};
+use super::{lineage, store_error};
+use crate::names::Names;
 
 /// Sets of names kept for the next read; more threads than this at once make their own.
 const KEPT: usize = 8;

@@ -7,7 +7,7 @@ use factum_core::{
     commit::{Found, Plan, Wanted},
     envelope::binary,
     error::StoreError,
-    ports::{Backend, Reader},
+    ports::{Backend, Judge, Reader, Written},
     stream::{Position, StreamVersion},
 };
 use factum_log::{Batch, Durability, Log, LogError};
@@ -71,29 +71,17 @@ impl Embedded {
 }
 
 impl Backend for Embedded {
-    fn find(&mut self, wanted: &Wanted) -> Result<Found, StoreError> {
-        let log = self.log.as_ref().ok_or_else(closed)?;
-        let mut found = Found::default();
-        for stream in &wanted.streams {
-            match log.version(stream.as_str()) {
-                0 => {}
-                version => _ = found.streams.insert(stream.clone(), StreamVersion(version)),
-            }
+    fn transact(&mut self, wanted: &Wanted, judge: &mut Judge<'_>) -> Result<Option<Written>, StoreError> {
+        let plans = judge(self.found(wanted)?);
+        if plans.is_empty() {
+            return Ok(None);
         }
-        for key in &wanted.cells {
-            if let Some(cell) = log.cell(key.to_text().as_bytes()) {
-                found.cells.insert(key.clone(), Revision(cell.revision));
-            }
-        }
-        Ok(found)
-    }
-
-    fn write(&mut self, batch: &[Plan]) -> Result<Position, StoreError> {
         self.place.look_now_and_then()?;
-        self.fill(batch)?;
+        self.fill(&plans)?;
         let log = self.log.as_mut().ok_or_else(closed)?;
-        debug_assert!(follows(log, batch), "a plan was made against another state than the log's: find, check, write");
-        log.append(&self.batch).map(|appended| Position(appended.last)).map_err(|error| failed(log, error))
+        debug_assert!(follows(log, &plans), "a plan was made against another state than the log's");
+        let appended = log.append(&self.batch).map_err(|error| failed(log, error))?;
+        Ok(Some(Written { last: Position(appended.last), plans }))
     }
 
     fn idle(&mut self) -> Result<(), StoreError> {
@@ -114,6 +102,25 @@ impl Backend for Embedded {
             Durability::Sync => "sync",
             Durability::Os => "os",
         }
+    }
+}
+
+impl Embedded {
+    fn found(&self, wanted: &Wanted) -> Result<Found, StoreError> {
+        let log = self.log.as_ref().ok_or_else(closed)?;
+        let mut found = Found::default();
+        for stream in &wanted.streams {
+            match log.version(stream.as_str()) {
+                0 => {}
+                version => _ = found.streams.insert(stream.clone(), StreamVersion(version)),
+            }
+        }
+        for key in &wanted.cells {
+            if let Some(cell) = log.cell(key.to_text().as_bytes()) {
+                found.cells.insert(key.clone(), Revision(cell.revision));
+            }
+        }
+        Ok(found)
     }
 }
 

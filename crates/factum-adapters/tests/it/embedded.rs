@@ -4,7 +4,10 @@ use std::fs;
 
 use factum_adapters::embedded::{self, Options};
 use factum_core::{commit::Plan, error::StoreError, ports::Backend};
-use factum_testing::conformance::{self, Cannot, store::Subject};
+use factum_testing::conformance::{
+    self, Cannot,
+    store::{self, Subject},
+};
 use tempfile::TempDir;
 
 /// A store in a directory of its own, with segments of this length.
@@ -76,7 +79,7 @@ fn a_second_writer_is_refused_and_a_reader_beside_the_first_is_not() {
         matches!(error, StoreError::Permanent(_)) && error.to_string().contains("open in another process"),
         "{error}"
     );
-    first.write(&[Plan::default()]).unwrap();
+    store::write(&mut first, &[Plan::default()]).unwrap();
     assert_eq!(embedded::open_read_only(dir.path()).unwrap().lineage(), first.reader().lineage());
 }
 

@@ -5,4 +5,5 @@ mod digest_key;
 mod embedded;
 mod faults;
 mod files;
+mod postgres;
 mod sqlite;

@@ -14,8 +14,11 @@ use crate::{
 ///
 /// An implementation keeps these promises:
 ///
-/// - `write` is durable on return, and whole: after any failure either all plans of the batch are there or none.
-/// - Positions are gapless over messages, in the order of the batch; versions are those of the plans.
+/// - `transact` is one transaction: what was found holds until what was judged by it is written. It is durable on return, and
+///   whole: after any failure either all plans are there or none.
+/// - Positions are gapless over messages, in the order of the plans; versions are those of the plans. Where others write to the
+///   store, too, positions are given in the order of the transactions.
+/// - The judge is asked once. If it lets nothing through nothing is written, and whatever was locked is free again.
 /// - Nothing is visible to a [`Reader`] before it is durable.
 /// - A write whose outcome is unknown answers [`StoreError::OutcomeUnknown`], and no later write succeeds.
 /// - A cell's revision changes with every write of it and is never 0 while the cell exists.
@@ -23,17 +26,25 @@ use crate::{
 ///   in [`crate::commit`]. Should it be refused all the same, the answer is [`StoreError::Unfit`], nothing was written,
 ///   and the next write is taken.
 pub trait Backend: Send {
-    /// Looks up heads and cells, as of the last write.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the store cannot be read.
-    fn find(&mut self, wanted: &Wanted) -> Result<Found, StoreError>;
-
-    /// Writes plans that [`crate::commit::check`] allowed against what [`Backend::find`] found. Answers the last position.
+    /// Looks up heads and cells, lets the judge say by [`crate::commit::check`] what may be written, and writes that.
+    /// `None` if the judge let nothing through.
     ///
     /// # Errors
     /// [`StoreError`]; see the promises.
-    fn write(&mut self, batch: &[Plan]) -> Result<Position, StoreError>;
+    fn transact(&mut self, wanted: &Wanted, judge: &mut Judge<'_>) -> Result<Option<Written>, StoreError>;
+
+    /// Looks up heads and cells, and writes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read.
+    fn find(&mut self, wanted: &Wanted) -> Result<Found, StoreError> {
+        let mut seen = Found::default();
+        self.transact(wanted, &mut |found| {
+            seen = found;
+            Vec::new()
+        })?;
+        Ok(seen)
+    }
 
     /// The owner has had nothing to write for a moment.
     ///
@@ -57,6 +68,18 @@ pub trait Backend: Send {
 
     /// What an acknowledged write survives, as a word for people: `sync`, `os`, `memory`.
     fn durability(&self) -> &'static str;
+}
+
+/// Says by what was found what may be written.
+pub type Judge<'a> = dyn FnMut(Found) -> Vec<Plan> + 'a;
+
+/// What a transaction has written.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The position of its last message; if it had none, of the last message of the log.
+    pub last: Position,
+    /// The plans, as the judge made them.
+    pub plans: Vec<Plan>,
 }
 
 /// What to read of the log.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    commit::{Append, Commit, Found, Owners, check},
+    commit::{Append, Commit, Owners, Wanted, check},
     envelope::{Envelope, Recorded},
     id::MessageId,
     memory::Memory,
@@ -133,8 +133,9 @@ fn every_way_of_reading_gives_todays_name_and_version() {
         messages: vec![stored],
     };
     let commit = Commit { appends: vec![append], cells: vec![] };
-    let plan = check(&Owners::default(), &Found::default(), commit).unwrap();
-    memory.write(&[plan]).unwrap();
+    let mut commit = Some(commit);
+    let judge = &mut |found| vec![check(&Owners::default(), &found, commit.take().unwrap()).unwrap()];
+    memory.transact(&Wanted::default(), judge).unwrap();
     let reader = Raised::over(Backend::reader(&memory), &chain());
     let scan = Scan { after: Position::START, until: reader.head(), bytes: 1024, types: None };
     let typed = |name: &str| name == "order.created";

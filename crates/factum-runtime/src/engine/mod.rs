@@ -295,8 +295,11 @@ impl Engine {
     /// started again.
     pub fn may_recover(error: &StoreError) -> bool {
         match error {
-            StoreError::Transient(_) | StoreError::Full(_) | StoreError::Unfit(_) => true,
-            StoreError::OutcomeUnknown(_) | StoreError::Corrupt(_) | StoreError::Permanent(_) => false,
+            StoreError::Transient(_) | StoreError::Full(_) | StoreError::Unfit(_) | StoreError::Conflict(_) => true,
+            StoreError::OutcomeUnknown(_)
+            | StoreError::Fenced(_)
+            | StoreError::Corrupt(_)
+            | StoreError::Permanent(_) => false,
         }
     }
 

@@ -85,6 +85,7 @@ impl Submit {
         for receipt in pending.iter().flat_map(receipts) {
             behind.push(stage.behind(&receipt.stream, receipt.version));
         }
+        let mut last = intake.tail.head();
         if !stage.is_empty() || changed || force {
             work.pace_limits(registry, &mut stage)?;
             let groups = work.groups.write(registry, &work.holds, &mut stage)?;
@@ -96,7 +97,8 @@ impl Submit {
                 stage.cell(key.clone(), Some(value.clone()));
             }
             match self.committer.commit(stage.into_commit()) {
-                Ok(_) => {
+                Ok(position) => {
+                    last = position;
                     self.saved = work.consumers.cursor;
                     self.first.clear();
                     work.forget_lost();
@@ -105,14 +107,13 @@ impl Submit {
                 Err(error) => return failed(intake, pending, error),
             }
         }
-        settle(work, intake, pending, behind);
+        settle(work, last, pending, behind);
         Ok(Submitted::Settled)
     }
 }
 
 /// Everything that the batch was is durable: those who wait hear.
-fn settle(work: &mut Work, intake: &Intake, pending: Vec<Pending>, behind: Vec<Option<u64>>) {
-    let head = intake.tail.head();
+fn settle(work: &mut Work, last: Position, pending: Vec<Pending>, behind: Vec<Option<u64>>) {
     let mut behind = behind.into_iter();
     for pending in pending {
         // Whoever asked may have gone; what was decided stands.
@@ -120,7 +121,7 @@ fn settle(work: &mut Work, intake: &Intake, pending: Vec<Pending>, behind: Vec<O
             Pending::Sent { reply, outcome, .. } => {
                 let placed = outcome.map(|receipts| {
                     let placed = receipts.into_iter().zip(&mut behind);
-                    placed.map(|(receipt, behind)| place(work, receipt, head, behind)).collect()
+                    placed.map(|(receipt, behind)| place(work, receipt, last, behind)).collect()
                 });
                 _ = reply.send(placed);
             }
@@ -141,12 +142,12 @@ fn receipts(pending: &Pending) -> impl Iterator<Item = &Receipt> {
     outcome.into_iter().flatten()
 }
 
-/// A receipt with its position: that of the last event that followed, or the head if none did.
-pub(super) fn place(work: &mut Work, receipt: Receipt, head: Position, behind: Option<u64>) -> Receipt {
+/// A receipt with its position: that of the last event that followed, or that of the commit's last message if none did.
+pub(super) fn place(work: &mut Work, receipt: Receipt, last: Position, behind: Option<u64>) -> Receipt {
     if receipt.position != Position::START {
         return receipt;
     }
-    let position = Position(head.0 - behind.unwrap_or_default());
+    let position = Position(last.0 - behind.unwrap_or_default());
     if behind.is_some() {
         work.states.place(&receipt.stream, receipt.version, position);
     }
@@ -162,6 +163,10 @@ fn failed(intake: &mut Intake, pending: Vec<Pending>, error: CommitError) -> Res
             };
             give_back(intake, pending);
             Ok(ended)
+        }
+        CommitError::Store(StoreError::Conflict(_)) => {
+            give_back(intake, pending);
+            Ok(Submitted::Overtaken)
         }
         CommitError::Store(error @ StoreError::Unfit(_)) => {
             give_back(intake, pending);

@@ -164,7 +164,7 @@ impl Intake {
                 if scanned.through <= after {
                     return Ok(None);
                 }
-                Ok(Some(Arc::new(Frame { messages: scanned.messages, through: scanned.through })))
+                Ok(Some(Arc::new(Frame { after, messages: scanned.messages, through: scanned.through })))
             }
         }
     }

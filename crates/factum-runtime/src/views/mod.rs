@@ -492,7 +492,7 @@ pub(crate) fn frame(
             if scanned.through <= after {
                 return Ok(None);
             }
-            Ok(Some(Arc::new(Frame { messages: scanned.messages, through: scanned.through })))
+            Ok(Some(Arc::new(Frame { after, messages: scanned.messages, through: scanned.through })))
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use factum_core::{
     Timestamp,
     cell::{Cell, CellKey, CellKind},
-    commit::{Found, Plan, Wanted},
+    commit::Wanted,
     digest_key::DigestKey,
     envelope::{Draft, Kind, Stored},
     error::StoreError,
@@ -21,7 +21,7 @@ use factum_core::{
     memory_notes::MemoryNotes,
     memory_snapshots::MemorySnapshots,
     payload::{Command, Payload},
-    ports::{Backend, Clock, Note, Notes, Reader, Scan, Scanned, Snapshots},
+    ports::{Backend, Clock, Judge, Note, Notes, Reader, Scan, Scanned, Snapshots, Written},
     service::Service,
     stream::{Lineage, Position, StreamId, StreamVersion},
 };
@@ -110,29 +110,31 @@ pub fn faulty(store: &Memory, faults: &Faults) -> Box<dyn Backend> {
 }
 
 impl Backend for Faulty {
-    fn find(&mut self, wanted: &Wanted) -> Result<Found, StoreError> {
-        self.inner.find(wanted)
-    }
-    fn write(&mut self, batch: &[Plan]) -> Result<Position, StoreError> {
-        if self.dead {
-            return Err(StoreError::OutcomeUnknown("it has stopped".to_owned()));
-        }
-        let data = |plan: &Plan| plan.appends.iter().flat_map(|append| append.messages.clone()).collect::<Vec<_>>();
-        let messages: Vec<_> = batch.iter().flat_map(data).collect();
-        if messages.iter().any(|message| String::from_utf8_lossy(&message.data).contains(UNFIT)) {
-            return Err(StoreError::Unfit("as told".to_owned()));
-        }
-        match self.faults.next() {
-            None => self.inner.write(batch),
-            Some(Fault::Transient) => Err(StoreError::Transient("as told".to_owned())),
-            Some(fault) => {
-                self.dead = true;
-                if fault == Fault::UnknownWritten {
-                    self.inner.write(batch)?;
+    fn transact(&mut self, wanted: &Wanted, judge: &mut Judge<'_>) -> Result<Option<Written>, StoreError> {
+        let Self { inner, faults, dead } = self;
+        let mut told = None;
+        let written = inner.transact(wanted, &mut |found| {
+            let plans = judge(found);
+            let messages = || plans.iter().flat_map(|plan| &plan.appends).flat_map(|append| &append.messages);
+            told = match plans.is_empty() {
+                true => None,
+                false if *dead => Some(StoreError::OutcomeUnknown("it has stopped".to_owned())),
+                false if messages().any(|message| String::from_utf8_lossy(&message.data).contains(UNFIT)) => {
+                    Some(StoreError::Unfit("as told".to_owned()))
                 }
-                Err(StoreError::OutcomeUnknown("as told".to_owned()))
-            }
-        }
+                false => match faults.next() {
+                    None => None,
+                    Some(Fault::Transient) => Some(StoreError::Transient("as told".to_owned())),
+                    Some(fault) => {
+                        *dead = true;
+                        told = Some(StoreError::OutcomeUnknown("as told".to_owned()));
+                        return if fault == Fault::UnknownWritten { plans } else { Vec::new() };
+                    }
+                },
+            };
+            if told.is_some() { Vec::new() } else { plans }
+        })?;
+        told.map_or(Ok(written), Err)
     }
     fn reader(&self) -> Arc<dyn Reader> {
         Arc::new(FaultyReader(Backend::reader(&self.inner), self.faults.clone()))

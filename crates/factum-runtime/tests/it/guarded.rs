@@ -7,7 +7,7 @@ use std::sync::{
 
 use factum_core::{
     cell::{CellKey, CellKind},
-    commit::{Found, Plan, Wanted},
+    commit::Wanted,
     decider::{Context, Decider},
     digest_key::DigestKey,
     envelope::{Envelope, Recorded},
@@ -16,7 +16,7 @@ use factum_core::{
     memory_notes::MemoryNotes,
     memory_rows::MemoryRows,
     memory_snapshots::MemorySnapshots,
-    ports::{Backend, Reader},
+    ports::{Backend, Judge, Reader, Written},
     reaction::{Effects, Folding, Reaction},
     rejection::Never,
     service::Service,
@@ -309,14 +309,11 @@ struct Slow {
 }
 
 impl Backend for Slow {
-    fn find(&mut self, wanted: &Wanted) -> Result<Found, StoreError> {
-        self.inner.find(wanted)
-    }
-    fn write(&mut self, batch: &[Plan]) -> Result<Position, StoreError> {
+    fn transact(&mut self, wanted: &Wanted, judge: &mut Judge<'_>) -> Result<Option<Written>, StoreError> {
         while self.shut.load(Ordering::SeqCst) {
             std::thread::yield_now();
         }
-        self.inner.write(batch)
+        self.inner.transact(wanted, judge)
     }
     fn reader(&self) -> Arc<dyn Reader> {
         Backend::reader(&self.inner)

@@ -37,6 +37,7 @@ mod shelves;
 mod shuffled;
 mod snapshots;
 mod step_calls;
+mod tails;
 mod timers;
 mod undo_calls;
 mod unfolded;

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use factum_core::{
     call::{Answer, AnyCall},
     cell::{CellKey, CellKind},
-    commit::{Append, Commit, Found, Plan, Wanted},
+    commit::{Append, Commit, Wanted},
     digest_key::DigestKey,
     envelope::{Draft, Kind, Stored},
     error::{CommitError, StoreError},
@@ -14,7 +14,7 @@ use factum_core::{
     memory::Memory,
     memory_notes::MemoryNotes,
     memory_snapshots::MemorySnapshots,
-    ports::{Backend, Clock, Reader, Scan},
+    ports::{Backend, Clock, Judge, Reader, Scan, Written},
     saga::{CallAnswer, How as Ended, Versions},
     service::Service,
     stream::{ExpectedVersion, Position, StreamId},
@@ -344,14 +344,11 @@ struct Failing {
 }
 
 impl Backend for Failing {
-    fn find(&mut self, wanted: &Wanted) -> Result<Found, StoreError> {
-        self.store.find(wanted)
-    }
-    fn write(&mut self, batch: &[Plan]) -> Result<Position, StoreError> {
+    fn transact(&mut self, wanted: &Wanted, judge: &mut Judge<'_>) -> Result<Option<Written>, StoreError> {
         self.failed = !self.failed;
         match self.failed {
             true => Err(StoreError::Transient("each batch is handled twice".to_owned())),
-            false => self.store.write(batch),
+            false => self.store.transact(wanted, judge),
         }
     }
     fn reader(&self) -> Arc<dyn Reader> {

@@ -27,12 +27,16 @@ const SEEDS: u64 = 20;
 const CASES: usize = 500;
 /// Requests after which a day passes.
 const DAY: usize = 50;
-/// What needs more than this shop has: what a partner refused, a process of two versions, and schedules, of which there are none
-/// on data time.
-const NEVER_DONE: [&str; 7] = [
+/// What needs more than this shop has: what a partner refused, a process of two versions, pull groups, and schedules, of which
+/// there are none on data time.
+const NEVER_DONE: [&str; 11] = [
     "/payments/{id}/retry",
     "/shipments/{id}/retry",
     "/factum/v1/sagas/{id}/move",
+    "/factum/v1/groups/{name}/poll",
+    "/factum/v1/groups/{name}/ack",
+    "/factum/v1/groups/{name}/nack",
+    "/factum/v1/groups/{name}/extend",
     "/factum/v1/schedules/{name}/pause",
     "/factum/v1/schedules/{name}/resume",
     "/factum/v1/schedules/{name}/run",

@@ -59,6 +59,7 @@ pub const BODIES: &[Takes] = &[
     takes("POST", "/factum/v1/plans/{id}/approve", "/factum/v1/plans/{}", approval),
     takes("POST", "/factum/v1/plans/{id}/cancel", "/factum/v1/plans/{}", signed),
     takes("POST", "/factum/v1/consumers/{name}/try-again", "", signed),
+    takes("POST", "/factum/v1/groups/{name}/poll", "", nothing),
     takes("POST", "/factum/v1/groups/{name}/ack", "", settled),
     takes("POST", "/factum/v1/groups/{name}/nack", "", settled),
     takes("POST", "/factum/v1/groups/{name}/extend", "", settled),

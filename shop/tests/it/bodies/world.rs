@@ -235,6 +235,7 @@ impl World {
             ("/factum/v1/plans/", of(&plans, "plans", "id")),
             ("/factum/v1/sagas/", of(&sagas, "sagas", "sagaId")),
             ("/factum/v1/schedules/", some(&["loyalty.balances", "none.such"])),
+            ("/factum/v1/groups/", some(&["none.such", "view:orders"])),
             ("/factum/v1/consumers/", some(&[LABEL, "order.order", "view:orders", "view:labels"])),
         ]);
     }

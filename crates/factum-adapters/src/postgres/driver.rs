@@ -1,0 +1,98 @@
+//! The thread that drives the asynchronous client, and sessions on it.
+
+use std::{
+    future::Future,
+    sync::{Arc, mpsc},
+};
+
+use factum_core::error::StoreError;
+use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::{Client, Config, NoTls, config::SslMode};
+
+use super::{CONNECT, Options, error};
+
+/// The thread.
+pub(super) struct Driver {
+    /// Taken only at the end.
+    runtime: Option<Runtime>,
+    config: Config,
+    settings: String,
+}
+
+impl Driver {
+    pub(super) fn new(url: &str, options: &Options) -> Result<Self, StoreError> {
+        let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
+            StoreError::Permanent(format!(
+                "the URL of the database cannot be read ({}): write postgres://user:password@host:port/database",
+                error::sentence(&error)
+            ))
+        })?;
+        if config.get_ssl_mode() == SslMode::Require {
+            let problem = "this program cannot speak TLS to the database: leave sslmode=require out of its URL";
+            return Err(StoreError::Permanent(problem.to_owned()));
+        }
+        config.application_name(&options.application).connect_timeout(CONNECT);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("factum-postgres")
+            .enable_all()
+            .build()
+            .map_err(|error| StoreError::Transient(format!("no thread for the database: {error}")))?;
+        let settings = format!(
+            "SET synchronous_commit = on; SET search_path = {}; SET statement_timeout = {}; \
+             SET idle_in_transaction_session_timeout = 60000; SET client_min_messages = warning",
+            quoted(&options.schema),
+            options.statement.as_millis(),
+        );
+        Ok(Self { runtime: Some(runtime), config, settings })
+    }
+
+    /// Waits for what runs on the thread.
+    ///
+    /// # Errors
+    /// [`StoreError::Transient`] if the thread has ended.
+    pub(super) fn wait<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let gone = || StoreError::Transient("the thread of the database has ended".to_owned());
+        let (tell, told) = mpsc::sync_channel(1);
+        self.runtime.as_ref().ok_or_else(gone)?.spawn(async move {
+            // Nobody goes before it is told.
+            let _ = tell.send(work.await);
+        });
+        told.recv().map_err(|_| gone())
+    }
+
+    /// A new session, with our settings.
+    pub(super) fn connect(&self) -> Result<Arc<Client>, StoreError> {
+        let (config, settings) = (self.config.clone(), self.settings.clone());
+        self.wait(async move {
+            let connected = tokio::time::timeout(CONNECT, config.connect(NoTls)).await;
+            let (client, connection) = connected
+                .map_err(|_| StoreError::Transient(format!("the database does not answer within {CONNECT:?}")))?
+                .map_err(error::at_open)?;
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(error = error::sentence(&error), "a session with the database has ended");
+                }
+            });
+            client.batch_execute(&settings).await.map_err(error::at_open)?;
+            Ok(Arc::new(client))
+        })?
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // It may be dropped on another runtime's thread, where waiting is forbidden.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A name in SQL.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

@@ -1,0 +1,82 @@
+//! A unit's store in a schema of PostgreSQL: the ports [`Backend`](factum_core::ports::Backend) and
+//! [`Reader`](factum_core::ports::Reader) over `tokio-postgres`.
+//!
+//! | promise of the port | how it is kept here |
+//! |---|---|
+//! | one transaction | the row of the counter is locked first, then everything is looked up, judged and written behind that lock |
+//! | durable on return | `synchronous_commit = on`, whatever the role's or the server's setting is |
+//! | positions are gapless, in the order of the transactions | they are counted in the locked row: no sequence, which skips and overtakes |
+//! | the judge is asked once | a transaction that fails behind it is told, not repeated |
+//! | if nothing is let through nothing is locked | the transaction is rolled back |
+//! | nothing is visible before it is durable | other sessions see what is committed |
+//! | an unknown outcome is told as one | a commit whose answer is lost is looked up behind the lock of the counter's row, by the number that its transaction bore; only if the server stays away it is unknown |
+//! | a cell's revision changes with every write | it is the number of the transaction that wrote it |
+//! | what `check` allows fits | names are far below the 2,704 bytes that an index takes, bodies below the gigabyte of a `bytea` |
+//!
+//! ```text
+//! unit        log_id, epoch, term, position, commits        one row: the counter, and who leads
+//! message     position, stream, version, type, source, size, head, data     partitioned by position
+//! stream      stream, version                               the last version of each
+//! type        name                                          types that there are, so that a scan can choose
+//! cell        kind, name, revision, value
+//! migration   version, applied
+//! ```
+//!
+//! `data` is the JSON of a message as bytes (`convert_from(data, 'UTF8')::json`), `head` its envelope in the form of
+//! [`factum_core::envelope::binary`].
+//!
+//! One process writes a unit at a time: it holds an advisory lock as long as its session lives, and each one that gets the lock
+//! counts the unit's *term* up. Who comes back from a lost session under another's term is fenced, and writes nothing.
+//!
+//! A round trip looks up, a second one writes and commits. The client is asynchronous and has a thread of its own here, because
+//! the port blocks and may be called from anywhere.
+
+mod driver;
+mod error;
+mod reader;
+mod schema;
+mod store;
+
+use std::time::Duration;
+
+use factum_core::error::StoreError;
+
+pub use store::Postgres;
+
+/// How long an attempt to connect may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Where a unit's store is.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The unit's schema; it is made if it is missing.
+    pub schema: String,
+    /// Shown in `pg_stat_activity`.
+    pub application: String,
+    /// How long a statement may take before the server ends it.
+    pub statement: Duration,
+    /// How long a commit whose answer was lost is looked up before its outcome is said to be unknown.
+    pub dark: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            schema: "factum".to_owned(),
+            application: "factum".to_owned(),
+            statement: Duration::from_secs(60),
+            dark: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Opens the store of a unit, or makes one if its schema is missing or empty. The URL is
+/// `postgres://user:password@host:port/database`.
+///
+/// # Errors
+/// [`StoreError::Permanent`] for what a person must mend: a wrong URL or password, missing rights, a schema of something else, a
+/// server that is too old or only reads, another process that writes. [`StoreError::Transient`] if the server is away. No error
+/// holds the password.
+pub fn open(url: &str, options: Options) -> Result<Postgres, StoreError> {
+    Postgres::open(url, options)
+}

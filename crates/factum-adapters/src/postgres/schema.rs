@@ -1,0 +1,179 @@
+//! The tables: made once, changed by numbered migrations, never by hand.
+
+use std::time::Duration;
+
+use factum_core::{error::StoreError, stream::Lineage};
+use tokio_postgres::{Client, error::SqlState};
+use uuid::Uuid;
+
+use super::{
+    driver::quoted,
+    error::{at_open, sentence},
+};
+
+/// The oldest server that is supported.
+const OLDEST: i32 = 140_000;
+
+/// How long a unit that another session holds is waited for.
+const GONE: Duration = Duration::from_secs(2);
+
+/// Positions in one partition of the log.
+pub(super) const PARTITION: u64 = 1 << 22;
+
+/// Each brings the schema from the version before to its own, counted from 1.
+const MIGRATIONS: [&str; 1] = ["
+CREATE TABLE unit (
+    alone boolean PRIMARY KEY DEFAULT true CHECK (alone),
+    log_id uuid NOT NULL,
+    epoch int NOT NULL,
+    term bigint NOT NULL,
+    position bigint NOT NULL,
+    commits bigint NOT NULL
+);
+CREATE TABLE message (
+    position bigint NOT NULL,
+    stream text COLLATE \"C\" NOT NULL,
+    version bigint NOT NULL,
+    type text COLLATE \"C\" NOT NULL,
+    source text COLLATE \"C\" NOT NULL,
+    size int NOT NULL,
+    head bytea NOT NULL,
+    data bytea NOT NULL,
+    PRIMARY KEY (position)
+) PARTITION BY RANGE (position);
+CREATE INDEX message_stream ON message (stream, version);
+CREATE TABLE stream (stream text COLLATE \"C\" PRIMARY KEY, version bigint NOT NULL) WITH (fillfactor = 80);
+CREATE TABLE type (name text COLLATE \"C\" PRIMARY KEY);
+CREATE TABLE cell (
+    kind text COLLATE \"C\" NOT NULL,
+    name text COLLATE \"C\" NOT NULL,
+    revision bigint NOT NULL,
+    value bytea NOT NULL,
+    PRIMARY KEY (kind, name)
+) WITH (fillfactor = 70);
+"];
+
+/// Looks at the server: a sentence for each that cannot be used.
+pub(super) async fn check_server(client: &Client) -> Result<(), StoreError> {
+    let permanent = |problem: String| Err(StoreError::Permanent(problem));
+    let seen = "SELECT current_setting('server_version_num')::int, current_setting('server_version'), \
+                pg_is_in_recovery(), current_setting('server_encoding')";
+    let row = client.query_one(seen, &[]).await.map_err(at_open)?;
+    let (number, version, recovers, encoding): (i32, String, bool, String) =
+        (row.get(0), row.get(1), row.get(2), row.get(3));
+    if number < OLDEST {
+        return permanent(format!("the database is PostgreSQL {version}: 14 is the oldest that is supported"));
+    }
+    if recovers {
+        let problem = "the database is a replica that only reads: name the primary in the URL";
+        return permanent(problem.to_owned());
+    }
+    if encoding != "UTF8" {
+        return permanent(format!(
+            "the database's encoding is {encoding}: make one with `createdb -E UTF8 -T template0`"
+        ));
+    }
+    Ok(())
+}
+
+/// Brings the schema to today's version, in one transaction.
+pub(super) async fn migrate(client: &Client, schema: &str) -> Result<(), StoreError> {
+    let name = quoted(schema);
+    client.batch_execute("BEGIN").await.map_err(at_open)?;
+    let there = client
+        .query_one("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", &[&schema])
+        .await
+        .map_err(at_open)?;
+    if !there.get::<_, bool>(0) {
+        client.batch_execute(&format!("CREATE SCHEMA {name}")).await.map_err(at_open)?;
+    }
+    let known = client
+        .query_one(
+            "SELECT count(*), count(*) FILTER (WHERE relname = 'migration') FROM pg_class \
+             WHERE relnamespace = $1::text::regnamespace AND relkind IN ('r', 'p', 'v', 'm')",
+            &[&name],
+        )
+        .await
+        .map_err(at_open)?;
+    let (tables, own): (i64, i64) = (known.get(0), known.get(1));
+    if own == 0 {
+        if tables > 0 {
+            let problem = format!("the schema {schema} holds something else: name an empty one, or none that is there");
+            return Err(StoreError::Permanent(problem));
+        }
+        let first = "CREATE TABLE migration (version int PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now())";
+        client.batch_execute(first).await.map_err(at_open)?;
+    }
+    let version = client.query_one("SELECT coalesce(max(version), 0) FROM migration", &[]).await;
+    let version: i32 = version.map_err(at_open)?.get(0);
+    let newest = MIGRATIONS.len() as i32;
+    if version > newest {
+        return Err(StoreError::Permanent(format!(
+            "the schema {schema} is of version {version}, this program knows {newest}: use the newer program"
+        )));
+    }
+    for (number, change) in (1..).zip(MIGRATIONS) {
+        if number > version {
+            client.batch_execute(change).await.map_err(at_open)?;
+            client.execute("INSERT INTO migration (version) VALUES ($1)", &[&number]).await.map_err(at_open)?;
+            tracing::info!(schema, version = number, "the schema was brought to a new version");
+        }
+    }
+    let id = Uuid::new_v4();
+    let unit = "INSERT INTO unit (log_id, epoch, term, position, commits) SELECT $1, 0, 0, 0, 0 \
+                WHERE NOT EXISTS (SELECT FROM unit)";
+    client.execute(unit, &[&id]).await.map_err(at_open)?;
+    client.batch_execute("COMMIT").await.map_err(at_open)
+}
+
+/// Takes the unit for this session, as long as it lives. Answers the new term.
+pub(super) async fn lead(client: &Client, schema: &str) -> Result<i64, StoreError> {
+    // The server may not have noticed yet that a process is gone.
+    let mut held = hold(client, schema).await?;
+    for _ in 0..10 {
+        if held {
+            break;
+        }
+        tokio::time::sleep(GONE / 10).await;
+        held = hold(client, schema).await?;
+    }
+    if !held {
+        return Err(StoreError::Permanent(format!(
+            "the unit in schema {schema} is open in another process: stop that one first"
+        )));
+    }
+    migrate(client, schema).await?;
+    let row = client.query_one("UPDATE unit SET term = term + 1 RETURNING term", &[]).await.map_err(at_open)?;
+    Ok(row.get(0))
+}
+
+/// Holds the unit's lock in this session, if nobody else does.
+pub(super) async fn hold(client: &Client, schema: &str) -> Result<bool, StoreError> {
+    let lock = "SELECT pg_try_advisory_lock(hashtextextended('factum ' || $1, 0))";
+    Ok(client.query_one(lock, &[&schema]).await.map_err(at_open)?.get(0))
+}
+
+/// Which log it is, and how far it goes.
+pub(super) async fn lineage(client: &Client) -> Result<(Lineage, u64), StoreError> {
+    let row = client.query_one("SELECT log_id, epoch, position FROM unit", &[]).await.map_err(at_open)?;
+    let (id, epoch, position): (Uuid, i32, i64) = (row.get(0), row.get(1), row.get(2));
+    Ok((Lineage { log_id: id.into_bytes(), epoch: epoch as u32 }, position as u64))
+}
+
+/// Makes the partitions for these positions, and one ahead.
+pub(super) async fn make_room(client: &Client, last: u64) -> Result<u64, StoreError> {
+    let mut end = 0;
+    for number in last / PARTITION..=last / PARTITION + 1 {
+        let (from, to) = (number * PARTITION, (number + 1) * PARTITION);
+        let made = format!(
+            "CREATE TABLE IF NOT EXISTS message_{number} PARTITION OF message FOR VALUES FROM ({from}) TO ({to})"
+        );
+        match client.batch_execute(&made).await {
+            Ok(()) => {}
+            Err(error) if error.code() == Some(&SqlState::DUPLICATE_TABLE) => {}
+            Err(error) => return Err(StoreError::Transient(sentence(&error))),
+        }
+        end = to;
+    }
+    Ok(end)
+}

@@ -1,0 +1,219 @@
+//! The store in PostgreSQL: the suite of stores, several processes, and what is said when it cannot be opened.
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use factum_adapters::postgres::{self, Options, Postgres};
+use factum_core::{commit::Plan, error::StoreError, ports::Backend, stream::Position};
+use factum_testing::{
+    conformance::{
+        self, Cannot,
+        store::{Subject, write},
+    },
+    engines::postgres::Server,
+};
+
+/// Units of one server, each in a schema of its own.
+struct Schemas {
+    server: Server,
+    made: u32,
+}
+
+impl Schemas {
+    /// `None`, and a line that says why, if there is no PostgreSQL.
+    fn start() -> Option<Self> {
+        match Server::start() {
+            Ok(server) => Some(Self { server, made: 0 }),
+            Err(why) => {
+                eprintln!("left out: {why}");
+                None
+            }
+        }
+    }
+
+    fn options(&self) -> Options {
+        Options { schema: format!("unit_{}", self.made), ..Options::default() }
+    }
+
+    fn open(&self) -> Result<Postgres, StoreError> {
+        postgres::open(&self.server.url(), self.options())
+    }
+}
+
+impl Subject for Schemas {
+    fn fresh(&mut self) -> Box<dyn Backend> {
+        self.made += 1;
+        Box::new(self.open().unwrap())
+    }
+    fn reopen(&mut self) -> Result<Box<dyn Backend>, Cannot> {
+        Ok(Box::new(self.open().unwrap()))
+    }
+}
+
+#[test]
+fn keeps_every_promise() {
+    let Some(mut schemas) = Schemas::start() else { return };
+    conformance::store::run(&mut schemas);
+}
+
+#[test]
+fn runs_random_programs_as_the_model() {
+    let Some(mut schemas) = Schemas::start() else { return };
+    conformance::random::run(conformance::random::seeds(6), 100, &mut schemas);
+}
+
+#[test]
+fn one_process_writes_a_unit_and_the_next_one_fences_it_off() {
+    let Some(schemas) = Schemas::start() else { return };
+    let mut first = schemas.open().unwrap();
+    let error = schemas.open().unwrap_err();
+    assert!(matches!(&error, StoreError::Permanent(why) if why.contains("open in another process")), "{error:?}");
+    write(&mut first, &[Plan::default()]).unwrap();
+    drop(first);
+    let mut second = schemas.open().unwrap();
+    assert_eq!(write(&mut second, &[Plan::default()]).unwrap(), Some(Position(0)));
+}
+
+#[test]
+fn who_comes_back_when_another_leads_is_fenced_off() {
+    let Some(schemas) = Schemas::start() else { return };
+    let mut first = schemas.open().unwrap();
+    write(&mut first, &[Plan::default()]).unwrap();
+    let mine = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'factum'";
+    schemas.server.sql(mine).unwrap();
+    let mut second = eventually(|| schemas.open());
+    write(&mut second, &[Plan::default()]).unwrap();
+    for _ in 0..2 {
+        let error = write(&mut first, &[Plan::default()]).unwrap_err();
+        assert!(matches!(&error, StoreError::Fenced(why) if why.contains("term 2")), "{error:?}");
+        assert!(matches!(first.look(), Err(StoreError::Fenced(_))));
+    }
+    assert_eq!(schemas.server.sql("SELECT term, commits FROM unit_0.unit").unwrap(), "2|2");
+}
+
+/// Tries until it can be done; the server frees a lost session's lock when it notices.
+fn eventually<T>(mut attempt: impl FnMut() -> Result<T, StoreError>) -> T {
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        match attempt() {
+            Ok(done) => return done,
+            Err(error) => assert!(Instant::now() < until, "{error}"),
+        }
+        std::thread::yield_now();
+    }
+}
+
+const PASS: u8 = 0;
+const CUT_BEFORE_COMMIT: u8 = 1;
+const CUT_BEHIND_COMMIT: u8 = 2;
+
+/// A line to the server that is cut as told at the next commit, once.
+fn line_to(port: u16, mood: Arc<AtomicU8>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let own = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+            let (mood, is_cut) = (mood.clone(), Arc::new(AtomicBool::new(false)));
+            let (mut from, mut to, cut) = (server.try_clone().unwrap(), client.try_clone().unwrap(), is_cut.clone());
+            std::thread::spawn(move || {
+                let mut bytes = [0; 8192];
+                while let Ok(count @ 1..) = from.read(&mut bytes) {
+                    if cut.load(Ordering::SeqCst) || to.write_all(&bytes[..count]).is_err() {
+                        break;
+                    }
+                }
+                _ = to.shutdown(Shutdown::Both);
+            });
+            let (mut from, mut to) = (client, server);
+            std::thread::spawn(move || {
+                let mut bytes = [0; 8192];
+                while let Ok(count @ 1..) = from.read(&mut bytes) {
+                    let commits = bytes[..count].windows(6).any(|part| part == b"COMMIT");
+                    let mood = if commits { mood.swap(PASS, Ordering::SeqCst) } else { PASS };
+                    is_cut.fetch_or(mood != PASS, Ordering::SeqCst);
+                    if mood == CUT_BEFORE_COMMIT || to.write_all(&bytes[..count]).is_err() || mood != PASS {
+                        break;
+                    }
+                }
+                // The server sees the end of what it was sent, and carries that out first.
+                _ = to.shutdown(Shutdown::Write);
+                _ = from.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    own
+}
+
+/// The classical gap: the line is cut while the commit is on its way. It is found out whether it stands.
+#[test]
+fn a_commit_whose_answer_is_lost_is_looked_up() {
+    let Some(schemas) = Schemas::start() else { return };
+    let mood = Arc::new(AtomicU8::new(PASS));
+    let port = line_to(schemas.server.port(), mood.clone());
+    let mut store = postgres::open(&format!("postgres://factum@127.0.0.1:{port}/postgres"), schemas.options()).unwrap();
+    for round in 0..5 {
+        mood.store(CUT_BEHIND_COMMIT, Ordering::SeqCst);
+        let written = eventually(|| match write(&mut store, &[Plan::default()]) {
+            Err(StoreError::Transient(why)) if !why.contains("nothing was written") => Err(StoreError::Transient(why)),
+            other => Ok(other),
+        });
+        assert_eq!(written.unwrap(), Some(Position(0)), "round {round}: it stands, so it is told as done");
+        mood.store(CUT_BEFORE_COMMIT, Ordering::SeqCst);
+        let refused = eventually(|| match write(&mut store, &[Plan::default()]) {
+            Err(StoreError::Transient(why)) if !why.contains("nothing was written") => Err(StoreError::Transient(why)),
+            other => Ok(other),
+        });
+        let told = refused.unwrap_err().to_string();
+        assert!(told.contains("nothing was written"), "{told}");
+        assert_eq!(mood.load(Ordering::SeqCst), PASS, "the line was cut");
+    }
+    assert_eq!(schemas.server.sql("SELECT commits FROM unit_0.unit").unwrap(), "5");
+}
+
+#[test]
+fn a_server_that_crashes_is_waited_for() {
+    let Some(mut schemas) = Schemas::start() else { return };
+    let mut store = schemas.open().unwrap();
+    write(&mut store, &[Plan::default()]).unwrap();
+    schemas.server.kill();
+    for _ in 0..2 {
+        let error = write(&mut store, &[Plan::default()]).unwrap_err();
+        assert!(matches!(error, StoreError::Transient(_)), "{error:?}");
+        assert!(matches!(store.look(), Err(StoreError::Transient(_))));
+    }
+    schemas.server.go_on().unwrap();
+    write(&mut store, &[Plan::default()]).unwrap();
+    store.look().unwrap();
+}
+
+#[test]
+fn what_a_person_must_mend_is_a_sentence_without_the_password() {
+    let Some(schemas) = Schemas::start() else { return };
+    let url = schemas.server.url();
+    let sentence = |url: &str, schema: &str| {
+        let error = postgres::open(url, Options { schema: schema.to_owned(), ..Options::default() }).unwrap_err();
+        let told = error.to_string();
+        assert!(!told.contains("sesame"), "{told}");
+        (matches!(error, StoreError::Permanent(_)), told)
+    };
+    let (is_final, told) = sentence("mysql://sesame", "a");
+    assert!(is_final && told.contains("postgres://user:password@host:port/database"), "{told}");
+    let (is_final, told) = sentence(&url.replace("/postgres", "/none").replace("factum@", "factum:sesame@"), "a");
+    assert!(is_final && told.contains("createdb"), "{told}");
+    let (is_final, told) = sentence(&url.replace("factum@", "nobody:sesame@"), "a");
+    assert!(is_final && told.contains("check user and password"), "{told}");
+    let (is_final, told) = sentence(&format!("{url}?sslmode=require"), "a");
+    assert!(is_final && told.contains("TLS"), "{told}");
+    let (is_final, told) = sentence("postgres://factum:sesame@127.0.0.1:1/postgres", "a");
+    assert!(!is_final && told.contains("cannot be reached"), "{told}");
+    let (is_final, told) = sentence(&url, "pg_catalog");
+    assert!(is_final && told.contains("holds something else"), "{told}");
+}

@@ -1,0 +1,161 @@
+//! A private PostgreSQL server.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+/// The longest wait for a server that starts.
+const START: Duration = Duration::from_secs(60);
+
+/// A server on a loopback port, with the role and the database `factum`. It ends with this value, and with the thread that
+/// made it.
+pub struct Server {
+    bin: PathBuf,
+    dir: TempDir,
+    port: u16,
+    process: Option<Child>,
+}
+
+impl Server {
+    /// Makes a cluster and starts a server on it. The binaries are those in `FACTUM_POSTGRES_BIN`, else of the newest version
+    /// below `/usr/lib/postgresql`, else of the path.
+    ///
+    /// # Errors
+    /// A sentence, if there is none or it does not start.
+    pub fn start() -> Result<Self, String> {
+        let bin = binaries()?;
+        let dir = tempfile::Builder::new().prefix("factum-postgres").tempdir().map_err(|error| error.to_string())?;
+        let port =
+            TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).map_err(|error| error.to_string())?;
+        let mut server = Self { bin, dir, port: port.port(), process: None };
+        if is_root() {
+            // The server refuses to run as root.
+            run(Command::new("chown").arg("postgres").arg(server.dir.path()))?;
+        }
+        fs::set_permissions(server.dir.path(), fs::Permissions::from_mode(0o700)).map_err(|error| error.to_string())?;
+        let data = server.data();
+        let mut made = server.command("initdb");
+        made.arg("-D").arg(&data).args(["-U", "factum", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
+        run(&mut made)?;
+        server.go_on()?;
+        Ok(server)
+    }
+
+    /// `postgres://…` of the database.
+    pub fn url(&self) -> String {
+        format!("postgres://factum@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// What `psql` answers, a line for each row.
+    ///
+    /// # Errors
+    /// What it says.
+    pub fn sql(&self, sql: &str) -> Result<String, String> {
+        let asked = Command::new(self.bin.join("psql")).args(["-X", "-A", "-t", "-c", sql]).arg(self.url()).output();
+        let asked = asked.map_err(|error| format!("psql: {error}"))?;
+        match asked.status.success() {
+            true => Ok(String::from_utf8_lossy(&asked.stdout).trim_end().to_owned()),
+            false => Err(String::from_utf8_lossy(&asked.stderr).into_owned()),
+        }
+    }
+
+    /// Its port on the loopback address.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Ends the server at once, as a crash would.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // Its children are told by it: a killed one would leave them.
+            let _ = Command::new("kill").args(["-QUIT", &process.id().to_string()]).status();
+            let _ = process.wait();
+        }
+    }
+
+    /// Starts the server again, on the same port and data.
+    ///
+    /// # Errors
+    /// A sentence, if it does not start.
+    pub fn go_on(&mut self) -> Result<(), String> {
+        let (data, dir) = (self.data(), self.dir.path().to_owned());
+        let log = fs::File::create(dir.join("log")).map_err(|error| error.to_string())?;
+        let mut server = self.command("postgres");
+        server.arg("-D").arg(&data).arg("-p").arg(self.port.to_string()).arg("-k").arg(&dir);
+        server.args(["-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=64MB", "-c", "max_connections=100"]);
+        server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.process = Some(server.spawn().map_err(|error| error.to_string())?);
+        let until = Instant::now() + START;
+        loop {
+            let mut asked = Command::new(self.bin.join("pg_isready"));
+            asked.args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
+            if asked.status().is_ok_and(|status| status.success()) {
+                return Ok(());
+            }
+            let ended = self.process.as_mut().is_none_or(|process| !matches!(process.try_wait(), Ok(None)));
+            if ended || Instant::now() > until {
+                let said = fs::read_to_string(dir.join("log")).unwrap_or_default();
+                return Err(format!("the server has not started: {said}"));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// A command of PostgreSQL's that ends with the thread that begins it, and is not root's.
+    fn command(&self, name: &str) -> Command {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "QUIT"]);
+        if is_root() {
+            command.args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups"]);
+        }
+        command.arg(self.bin.join(name)).current_dir(self.dir.path());
+        command
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}
+
+fn binaries() -> Result<PathBuf, String> {
+    let has = |dir: &Path| dir.join("initdb").is_file() && dir.join("postgres").is_file();
+    if let Some(named) = std::env::var_os("FACTUM_POSTGRES_BIN").map(PathBuf::from) {
+        return if has(&named) { Ok(named) } else { Err(format!("there is no PostgreSQL in {}", named.display())) };
+    }
+    let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let number = |path: &Path| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok()).unwrap_or_default();
+    let mut installed: Vec<PathBuf> = installed.map(|entry| entry.path()).collect();
+    installed.sort_by_key(|path| number(path));
+    let newest = installed.into_iter().rev().map(|path| path.join("bin"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    newest.chain(std::env::split_paths(&path)).find(|dir| has(dir)).ok_or_else(|| {
+        "PostgreSQL is not installed: `apt-get install postgresql`, or name its binaries in FACTUM_POSTGRES_BIN"
+            .to_owned()
+    })
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let ended = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if ended.status.success() {
+        return Ok(());
+    }
+    Err(format!("{command:?}: {}", String::from_utf8_lossy(&ended.stderr)))
+}
