@@ -14,8 +14,6 @@
 pub mod embedded;
 #[cfg(feature = "files")]
 pub mod files;
-#[cfg(any(feature = "embedded", feature = "postgres"))]
-mod names;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]

@@ -18,6 +18,7 @@
 //! it.
 
 pub mod digest_key;
+mod names;
 mod place;
 mod reader;
 mod store;

@@ -11,8 +11,7 @@ use factum_core::{
 };
 use factum_log::EntryRef;
 
-use super::{lineage, store_error};
-use crate::names::Names;
+use super::{lineage, names::Names, store_error};
 
 /// Sets of names kept for the next read; more threads than this at once make their own.
 const KEPT: usize = 8;

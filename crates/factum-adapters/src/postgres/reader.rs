@@ -1,14 +1,18 @@
 //! The reading side: sessions that are lent to whoever reads.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use factum_core::{
     cell::{Cell, CellKey, CellKind, Revision},
     envelope::{Stored, binary},
     error::StoreError,
+    id::Name,
     ports::{Reader, Scan, Scanned},
     stream::{Lineage, Position, StreamId, StreamVersion},
 };
@@ -18,12 +22,13 @@ use super::{
     driver::Driver,
     error::{at_open, nothing_written},
 };
-use crate::names::Names;
 
 /// Sessions kept for the next read; more threads than this at once make their own.
 const KEPT: usize = 4;
 /// Messages that one query answers at most.
 const MOST: i64 = 4096;
+/// Names kept at most, so that a log full of made-up names cannot fill the memory.
+const MOST_NAMES: usize = 4096;
 /// Bytes that are asked for at most at once, so that a scan of everything does not hold it all twice.
 const MOST_BYTES: i64 = 32 << 20;
 
@@ -34,18 +39,12 @@ pub(super) struct Shared {
     /// The last position that is known to be durable.
     pub(super) head: AtomicU64,
     sessions: Mutex<Vec<Reading>>,
-    names: Mutex<Names>,
+    names: Mutex<HashSet<Arc<str>>>,
 }
 
 impl Shared {
     pub(super) fn new(driver: Driver, lineage: Lineage, head: u64) -> Self {
-        Self {
-            driver,
-            lineage,
-            head: AtomicU64::new(head),
-            sessions: Mutex::default(),
-            names: Mutex::new(Names::new()),
-        }
+        Self { driver, lineage, head: AtomicU64::new(head), sessions: Mutex::default(), names: Mutex::default() }
     }
 
     /// Reads in a session of its own.
@@ -71,16 +70,27 @@ impl Shared {
         Ok(done)
     }
 
+    /// A name of a type or a source, allocated once: there are few of them and millions of messages.
+    fn name(&self, text: &str) -> Name {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = names.get(text) {
+            return Name::Shared(known.clone());
+        }
+        if names.len() >= MOST_NAMES {
+            names.clear();
+        }
+        let name: Arc<str> = Arc::from(text);
+        names.insert(name.clone());
+        Name::Shared(name)
+    }
+
     fn stored(&self, row: &Row) -> Result<Stored, StoreError> {
         let corrupt = |error: &dyn std::fmt::Display| StoreError::Corrupt(format!("a row of `message`: {error}"));
         let (position, stream, version): (i64, &str, i64) = (row.get(0), row.get(1), row.get(2));
         let (type_name, source, head, data): (&str, &str, &[u8], &[u8]) =
             (row.get(3), row.get(4), row.get(5), row.get(6));
-        let (type_name, source) = {
-            let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-            (names.get(type_name), names.get(source))
-        };
-        let message = binary::decode(type_name, source, &[head, data].concat()).map_err(|error| corrupt(&error))?;
+        let message = binary::decode(self.name(type_name), self.name(source), &[head, data].concat())
+            .map_err(|error| corrupt(&error))?;
         Ok(Stored {
             position: Position(position as u64),
             stream: StreamId::parse(stream).map_err(|error| corrupt(&error))?,

@@ -191,10 +191,12 @@ impl Backend for Postgres {
                 return Err(error);
             }
         };
-        if writing.last >= self.room {
+        // A partition that is made in a transaction goes with it.
+        let mut room = self.room;
+        if writing.last >= room {
             let (client, last) = (session.client.clone(), writing.last);
             match self.shared.driver.wait(async move { schema::make_room(&client, last).await })? {
-                Ok(room) => self.room = room,
+                Ok(made) => room = made,
                 Err(error) => {
                     self.leave(session);
                     return Err(error);
@@ -214,6 +216,7 @@ impl Backend for Postgres {
                 }
             }
         }
+        self.room = room;
         self.types.extend(writing.types.iter().cloned());
         let last = Position(writing.last);
         self.shared.head.fetch_max(writing.last, Ordering::Release);

@@ -109,7 +109,7 @@ fn moody(dir: &Path) -> (Moody, Embedded) {
 }
 
 /// One message at the end of `order-1`.
-fn plan(version: u64) -> Plan {
+pub fn plan(version: u64) -> Plan {
     let id = MessageId::derived(&["message", &version.to_string()]);
     let envelope = Envelope {
         correlation_id: id.clone(),

@@ -11,7 +11,12 @@ use std::{
 };
 
 use factum_adapters::postgres::{self, Options, Postgres};
-use factum_core::{commit::Plan, error::StoreError, ports::Backend, stream::Position};
+use factum_core::{
+    commit::Plan,
+    error::StoreError,
+    ports::Backend,
+    stream::{Position, StreamId, StreamVersion},
+};
 use factum_testing::{
     conformance::{
         self, Cannot,
@@ -19,6 +24,8 @@ use factum_testing::{
     },
     engines::postgres::Server,
 };
+
+use super::faults::plan;
 
 /// Units of one server, each in a schema of its own.
 struct Schemas {
@@ -96,6 +103,25 @@ fn who_comes_back_when_another_leads_is_fenced_off() {
         assert!(matches!(first.look(), Err(StoreError::Fenced(_))));
     }
     assert_eq!(schemas.server.sql("SELECT term, commits FROM unit_0.unit").unwrap(), "2|2");
+}
+
+#[test]
+fn partitions_are_made_before_they_are_needed() {
+    let Some(schemas) = Schemas::start() else { return };
+    let mut store = schemas.open().unwrap();
+    let partitions = || {
+        let inherited = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'unit_0.message'::regclass";
+        schemas.server.sql(inherited).unwrap()
+    };
+    assert_eq!(partitions(), "2");
+    // A few before the end of the second one.
+    schemas.server.sql("UPDATE unit_0.unit SET position = 2 * 4194304 - 5").unwrap();
+    let plans: Vec<Plan> = (1..=20).map(plan).collect();
+    assert_eq!(write(&mut store, &plans).unwrap(), Some(Position(2 * 4_194_304 + 15)));
+    assert_eq!(partitions(), "4");
+    let stream = StreamId::parse("order-1").unwrap();
+    assert_eq!(store.reader().stream(&stream, StreamVersion(0)).unwrap().len(), 20);
+    assert_eq!(write(&mut store, &[plan(21)]).unwrap(), Some(Position(2 * 4_194_304 + 16)));
 }
 
 /// Tries until it can be done; the server frees a lost session's lock when it notices.

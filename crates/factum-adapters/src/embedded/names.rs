@@ -10,18 +10,18 @@ const SLOTS: usize = 64;
 const MOST: usize = 4096;
 
 /// Names that were seen before.
-pub(crate) struct Names {
+pub(super) struct Names {
     recent: [Option<Arc<str>>; SLOTS],
     known: HashSet<Arc<str>>,
 }
 
 impl Names {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { recent: [const { None }; SLOTS], known: HashSet::new() }
     }
 
     /// The name, without allocating if it was asked for before.
-    pub(crate) fn get(&mut self, text: &str) -> Name {
+    pub(super) fn get(&mut self, text: &str) -> Name {
         // A comparison with the right slot costs a fifth of a hash; a wrong one costs a look-up, and no harm.
         let ends = text.bytes().next().unwrap_or(0) ^ text.bytes().next_back().unwrap_or(0).rotate_left(3);
         let slot = &mut self.recent[(usize::from(ends) ^ text.len()) % SLOTS];
