@@ -27,7 +27,7 @@ pub struct Note {
 ///
 /// - What was put is answered after any end of the process. It need not be synced: after a loss of power an earlier note
 ///   may be answered, or none.
-/// - `put` is cheap: it is called twice for each delivery while messages are taken one by one.
+/// - `put` is cheap: it is called twice for each delivery while notes are taken.
 /// - A note that cannot be read is none.
 pub trait Notes: Send + Sync {
     /// The note of a loop.
