@@ -8,6 +8,7 @@ pub mod analytics;
 pub mod cart;
 pub mod catalog;
 pub mod customer;
+pub mod data;
 pub mod fraud;
 pub mod inventory;
 pub mod loyalty;

@@ -1,11 +1,9 @@
 //! Whom a shop's calls go to: recorded in its log, so that a start with others does not hand them what is open.
 
-use std::path::Path;
-
 use anyhow::bail;
 use factum::{Archive, http::client::Remote, prelude::*, stream::StreamId};
 
-use crate::{check, contracts::process::Process, plural::counted, services::archive_if_any};
+use crate::{check, contracts::process::Process, data::Data, plural::counted, services::archive_if_any};
 
 /// What stands where somebody is only played.
 pub const SIMULATED: &str = "simulated";
@@ -91,7 +89,7 @@ impl Partners {
 ///
 /// # Errors
 /// A sentence that says what to do; or the log cannot be read.
-pub fn refuse_others(data: &Path, wanted: &Partners) -> anyhow::Result<()> {
+pub fn refuse_others(data: &Data, wanted: &Partners) -> anyhow::Result<()> {
     let Some(archive) = archive_if_any(data)? else { return Ok(()) };
     let Some(before) = chosen(&archive)? else { return Ok(()) };
     let (before, under_way) = (before.run(wanted.process), archive.under_way()?);
@@ -100,7 +98,7 @@ pub fn refuse_others(data: &Path, wanted: &Partners) -> anyhow::Result<()> {
             "{} was run with {}, and not all that it asked them is answered ({}, {}), so it does \
              not start with {}: start it as before, let it run until they have answered, and stop it in order; or add \
              --moved if these are the same partners at other addresses",
-            data.display(),
+            data,
             before.sentence(),
             counted(under_way.calls as u64, "open call"),
             counted(under_way.unread, "unread message"),
@@ -115,7 +113,7 @@ pub fn refuse_others(data: &Path, wanted: &Partners) -> anyhow::Result<()> {
                 "{} was run with {}, and now a partner would only be simulated: what its {} orders have paid ({kept} pence) \
                  would be given back in the books alone. Start it with --provider and --carrier as before; \
                  another directory is the place to try things out, and to import files",
-                data.display(),
+                data,
                 before.sentence(),
                 findings.orders
             );
@@ -129,7 +127,7 @@ pub fn refuse_others(data: &Path, wanted: &Partners) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// As [`refuse_others`].
-pub fn refuse_another_process(data: &Path, wanted: Process, left: Option<Process>) -> anyhow::Result<()> {
+pub fn refuse_another_process(data: &Data, wanted: Process, left: Option<Process>) -> anyhow::Result<()> {
     let Some(archive) = archive_if_any(data)? else { return Ok(()) };
     let before = match left {
         Some(process) => Some(process),
@@ -141,7 +139,7 @@ pub fn refuse_another_process(data: &Path, wanted: Process, left: Option<Process
         bail!(
             "{} is run {before}, and {} under way, so it does not start {wanted}: start it with --process {before} until all \
              have come to their ends",
-            data.display(),
+            data,
             counted(orders, "order"),
         );
     }
@@ -152,7 +150,7 @@ pub fn refuse_another_process(data: &Path, wanted: Process, left: Option<Process
 ///
 /// # Errors
 /// The log cannot be read.
-pub fn are_recorded(data: &Path, wanted: &Partners) -> anyhow::Result<bool> {
+pub fn are_recorded(data: &Data, wanted: &Partners) -> anyhow::Result<bool> {
     let Some(archive) = archive_if_any(data)? else { return Ok(false) };
     Ok(chosen(&archive)?.is_some_and(|before| before == *wanted))
 }

@@ -1,23 +1,26 @@
-//! The shop as a server: one directory, one address, until it is told to stop.
+//! The shop as a server: one place of data, one address, until it is told to stop.
 
 use std::{
     fmt::Display,
     future::Future,
     io::{Write, stdout},
     net::SocketAddr,
-    path::PathBuf,
+    pin::pin,
     time::Duration,
 };
 
 use anyhow::bail;
+use axum::Router;
 use factum::{
-    AppBuilder, LogSizes,
+    App, AppBuilder, OpenError, Standby,
     http::{self, client::Remote},
     prelude::Service,
 };
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
     contracts::process::Process,
+    data::Data,
     import::settle,
     loyalty::reactions::Policy,
     notification::gateway::Channels,
@@ -27,11 +30,16 @@ use crate::{
     shipping::signature::Secret,
 };
 
+/// How long a start is silent before it says for whom it waits.
+const WAITS: Duration = Duration::from_secs(1);
+/// How long a process that led waits before it leads again.
+const AGAIN: Duration = Duration::from_millis(500);
+
 /// What is served, and where.
 #[derive(Clone, Debug)]
 pub struct Serve {
-    /// The directory of the data; made if it is missing.
-    pub data: PathBuf,
+    /// The data; made if they are missing.
+    pub data: Data,
     /// The address, which must be a loopback one.
     pub listen: SocketAddr,
     /// How long the simulated carrier's day takes.
@@ -66,20 +74,20 @@ pub struct Serve {
 ///
 /// # Errors
 /// A sentence that says what to change: the address is taken or reachable from outside, another process has the
-/// directory, it was run with other partners and waits for them, or in another way and has orders under way, a carrier has no
+/// data, it was run with other partners and waits for them, or in another way and has orders under way, a carrier has no
 /// secret, or the data is damaged.
 pub async fn serve(options: Serve) -> anyhow::Result<()> {
-    serve_beside(options, None, LogSizes::default()).await
+    serve_beside(options, None).await
 }
 
-/// The same, with a further service, and a log that is divided so.
+/// The same, with a further service.
 ///
 /// # Errors
 /// As [`serve`].
-pub async fn serve_beside(options: Serve, beside: Option<Service>, log: LogSizes) -> anyhow::Result<()> {
+pub async fn serve_beside(options: Serve, beside: Option<Service>) -> anyhow::Result<()> {
     // Heard from the start, so that a stop is in order however early it comes.
     let stop = stop_signal()?;
-    run(options, beside, log, stop).await
+    run(options, beside, stop).await
 }
 
 /// The same, until `stop` is ready.
@@ -87,13 +95,12 @@ pub async fn serve_beside(options: Serve, beside: Option<Service>, log: LogSizes
 /// # Errors
 /// As [`serve`].
 pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
-    run(options, None, LogSizes::default(), stop).await
+    run(options, None, stop).await
 }
 
 async fn run(
     options: Serve,
     beside: Option<Service>,
-    log: LogSizes,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     if options.carrier.is_some() && options.carrier_secret.is_none() {
@@ -102,13 +109,68 @@ async fn run(
              SHOP_CARRIER_SECRET (`openssl rand -hex 32` makes one)"
         );
     }
+    let listener = http::listen(options.listen).await?;
+    let address = listener.local_addr()?;
+    let mut options = options;
+    options.data.stores = options.data.stores.led_by(format!("http://{address}"));
+    let standby = Standby::over(options.data.stores.clone());
+    let mut door = Door::new(listener, standby.router());
+    let mut stop = pin!(stop);
+    loop {
+        tokio::select! {
+            free = until_free(&standby, &mut door) => free?,
+            () = &mut stop => return door.close().await,
+        }
+        let app = match opened(&options, beside.clone(), address).await {
+            Ok(app) => app,
+            // One that waited, too, was faster.
+            Err(error) if error.downcast_ref::<OpenError>().is_some_and(OpenError::is_led_by_another) => continue,
+            Err(error) => return Err(error),
+        };
+        door.open(app.router());
+        let ended = tokio::select! {
+            () = &mut stop => None,
+            ended = door.ended() => return ended,
+            // In a directory only a new start of the program helps, and health says so.
+            reason = app.failed(), if options.data.place().directory().is_none() => Some(reason),
+        };
+        let Some(reason) = ended else {
+            let closed = door.close().await;
+            say("stopping: what was accepted is being carried out");
+            app.stop().await;
+            say(format_args!("stopped at position {}", app.position().0));
+            return closed;
+        };
+        door.open(standby.router());
+        app.stop().await;
+        say(format_args!("this process does not lead the shop any more ({reason}); it waits to lead again"));
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Waits until nobody leads the shop; who asks meanwhile is told who does.
+async fn until_free(standby: &Standby, door: &mut Door) -> anyhow::Result<()> {
+    let mut free = pin!(standby.free());
+    loop {
+        tokio::select! {
+            free = &mut free => return Ok(free?),
+            () = tokio::time::sleep(WAITS), if !door.is_open() => {
+                if let Some(leader) = standby.leader() {
+                    say(format_args!("{leader} leads the shop; this process waits to take over, and says so at /health"));
+                    door.open(standby.router());
+                }
+            }
+        }
+    }
+}
+
+/// The shop, running; its data is led by nobody else.
+async fn opened(options: &Serve, beside: Option<Service>, address: SocketAddr) -> anyhow::Result<App> {
     let partners = Partners::of(options.provider.as_ref(), options.carrier.as_ref()).run(options.process);
     if !options.moved {
         refuse_others(&options.data, &partners)?;
     }
-    let listener = http::listen(options.listen).await?;
-    let address = listener.local_addr()?;
-    let left = bring_to_rest(&options).await?;
+    let left = bring_to_rest(options).await?;
     refuse_another_process(&options.data, options.process, left)?;
     let settings = Options {
         provider: options.provider.clone(),
@@ -126,7 +188,7 @@ async fn run(
         provider_lists: options.provider_lists,
         cart_abandoned_after: options.abandon_carts,
     };
-    let builder = equipped(open(&options.data, log)?, &settings);
+    let builder = equipped(open(&options.data)?, &settings);
     let builder = beside.into_iter().fold(builder, AppBuilder::with);
     let builder = if options.hold_unknown { builder.hold_unknown() } else { builder };
     // What stands there already is not written again: a shop also opens while its disk is full.
@@ -135,12 +197,55 @@ async fn run(
     if !are_recorded {
         app.execute(partners.choose()).await?;
     }
-    say(greeting(&options, &partners, address, app.health().durability));
-    let served = http::serve(listener, app.router(), stop).await;
-    say("stopping: what was accepted is being carried out");
-    app.stop().await;
-    say(format_args!("stopped at position {}", app.position().0));
-    Ok(served?)
+    say(greeting(options, &partners, address, app.health().durability));
+    Ok(app)
+}
+
+/// The server, from when there is something to serve.
+struct Door {
+    listener: Option<TcpListener>,
+    routes: http::Exchange,
+    stop: watch::Sender<bool>,
+    server: Option<JoinHandle<Result<(), http::ServeError>>>,
+}
+
+impl Door {
+    fn new(listener: TcpListener, routes: Router) -> Self {
+        let (routes, stop) = (http::Exchange::new(routes), watch::Sender::new(false));
+        Self { listener: Some(listener), routes, stop, server: None }
+    }
+
+    /// Whether anything is served.
+    fn is_open(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// Serves these routes from now on.
+    fn open(&mut self, routes: Router) {
+        self.routes.set(routes);
+        if let Some(listener) = self.listener.take() {
+            let mut stopped = self.stop.subscribe();
+            let stopped = async move { _ = stopped.wait_for(|stop| *stop).await };
+            self.server = Some(tokio::spawn(http::serve(listener, self.routes.router(), stopped)));
+        }
+    }
+
+    /// Ready when the server has ended by itself.
+    async fn ended(&mut self) -> anyhow::Result<()> {
+        match &mut self.server {
+            Some(server) => Ok(server.await??),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// No more requests; those under way end.
+    async fn close(mut self) -> anyhow::Result<()> {
+        self.stop.send_replace(true);
+        match self.server.take() {
+            Some(server) => Ok(server.await??),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A shop does its work also if nobody hears what it says.
@@ -159,7 +264,7 @@ async fn bring_to_rest(options: &Serve) -> anyhow::Result<Option<Process>> {
                      to take it too  shop import <FILE> --data {} --declines {} --resume",
                     plain(&import.file),
                     import.invoices,
-                    options.data.display(),
+                    options.data,
                     import.manner.declines
                 ));
             }
@@ -174,7 +279,7 @@ async fn bring_to_rest(options: &Serve) -> anyhow::Result<Option<Process>> {
 }
 
 fn greeting(options: &Serve, partners: &Partners, address: SocketAddr, durability: &str) -> String {
-    let data = options.data.display();
+    let data = &options.data;
     let durable = match durability {
         "sync" => "what is answered survives a power cut",
         "os" => "what is answered survives a crash of the program, not a power cut",

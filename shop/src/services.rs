@@ -1,8 +1,9 @@
 //! Which services the shop runs, and with what.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
-use factum::{AppBuilder, Archive, LogSizes, OpenError, http::client::Remote, prelude::*};
+use anyhow::Context as _;
+use factum::{AppBuilder, Archive, OpenError, http::client::Remote, prelude::*};
 
 use crate::{
     analytics, cart, catalog,
@@ -10,7 +11,9 @@ use crate::{
         process::{ANSWER_WITHIN, PATIENCE, Process},
         spellings::spellings,
     },
-    customer, fraud, inventory, loyalty,
+    customer,
+    data::Data,
+    fraud, inventory, loyalty,
     notification::{self, gateway::Channels},
     order,
     partners::{self, Partners},
@@ -79,25 +82,30 @@ impl Default for Options {
 ///
 /// # Errors
 /// [`OpenError`] if there is no log, or it is damaged.
-pub fn archive(data: &Path) -> Result<Archive, OpenError> {
-    Archive::open(data, &services(&Options::default()))
+pub fn archive(data: impl Into<Data>) -> Result<Archive, OpenError> {
+    Archive::open(data.into().place(), &services(&Options::default()))
 }
 
 /// The same; `None` if no shop has ever run there.
 ///
 /// # Errors
 /// [`OpenError`] if the log is damaged.
-pub fn archive_if_any(data: &Path) -> Result<Option<Archive>, OpenError> {
-    Archive::open_if_any(data, &services(&Options::default()))
+pub fn archive_if_any(data: impl Into<Data>) -> Result<Option<Archive>, OpenError> {
+    Archive::open_if_any(data.into().place(), &services(&Options::default()))
 }
 
-/// An app over a directory whose log is divided so, with what its folder `definitions` defines, if there is one.
+/// An app over these data, with what is defined beside them.
 ///
 /// # Errors
-/// If the directory or one of the files cannot be used.
-pub fn open(data: &Path, log: LogSizes) -> anyhow::Result<AppBuilder> {
-    let (app, definitions) = (App::open_with(data, log)?, data.join("definitions"));
-    Ok(if definitions.is_dir() { app.definitions(definitions)? } else { app })
+/// If the data or one of the files cannot be used.
+pub fn open(data: &Data) -> anyhow::Result<AppBuilder> {
+    let app = App::on(data.stores.clone())?;
+    Ok(match data.definitions() {
+        Some(folder) => app
+            .definitions(&folder)
+            .with_context(|| format!("the definitions in {} cannot be read", folder.display()))?,
+        None => app,
+    })
 }
 
 /// An app with all that serves customers: the services, the record of the partners, and what health says of them.

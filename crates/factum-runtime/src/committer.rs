@@ -6,7 +6,7 @@ use factum_core::{
     commit::{Commit, Owners, check},
     envelope::Stored,
     error::{CommitError, StoreError},
-    ports::{Backend, Reader, Written},
+    ports::{Backend, Lease, Reader, Written},
     stream::{Position, StreamVersion},
     upcast::{Raised, Upcasters},
 };
@@ -24,12 +24,13 @@ pub struct Committer {
     reader: Arc<dyn Reader>,
     upcasters: Upcasters,
     durability: &'static str,
+    lease: Option<Arc<dyn Lease>>,
 }
 
 impl Committer {
     /// A committer over a backend.
     pub fn new(backend: Box<dyn Backend>, owners: Owners) -> Self {
-        let (reader, durability) = (backend.reader(), backend.durability());
+        let (reader, durability, lease) = (backend.reader(), backend.durability(), backend.lease());
         let tail = Arc::new(Tail::new(reader.head()));
         Self {
             owners,
@@ -39,6 +40,7 @@ impl Committer {
             reader,
             upcasters: Upcasters::default(),
             durability,
+            lease,
         }
     }
 
@@ -75,6 +77,11 @@ impl Committer {
     /// What an acknowledged commit survives, as a word. Never waits.
     pub fn durability(&self) -> &'static str {
         self.durability
+    }
+
+    /// By what this process leads, where several could.
+    pub fn lease(&self) -> Option<Arc<dyn Lease>> {
+        self.lease.clone()
     }
 
     /// Commits, and answers the position of its last message, or the log's last if it has none, once it is durable. Blocks.

@@ -15,7 +15,8 @@ pub mod problem;
 pub mod sagas;
 pub mod schedules;
 pub mod server;
+pub mod standby;
 
 pub use extract::{After, Body, IdempotencyKey, Key, Query, encoded, position};
 pub use problem::Problem;
-pub use server::{ServeError, guarded, listen, serve};
+pub use server::{Exchange, ServeError, guarded, listen, serve};

@@ -8,9 +8,11 @@ use axum::{
     http::{Method, StatusCode, Uri},
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
+    routing::any,
     serve::ListenerExt,
 };
 use tokio::{net::TcpListener, sync::watch, time::timeout};
+use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{extract::MAX_BODY_BYTES, foreign, problem::Problem};
@@ -99,6 +101,32 @@ impl Stopping {
     }
 }
 
+/// Routes that can be exchanged while a server runs: those of a process that waits for those of one that leads.
+#[derive(Clone)]
+pub struct Exchange(watch::Sender<Router>);
+
+impl Exchange {
+    /// With these at first.
+    pub fn new(routes: Router) -> Self {
+        Self(watch::Sender::new(guarded(routes)))
+    }
+
+    /// These from the next request on; requests under way end where they began.
+    pub fn set(&self, routes: Router) {
+        self.0.send_replace(guarded(routes));
+    }
+
+    /// What is served.
+    pub fn router(&self) -> Router {
+        let routes = self.0.clone();
+        let ask = move |request: Request| {
+            let now = routes.borrow().clone();
+            async move { now.oneshot(request).await.into_response() }
+        };
+        Router::new().route("/", any(ask.clone())).route("/{*path}", any(ask))
+    }
+}
+
 fn check_loopback(address: SocketAddr) -> Result<(), ServeError> {
     if address.ip().to_canonical().is_loopback() { Ok(()) } else { Err(ServeError::NotLoopback(address)) }
 }
@@ -154,7 +182,6 @@ mod tests {
         http::header,
         routing::{get, post},
     };
-    use tower::ServiceExt;
 
     async fn ask(method: Method, path: &str) -> Response {
         async fn panics() -> &'static str {
@@ -189,6 +216,25 @@ mod tests {
         assert_eq!(response.status(), 405);
         assert_eq!(response.headers()[header::ALLOW], "POST");
         assert_eq!(response.headers()[header::CONTENT_TYPE], crate::problem::MEDIA_TYPE);
+    }
+
+    #[tokio::test]
+    async fn routes_are_exchanged_while_they_are_served() {
+        let exchange = Exchange::new(Router::new().route("/a", get(async || "first")));
+        let router = guarded(exchange.router());
+        let ask = async |path: &str| {
+            let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            let status = response.status().as_u16();
+            (status, axum::body::to_bytes(response.into_body(), 16_384).await.unwrap())
+        };
+        assert_eq!(ask("/a").await, (200, "first".into()));
+        exchange.set(Router::new().route("/a", get(async || "second")).route("/", get(async || "root")));
+        assert_eq!(ask("/a").await, (200, "second".into()));
+        assert_eq!(ask("/").await, (200, "root".into()));
+        let (status, body) = ask("/nowhere").await;
+        assert_eq!(status, 404);
+        assert!(String::from_utf8_lossy(&body).contains("no_such_path"), "{body:?}");
     }
 
     #[tokio::test]

@@ -2,8 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
 use factum_core::{
@@ -33,12 +33,17 @@ use factum_runtime::{
 use crate::definitions::Definitions;
 use crate::{
     execution::{Execution, Together},
+    place::Place,
     reconciliation,
     rows::RowsOf,
-    wiring::{self, Stores},
+    stores::Stores,
+    wiring::{self, Opened},
 };
 
-/// Why a directory cannot be opened.
+/// How often it is looked whether the engine has given up.
+const FAILURE_LOOK: Duration = Duration::from_millis(200);
+
+/// Why data cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The log.
@@ -50,6 +55,13 @@ pub enum OpenError {
     /// The services that are to read it do not fit together.
     #[error(transparent)]
     Services(#[from] UpcastError),
+}
+
+impl OpenError {
+    /// Whether another process leads the unit, as happens to one of two that have waited.
+    pub fn is_led_by_another(&self) -> bool {
+        matches!(self, Self::Log(StoreError::Fenced(_)))
+    }
 }
 
 /// How the log is divided into files.
@@ -69,7 +81,7 @@ impl Default for LogSizes {
 
 /// An app that is being put together.
 pub struct AppBuilder {
-    stores: Stores,
+    stores: Opened,
     services: Vec<Service>,
     data_clock: Option<DataClock>,
     arrange: Arrange,
@@ -84,7 +96,7 @@ pub struct AppBuilder {
 }
 
 impl AppBuilder {
-    fn new(stores: Stores) -> Self {
+    fn new(stores: Opened) -> Self {
         Self {
             stores,
             services: Vec::new(),
@@ -123,7 +135,7 @@ impl AppBuilder {
     /// # Errors
     /// If one of them cannot be read; the error names it.
     #[cfg(feature = "yaml")]
-    pub fn definitions(mut self, path: impl AsRef<Path>) -> std::io::Result<Self> {
+    pub fn definitions(mut self, path: impl AsRef<std::path::Path>) -> std::io::Result<Self> {
         self.definitions = crate::definitions::add(self.definitions, path.as_ref())?;
         Ok(self)
     }
@@ -321,20 +333,21 @@ impl WeakApp {
 }
 
 impl App {
-    /// An app over one directory, made if it is missing: the log below `log/`, the rows beside it. One process at a time.
+    /// An app over one place, made if it is missing. In a directory the log lies below `log/`, the rows beside it; in a
+    /// database, `postgres://user:password@host:port/database?schema=unit`, all of it in one schema. One process at a time.
     ///
     /// # Errors
-    /// [`OpenError`] if another process has the directory, it is of another version, or it is damaged.
-    pub fn open(dir: impl AsRef<Path>) -> Result<AppBuilder, OpenError> {
-        Self::open_with(dir, LogSizes::default())
+    /// [`OpenError`] if another process has it, it is of another version, it is damaged, or it cannot be reached.
+    pub fn open(place: impl Into<Place>) -> Result<AppBuilder, OpenError> {
+        Self::on(Stores::at(place))
     }
 
-    /// The same, with other sizes of the log's files. They may differ from one start to the next.
+    /// The same over stores that are chosen one by one: the log here, the rows there.
     ///
     /// # Errors
-    /// As [`App::open`].
-    pub fn open_with(dir: impl AsRef<Path>, sizes: LogSizes) -> Result<AppBuilder, OpenError> {
-        Ok(AppBuilder::new(wiring::directory(dir.as_ref(), sizes)?))
+    /// As [`App::open`], of any of them.
+    pub fn on(stores: impl Into<Stores>) -> Result<AppBuilder, OpenError> {
+        Ok(AppBuilder::new(wiring::open(&stores.into())?))
     }
 
     /// An app in memory, to try and to test.
@@ -448,6 +461,17 @@ impl App {
     /// What [`AppBuilder::about`] said.
     pub fn about(&self, what: &str) -> Option<&str> {
         self.inner.unit.about().get(what).map(String::as_str)
+    }
+
+    /// Ready when the engine has given up, with the reason, such as that another process leads since: only a new start helps then.
+    /// Never ready of an app that is well.
+    pub async fn failed(&self) -> String {
+        loop {
+            if let Some(reason) = self.inner.unit.failure() {
+                return reason;
+            }
+            tokio::time::sleep(FAILURE_LOOK).await;
+        }
     }
 
     /// Stops: what waits is carried out, views catch up, cursors are written.

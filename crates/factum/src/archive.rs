@@ -1,6 +1,6 @@
-//! Reading a directory's log without running anything, also beside the process that writes it.
+//! Reading an app's log without running anything, also beside the process that writes it.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use factum_core::{
     cell::CellKind,
@@ -14,7 +14,7 @@ use factum_core::{
     upcast::{Raised, Upcasters},
 };
 
-use crate::{app::OpenError, wiring};
+use crate::{app::OpenError, place::Place, wiring};
 
 /// Bytes to read at once.
 const SCAN_BYTES: usize = 8 << 20;
@@ -26,23 +26,23 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Opens a directory to read it as these services do: under the names and in the versions that they declare, whatever
+    /// Opens the log of an app to read it as these services do: under the names and in the versions that they declare, whatever
     /// it was stored under. Types that they do not declare are read as they are stored.
     ///
     /// # Errors
     /// [`OpenError`] if there is no log, it is damaged, or the services do not fit together.
-    pub fn open(dir: impl AsRef<Path>, services: &[Service]) -> Result<Self, OpenError> {
+    pub fn open(place: impl Into<Place>, services: &[Service]) -> Result<Self, OpenError> {
         let upcasters = Upcasters::of(services)?;
-        Ok(Self { reader: Raised::over(wiring::read_only(dir.as_ref())?, &upcasters) })
+        Ok(Self { reader: Raised::over(wiring::read_only(&place.into())?, &upcasters) })
     }
 
     /// The same; `None` if no app has ever run there, also because its first start was cut off before it had made a log.
     ///
     /// # Errors
     /// [`OpenError`] if the log is damaged, or the services do not fit together.
-    pub fn open_if_any(dir: impl AsRef<Path>, services: &[Service]) -> Result<Option<Self>, OpenError> {
+    pub fn open_if_any(place: impl Into<Place>, services: &[Service]) -> Result<Option<Self>, OpenError> {
         let upcasters = Upcasters::of(services)?;
-        let reader = wiring::read_only_if_any(dir.as_ref())?;
+        let reader = wiring::read_only_if_any(&place.into())?;
         Ok(reader.map(|reader| Self { reader: Raised::over(reader, &upcasters) }))
     }
 

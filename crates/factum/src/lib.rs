@@ -4,12 +4,15 @@ extern crate self as factum;
 
 mod app;
 mod archive;
+#[cfg(feature = "config")]
+pub mod config;
 #[cfg(feature = "yaml")]
 pub mod definitions;
 mod execution;
 pub mod groups;
 pub mod letters;
 pub mod operate;
+mod place;
 pub mod plans;
 pub mod reconciliation;
 mod report;
@@ -18,6 +21,8 @@ mod routes;
 mod rows;
 pub mod sagas;
 pub mod schedules;
+mod standby;
+mod stores;
 mod wiring;
 
 pub use app::{App, AppBuilder, LogSizes, OpenError};
@@ -39,10 +44,13 @@ pub use factum_runtime::{
 pub use factum_server as http;
 #[cfg(all(unix, feature = "chaos"))]
 pub use factum_testing::chaos;
+pub use place::Place;
 pub use report::Report;
 #[cfg(feature = "http")]
 pub use routes::Routed;
 pub use rows::{ReadError, RowsOf};
+pub use standby::Standby;
+pub use stores::Stores;
 
 /// Values in memory that events keep, for routes and calls.
 pub mod cache {

@@ -1,7 +1,8 @@
-//! Looking after an app's directory: what the command `factum` does, for programs.
+//! Looking after an app's data: what the command `factum` does, for programs.
 //!
-//! A directory is an app's, with its log in `log/`, or the log's own, or a backup of either. All of it works beside the
-//! process that runs the app, but for [`discard`]. What the answers mean is said in `docs/operations.md`.
+//! A directory is an app's, with its log in `log/`, or the log's own, or a backup of either; a database is named as in
+//! [`Place`]. All of it works beside the process that runs the app, but for [`discard`]; what works with files, [`backup`],
+//! [`restore`] and [`archive`], is for directories. What the answers mean is said in `docs/operations.md`.
 
 use std::path::Path;
 
@@ -19,30 +20,30 @@ use factum_runtime::{
     sagas,
 };
 
-use crate::wiring;
+use crate::{place::Place, wiring};
 
-/// Whether an app runs on a directory, at this moment; `false` if there is nothing.
+/// Whether an app runs on these data, at this moment; `false` if there is nothing.
 ///
 /// # Errors
 /// [`StoreError`] if it cannot be looked at.
-pub fn is_open(dir: impl AsRef<Path>) -> Result<bool, StoreError> {
-    wiring::is_open(dir.as_ref())
+pub fn is_open(place: impl Into<Place>) -> Result<bool, StoreError> {
+    wiring::is_open(&place.into())
 }
 
-/// What a directory's log consists of.
+/// What a log consists of.
 ///
 /// # Errors
 /// [`StoreError::Permanent`] if there is no log, [`StoreError::Corrupt`] if it is damaged.
-pub fn about(dir: impl AsRef<Path>) -> Result<About, StoreError> {
-    wiring::about(dir.as_ref())
+pub fn about(place: impl Into<Place>) -> Result<About, StoreError> {
+    wiring::about(&place.into())
 }
 
-/// Reads all of a directory's log, and holds its checkpoints against it. Changes nothing. `progress` hears bytes.
+/// Reads all of a log, and holds what is derived from it against it. Changes nothing. `progress` hears bytes.
 ///
 /// # Errors
 /// As [`about`]; damage is an answer, and only an error if nothing behind it can be read.
-pub fn verify(dir: impl AsRef<Path>, progress: Progress<'_>) -> Result<Findings, StoreError> {
-    wiring::verify(dir.as_ref(), progress)
+pub fn verify(place: impl Into<Place>, progress: Progress<'_>) -> Result<Findings, StoreError> {
+    wiring::verify(&place.into(), progress)
 }
 
 /// Copies a directory's log, as it is now, to `to`, which is new or an earlier backup of the same log; that gets what is
@@ -52,21 +53,21 @@ pub fn verify(dir: impl AsRef<Path>, progress: Progress<'_>) -> Result<Findings,
 /// # Errors
 /// As [`about`]; [`StoreError::Permanent`] if `to` holds anything else, [`StoreError::Full`].
 pub fn backup(
-    dir: impl AsRef<Path>,
+    place: impl Into<Place>,
     to: impl AsRef<Path>,
     links: bool,
     progress: Progress<'_>,
 ) -> Result<Copied, StoreError> {
-    wiring::backup(dir.as_ref(), to.as_ref(), links, progress)
+    wiring::backup(&place.into(), to.as_ref(), links, progress)
 }
 
-/// Makes an app's directory of a backup, in `dir`, which is new or empty. The log gets a new epoch, by which whoever kept
+/// Makes an app's directory of a backup, in `place`, which is new or empty. The log gets a new epoch, by which whoever kept
 /// a position of the original notices; views are rebuilt when the app starts. `progress` hears segments.
 ///
 /// # Errors
-/// As [`about`], for the backup; [`StoreError::Permanent`] if `dir` is not empty, [`StoreError::Full`].
-pub fn restore(from: impl AsRef<Path>, dir: impl AsRef<Path>, progress: Progress<'_>) -> Result<Copied, StoreError> {
-    wiring::restore(from.as_ref(), dir.as_ref(), progress)
+/// As [`about`], for the backup; [`StoreError::Permanent`] if it is not empty, [`StoreError::Full`].
+pub fn restore(from: impl AsRef<Path>, place: impl Into<Place>, progress: Progress<'_>) -> Result<Copied, StoreError> {
+    wiring::restore(from.as_ref(), &place.into(), progress)
 }
 
 /// Moves segments that will not change any more, but the newest `keep`, compressed into a directory of their own, where
@@ -75,52 +76,52 @@ pub fn restore(from: impl AsRef<Path>, dir: impl AsRef<Path>, progress: Progress
 /// # Errors
 /// As [`about`]; [`StoreError::Permanent`] if the log has another archive, or `to` is another log's; [`StoreError::Full`].
 pub fn archive(
-    dir: impl AsRef<Path>,
+    place: impl Into<Place>,
     to: impl AsRef<Path>,
     keep: usize,
     progress: Progress<'_>,
 ) -> Result<Moved, StoreError> {
-    wiring::archive(dir.as_ref(), to.as_ref(), keep, progress)
+    wiring::archive(&place.into(), to.as_ref(), keep, progress)
 }
 
-/// Opens a directory's log to read it, and what is written to it later.
+/// Opens a log to read it, and what is written to it later.
 ///
 /// # Errors
 /// As [`about`].
-pub fn follow(dir: impl AsRef<Path>) -> Result<Box<dyn Follow>, StoreError> {
-    wiring::follow(dir.as_ref())
+pub fn follow(place: impl Into<Place>) -> Result<Box<dyn Follow>, StoreError> {
+    wiring::follow(&place.into())
 }
 
-/// The letters of a directory's log that fit.
+/// The letters of a log that fit.
 ///
 /// # Errors
 /// As [`about`].
-pub fn letters(dir: impl AsRef<Path>, query: &Query) -> Result<Page, StoreError> {
-    letters::list(&*wiring::follow(dir.as_ref())?.reader(), query)
+pub fn letters(place: impl Into<Place>, query: &Query) -> Result<Page, StoreError> {
+    letters::list(&*wiring::follow(&place.into())?.reader(), query)
 }
 
-/// One letter of a directory's log with its message and its failures; `None` if there is none of that name.
+/// One letter of a log with its message and its failures; `None` if there is none of that name.
 ///
 /// # Errors
 /// As [`about`].
-pub fn letter(dir: impl AsRef<Path>, id: &LetterId) -> Result<Option<Shown>, StoreError> {
-    letters::show(&*wiring::follow(dir.as_ref())?.reader(), id)
+pub fn letter(place: impl Into<Place>, id: &LetterId) -> Result<Option<Shown>, StoreError> {
+    letters::show(&*wiring::follow(&place.into())?.reader(), id)
 }
 
-/// The open instances of sagas in a directory's log that fit.
+/// The open instances of sagas in a log that fit.
 ///
 /// # Errors
 /// As [`about`]; [`ActError::NotNow`] if the question makes no sense.
-pub fn sagas(dir: impl AsRef<Path>, query: &sagas::Query) -> Result<sagas::Page, ActError> {
-    sagas::list(&*wiring::follow(dir.as_ref())?.reader(), query, LiveClock::default().mark(), None)
+pub fn sagas(place: impl Into<Place>, query: &sagas::Query) -> Result<sagas::Page, ActError> {
+    sagas::list(&*wiring::follow(&place.into())?.reader(), query, LiveClock::default().mark(), None)
 }
 
-/// One instance of a saga in a directory's log, open or ended; `None` if there never was one of that name.
+/// One instance of a saga in a log, open or ended; `None` if there never was one of that name.
 ///
 /// # Errors
 /// As [`about`].
-pub fn saga(dir: impl AsRef<Path>, id: &str) -> Result<Option<factum_core::saga::Shown>, StoreError> {
-    sagas::show(&*wiring::follow(dir.as_ref())?.reader(), id, LiveClock::default().mark(), None)
+pub fn saga(place: impl Into<Place>, id: &str) -> Result<Option<factum_core::saga::Shown>, StoreError> {
+    sagas::show(&*wiring::follow(&place.into())?.reader(), id, LiveClock::default().mark(), None)
 }
 
 /// Ends a letter of an app that is stopped, without running anything; what waits behind it follows when the app starts.
@@ -128,14 +129,15 @@ pub fn saga(dir: impl AsRef<Path>, id: &str) -> Result<Option<factum_core::saga:
 /// needs the program.
 ///
 /// # Errors
-/// [`ActError`]: a process runs on the directory, or there is no such letter; nothing was stored then.
-pub fn discard(dir: impl AsRef<Path>, id: &LetterId, by: &By) -> Result<(), ActError> {
+/// [`ActError`]: a process runs on the data, or there is no such letter; nothing was stored then.
+pub fn discard(place: impl Into<Place>, id: &LetterId, by: &By) -> Result<(), ActError> {
+    let place = place.into();
     // Opening it to write would make a log where none is.
-    if letter(&dir, id)?.is_none() {
+    if letter(&place, id)?.is_none() {
         return Err(ActError::NoLetter(id.clone()));
     }
     let at = LiveClock::default().mark();
-    let committer = wiring::committer(dir.as_ref())?;
+    let committer = wiring::committer(&place)?;
     letters::discard(&committer, id, by, at, UuidSource::random().next(at))?;
     Ok(committer.idle()?)
 }

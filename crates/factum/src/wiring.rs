@@ -7,6 +7,8 @@ use std::{
     sync::Arc,
 };
 
+#[cfg(feature = "postgres")]
+use factum_adapters::postgres;
 use factum_adapters::{embedded, files, sqlite};
 use factum_core::{
     commit::Owners,
@@ -21,13 +23,20 @@ use factum_core::{
 };
 use factum_runtime::committer::Committer;
 
-use crate::app::{LogSizes, OpenError};
+use crate::{
+    app::{LogSizes, OpenError},
+    place::{Kind, Place, unknown},
+    stores::{Lead, Stores},
+};
+
+#[cfg(feature = "postgres")]
+pub(crate) use postgres::shown;
 
 /// Where in an app's directory its log is.
 const LOG: &str = "log";
 
-/// Where a unit keeps its log, its rows and its snapshots, and the key of its digests.
-pub(crate) struct Stores {
+/// What a unit works on.
+pub(crate) struct Opened {
     pub(crate) backend: Box<dyn Backend>,
     pub(crate) rows: Box<dyn RowStore>,
     pub(crate) snapshots: Arc<dyn Snapshots>,
@@ -35,8 +44,76 @@ pub(crate) struct Stores {
     pub(crate) digest_key: DigestKey,
 }
 
-/// One directory: the embedded log, rows in SQLite, and snapshots in files.
-pub(crate) fn directory(dir: &Path, sizes: LogSizes) -> Result<Stores, OpenError> {
+/// Nothing outlives the process.
+pub(crate) fn memory(log: Memory) -> Opened {
+    let snapshots = Arc::new(MemorySnapshots::new());
+    let notes = Arc::new(MemoryNotes::new());
+    let rows = Box::new(MemoryRows::default());
+    Opened { backend: Box::new(log), rows, snapshots, notes, digest_key: DigestKey::KNOWN }
+}
+
+/// Everything where it is wanted. The log is first: who has it has the rest.
+pub(crate) fn open(stores: &Stores) -> Result<Opened, OpenError> {
+    let Stores { log, rows, snapshots, .. } = stores;
+    let (backend, notes, digest_key) = opened_log(stores)?;
+    let rows = opened_rows(rows.as_ref().unwrap_or(log))?;
+    let snapshots = opened_snapshots(snapshots.as_ref().unwrap_or(log))?;
+    Ok(Opened { backend, rows, snapshots, notes, digest_key })
+}
+
+fn opened_log(stores: &Stores) -> Result<(Box<dyn Backend>, Arc<dyn Notes>, DigestKey), OpenError> {
+    match stores.log.kind() {
+        Kind::Directory(dir) => {
+            let log = embedded_log(dir, stores.sizes)?;
+            // Behind the lock of the log.
+            let embedded::digest_key::OpenedKey { key, unkept } = embedded::digest_key::open(dir, &embedded::RealDisk)?;
+            if let Some(error) = unkept {
+                tracing::warn!(
+                    %error,
+                    "the key of digests cannot be kept: behind the next start the body of a command that is sent again may not be \
+                     compared with the first"
+                );
+            }
+            Ok((Box::new(log), Arc::new(files::FileNotes::open(dir)), key))
+        }
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(url) => {
+            let log = postgres::open(url, options(stores))?;
+            let (notes, key) = (log.notes(), log.digest_key()?);
+            Ok((Box::new(log), notes, key))
+        }
+        Kind::Unknown(scheme) => Err(unknown(scheme).into()),
+    }
+}
+
+#[cfg(feature = "postgres")]
+fn options(stores: &Stores) -> postgres::Options {
+    let usual = postgres::Options::default();
+    let Lead { name, lease } = stores.lead.clone();
+    postgres::Options { leader: name.unwrap_or(usual.leader), lease: lease.unwrap_or(usual.lease), ..usual }
+}
+
+/// Asks who leads a unit; `None` where there is no asking: a directory has one process.
+pub(crate) type Watch = Box<dyn FnMut() -> Result<Option<String>, StoreError> + Send>;
+
+/// Says, each time it is called, who leads the unit, or nobody.
+pub(crate) fn watch(stores: &Stores) -> Result<Option<Watch>, StoreError> {
+    match stores.log.kind() {
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(url) => {
+            let mut watch = postgres::upkeep::Watch::over(url, options(stores).lease)?;
+            Ok(Some(Box::new(move || {
+                Ok(match watch.leads()? {
+                    postgres::Leads::Nobody => None,
+                    postgres::Leads::Process(name) => Some(name),
+                })
+            })))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn embedded_log(dir: &Path, sizes: LogSizes) -> Result<embedded::Embedded, StoreError> {
     let LogSizes { segment_bytes, checkpoint_bytes } = sizes;
     let options = embedded::Options { segment_bytes, checkpoint_bytes, ..embedded::Options::default() };
     let (log, opened) = embedded::open_with(&dir.join(LOG), options)?;
@@ -47,46 +124,55 @@ pub(crate) fn directory(dir: &Path, sizes: LogSizes) -> Result<Stores, OpenError
         let checkpoints = &opened.unusable;
         tracing::warn!(?checkpoints, "checkpoints could not be used: the start took longer, and nothing is lost");
     }
-    // Behind the lock of the log.
-    let embedded::digest_key::OpenedKey { key, unkept } = embedded::digest_key::open(dir, &embedded::RealDisk)?;
-    if let Some(error) = unkept {
-        tracing::warn!(
-            %error,
-            "the key of digests cannot be kept: behind the next start the body of a command that is sent again may not be \
-             compared with the first"
-        );
-    }
-    let rows = sqlite::open(dir)?;
-    if rows.keeps_others_out() {
-        tracing::warn!("the disk is full: no other process can read the rows until the next start");
-    }
-    let snapshots: Arc<dyn Snapshots> = match files::open(dir) {
-        Ok(files) => Arc::new(files),
-        Err(error) => {
-            tracing::warn!(%error, "starts take longer");
-            Arc::new(MemorySnapshots::new())
+    Ok(log)
+}
+
+fn opened_rows(place: &Place) -> Result<Box<dyn RowStore>, OpenError> {
+    match place.kind() {
+        Kind::Directory(dir) => {
+            let rows = sqlite::open(dir)?;
+            if rows.keeps_others_out() {
+                tracing::warn!("the disk is full: no other process can read the rows until the next start");
+            }
+            Ok(Box::new(rows))
         }
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(url) => Ok(Box::new(postgres::rows::open(url)?)),
+        Kind::Unknown(scheme) => Err(unknown(scheme).into()),
+    }
+}
+
+fn opened_snapshots(place: &Place) -> Result<Arc<dyn Snapshots>, OpenError> {
+    let opened: Result<Arc<dyn Snapshots>, _> = match place.kind() {
+        Kind::Directory(dir) => files::open(dir).map(|files| Arc::new(files) as _),
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(url) => postgres::snapshots::open(url).map(|kept| Arc::new(kept) as _),
+        Kind::Unknown(scheme) => return Err(unknown(scheme).into()),
     };
-    let notes = Arc::new(files::FileNotes::open(dir));
-    Ok(Stores { backend: Box::new(log), rows: Box::new(rows), snapshots, notes, digest_key: key })
+    Ok(opened.unwrap_or_else(|error| {
+        tracing::warn!(%error, "starts take longer");
+        Arc::new(MemorySnapshots::new())
+    }))
 }
 
-/// Nothing outlives the process.
-pub(crate) fn memory(log: Memory) -> Stores {
-    let snapshots = Arc::new(MemorySnapshots::new());
-    let notes = Arc::new(MemoryNotes::new());
-    let rows = Box::new(MemoryRows::default());
-    Stores { backend: Box::new(log), rows, snapshots, notes, digest_key: DigestKey::KNOWN }
-}
-
-/// The log of a directory, for reading only; also while another process writes it.
-pub(crate) fn read_only(dir: &Path) -> Result<Arc<dyn Reader>, OpenError> {
-    Ok(embedded::open_read_only(&dir.join(LOG))?)
+/// A log, for reading only; also while another process writes it.
+pub(crate) fn read_only(place: &Place) -> Result<Arc<dyn Reader>, OpenError> {
+    Ok(match place.kind() {
+        Kind::Directory(dir) => embedded::open_read_only(&dir.join(LOG)),
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(url) => postgres::upkeep::open_read_only(url),
+        Kind::Unknown(scheme) => Err(unknown(scheme)),
+    }?)
 }
 
 /// The same; `None` if none was ever made.
-pub(crate) fn read_only_if_any(dir: &Path) -> Result<Option<Arc<dyn Reader>>, OpenError> {
-    Ok(embedded::open_read_only_if_any(&dir.join(LOG))?)
+pub(crate) fn read_only_if_any(place: &Place) -> Result<Option<Arc<dyn Reader>>, OpenError> {
+    Ok(match place.kind() {
+        Kind::Directory(dir) => embedded::open_read_only_if_any(&dir.join(LOG)),
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(url) => postgres::upkeep::open_read_only_if_any(url),
+        Kind::Unknown(scheme) => Err(unknown(scheme)),
+    }?)
 }
 
 /// The log of a directory, which may be the log's own.
@@ -95,25 +181,52 @@ fn log_of(dir: &Path) -> PathBuf {
     if below.is_dir() { below } else { dir.to_owned() }
 }
 
-pub(crate) fn is_open(dir: &Path) -> Result<bool, StoreError> {
-    embedded::upkeep::is_open(&log_of(dir))
+pub(crate) fn is_open(place: &Place) -> Result<bool, StoreError> {
+    match place.kind() {
+        Kind::Directory(dir) => embedded::upkeep::is_open(&log_of(dir)),
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(url) => postgres::upkeep::is_open(url),
+        Kind::Unknown(scheme) => Err(unknown(scheme)),
+    }
 }
 
-pub(crate) fn about(dir: &Path) -> Result<About, StoreError> {
-    embedded::upkeep::about(&log_of(dir))
+pub(crate) fn about(place: &Place) -> Result<About, StoreError> {
+    match place.kind() {
+        Kind::Directory(dir) => embedded::upkeep::about(&log_of(dir)),
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(url) => postgres::upkeep::about(url),
+        Kind::Unknown(scheme) => Err(unknown(scheme)),
+    }
 }
 
-pub(crate) fn verify(dir: &Path, progress: Progress<'_>) -> Result<Findings, StoreError> {
-    embedded::upkeep::verify(&log_of(dir), progress)
+pub(crate) fn verify(place: &Place, progress: Progress<'_>) -> Result<Findings, StoreError> {
+    match place.kind() {
+        Kind::Directory(dir) => embedded::upkeep::verify(&log_of(dir), progress),
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(url) => postgres::upkeep::verify(url, progress),
+        Kind::Unknown(scheme) => Err(unknown(scheme)),
+    }
+}
+
+/// A log that another process writes, followed.
+pub(crate) fn follow(place: &Place) -> Result<Box<dyn Follow>, StoreError> {
+    match place.kind() {
+        Kind::Directory(dir) => embedded::upkeep::follow(&log_of(dir)),
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(url) => postgres::upkeep::follow(url),
+        Kind::Unknown(scheme) => Err(unknown(scheme)),
+    }
 }
 
 /// A backup has the form of an app's directory, without rows and without the key of digests: whoever gets hold of it must
 /// not be able to find out by trying what was sent.
-pub(crate) fn backup(dir: &Path, to: &Path, links: bool, progress: Progress<'_>) -> Result<Copied, StoreError> {
+pub(crate) fn backup(place: &Place, to: &Path, links: bool, progress: Progress<'_>) -> Result<Copied, StoreError> {
+    let dir = files_of(place, "a backup")?;
     embedded::upkeep::backup(&log_of(dir), &to.join(LOG), links, progress)
 }
 
-pub(crate) fn restore(from: &Path, dir: &Path, progress: Progress<'_>) -> Result<Copied, StoreError> {
+pub(crate) fn restore(from: &Path, to: &Place, progress: Progress<'_>) -> Result<Copied, StoreError> {
+    let dir = files_of(to, "a restore")?;
     // What an earlier restore left unfinished is begun anew.
     let unfinished = |name: &OsStr| name == "log.restoring";
     if fs::read_dir(dir).is_ok_and(|mut there| there.any(|file| file.is_ok_and(|file| !unfinished(&file.file_name()))))
@@ -123,16 +236,32 @@ pub(crate) fn restore(from: &Path, dir: &Path, progress: Progress<'_>) -> Result
     embedded::upkeep::restore(&log_of(from), &dir.join(LOG), progress)
 }
 
-pub(crate) fn archive(dir: &Path, to: &Path, keep: usize, progress: Progress<'_>) -> Result<Moved, StoreError> {
-    embedded::upkeep::archive(&log_of(dir), to, keep, progress)
+pub(crate) fn archive(place: &Place, to: &Path, keep: usize, progress: Progress<'_>) -> Result<Moved, StoreError> {
+    embedded::upkeep::archive(&log_of(files_of(place, "an archive")?), to, keep, progress)
 }
 
-pub(crate) fn follow(dir: &Path) -> Result<Box<dyn Follow>, StoreError> {
-    embedded::upkeep::follow(&log_of(dir))
+/// The directory of what is done with files.
+fn files_of<'a>(place: &'a Place, what: &str) -> Result<&'a Path, StoreError> {
+    match place.kind() {
+        Kind::Directory(dir) => Ok(dir),
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(_) => Err(StoreError::Permanent(format!(
+            "{what} of a store in PostgreSQL is the database's own affair: see `pg_dump`, `pg_basebackup` and docs/postgres.md"
+        ))),
+        Kind::Unknown(scheme) => Err(unknown(scheme)),
+    }
 }
 
-/// The log of a directory, to write to it without a unit. There must be one.
-pub(crate) fn committer(dir: &Path) -> Result<Committer, StoreError> {
-    let (log, _) = embedded::open(&log_of(dir))?;
-    Ok(Committer::new(Box::new(log), Owners::default()))
+/// A log, to write to it without a unit. There must be one.
+pub(crate) fn committer(place: &Place) -> Result<Committer, StoreError> {
+    let log: Box<dyn Backend> = match place.kind() {
+        Kind::Directory(dir) => Box::new(embedded::open(&log_of(dir))?.0),
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(url) => {
+            postgres::upkeep::open_read_only(url)?;
+            Box::new(postgres::open(url, postgres::Options::default())?)
+        }
+        Kind::Unknown(scheme) => return Err(unknown(scheme)),
+    };
+    Ok(Committer::new(log, Owners::default()))
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use factum::{LogSizes, chaos::Rates};
 use shop::{
     chaos::{Outcome, Settings, any_seed, poison, run},
-    serve::serve_beside,
+    serve::{Serve, serve_beside},
 };
 
 use super::{out::say, progress::Bar, serving::Serving, serving::duration};
@@ -117,7 +117,9 @@ impl ChaosShop {
     /// Serves it.
     pub async fn serve(self) -> anyhow::Result<()> {
         let service = poison::service(self.seed, self.poison, self.mended);
-        serve_beside(self.serving.options()?, Some(service), LOG).await.context("the shop of this chaos")
+        let options = self.serving.options()?;
+        let options = Serve { data: options.data.clone().log_sizes(LOG), ..options };
+        serve_beside(options, Some(service)).await.context("the shop of this chaos")
     }
 }
 

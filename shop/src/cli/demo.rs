@@ -39,12 +39,12 @@ pub async fn demo(data: &Path, declines: f64) -> anyhow::Result<()> {
     bar.done();
     let archive = archive(data)?;
     let report = report::report(&archive)?;
-    say(&summary::outcome(&outcome, data))?;
+    say(&summary::outcome(&outcome, &data.into()))?;
     say(&summary::report(&report))?;
     say(&summary::findings(&check::check(&archive)?))?;
     say(&summary::services(&archive)?)?;
     say(&story::two(&archive)?)?;
-    say(&summary::next(data))?;
+    say(&summary::next(&data.into()))?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ mod definitions;
 mod demo;
 mod out;
 mod payments;
+mod place;
 mod progress;
 mod serving;
 mod story;
@@ -24,9 +25,11 @@ use factum::prelude::*;
 use jiff::{civil, tz::TimeZone};
 pub use out::failed;
 use out::{Unheard, say, say_json, tell};
+use place::{Stand, Where};
 use serving::Serving;
 use shop::{
     check,
+    data::Data,
     import::{
         loader::{self, Settings},
         settle,
@@ -49,8 +52,9 @@ While `serve` runs:
   curl http://127.0.0.1:8080/factum/v1/letters       what has failed and waits for a person
   factum letters list http://127.0.0.1:8080          the same, and how to end it: docs/operations.md
 
-A data directory holds a log (the truth), rows and snapshots (rebuilt from it at will). One process writes it at a time;
-report, check, payments, history and at only read, also beside a running `serve`.";
+A data directory holds a log (the truth), rows and snapshots (rebuilt from it at will); so does a schema of a PostgreSQL
+database, which --store postgres://… names (docs/postgres.md). One process writes it at a time; report, check, payments,
+history and at only read, also beside a running `serve`.";
 
 /// A shop on Factum: orders run from the first click to the last return.
 #[derive(Debug, Parser)]
@@ -86,9 +90,8 @@ enum Command {
         /// Invoice rows as CSV, or zstd of it: InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country
         #[arg(value_name = "FILE")]
         file: PathBuf,
-        /// The data directory; made if it is missing.
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
+        #[command(flatten)]
+        stand: Stand,
         /// The share of payments that the simulated provider declines, from 0 to 1.
         #[arg(long, default_value = "0", value_name = "SHARE", value_parser = share)]
         declines: f64,
@@ -117,27 +120,24 @@ enum Command {
     ChaosShop(Box<chaos::ChaosShop>),
     /// Count what a shop did: orders, money, stock.
     Report {
-        /// The data directory.
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
+        #[command(flatten)]
+        place: Where,
         /// As JSON, money in pence.
         #[arg(long)]
         json: bool,
     },
     /// Check that nothing is lost, doubled or half done: orders, sagas, money, stock. Exit code 1 if anything is.
     Check {
-        /// The data directory.
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
+        #[command(flatten)]
+        place: Where,
         /// As JSON.
         #[arg(long)]
         json: bool,
     },
     /// List payments; with --open what is decided with the provider and not done yet, the longest open first.
     Payments {
-        /// The data directory.
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
+        #[command(flatten)]
+        place: Where,
         /// Only what is open: an authorisation, a capture, a void or a refund that the provider was not asked for yet, has not
         /// answered, or has refused.
         #[arg(long)]
@@ -154,9 +154,8 @@ enum Command {
         /// The order's id.
         #[arg(value_name = "ORDER")]
         order: String,
-        /// The data directory.
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
+        #[command(flatten)]
+        place: Where,
         /// As JSON, one message a line.
         #[arg(long)]
         json: bool,
@@ -172,9 +171,8 @@ enum Command {
         /// Such as 2010-12-03, 2010-12-03T10:30 or 2010-12-03T10:30:00Z; UTC if it does not say.
         #[arg(value_name = "TIME", value_parser = time)]
         time: Timestamp,
-        /// The data directory.
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
+        #[command(flatten)]
+        place: Where,
     },
 }
 
@@ -191,10 +189,12 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             demo::prepare(&data, again)?;
             interruptible(through(demo::demo(&data, declines)), "add --again to begin anew")
         }
-        Command::Import { file, data, abandon: true, .. } => interruptible(through(abandon(file, data)), GOES_ON),
-        Command::Import { file, data, declines, shuffle, way, resume, .. } => {
+        Command::Import { file, stand, abandon: true, .. } => {
+            interruptible(through(abandon(file, stand.data()?)), GOES_ON)
+        }
+        Command::Import { file, stand, declines, shuffle, way, resume, .. } => {
             let settings = Settings { declines, shuffle, process: way.process, ..Settings::default() };
-            interruptible(through(import(file, data, settings, resume)), GOES_ON)
+            interruptible(through(import(file, stand.data()?, settings, resume)), GOES_ON)
         }
         Command::Serve(serving) => {
             runtime()?.block_on(serve(serving.options()?))?;
@@ -210,8 +210,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             runtime()?.block_on(shop.serve())?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Report { data, json } => {
-            let report = report::report(&archive(&data)?)?;
+        Command::Report { place, json } => {
+            let report = report::report(&archive(place.data()?)?)?;
             if json {
                 say_json(&serde_json::to_string_pretty(&report)?)?;
             } else {
@@ -219,8 +219,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check { data, json } => {
-            let findings = check::check(&archive(&data)?)?;
+        Command::Check { place, json } => {
+            let findings = check::check(&archive(place.data()?)?)?;
             if json {
                 say_json(&serde_json::to_string_pretty(&findings)?)?;
             } else {
@@ -228,9 +228,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             }
             Ok(if findings.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        Command::Payments { data, open, order, json } => {
+        Command::Payments { place, open, order, json } => {
             let wanted = payments::Wanted { open, order: order.map(Into::into) };
-            let rows = payments::payments(&archive(&data)?, &wanted)?;
+            let rows = payments::payments(&archive(place.data()?)?, &wanted)?;
             if json {
                 let lines = rows.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
                 lines.iter().try_for_each(|line| say_json(line))?;
@@ -239,8 +239,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::History { order, data, json } => {
-            let history = story::history(&archive(&data)?, &order, json)?;
+        Command::History { order, place, json } => {
+            let history = story::history(&archive(place.data()?)?, &order, json)?;
             if json {
                 say_json(history.trim_end())?
             } else {
@@ -249,14 +249,14 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Definitions(what) => Ok(if definitions::run(&what)? { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
-        Command::At { order, time, data } => {
-            say(&story::at(&archive(&data)?, &order, time)?)?;
+        Command::At { order, time, place } => {
+            say(&story::at(&archive(place.data()?)?, &order, time)?)?;
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-async fn import(file: PathBuf, data: PathBuf, settings: Settings, resume: bool) -> anyhow::Result<()> {
+async fn import(file: PathBuf, data: Data, settings: Settings, resume: bool) -> anyhow::Result<()> {
     let bar = progress::Bar::new("invoices");
     let tell = |done, of| bar.set(done, of);
     let outcome = if resume {
@@ -281,14 +281,14 @@ pub fn explain(usage: &clap::Error) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(if usage.exit_code() == 0 { 0 } else { 2 }))
 }
 
-async fn abandon(file: PathBuf, data: PathBuf) -> anyhow::Result<()> {
+async fn abandon(file: PathBuf, data: Data) -> anyhow::Result<()> {
     let abandoned = settle::abandon(&file, &data).await?;
     let text = format!(
         "The import of {} is set aside: its first {} invoices stay, each order to its end, and nothing more of it comes in. \
          To take the rest after all: shop import <FILE> --data {} --declines {} --resume\n",
         plain(&abandoned.file),
         abandoned.invoices,
-        data.display(),
+        data,
         abandoned.manner.declines
     );
     Ok(say(&text)?)

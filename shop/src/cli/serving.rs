@@ -17,7 +17,7 @@ use shop::{
     shipping::signature::Secret,
 };
 
-use super::way::Way;
+use super::{place::Stand, way::Way};
 
 /// The variable that holds the carrier's secret, where no file does.
 const CARRIER_SECRET: &str = "SHOP_CARRIER_SECRET";
@@ -25,9 +25,8 @@ const CARRIER_SECRET: &str = "SHOP_CARRIER_SECRET";
 /// Where a shop is open, and with whom.
 #[derive(Debug, Args)]
 pub struct Serving {
-    /// The data directory; made if it is missing.
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    #[command(flatten)]
+    stand: Stand,
     /// Where to listen; only this machine's own addresses.
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
@@ -109,7 +108,7 @@ impl Serving {
     pub fn options(self) -> anyhow::Result<Serve> {
         let carrier_secret = if self.carrier.is_some() { secret(self.carrier_secret.as_deref())? } else { None };
         let Self {
-            data,
+            stand,
             listen,
             day,
             provider,
@@ -131,7 +130,7 @@ impl Serving {
         let (channels, abandon_carts) =
             (Channels { mail, sms: self.sms, push: self.push, staff: self.staff.to_string() }, self.abandon_carts);
         Ok(Serve {
-            data,
+            data: stand.data()?,
             listen,
             day,
             provider,

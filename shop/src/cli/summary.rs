@@ -1,11 +1,12 @@
 //! Reports for people.
 
-use std::{collections::BTreeMap, fmt::Write, path::Path, time::Duration};
+use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
 use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use factum::{Archive, envelope::Kind};
 use shop::{
     check::Findings,
+    data::Data,
     import::{Unreadable, loader::Outcome},
     plain::plain,
     plural::counted,
@@ -14,7 +15,7 @@ use shop::{
 };
 
 /// How an import went.
-pub fn outcome(outcome: &Outcome, data: &Path) -> String {
+pub fn outcome(outcome: &Outcome, data: &Data) -> String {
     let mut text = String::new();
     let fresh = outcome.accepted.len() as u64;
     let seconds = outcome.took.as_secs_f64();
@@ -25,7 +26,7 @@ pub fn outcome(outcome: &Outcome, data: &Path) -> String {
             text,
             "Nothing to do: {} of the file, and all is in {} already.",
             counted(outcome.invoices, "invoice"),
-            data.display()
+            data
         );
     } else {
         let rate = fresh as f64 / seconds.max(0.001);
@@ -33,7 +34,7 @@ pub fn outcome(outcome: &Outcome, data: &Path) -> String {
             text,
             "{} in {seconds:.1} s ({rate:.0} a second), each order to its end, into {}.",
             counted(fresh, "invoice"),
-            data.display()
+            data
         );
         if outcome.before > 0 {
             let _ = writeln!(text, "There from an earlier run: {}.", counted(outcome.before, "invoice"));
@@ -178,8 +179,7 @@ pub fn services(archive: &Archive) -> anyhow::Result<String> {
 }
 
 /// What to look at behind the demo.
-pub fn next(data: &Path) -> String {
-    let data = data.display();
+pub fn next(data: &Data) -> String {
     format!(
         "Try next:\n  \
          shop history 536365 --data {data}          the story of another order\n  \

@@ -1,7 +1,7 @@
 //! What is under way in a directory and came with no file: it lives in the present, and an import would carry it out ahead
 //! of its time.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use anyhow::bail;
 use factum::prelude::*;
@@ -16,6 +16,7 @@ use crate::{
         ids::{CartId, OrderId},
         order::{OrderCancelled, OrderCreated, OrderDelivered, OrderRejected, OrderReturned},
     },
+    data::Data,
     plural::counted,
     services::archive_if_any,
 };
@@ -67,7 +68,7 @@ impl Open {
 ///
 /// # Errors
 /// A sentence that says what to do; or the log cannot be read.
-pub(super) fn refuse(data: &Path) -> anyhow::Result<()> {
+pub(super) fn refuse(data: &Data) -> anyhow::Result<()> {
     let Some(archive) = archive_if_any(data)? else { return Ok(()) };
     let Open { orders, carts } = archive.fold::<Told, Open>(Open::default(), Open::hear)?;
     // Calls of an import that was cut off are its own: it goes on with them.
@@ -83,7 +84,7 @@ pub(super) fn refuse(data: &Path) -> anyhow::Result<()> {
          ahead of its own. Nothing was stored. Let `shop serve` run there until the orders are delivered or cancelled, the \
          carts checked out or abandoned and the calls answered, stop it in order and import then; or import into another \
          directory",
-        data.display(),
+        data,
         open.join(", ")
     )
 }

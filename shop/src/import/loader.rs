@@ -14,9 +14,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use factum::{
-    App, AppBuilder, Archive, ExecuteError, LogSizes, Together, error::CommitError, prelude::*, stream::StreamId,
-};
+use factum::{App, AppBuilder, Archive, ExecuteError, Together, error::CommitError, prelude::*, stream::StreamId};
 use futures_util::future::try_join_all;
 use jiff::tz::TimeZone;
 
@@ -38,6 +36,7 @@ use crate::{
         inventory::{AdjustStock, ReceiveStock},
         process::Process,
     },
+    data::Data,
     inventory::decider::DEFAULT_WAREHOUSE,
     money::price,
     partners::{Partners, refuse_others},
@@ -84,9 +83,9 @@ pub fn options(settings: &Settings) -> Options {
     Options { declines: settings.declines, process: settings.process.unwrap_or_default(), ..Options::default() }
 }
 
-/// The app of an import over a directory.
-pub(super) fn shop(data: &Path, settings: &Settings) -> anyhow::Result<AppBuilder> {
-    let mut app = open(data, LogSizes::default())?.on_data_time().with(journal::service());
+/// The app of an import over these data.
+pub(super) fn shop(data: &Data, settings: &Settings) -> anyhow::Result<AppBuilder> {
+    let mut app = open(data)?.on_data_time().with(journal::service());
     for service in services(&options(settings)) {
         app = app.with(service);
     }
@@ -96,19 +95,19 @@ pub(super) fn shop(data: &Path, settings: &Settings) -> anyhow::Result<AppBuilde
     })
 }
 
-/// Imports a file into a directory, telling how many invoices are through. One that was begun goes on where it was.
+/// Imports a file into a shop's data, telling how many invoices are through. One that was begun goes on where it was.
 ///
 /// # Errors
-/// If the file or the directory cannot be used, something is under way there that no file brought, other partners than
+/// If the file or the data cannot be used, something is under way there that no file brought, other partners than
 /// simulated ones have to do with it, an import was begun there in another manner, or another import has taken invoices of the
 /// file; a sentence says what to do, and nothing of the file was stored.
 pub async fn import(
     path: &Path,
-    data: &Path,
+    data: impl Into<Data>,
     settings: &Settings,
     progress: &dyn Fn(u64, u64),
 ) -> anyhow::Result<Outcome> {
-    import_as(path, data, settings, Begun::Perhaps, progress).await
+    import_as(path, data.into(), settings, Begun::Perhaps, progress).await
 }
 
 /// Goes on with an import that was begun, also if it was set aside.
@@ -117,11 +116,11 @@ pub async fn import(
 /// As [`import`], and if it was not begun or is finished.
 pub async fn resume(
     path: &Path,
-    data: &Path,
+    data: impl Into<Data>,
     settings: &Settings,
     progress: &dyn Fn(u64, u64),
 ) -> anyhow::Result<Outcome> {
-    import_as(path, data, settings, Begun::Surely, progress).await
+    import_as(path, data.into(), settings, Begun::Surely, progress).await
 }
 
 /// Whether an import was begun before.
@@ -134,18 +133,18 @@ enum Begun {
 
 async fn import_as(
     path: &Path,
-    data: &Path,
+    data: Data,
     settings: &Settings,
     begun: Begun,
     progress: &dyn Fn(u64, u64),
 ) -> anyhow::Result<Outcome> {
     let file = super::read(path)?;
     // An import runs with simulated partners.
-    refuse_others(data, &Partners::of(None, None))?;
-    live::refuse(data)?;
-    let Manner { declines, process } = manner::of(&file, data, settings)?;
+    refuse_others(&data, &Partners::of(None, None))?;
+    live::refuse(&data)?;
+    let Manner { declines, process } = manner::of(&file, &data, settings)?;
     let settings = Settings { declines, process: Some(process), ..*settings };
-    let app = shop(data, &settings)?.start().await?;
+    let app = shop(&data, &settings)?.start().await?;
     let outcome = match begun {
         Begun::Perhaps => run(&app, &file, &settings, progress).await,
         Begun::Surely => go_on(&app, &file, &settings, progress).await,

@@ -1,12 +1,12 @@
 //! In which manner an import runs: as it was begun, and as what is under way of others was.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use anyhow::{anyhow, bail};
 use factum::rejection::Rejection as _;
 
 use super::{File, journal::ImportRejection, loader::Settings, settle};
-use crate::{contracts::process::Process, plain::plain, services::archive_if_any};
+use crate::{contracts::process::Process, data::Data, plain::plain, services::archive_if_any};
 
 /// What of an import's settings cannot change once it was begun: what is under way of it was begun so.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,7 +39,7 @@ impl Manner {
 /// # Errors
 /// A sentence, if the file's import was begun in another manner, or another one that is not finished was; or the log cannot
 /// be read.
-pub(super) fn of(file: &File, data: &Path, settings: &Settings) -> anyhow::Result<Manner> {
+pub(super) fn of(file: &File, data: &Data, settings: &Settings) -> anyhow::Result<Manner> {
     let Settings { declines, process, .. } = *settings;
     let imports = match archive_if_any(data)? {
         Some(archive) => settle::begun(&archive)?,
@@ -58,7 +58,7 @@ pub(super) fn of(file: &File, data: &Path, settings: &Settings) -> anyhow::Resul
              {declines}. Nothing of {} was stored: finish that import or set it aside with --abandon first, or give the same \
              flags",
             plain(&other.file),
-            data.display(),
+            data,
             plain(&file.name)
         );
     }

@@ -12,7 +12,10 @@ use super::{
     loader::{self, Returns, Settings, entry, until},
     manner::Manner,
 };
-use crate::services::{archive, archive_if_any};
+use crate::{
+    data::Data,
+    services::{archive, archive_if_any},
+};
 
 /// An import that was begun.
 #[derive(Clone, Debug)]
@@ -65,38 +68,40 @@ fn hear(imports: &mut BTreeMap<String, BegunImport>, event: &Recorded<ImportEven
     }
 }
 
-/// Brings what is under way in a directory to rest on data time, and sets its unfinished imports aside; answers which.
+/// Brings what is under way in a shop to rest on data time, and sets its unfinished imports aside; answers which.
 ///
 /// # Errors
-/// If the directory cannot be used.
-pub async fn set_aside(data: &Path, reason: &str, hold_unknown: bool) -> anyhow::Result<Vec<BegunImport>> {
-    let Some(archive) = archive_if_any(data)? else { return Ok(Vec::new()) };
+/// If the data cannot be used.
+pub async fn set_aside(data: impl Into<Data>, reason: &str, hold_unknown: bool) -> anyhow::Result<Vec<BegunImport>> {
+    let data = data.into();
+    let Some(archive) = archive_if_any(&data)? else { return Ok(Vec::new()) };
     let unfinished = unfinished(&archive)?;
-    set_these_aside(data, &unfinished, reason, hold_unknown).await?;
+    set_these_aside(&data, &unfinished, reason, hold_unknown).await?;
     Ok(unfinished)
 }
 
 /// Sets the import of a file aside, which may be gone: then it is found by its name.
 ///
 /// # Errors
-/// If the directory cannot be used, or no import of the file is unfinished there.
-pub async fn abandon(path: &Path, data: &Path) -> anyhow::Result<BegunImport> {
+/// If the data cannot be used, or no import of the file is unfinished there.
+pub async fn abandon(path: &Path, data: impl Into<Data>) -> anyhow::Result<BegunImport> {
+    let data = data.into();
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let digest = super::read(path).ok().map(|file| file.digest);
     let is_it = |import: &BegunImport| match &digest {
         Some(digest) => import.digest == *digest,
         None => import.file == name,
     };
-    let found = unfinished(&archive(data)?)?.into_iter().find(is_it);
+    let found = unfinished(&archive(&data)?)?.into_iter().find(is_it);
     let Some(found) = found else {
-        bail!("no import of {name} is unfinished in {}: there is nothing to abandon", data.display())
+        bail!("no import of {name} is unfinished in {}: there is nothing to abandon", data)
     };
-    set_these_aside(data, std::slice::from_ref(&found), "abandoned", false).await?;
+    set_these_aside(&data, std::slice::from_ref(&found), "abandoned", false).await?;
     Ok(found)
 }
 
 async fn set_these_aside(
-    data: &Path,
+    data: &Data,
     unfinished: &[BegunImport],
     reason: &str,
     hold_unknown: bool,

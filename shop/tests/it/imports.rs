@@ -190,7 +190,7 @@ fn calm(file: &Path) -> (Duration, String) {
 }
 
 /// The same of the committed file.
-fn calm_once() -> &'static (Duration, String) {
+pub fn calm_once() -> &'static (Duration, String) {
     static CALM: OnceLock<(Duration, String)> = OnceLock::new();
     CALM.get_or_init(|| calm(&committed()))
 }

@@ -30,6 +30,8 @@ mod notifications;
 mod old;
 mod orders;
 mod partners;
+#[cfg(unix)]
+mod postgres;
 mod present;
 mod reconciliations;
 mod repeats;
@@ -37,6 +39,8 @@ mod rows;
 mod shop;
 mod sim;
 mod spellings;
+#[cfg(unix)]
+mod standby;
 mod stop;
 mod streams;
 mod strict;

@@ -62,7 +62,7 @@ async fn waits_for(provider: &Remote, dir: &Path) {
 
 fn serving(dir: &Path) -> Serve {
     Serve {
-        data: dir.to_owned(),
+        data: dir.into(),
         listen: "127.0.0.1:0".parse().unwrap(),
         day: DAY,
         provider: None,

@@ -49,7 +49,7 @@ async fn a_stop_finishes_what_was_begun_and_takes_nothing_more() {
 
 fn serving(dir: &Path) -> Serve {
     Serve {
-        data: dir.to_owned(),
+        data: dir.into(),
         listen: "127.0.0.1:0".parse().unwrap(),
         day: DAY,
         provider: None,

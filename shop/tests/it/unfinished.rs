@@ -61,7 +61,7 @@ pub async fn cut_off_with(data: &Path, file: &File, after: u64, settings: &Setti
 
 /// The shop, served orchestrated.
 pub fn opened(data: &Path) -> Serve {
-    let (data, listen) = (data.to_owned(), "127.0.0.1:0".parse().unwrap());
+    let (data, listen) = (data.into(), "127.0.0.1:0".parse().unwrap());
     Serve {
         data,
         listen,

@@ -9,18 +9,20 @@ use factum_core::error::StoreError;
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, Config, NoTls, config::SslMode};
 
-use super::{CONNECT, Options, error};
+use super::{CONNECT, Options, address::Address, error};
 
 /// The thread.
 pub(super) struct Driver {
     /// Taken only at the end.
     runtime: Option<Runtime>,
-    config: Config,
-    settings: String,
+    connector: Connector,
+    /// The unit's.
+    pub(super) schema: String,
 }
 
 impl Driver {
     pub(super) fn new(url: &str, options: &Options) -> Result<Self, StoreError> {
+        let Address { url, schema } = Address::parse(url)?;
         let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
             StoreError::Permanent(format!(
                 "the URL of the database cannot be read ({}): write postgres://user:password@host:port/database",
@@ -40,11 +42,13 @@ impl Driver {
             .map_err(|error| StoreError::Transient(format!("no thread for the database: {error}")))?;
         let settings = format!(
             "SET synchronous_commit = on; SET search_path = {}; SET statement_timeout = {}; \
-             SET idle_in_transaction_session_timeout = 60000; SET client_min_messages = warning",
-            quoted(&options.schema),
+             SET idle_in_transaction_session_timeout = {}; SET client_min_messages = warning",
+            quoted(&schema),
             options.statement.as_millis(),
+            // Who stands still in the middle of a commit lets go of it in time for another one to lead.
+            options.lease.as_millis(),
         );
-        Ok(Self { runtime: Some(runtime), config, settings })
+        Ok(Self { runtime: Some(runtime), connector: Connector { config, settings }, schema })
     }
 
     /// Waits for what runs on the thread.
@@ -66,20 +70,37 @@ impl Driver {
 
     /// A new session, with our settings.
     pub(super) fn connect(&self) -> Result<Arc<Client>, StoreError> {
-        let (config, settings) = (self.config.clone(), self.settings.clone());
-        self.wait(async move {
-            let connected = tokio::time::timeout(CONNECT, config.connect(NoTls)).await;
-            let (client, connection) = connected
-                .map_err(|_| StoreError::Transient(format!("the database does not answer within {CONNECT:?}")))?
-                .map_err(error::at_open)?;
-            tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(error = error::sentence(&error), "a session with the database has ended");
-                }
-            });
-            client.batch_execute(&settings).await.map_err(error::at_open)?;
-            Ok(Arc::new(client))
-        })?
+        let connector = self.connector();
+        self.wait(async move { connector.connect().await })?
+    }
+
+    /// What makes sessions on the thread.
+    pub(super) fn connector(&self) -> Connector {
+        self.connector.clone()
+    }
+}
+
+/// Makes sessions.
+#[derive(Clone)]
+pub(super) struct Connector {
+    config: Config,
+    settings: String,
+}
+
+impl Connector {
+    /// A new session, with our settings.
+    pub(super) async fn connect(&self) -> Result<Arc<Client>, StoreError> {
+        let connected = tokio::time::timeout(CONNECT, self.config.connect(NoTls)).await;
+        let (client, connection) = connected
+            .map_err(|_| StoreError::Transient(format!("the database does not answer within {CONNECT:?}")))?
+            .map_err(error::at_open)?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error = error::sentence(&error), "a session with the database has ended");
+            }
+        });
+        client.batch_execute(&self.settings).await.map_err(error::at_open)?;
+        Ok(Arc::new(client))
     }
 }
 

@@ -14,64 +14,75 @@
 //! | what `check` allows fits | names are far below the 2,704 bytes that an index takes, bodies below the gigabyte of a `bytea` |
 //!
 //! ```text
-//! unit        log_id, epoch, term, position, commits        one row: the counter, and who leads
+//! unit        log_id, epoch, term, leader, renewed, position, commits    one row: the counter, and who leads
 //! message     position, stream, version, type, source, size, head, data     partitioned by position
 //! stream      stream, version                               the last version of each
 //! type        name                                          types that there are, so that a scan can choose
 //! cell        kind, name, revision, value
+//! note        name, value                                   what a process was about when it ended; not logged
 //! migration   version, applied
 //! ```
+//!
+//! Beside the unit's schema `unit` lies `unit_secret` with the key of its digests, so that a dump of the one is none of the other.
 //!
 //! `data` is the JSON of a message as bytes (`convert_from(data, 'UTF8')::json`), `head` its envelope in the form of
 //! [`factum_core::envelope::binary`].
 //!
-//! One process writes a unit at a time: it holds an advisory lock as long as its session lives, and each one that gets the lock
-//! counts the unit's *term* up. Who comes back from a lost session under another's term is fenced, and writes nothing.
+//! One process writes a unit at a time; how it is found, and how another takes over, is in `lease.rs`. Who comes back from a lost
+//! session under another's term is fenced, and writes nothing.
 //!
 //! A round trip looks up, a second one writes and commits. The client is asynchronous and has a thread of its own here, because
 //! the port blocks and may be called from anywhere.
 
+mod address;
 mod driver;
 mod error;
+mod lease;
+mod notes;
 mod reader;
 mod schema;
+mod secret;
 mod store;
+pub mod upkeep;
 
 use std::time::Duration;
 
 use factum_core::error::StoreError;
 
+pub use address::shown;
+pub use lease::Leads;
 pub use store::Postgres;
 
 /// How long an attempt to connect may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Where a unit's store is.
+/// Longer than a call to the outside usually may take, shorter than people like to wait. Only who stands still or is cut off is
+/// waited for so long: of a process that has ended the server knows.
+const LEASE: Duration = Duration::from_secs(15);
+
+/// How a unit's store is used. Where it is, its URL says.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The unit's schema; it is made if it is missing.
-    pub schema: String,
     /// Shown in `pg_stat_activity`.
     pub application: String,
     /// How long a statement may take before the server ends it.
     pub statement: Duration,
+    /// What this process calls itself to others that want to lead the unit, such as the address that it serves.
+    pub leader: String,
+    /// How long it leads without a sign of life. Calls to the outside must not take longer.
+    pub lease: Duration,
     /// How long a commit whose answer was lost is looked up before its outcome is said to be unknown.
     pub dark: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            schema: "factum".to_owned(),
-            application: "factum".to_owned(),
-            statement: Duration::from_secs(60),
-            dark: Duration::from_secs(60),
-        }
+        Self { application: "factum".to_owned(), statement: Duration::from_secs(60), dark: Duration::from_secs(60) }
     }
 }
 
 /// Opens the store of a unit, or makes one if its schema is missing or empty. The URL is
-/// `postgres://user:password@host:port/database`.
+/// `postgres://user:password@host:port/database?schema=unit`; without a schema it is `factum`.
 ///
 /// # Errors
 /// [`StoreError::Permanent`] for what a person must mend: a wrong URL or password, missing rights, a schema of something else, a

@@ -35,7 +35,7 @@ const MOST_BYTES: i64 = 32 << 20;
 /// What the writing and the reading side share.
 pub(super) struct Shared {
     pub(super) driver: Driver,
-    lineage: Lineage,
+    pub(super) lineage: Lineage,
     /// The last position that is known to be durable.
     pub(super) head: AtomicU64,
     sessions: Mutex<Vec<Reading>>,
@@ -48,7 +48,7 @@ impl Shared {
     }
 
     /// Reads in a session of its own.
-    fn read<T, F>(&self, work: impl FnOnce(Reading) -> F) -> Result<T, StoreError>
+    pub(super) fn read<T, F>(&self, work: impl FnOnce(Reading) -> F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
@@ -102,8 +102,8 @@ impl Shared {
 
 /// A session with what it asks again and again.
 #[derive(Clone)]
-struct Reading {
-    client: Arc<Client>,
+pub(super) struct Reading {
+    pub(super) client: Arc<Client>,
     asked: Arc<Asked>,
 }
 

@@ -1,7 +1,5 @@
 //! The tables: made once, changed by numbered migrations, never by hand.
 
-use std::time::Duration;
-
 use factum_core::{error::StoreError, stream::Lineage};
 use tokio_postgres::{Client, error::SqlState};
 use uuid::Uuid;
@@ -14,9 +12,6 @@ use super::{
 /// The oldest server that is supported.
 const OLDEST: i32 = 140_000;
 
-/// How long a unit that another session holds is waited for.
-const GONE: Duration = Duration::from_secs(2);
-
 /// Positions in one partition of the log.
 pub(super) const PARTITION: u64 = 1 << 22;
 
@@ -27,6 +22,8 @@ CREATE TABLE unit (
     log_id uuid NOT NULL,
     epoch int NOT NULL,
     term bigint NOT NULL,
+    leader text NOT NULL DEFAULT '',
+    renewed timestamptz NOT NULL DEFAULT '-infinity',
     position bigint NOT NULL,
     commits bigint NOT NULL
 );
@@ -51,6 +48,7 @@ CREATE TABLE cell (
     value bytea NOT NULL,
     PRIMARY KEY (kind, name)
 ) WITH (fillfactor = 70);
+CREATE UNLOGGED TABLE note (name text COLLATE \"C\" PRIMARY KEY, value bytea NOT NULL) WITH (fillfactor = 50);
 "];
 
 /// Looks at the server: a sentence for each that cannot be used.
@@ -108,9 +106,7 @@ pub(super) async fn migrate(client: &Client, schema: &str) -> Result<(), StoreEr
     let version: i32 = version.map_err(at_open)?.get(0);
     let newest = MIGRATIONS.len() as i32;
     if version > newest {
-        return Err(StoreError::Permanent(format!(
-            "the schema {schema} is of version {version}, this program knows {newest}: use the newer program"
-        )));
+        return Err(newer(schema, version));
     }
     for (number, change) in (1..).zip(MIGRATIONS) {
         if number > version {
@@ -126,25 +122,40 @@ pub(super) async fn migrate(client: &Client, schema: &str) -> Result<(), StoreEr
     client.batch_execute("COMMIT").await.map_err(at_open)
 }
 
-/// Takes the unit for this session, as long as it lives. Answers the new term.
-pub(super) async fn lead(client: &Client, schema: &str) -> Result<i64, StoreError> {
-    // The server may not have noticed yet that a process is gone.
-    let mut held = hold(client, schema).await?;
-    for _ in 0..10 {
-        if held {
-            break;
-        }
-        tokio::time::sleep(GONE / 10).await;
-        held = hold(client, schema).await?;
+/// Whether the schema holds a unit that this program can read; `false` if it is missing or empty.
+pub(super) async fn is_there(client: &Client, schema: &str) -> Result<bool, StoreError> {
+    let table = format!("{}.migration", quoted(schema));
+    let there = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&table]).await.map_err(at_open)?;
+    if !there.get::<_, bool>(0) {
+        return Ok(false);
     }
-    if !held {
-        return Err(StoreError::Permanent(format!(
-            "the unit in schema {schema} is open in another process: stop that one first"
-        )));
+    let version = client.query_one("SELECT coalesce(max(version), 0) FROM migration", &[]).await;
+    match (version.map_err(at_open)?.get::<_, i32>(0), MIGRATIONS.len() as i32) {
+        (version, newest) if version > newest => Err(newer(schema, version)),
+        (version, newest) if version < newest => Err(StoreError::Permanent(format!(
+            "the schema {schema} is of version {version}, this program reads {newest}: start the app on it once with this \
+             program, which brings it there"
+        ))),
+        _ => Ok(true),
     }
-    migrate(client, schema).await?;
-    let row = client.query_one("UPDATE unit SET term = term + 1 RETURNING term", &[]).await.map_err(at_open)?;
-    Ok(row.get(0))
+}
+
+fn newer(schema: &str, version: i32) -> StoreError {
+    let newest = MIGRATIONS.len();
+    StoreError::Permanent(format!(
+        "the schema {schema} is of version {version}, this program knows {newest}: use the newer program"
+    ))
+}
+
+/// The rest of a query for the session that holds the unit's lock.
+pub(super) const HOLDER: &str = "FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 \
+     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+     AND ((classid::bigint << 32) | objid::bigint) = hashtextextended('factum ' || $1, 0)";
+
+/// Whether a session holds the unit's lock.
+pub(super) async fn is_held(client: &Client, schema: &str) -> Result<bool, StoreError> {
+    let held = format!("SELECT EXISTS (SELECT {HOLDER})");
+    Ok(client.query_one(&held, &[&schema]).await.map_err(at_open)?.get(0))
 }
 
 /// Holds the unit's lock in this session, if nobody else does.

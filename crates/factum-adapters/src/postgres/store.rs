@@ -10,9 +10,10 @@ use std::{
 use factum_core::{
     cell::{CellKey, Revision},
     commit::{Found, Plan, Wanted},
+    digest_key::DigestKey,
     envelope::binary,
     error::StoreError,
-    ports::{Backend, Judge, Reader, Written},
+    ports::{self, Backend, Judge, Notes, Reader, Written},
     stream::{Position, StreamId, StreamVersion},
 };
 use tokio_postgres::{Client, Error, Statement};
@@ -21,8 +22,10 @@ use super::{
     Options,
     driver::Driver,
     error::{at_open, nothing_written, sentence},
+    lease::{self, Lease},
+    notes::TableNotes,
     reader::{Rows, Shared},
-    schema,
+    schema, secret,
 };
 
 /// How long to wait before the server is asked again for a commit whose answer was lost.
@@ -38,6 +41,7 @@ pub struct Postgres {
     dark: Duration,
     session: Option<Session>,
     term: i64,
+    lease: Arc<Lease>,
     /// Positions up to here, exclusive, have a partition.
     room: u64,
     /// Types that the store knows by name.
@@ -82,23 +86,25 @@ enum Ended {
 impl Postgres {
     pub(super) fn open(url: &str, options: Options) -> Result<Self, StoreError> {
         let driver = Driver::new(url, &options)?;
-        let client = driver.connect()?;
-        let Options { schema, dark, .. } = options;
+        let (client, schema, connector) = (driver.connect()?, driver.schema.clone(), driver.connector());
+        let Options { leader, lease: length, dark, .. } = options;
+        let begun = Instant::now();
         let opened = driver.wait({
             let (client, schema) = (client.clone(), schema.clone());
             async move {
                 schema::check_server(&client).await?;
-                let term = schema::lead(&client, &schema).await?;
+                let term = lease::lead(&client, &schema, length, &leader).await?;
+                let lease = Lease::begin(connector, term, length, begun);
                 let (lineage, head) = schema::lineage(&client).await?;
                 let room = schema::make_room(&client, head + 1).await?;
                 let session = Session::over(client).await.map_err(at_open)?;
-                Ok::<_, StoreError>((term, lineage, head, room, session))
+                Ok::<_, StoreError>((term, lease, lineage, head, room, session))
             }
         })?;
-        let (term, lineage, head, room, session) = opened?;
+        let (term, lease, lineage, head, room, session) = opened?;
         tracing::info!(schema, term, head, "the store in PostgreSQL is open");
         let shared = Arc::new(Shared::new(driver, lineage, head));
-        Ok(Self { shared, schema, dark, session: Some(session), term, room, types: HashSet::new() })
+        Ok(Self { shared, schema, dark, session: Some(session), term, lease, room, types: HashSet::new() })
     }
 
     /// The session; a new one if it is lost. Whoever else has led meanwhile fences this store off.
@@ -124,6 +130,19 @@ impl Postgres {
         tracing::warn!(schema = self.schema, "the session with the database was lost, and is there again");
         self.session = Some(session.clone());
         Ok(session)
+    }
+
+    /// The notes of the process that writes this unit.
+    pub fn notes(&self) -> Arc<dyn Notes> {
+        Arc::new(TableNotes::of(self.shared.clone(), self.term))
+    }
+
+    /// The key of the unit's digests; made if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read or kept.
+    pub fn digest_key(&self) -> Result<DigestKey, StoreError> {
+        secret::digest_key(&self.shared.driver)
     }
 
     fn fenced(&self, term: i64) -> StoreError {
@@ -231,6 +250,10 @@ impl Backend for Postgres {
             row.map(|row| row.get::<_, i64>(0)).map_err(nothing_written)
         })??;
         if term == self.term { Ok(()) } else { Err(self.fenced(term)) }
+    }
+
+    fn lease(&self) -> Option<Arc<dyn ports::Lease>> {
+        Some(self.lease.clone())
     }
 
     fn reader(&self) -> Arc<dyn Reader> {

@@ -10,11 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use factum_adapters::postgres::{self, Options, Postgres};
+use factum_adapters::postgres::{self, Options, Postgres, upkeep};
 use factum_core::{
     commit::Plan,
     error::StoreError,
-    ports::Backend,
+    ports::{Backend, Note, Notes, Reader},
     stream::{Position, StreamId, StreamVersion},
 };
 use factum_testing::{
@@ -45,12 +45,12 @@ impl Schemas {
         }
     }
 
-    fn options(&self) -> Options {
-        Options { schema: format!("unit_{}", self.made), ..Options::default() }
+    fn url(&self) -> String {
+        format!("{}?schema=unit_{}", self.server.url(), self.made)
     }
 
     fn open(&self) -> Result<Postgres, StoreError> {
-        postgres::open(&self.server.url(), self.options())
+        postgres::open(&self.url(), Options::default())
     }
 }
 
@@ -184,7 +184,8 @@ fn a_commit_whose_answer_is_lost_is_looked_up() {
     let Some(schemas) = Schemas::start() else { return };
     let mood = Arc::new(AtomicU8::new(PASS));
     let port = line_to(schemas.server.port(), mood.clone());
-    let mut store = postgres::open(&format!("postgres://factum@127.0.0.1:{port}/postgres"), schemas.options()).unwrap();
+    let url = format!("postgres://factum@127.0.0.1:{port}/postgres?schema=unit_0");
+    let mut store = postgres::open(&url, Options::default()).unwrap();
     for round in 0..5 {
         mood.store(CUT_BEHIND_COMMIT, Ordering::SeqCst);
         let written = eventually(|| match write(&mut store, &[Plan::default()]) {
@@ -224,22 +225,110 @@ fn a_server_that_crashes_is_waited_for() {
 fn what_a_person_must_mend_is_a_sentence_without_the_password() {
     let Some(schemas) = Schemas::start() else { return };
     let url = schemas.server.url();
-    let sentence = |url: &str, schema: &str| {
-        let error = postgres::open(url, Options { schema: schema.to_owned(), ..Options::default() }).unwrap_err();
+    let sentence = |url: &str| {
+        let error = postgres::open(url, Options::default()).unwrap_err();
         let told = error.to_string();
         assert!(!told.contains("sesame"), "{told}");
         (matches!(error, StoreError::Permanent(_)), told)
     };
-    let (is_final, told) = sentence("mysql://sesame", "a");
+    let (is_final, told) = sentence("mysql://sesame");
     assert!(is_final && told.contains("postgres://user:password@host:port/database"), "{told}");
-    let (is_final, told) = sentence(&url.replace("/postgres", "/none").replace("factum@", "factum:sesame@"), "a");
+    let (is_final, told) = sentence(&url.replace("/postgres", "/none").replace("factum@", "factum:sesame@"));
     assert!(is_final && told.contains("createdb"), "{told}");
-    let (is_final, told) = sentence(&url.replace("factum@", "nobody:sesame@"), "a");
+    let (is_final, told) = sentence(&url.replace("factum@", "nobody:sesame@"));
     assert!(is_final && told.contains("check user and password"), "{told}");
-    let (is_final, told) = sentence(&format!("{url}?sslmode=require"), "a");
+    let (is_final, told) = sentence(&format!("{url}?sslmode=require"));
     assert!(is_final && told.contains("TLS"), "{told}");
-    let (is_final, told) = sentence("postgres://factum:sesame@127.0.0.1:1/postgres", "a");
+    let (is_final, told) = sentence("postgres://factum:sesame@127.0.0.1:1/postgres");
     assert!(!is_final && told.contains("cannot be reached"), "{told}");
-    let (is_final, told) = sentence(&url, "pg_catalog");
+    let (is_final, told) = sentence(&format!("{url}?schema=pg_catalog"));
+    assert!(is_final && told.contains("no name of a schema"), "{told}");
+    schemas.server.sql("CREATE SCHEMA taken; CREATE TABLE taken.customers (id int)").unwrap();
+    let (is_final, told) = sentence(&format!("{url}?schema=taken"));
     assert!(is_final && told.contains("holds something else"), "{told}");
+    assert_eq!(
+        schemas.server.sql("SELECT count(*) FROM pg_class WHERE relnamespace = 'taken'::regnamespace").unwrap(),
+        "1"
+    );
+}
+
+#[test]
+fn who_looks_after_a_store_sees_it_beside_the_process_that_writes() {
+    let Some(schemas) = Schemas::start() else { return };
+    let url = schemas.url();
+    let none = upkeep::open_read_only(&url).err().unwrap().to_string();
+    assert!(none.contains("holds no store"), "{none}");
+    assert!(upkeep::open_read_only_if_any(&url).unwrap().is_none());
+    assert!(!upkeep::is_open(&url).unwrap());
+    let mut store = schemas.open().unwrap();
+    write(&mut store, vec![plan("order-1", 0, 3)]).unwrap();
+    assert!(upkeep::is_open(&url).unwrap());
+    let mut followed = upkeep::follow(&url).unwrap();
+    write(&mut store, vec![plan("order-1", 3, 2), plan("order-2", 0, 1)]).unwrap();
+    assert_eq!(followed.reader().head(), Position(3), "what was there at the last look");
+    assert_eq!(followed.look().unwrap(), Position(6));
+    assert_eq!(followed.reader().head(), Position(6));
+    let about = upkeep::about(&url).unwrap();
+    assert_eq!((about.head, about.streams, about.is_closed), (Position(6), 2, false));
+    assert_eq!(about.segments.len(), 2, "{:?}", about.segments);
+    assert_eq!(about.segments[0].first, Position(1));
+    drop(store);
+    assert!(upkeep::about(&url).unwrap().is_closed);
+    let mut heard = 0;
+    let findings = upkeep::verify(&url, &mut |done, _| heard = done).unwrap();
+    assert_eq!((findings.damage.as_slice(), findings.streams, heard), ([].as_slice(), 2, 6));
+}
+
+#[test]
+fn damage_is_found_where_it_is() {
+    let Some(mut schemas) = Schemas::start() else { return };
+    for (harm, what) in [
+        ("DELETE FROM message WHERE position = 4", "missing up to 4"),
+        ("UPDATE message SET version = 9 WHERE position = 5", "version 9 of order-1 follows 4"),
+        ("UPDATE message SET head = 'x' WHERE position = 3", "behind this position"),
+        ("UPDATE stream SET version = 2", "the head of order-1 is behind"),
+        ("DELETE FROM message WHERE position > 4", "missing up to 5"),
+    ] {
+        schemas.made += 1;
+        let url = schemas.url();
+        write(&mut schemas.open().unwrap(), vec![plan("order-1", 0, 5)]).unwrap();
+        schemas.server.sql(&format!("SET search_path = unit_{}; {harm}", schemas.made)).unwrap();
+        let findings = upkeep::verify(&url, &mut |_, _| {}).unwrap();
+        assert!(findings.damage.iter().any(|place| place.what.contains(what)), "{harm}: {:?}", findings.damage);
+    }
+}
+
+#[test]
+fn notes_outlive_the_process_and_are_kept_for_who_leads() {
+    let Some(schemas) = Schemas::start() else { return };
+    let store = schemas.open().unwrap();
+    let notes = store.notes();
+    assert_eq!(notes.get("engine"), None);
+    let running = Note { running: Some("order.notify@7".to_owned()), ..Note::default() };
+    notes.put("engine", &running);
+    notes.put("views", &Note { ended: true, ..Note::default() });
+    drop(store);
+    let next = schemas.open().unwrap();
+    assert_eq!(next.notes().get("engine"), Some(running.clone()));
+    notes.put("engine", &Note { ended: true, ..Note::default() });
+    assert_eq!(next.notes().get("engine"), Some(running), "who leads no more has nothing to say");
+    let later = Note { suspect: Some(("x".to_owned(), 2)), ..Note::default() };
+    next.notes().put("engine", &later);
+    assert_eq!(next.notes().get("engine"), Some(later));
+}
+
+#[test]
+fn the_key_of_digests_stays_and_lies_apart_from_the_log() {
+    let Some(mut schemas) = Schemas::start() else { return };
+    let key = |schemas: &Schemas| schemas.open().unwrap().digest_key();
+    let first = key(&schemas).unwrap();
+    assert_eq!(key(&schemas).unwrap(), first);
+    let tables =
+        "SELECT nspname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace WHERE relname = 'digest_key'";
+    assert_eq!(schemas.server.sql(tables).unwrap(), "unit_0_secret");
+    schemas.made += 1;
+    assert_ne!(key(&schemas).unwrap(), first, "each unit has its own");
+    schemas.server.sql("UPDATE unit_1_secret.digest_key SET key = 'short'").unwrap();
+    let told = key(&schemas).unwrap_err().to_string();
+    assert!(told.contains("5 bytes and not 16") && told.contains("remove its row"), "{told}");
 }

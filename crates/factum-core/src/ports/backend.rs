@@ -1,6 +1,6 @@
 //! The port of a unit's store: a log of messages in streams, with live cells.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     cell::{Cell, CellKey, CellKind},
@@ -63,11 +63,28 @@ pub trait Backend: Send {
         Ok(())
     }
 
+    /// By what several processes agree which one of them writes; `None` if there can be only one.
+    fn lease(&self) -> Option<Arc<dyn Lease>> {
+        None
+    }
+
     /// The reading side; usable from any thread, also while this side writes.
     fn reader(&self) -> Arc<dyn Reader>;
 
     /// What an acknowledged write survives, as a word for people: `sync`, `os`, `memory`.
     fn durability(&self) -> &'static str;
+}
+
+/// Where several processes could write one store: this one does as long as it gives signs of life.
+///
+/// Whoever takes over writes under another term, which keeps this one from writing. What is done outside the store has no such
+/// lock: it is begun only while the lease outlasts it.
+pub trait Lease: Send + Sync {
+    /// Whether nobody else can lead within so long.
+    fn lasts(&self, long: Duration) -> bool;
+
+    /// How long it lasts from a sign of life on: nothing that it must outlast may take longer.
+    fn length(&self) -> Duration;
 }
 
 /// Says by what was found what may be written.

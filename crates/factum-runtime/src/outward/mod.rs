@@ -35,7 +35,7 @@ use factum_core::{
     envelope::{Kind, Stored},
     error::StoreError,
     letter::{LetterId, Subject},
-    ports::{Clock, Reader, Scan},
+    ports::{Clock, Lease, Reader, Scan},
     saga::How,
     stream::Position,
 };
@@ -56,6 +56,8 @@ use crate::{
 
 /// Bytes to read at once from the store.
 const SCAN_BYTES: usize = 4 << 20;
+/// A process that may not lead long enough for an attempt looks again after this long.
+const NOT_LED: Duration = Duration::from_millis(200);
 /// An attempt whose task has ended without a word is made again after this long.
 const AFTER_A_PANIC: Duration = Duration::from_secs(1);
 
@@ -101,6 +103,8 @@ pub struct Outward {
     /// The instances of sagas that are asking.
     instances: Instances,
     shown: Shown,
+    /// Where another process may take over: an attempt is only begun while this one surely leads until its end.
+    lease: Option<Arc<dyn Lease>>,
 }
 
 /// The end of a task.
@@ -133,7 +137,8 @@ impl Outward {
         let position = parts.tail.head();
         let waiting = BTreeSet::new();
         let (unserved, instances, shown) = (BTreeMap::new(), Instances::default(), Shown::default());
-        let mut outward = Self { parts, time, position, queues, breakers, waiting, unserved, instances, shown };
+        let lease = None;
+        let mut outward = Self { parts, time, position, queues, breakers, waiting, unserved, instances, shown, lease };
         let mut calls = Vec::new();
         for cell in outward.parts.reader.cells(CellKind::Call)? {
             let open = OpenCall::decode(&cell)?;
@@ -148,6 +153,12 @@ impl Outward {
         }
         outward.show();
         Ok(outward)
+    }
+
+    /// Attempts are only begun while this lease outlasts them.
+    #[must_use]
+    pub fn leased(self, lease: Option<Arc<dyn Lease>>) -> Self {
+        Self { lease, ..self }
     }
 
     /// How the dependencies stand.
@@ -358,6 +369,11 @@ impl Outward {
                         }
                         None => queue.later(key),
                     }
+                    continue;
+                }
+                if self.lease.as_ref().is_some_and(|lease| !lease.lasts(call.policy.timeout)) {
+                    queue.waits(&key, now + NOT_LED);
+                    self.waiting.insert((now + NOT_LED, lane));
                     continue;
                 }
                 match work.open.attempts {

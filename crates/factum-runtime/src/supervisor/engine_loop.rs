@@ -66,8 +66,8 @@ impl EngineLoop {
                         }
                     } else if stop_by.is_some() {
                         break;
-                    } else {
-                        self.wait();
+                    } else if let Err(error) = self.wait() {
+                        return self.give_up(&error.to_string());
                     }
                 }
                 Err(Trouble::Store(error)) => {
@@ -132,9 +132,13 @@ impl EngineLoop {
         self.waiting = error;
     }
 
-    fn wait(&mut self) {
+    /// Waits for something to do.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] if another process leads since.
+    fn wait(&mut self) -> Result<(), StoreError> {
         if self.signal.wait(IDLE) {
-            return;
+            return Ok(());
         }
         if let Err(error) = self.committer.idle() {
             tracing::error!(%error, "the store cannot be written");
@@ -142,7 +146,7 @@ impl EngineLoop {
         let timer = self.engine.next_timer().and_then(|due| self.clock.until(due));
         let rang = self.signal.wait(timer.unwrap_or(CURSOR_TICK).min(CURSOR_TICK));
         if rang {
-            return;
+            return Ok(());
         }
         // Nobody may send anything to one that says it cannot store it: it has to find out by itself.
         let saved = match self.committer.look() {
@@ -150,6 +154,10 @@ impl EngineLoop {
             Ok(()) => self.engine.save_cursor(),
             gone => gone,
         };
+        if let Err(fenced @ StoreError::Fenced(_)) = saved {
+            return Err(fenced);
+        }
         self.waits_for(saved.as_ref().err().map(ToString::to_string));
+        Ok(())
     }
 }

@@ -111,6 +111,19 @@ pub enum StartError {
         /// What the router says.
         problem: String,
     },
+    /// A call may take longer than the process surely leads its unit.
+    #[error(
+        "the call {call} may take {timeout:?}, and another process may lead the unit behind {lease:?} without a sign of life: \
+         make the lease longer than that, or the call's time-out shorter"
+    )]
+    Lease {
+        /// The call that may take longest.
+        call: String,
+        /// How long.
+        timeout: Duration,
+        /// How long the lease lasts.
+        lease: Duration,
+    },
     /// Definitions that cannot be, a line each.
     #[error("{0}")]
     Definitions(String),
@@ -184,6 +197,9 @@ impl Unit {
             program: parts.program.clone(),
         })?;
         let (progress, again, rows) = (views.progress(), views.again(), views.rows());
+        if let Some(lease) = committer.lease() {
+            outlasts(&registry, lease.length())?;
+        }
         let outward = Outward::open(outward::Parts {
             registry: registry.clone(),
             reader: committer.reader(),
@@ -191,7 +207,8 @@ impl Unit {
             inbox: inbox.clone(),
             clock: parts.clock.clone(),
             reads_aside: true,
-        })?;
+        })?
+        .leased(committer.lease());
         let start = parts.ids.next(parts.clock.mark());
         let engine = Engine::new(Parts {
             registry: registry.clone(),
@@ -424,6 +441,11 @@ impl Unit {
         }
     }
 
+    /// Why the engine has given up, once it has: only a new start helps then.
+    pub fn failure(&self) -> Option<String> {
+        lock(&self.health).failed.clone()
+    }
+
     /// Stops: what is in the inbox is carried out, views catch up, cursors are written. Idempotent.
     pub async fn stop(&self) {
         self.groups.stop();
@@ -462,6 +484,18 @@ impl Drop for Unit {
             // A thread that panicked has said so already.
             let _ = running.thread.join();
         }
+    }
+}
+
+/// Refuses calls that may take longer than the lease lasts: none of them could ever be begun.
+fn outlasts(registry: &Registry, lease: Duration) -> Result<(), StartError> {
+    let calls =
+        registry.services.iter().flat_map(|service| service.calls.iter().map(move |call| (&service.name, call)));
+    match calls.max_by_key(|(_, call)| call.policy.timeout) {
+        Some((service, call)) if call.policy.timeout >= lease => {
+            Err(StartError::Lease { call: format!("{service}.{}", call.name), timeout: call.policy.timeout, lease })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use factum::{
-    ExecuteError, LogSizes,
+    ExecuteError, LogSizes, Stores,
     error::{CommitError, StoreError},
     ports::{Reader, Scan},
     prelude::*,
@@ -185,7 +185,7 @@ pub async fn start(dir: &Path) -> Result<App, String> {
 
 /// Starts the app on a directory, with views of this version.
 pub async fn start_with(dir: &Path, version: u32) -> Result<App, String> {
-    let builder = App::open_with(dir, SIZES).map_err(|error| error.to_string())?;
+    let builder = App::on(Stores::at(dir).log_sizes(SIZES)).map_err(|error| error.to_string())?;
     let builder = services(version).into_iter().fold(builder, |builder, service| builder.with(service));
     builder.start().await.map_err(|error| error.to_string())
 }

@@ -3,14 +3,13 @@
 
 use std::{
     fmt::Write,
-    path::Path,
     process::ExitCode,
     thread,
     time::{Duration, Instant},
 };
 
 use factum::{
-    By,
+    By, Place,
     letter::LetterId,
     letters::ActError,
     operate,
@@ -110,10 +109,10 @@ pub fn discard(target: &Target, many: &Many, by: &By, json: bool) -> Result<Exit
             return all(target, &target.app()?, selection, many, by, json);
         }
         (Target::Address(_), Some(id)) => (done(target.app()?.act(id, "discard", by)?)?, "follows"),
-        (Target::Directory(dir), id) => {
-            check_stopped(dir)?;
-            let Some(id) = id else { return discard_each(target, dir, many, by, json) };
-            (done(discard_in(dir, id, by)?)?, "follows when the app starts")
+        (Target::Data(data), id) => {
+            check_stopped(data)?;
+            let Some(id) = id else { return discard_each(target, data, many, by, json) };
+            (done(discard_in(data, id, by)?)?, "follows when the app starts")
         }
     };
     if json {
@@ -173,18 +172,17 @@ fn check_why(by: &By) -> Result<(), Problem> {
     }
 }
 
-fn check_stopped(dir: &Path) -> Result<(), Problem> {
-    match operate::is_open(dir)? {
+fn check_stopped(data: &Place) -> Result<(), Problem> {
+    match operate::is_open(data)? {
         true => Err(Problem::Refused(format!(
-            "an app runs on {}: name its address instead, such as http://127.0.0.1:8080, or stop it first",
-            dir.display()
+            "an app runs on {data}: name its address instead, such as http://127.0.0.1:8080, or stop it first"
         ))),
         false => Ok(()),
     }
 }
 
-fn discard_in(dir: &Path, id: &str, by: &By) -> Acted {
-    match operate::discard(dir, &LetterId::parse(id)?, by) {
+fn discard_in(data: &Place, id: &str, by: &By) -> Acted {
+    match operate::discard(data, &LetterId::parse(id)?, by) {
         Ok(()) => Ok(Ok(json!({ "outcome": "done", "followed": [] }))),
         Err(error @ ActError::NoLetter(_)) => {
             Ok(Err(Refused { code: "no_letter".to_owned(), detail: error.to_string() }))
@@ -322,7 +320,7 @@ fn selected(target: &Target, many: &Many) -> Result<Vec<Letter>, Problem> {
 }
 
 /// One letter after the other, of an app that is stopped.
-fn discard_each(target: &Target, dir: &Path, many: &Many, by: &By, json: bool) -> Result<ExitCode, Problem> {
+fn discard_each(target: &Target, data: &Place, many: &Many, by: &By, json: bool) -> Result<ExitCode, Problem> {
     let letters = selected(target, many)?;
     if letters.is_empty() && !json {
         screen::print(letters::none(&many.filter))?;
@@ -333,7 +331,7 @@ fn discard_each(target: &Target, dir: &Path, many: &Many, by: &By, json: bool) -
         for (index, letter) in letters.iter().enumerate() {
             progress(index as u64, letters.len() as u64);
             let begun = Instant::now();
-            tally.count(&letter.id, discard_in(dir, &letter.id, by)?);
+            tally.count(&letter.id, discard_in(data, &letter.id, by)?);
             pause_from(begun, many.rate);
         }
         Ok(())

@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use factum::{By, letters::Query, prelude::Timestamp, stream::Position};
+use factum::{By, Place, letters::Query, prelude::Timestamp, stream::Position};
 
 use crate::{groups::GroupsCommand, saga_args::SagasCommand, schedules::SchedulesCommand, target::Target};
 
 const LEARN: &str = "\
-DIR is an app's data directory, its log's own, or a backup. Every command works beside the
-process that runs the app.
+DATA is an app's data directory, its log's own, a backup, or a database such as
+postgres://shop@db/shop?schema=shop. Every command works beside the process that runs the app.
 
-TARGET is the address of a running app, such as http://127.0.0.1:8080, or a data directory.
-In a directory letters and processes can be looked at, and letters discarded if the app is
+TARGET is the address of a running app, such as http://127.0.0.1:8080, or its data.
+In data letters and processes can be looked at, and letters discarded if the app is
 stopped; all else runs the app's handlers, and needs its address.
 
 Exit codes:
@@ -58,7 +58,7 @@ pub enum Command {
     /// copy. The rows of views are not copied: they are rebuilt.
     Backup {
         /// The app's data directory.
-        dir: PathBuf,
+        data: Place,
         /// Where to: a new directory, or an earlier backup of the same log.
         to: PathBuf,
         /// Copy all, link nothing: for another disk's sake.
@@ -76,7 +76,7 @@ pub enum Command {
         /// The backup.
         from: PathBuf,
         /// A directory that is new or empty.
-        dir: PathBuf,
+        data: Place,
     },
     /// What has failed and waits for a person: look, try, and end it.
     Letters {
@@ -412,25 +412,25 @@ impl Signed {
 pub enum LogCommand {
     /// What a log consists of: segments, checkpoints, sizes, its identity.
     Info {
-        /// The data directory.
-        dir: PathBuf,
+        /// The data directory, or a database: postgres://…
+        data: Place,
     },
     /// Read all of a log and name every damaged place. Changes nothing.
     Verify {
-        /// The data directory.
-        dir: PathBuf,
+        /// The data directory, or a database: postgres://…
+        data: Place,
     },
     /// Print messages, one JSON object a line, as the HTTP API would.
     Dump {
-        /// The data directory.
-        dir: PathBuf,
+        /// The data directory, or a database: postgres://…
+        data: Place,
         #[command(flatten)]
         which: Which,
     },
     /// Print the last messages, one a line.
     Tail {
-        /// The data directory.
-        dir: PathBuf,
+        /// The data directory, or a database: postgres://…
+        data: Place,
         /// How many.
         #[arg(short = 'n', long = "count", default_value = "10", value_name = "COUNT")]
         count: u64,
@@ -441,7 +441,7 @@ pub enum LogCommand {
     /// Move sealed segments, compressed, to another directory, where they are still read.
     Archive {
         /// The data directory.
-        dir: PathBuf,
+        data: Place,
         /// The archive; a log has one, and remembers it.
         #[arg(long, value_name = "ARCHIVE")]
         to: PathBuf,

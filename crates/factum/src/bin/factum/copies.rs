@@ -2,7 +2,10 @@
 
 use std::{path::Path, process::ExitCode};
 
-use factum::operate::{self, Copied};
+use factum::{
+    Place,
+    operate::{self, Copied},
+};
 use serde::Serialize;
 
 use crate::{
@@ -20,8 +23,8 @@ struct Backup<'a> {
 }
 
 /// Copies a log, and reads the copy.
-pub fn backup(dir: &Path, to: &Path, links: bool, verify: bool, json: bool) -> Result<ExitCode, Problem> {
-    let copied = screen::watched("copying", Unit::Segments, |progress| operate::backup(dir, to, links, progress))?;
+pub fn backup(data: &Place, to: &Path, links: bool, verify: bool, json: bool) -> Result<ExitCode, Problem> {
+    let copied = screen::watched("copying", Unit::Segments, |progress| operate::backup(data, to, links, progress))?;
     let found = verify
         .then(|| screen::watched("verifying", Unit::Bytes, |progress| operate::verify(to, progress)))
         .transpose()?;
@@ -46,8 +49,8 @@ pub fn backup(dir: &Path, to: &Path, links: bool, verify: bool, json: bool) -> R
 }
 
 /// Makes a data directory of a backup.
-pub fn restore(from: &Path, dir: &Path, json: bool) -> Result<ExitCode, Problem> {
-    let copied = screen::watched("copying", Unit::Segments, |progress| operate::restore(from, dir, progress))?;
+pub fn restore(from: &Path, data: &Place, json: bool) -> Result<ExitCode, Problem> {
+    let copied = screen::watched("copying", Unit::Segments, |progress| operate::restore(from, data, progress))?;
     if json {
         screen::json(&copied)?;
     } else {
@@ -56,7 +59,7 @@ pub fn restore(from: &Path, dir: &Path, json: bool) -> Result<ExitCode, Problem>
              Its epoch was {} and is {} now: positions kept from the original are not positions of this log.\n\
              Views are rebuilt when the app starts on it; rows brought along from the original are thrown away then.\n",
             counted(copied.head.0, "message", "messages"),
-            dir.display(),
+            data,
             size(copied.copied_bytes),
             copied.original.epoch,
             copied.lineage.epoch,

@@ -87,7 +87,7 @@ pub fn find(target: &Target, filter: &Filter, most: u64) -> Result<Found, Proble
     loop {
         query.limit = Some(PAGE.min(most - found.letters.len()));
         let mut page = match (target, &app) {
-            (Target::Directory(dir), _) => serde_json::to_value(operate::letters(dir, &query)?)?,
+            (Target::Data(data), _) => serde_json::to_value(operate::letters(data, &query)?)?,
             (Target::Address(_), Some(app)) => app.letters(&query)?,
             (Target::Address(_), None) => break,
         };
@@ -170,9 +170,9 @@ pub fn table(letters: &[Letter]) -> String {
 pub fn show(target: &Target, id: &str, json: bool) -> Result<ExitCode, Problem> {
     let found = match target {
         Target::Address(_) => target.app()?.letter(id)?,
-        Target::Directory(dir) => {
+        Target::Data(data) => {
             let id = LetterId::parse(id)?;
-            match operate::letter(dir, &id)? {
+            match operate::letter(data, &id)? {
                 Some(shown) => serde_json::to_value(shown)?,
                 None => return Err(factum::letters::ActError::NoLetter(id).into()),
             }
@@ -263,9 +263,9 @@ fn advice(target: &Target, id: &str) -> String {
       ends it without running it, then runs what waits behind it
 "
         ),
-        Target::Directory(_) => format!(
+        Target::Data(_) => format!(
             "\nWhat to do
-  Start the app, and name its address instead of the directory: then it can be tried, redriven and released.
+  Start the app, and name its address instead of the data: then it can be tried, redriven and released.
   factum letters discard {it} {id} --why REASON
       ends it without running it, while the app is stopped; what waits behind it follows at the start
 "

@@ -2,7 +2,10 @@
 
 use std::{fmt::Write, path::Path, process::ExitCode};
 
-use factum::operate::{self, About, Findings};
+use factum::{
+    Place,
+    operate::{self, About, Findings},
+};
 use serde::Serialize;
 
 use crate::{
@@ -11,8 +14,8 @@ use crate::{
 };
 
 /// What a log consists of.
-pub fn info(dir: &Path, json: bool) -> Result<ExitCode, Problem> {
-    let about = operate::about(dir)?;
+pub fn info(data: &Place, json: bool) -> Result<ExitCode, Problem> {
+    let about = operate::about(data)?;
     if json {
         screen::json(&about)?;
     } else {
@@ -74,8 +77,8 @@ impl<'a> From<&'a Findings> for Verdict<'a> {
 }
 
 /// Whether a log is sound.
-pub fn verify(dir: &Path, json: bool) -> Result<ExitCode, Problem> {
-    let findings = screen::watched("reading", Unit::Bytes, |progress| operate::verify(dir, progress))?;
+pub fn verify(data: &Place, json: bool) -> Result<ExitCode, Problem> {
+    let findings = screen::watched("reading", Unit::Bytes, |progress| operate::verify(data, progress))?;
     if json {
         screen::json(&Verdict::from(&findings))?;
     } else {
@@ -129,8 +132,8 @@ pub fn judged(findings: &Findings) -> String {
 }
 
 /// Moves sealed segments.
-pub fn archive(dir: &Path, to: &Path, keep: usize, json: bool) -> Result<ExitCode, Problem> {
-    let moved = screen::watched("moving", Unit::Segments, |progress| operate::archive(dir, to, keep, progress))?;
+pub fn archive(data: &Place, to: &Path, keep: usize, json: bool) -> Result<ExitCode, Problem> {
+    let moved = screen::watched("moving", Unit::Segments, |progress| operate::archive(data, to, keep, progress))?;
     if json {
         screen::json(&moved)?;
     } else {

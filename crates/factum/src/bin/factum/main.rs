@@ -105,14 +105,14 @@ fn carry_out(cli: Cli) -> Result<ExitCode, Problem> {
             (None, None) => Err(Problem::Refused("name the running app's address".to_owned())),
         },
         Command::Log { command } => match command {
-            LogCommand::Info { dir } => log::info(&dir, cli.json),
-            LogCommand::Verify { dir } => log::verify(&dir, cli.json),
-            LogCommand::Dump { dir, which } => messages::dump(&dir, &which),
-            LogCommand::Tail { dir, count, follow } => messages::tail(&dir, count, follow, cli.json),
-            LogCommand::Archive { dir, to, keep } => log::archive(&dir, &to, keep, cli.json),
+            LogCommand::Info { data } => log::info(&data, cli.json),
+            LogCommand::Verify { data } => log::verify(&data, cli.json),
+            LogCommand::Dump { data, which } => messages::dump(&data, &which),
+            LogCommand::Tail { data, count, follow } => messages::tail(&data, count, follow, cli.json),
+            LogCommand::Archive { data, to, keep } => log::archive(&data, &to, keep, cli.json),
         },
-        Command::Backup { dir, to, copy, no_verify } => copies::backup(&dir, &to, !copy, !no_verify, cli.json),
-        Command::Restore { from, dir } => copies::restore(&from, &dir, cli.json),
+        Command::Backup { data, to, copy, no_verify } => copies::backup(&data, &to, !copy, !no_verify, cli.json),
+        Command::Restore { from, data } => copies::restore(&from, &data, cli.json),
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::{
     io::{self, BufWriter, Write},
-    path::Path,
     process::ExitCode,
     thread,
     time::Duration,
 };
 
 use factum::{
+    Place,
     envelope::Stored,
     operate,
     ports::{Reader, Scan},
@@ -23,22 +23,20 @@ const SCAN_BYTES: usize = 4 << 20;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Prints the messages asked for as JSON.
-pub fn dump(dir: &Path, which: &Which) -> Result<ExitCode, Problem> {
-    let log = operate::follow(dir)?;
+pub fn dump(data: &Place, which: &Which) -> Result<ExitCode, Problem> {
+    let log = operate::follow(data)?;
     let reader = log.reader();
     let (head, lineage) = (reader.head(), reader.lineage().to_string());
     if let Some(wanted) = which.of.as_ref().filter(|wanted| **wanted != lineage) {
         return Err(Problem::Refused(format!(
-            "{} is {lineage}, and the position is of {wanted}: it was restored since, or is another log. What stands at \
-             a position may not be what stood there; begin anew, with `--of {lineage}` and without `--after`",
-            dir.display()
+            "{data} is {lineage}, and the position is of {wanted}: it was restored since, or is another log. What stands at \
+             a position may not be what stood there; begin anew, with `--of {lineage}` and without `--after`"
         )));
     }
     if which.after > head {
         return Err(Problem::Refused(format!(
-            "position {} is behind the end of {}, which is {head}: it is of another log, or this one is an older copy",
-            which.after,
-            dir.display()
+            "position {} is behind the end of {data}, which is {head}: it is of another log, or this one is an older copy",
+            which.after
         )));
     }
     let mut out = BufWriter::new(io::stdout().lock());
@@ -65,8 +63,8 @@ pub fn dump(dir: &Path, which: &Which) -> Result<ExitCode, Problem> {
 }
 
 /// Prints the last messages, and with `follow` those that come.
-pub fn tail(dir: &Path, count: u64, follow: bool, as_json: bool) -> Result<ExitCode, Problem> {
-    let mut log = operate::follow(dir)?;
+pub fn tail(data: &Place, count: u64, follow: bool, as_json: bool) -> Result<ExitCode, Problem> {
+    let mut log = operate::follow(data)?;
     let reader = log.reader();
     let mut out = BufWriter::new(io::stdout().lock());
     let mut head = reader.head();

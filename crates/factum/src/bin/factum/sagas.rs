@@ -78,7 +78,7 @@ fn find(target: &Target, mut query: Query, most: u64) -> Result<(Vec<Value>, boo
         let left = most.saturating_sub(found.len() as u64).min(PAGE);
         query.limit = Some(usize::try_from(left).unwrap_or(usize::MAX));
         let mut page = match (target, &app) {
-            (Target::Directory(dir), _) => serde_json::to_value(operate::sagas(dir, &query)?)?,
+            (Target::Data(data), _) => serde_json::to_value(operate::sagas(data, &query)?)?,
             (Target::Address(_), Some(app)) => app.sagas(&query)?,
             (Target::Address(_), None) => return Ok((found, false)),
         };
@@ -157,7 +157,7 @@ fn state(word: &str) -> &str {
 pub fn show(target: &Target, id: &str, json: bool) -> Result<ExitCode, Problem> {
     let found = match target {
         Target::Address(_) => target.app()?.saga(id)?,
-        Target::Directory(dir) => match operate::saga(dir, id)? {
+        Target::Data(data) => match operate::saga(data, id)? {
             Some(shown) => serde_json::to_value(shown)?,
             None => return Err(ActError::NoInstance(id.to_owned()).into()),
         },
@@ -234,8 +234,8 @@ fn advice(target: &Target, instance: &Instance) -> String {
     if instance.ended_at.is_some() {
         return "\nIt has ended: there is nothing to do.\n".to_owned();
     }
-    if let Target::Directory(_) = target {
-        return "\nWhat to do\n  Start the app, and name its address instead of the directory: then it can be helped on.\n"
+    if let Target::Data(_) = target {
+        return "\nWhat to do\n  Start the app, and name its address instead of the data: then it can be helped on.\n"
             .to_owned();
     }
     if let Some(why) = instance.stuck.as_deref().filter(|why| why.starts_with("this program has no version")) {

@@ -1,12 +1,8 @@
-//! What letters are looked for in: a running app, by its address, or a directory.
+//! What letters are looked for in: a running app, by its address, or data.
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    str::FromStr,
-};
+use std::{fmt, net::SocketAddr, path::Path, str::FromStr};
 
+use factum::Place;
 use reqwest::Url;
 
 use crate::{Problem, remote::Remote, screen};
@@ -16,21 +12,24 @@ use crate::{Problem, remote::Remote, screen};
 pub enum Target {
     /// A running app.
     Address(Url),
-    /// A data directory.
-    Directory(PathBuf),
+    /// An app's data: a directory, or a database.
+    Data(Place),
 }
 
 impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let such_as = "name an address such as http://127.0.0.1:8080, or a data directory";
+        let such_as = "name an address such as http://127.0.0.1:8080, a data directory, or a database: postgres://…";
         if !text.contains("://") {
             return match is_address(text) && !Path::new(text).exists() {
                 true => Self::from_str(&format!("http://{text}")),
                 false if text.is_empty() => Err(such_as.to_owned()),
-                false => Ok(Self::Directory(text.into())),
+                false => Ok(Self::Data(text.into())),
             };
+        }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(Self::Data(text.into()));
         }
         let url = Url::parse(text).map_err(|error| format!("{error}: {such_as}"))?;
         match url.scheme() {
@@ -61,17 +60,17 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address(url) => f.write_str(url.as_str().trim_end_matches('/')),
-            Self::Directory(dir) => dir.display().fmt(f),
+            Self::Data(data) => data.fmt(f),
         }
     }
 }
 
 impl Target {
-    /// The running app; a directory cannot do it.
+    /// The running app; data alone cannot do it.
     pub fn app(&self) -> Result<Remote, Problem> {
         match self {
             Self::Address(url) => Remote::open(url),
-            Self::Directory(_) => {
+            Self::Data(_) => {
                 let sentence = "needs the program: start it and name its address, such as http://127.0.0.1:8080";
                 Err(Problem::Refused(sentence.to_owned()))
             }

@@ -1,0 +1,52 @@
+//! Where the data is that a command is about.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use factum::config::{Config, Flags};
+use shop::data::Data;
+
+/// The data of a command that reads.
+#[derive(Debug, Args)]
+pub struct Where {
+    /// The data directory, or a database such as postgres://shop@127.0.0.1/shop?schema=shop. Without it FACTUM_STORE counts,
+    /// or `store` in factum.toml.
+    #[arg(long, visible_alias = "store", value_name = "DIR|URL")]
+    data: Option<String>,
+}
+
+/// The data of a command that runs the shop; it is made if it is missing.
+#[derive(Debug, Args)]
+pub struct Stand {
+    #[command(flatten)]
+    place: Where,
+    /// Where the rows are, if not there: a directory or a database; or FACTUM_ROWS.
+    #[arg(long, value_name = "DIR|URL")]
+    rows: Option<String>,
+    /// The folder of definitions in YAML, if it is not the folder `definitions` of the data directory; or FACTUM_DEFINITIONS.
+    #[arg(long, value_name = "DIR")]
+    definitions: Option<PathBuf>,
+}
+
+impl Where {
+    /// The data.
+    pub fn data(self) -> anyhow::Result<Data> {
+        configured(&Flags { store: self.data, ..Flags::default() })
+    }
+}
+
+impl Stand {
+    /// The data.
+    pub fn data(self) -> anyhow::Result<Data> {
+        let Self { place, rows, definitions } = self;
+        configured(&Flags { store: place.data, rows, definitions, ..Flags::default() })
+    }
+}
+
+fn configured(flags: &Flags) -> anyhow::Result<Data> {
+    Data::configured(&Config::load(flags)?).context(
+        "nothing says where the data is: add --data DIR, or --store postgres://user@host/database?schema=shop, or say it in the \
+         variable FACTUM_STORE or in factum.toml",
+    )
+}

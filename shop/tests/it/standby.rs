@@ -1,0 +1,164 @@
+//! Several processes over one database: one leads, the others wait, and take over.
+
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use factum::chaos::{Client, free_address};
+use factum_testing::engines::postgres::Server;
+use shop::{check::check, services::archive};
+
+use crate::imports::shop;
+
+const LIMIT: Duration = Duration::from_secs(60);
+const LEASE: &str = "2s";
+
+/// A process of the shop.
+struct Process {
+    child: Child,
+    url: String,
+    client: Client,
+}
+
+impl Process {
+    fn start(store: &str) -> Self {
+        let listen = free_address().unwrap();
+        let url = format!("http://{listen}");
+        let mut command = shop(&["serve", "--day", "100ms", "--answer-within", "500ms"], Path::new(store));
+        command.args(["--listen", &listen.to_string()]).env("FACTUM_LEASE", LEASE);
+        let child = command.stdout(Stdio::null()).spawn().unwrap();
+        let client = Client::new(&url, Duration::from_secs(5), LIMIT);
+        Self { child, url, client }
+    }
+
+    /// What it answers at once, also if that is no; nothing if it does not.
+    async fn ask(&self, path: &str) -> Option<(u16, String)> {
+        let asked = Client::new(&self.url, Duration::from_secs(1), Duration::ZERO);
+        match asked.get(path).await {
+            Ok(answer) => Some((answer.status, answer.body.to_string())),
+            Err(later) => later.contains(": 503 ").then_some((503, later)),
+        }
+    }
+
+    /// Waits until `/ready` is so.
+    async fn until(&mut self, status: u16) -> (Duration, String) {
+        let began = Instant::now();
+        loop {
+            if let Some((said, body)) = self.ask("/ready").await
+                && said == status
+            {
+                return (began.elapsed(), body);
+            }
+            assert!(began.elapsed() < LIMIT, "{} does not come to {status}", self.url);
+            assert!(self.child.try_wait().unwrap().is_none(), "{} has ended", self.url);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    async fn order(&self, key: &str) {
+        let order = r#"{"items":[{"sku":"TEA","quantity":1}]}"#;
+        assert_eq!(self.client.post("/orders", key, &[], order).await.unwrap().status, 202);
+    }
+
+    async fn stocked(&self) {
+        assert!(self.client.put("/products/TEA", r#"{"name":"Tea","price":"2.55"}"#).await.unwrap().status < 300);
+        assert!(self.client.post("/stock/TEA/receive", "s", &[], r#"{"quantity":99}"#).await.unwrap().status < 300);
+    }
+
+    /// Waits until so many orders are delivered.
+    async fn delivered(&self, orders: u64) {
+        let began = Instant::now();
+        loop {
+            let listed = self.client.get("/orders?status=delivered").await.unwrap();
+            if listed.body["total"] == orders {
+                return;
+            }
+            assert!(began.elapsed() < LIMIT, "{}", listed.body);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // One that stands still hears nothing else.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn server() -> Option<(Server, String)> {
+    let server = Server::start().map_err(|why| eprintln!("left out: {why}")).ok()?;
+    let store = format!("{}?schema=shop", server.url());
+    Some((server, store))
+}
+
+fn nothing_is_lost_or_doubled(store: &str, orders: u64) {
+    let findings = check(&archive(Path::new(store)).unwrap()).unwrap();
+    assert!(findings.is_well(), "{:#?}", findings.problems);
+    assert_eq!(findings.orders, orders);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_takes_over_when_the_leader_is_killed_or_stops() {
+    let Some((_server, store)) = server() else { return };
+    let mut first = Process::start(&store);
+    first.until(200).await;
+    let mut second = Process::start(&store);
+    let (_, waits) = second.until(503).await;
+    assert!(waits.contains("standby") && waits.contains(&first.url), "{waits}");
+    let (status, refused) = second.ask("/orders").await.unwrap();
+    assert!(status == 503 && refused.contains(&first.url), "{refused}");
+    first.stocked().await;
+    for order in 0..5 {
+        first.order(&format!("a{order}")).await;
+    }
+    first.signal("-KILL");
+    let (after_a_kill, _) = second.until(200).await;
+    for order in 0..5 {
+        // The first five are repeats.
+        second.order(&format!("a{order}")).await;
+        second.order(&format!("b{order}")).await;
+    }
+    let mut third = Process::start(&store);
+    third.until(503).await;
+    second.signal("-TERM");
+    let (after_a_stop, _) = third.until(200).await;
+    println!("took over {after_a_kill:?} after a kill, {after_a_stop:?} after an orderly stop was asked for");
+    third.delivered(10).await;
+    nothing_is_lost_or_doubled(&store, 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_stood_still_writes_nothing_any_more_and_waits() {
+    let Some((server, store)) = server() else { return };
+    let mut first = Process::start(&store);
+    first.until(200).await;
+    first.stocked().await;
+    first.order("before").await;
+    let mut second = Process::start(&store);
+    second.until(503).await;
+    first.signal("-STOP");
+    let (took, _) = second.until(200).await;
+    println!("took over {took:?} after the leader stood still, with a lease of {LEASE}");
+    second.order("after").await;
+    first.signal("-CONT");
+    let (_, waits) = first.until(503).await;
+    assert!(waits.contains(&second.url), "{waits}");
+    second.delivered(2).await;
+    assert_eq!(server.sql("SELECT term FROM shop.unit").unwrap(), "2");
+    nothing_is_lost_or_doubled(&store, 2);
+    // It leads again when the other one is gone.
+    second.signal("-KILL");
+    first.until(200).await;
+    first.order("again").await;
+    first.delivered(3).await;
+    nothing_is_lost_or_doubled(&store, 3);
+}
