@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use factum::{LogSizes, Place, Stores, config::Config};
+use factum::{Location, LogSizes, Stores, config::Config};
 
 /// See the module. A directory is one, and `postgres://…`.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ impl Data {
     }
 
     /// Where the log is.
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &Location {
         self.stores.place()
     }
 
@@ -37,7 +37,7 @@ impl Data {
     }
 }
 
-impl<P: Into<Place>> From<P> for Data {
+impl<P: Into<Location>> From<P> for Data {
     fn from(place: P) -> Self {
         Self { stores: Stores::at(place), definitions: None }
     }

@@ -12,7 +12,7 @@ use std::{
 use anyhow::bail;
 use axum::Router;
 use factum::{
-    App, AppBuilder, OpenError, Standby,
+    App, OpenError, Standby,
     http::{self, client::Remote},
     prelude::Service,
 };
@@ -80,11 +80,14 @@ pub async fn serve(options: Serve) -> anyhow::Result<()> {
     serve_beside(options, None).await
 }
 
+/// Makes a further service, at each start.
+pub type Beside = Box<dyn Fn() -> Service + Send + Sync>;
+
 /// The same, with a further service.
 ///
 /// # Errors
 /// As [`serve`].
-pub async fn serve_beside(options: Serve, beside: Option<Service>) -> anyhow::Result<()> {
+pub async fn serve_beside(options: Serve, beside: Option<Beside>) -> anyhow::Result<()> {
     // Heard from the start, so that a stop is in order however early it comes.
     let stop = stop_signal()?;
     run(options, beside, stop).await
@@ -100,7 +103,7 @@ pub async fn serve_until(options: Serve, stop: impl Future<Output = ()> + Send +
 
 async fn run(
     options: Serve,
-    beside: Option<Service>,
+    beside: Option<Beside>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     if options.carrier.is_some() && options.carrier_secret.is_none() {
@@ -121,7 +124,7 @@ async fn run(
             free = until_free(&standby, &mut door) => free?,
             () = &mut stop => return door.close().await,
         }
-        let app = match opened(&options, beside.clone(), address).await {
+        let app = match opened(&options, beside.as_ref(), address).await {
             Ok(app) => app,
             // One that waited, too, was faster.
             Err(error) if error.downcast_ref::<OpenError>().is_some_and(OpenError::is_led_by_another) => continue,
@@ -165,7 +168,7 @@ async fn until_free(standby: &Standby, door: &mut Door) -> anyhow::Result<()> {
 }
 
 /// The shop, running; its data is led by nobody else.
-async fn opened(options: &Serve, beside: Option<Service>, address: SocketAddr) -> anyhow::Result<App> {
+async fn opened(options: &Serve, beside: Option<&Beside>, address: SocketAddr) -> anyhow::Result<App> {
     let partners = Partners::of(options.provider.as_ref(), options.carrier.as_ref()).run(options.process);
     if !options.moved {
         refuse_others(&options.data, &partners)?;
@@ -189,7 +192,7 @@ async fn opened(options: &Serve, beside: Option<Service>, address: SocketAddr) -
         cart_abandoned_after: options.abandon_carts,
     };
     let builder = equipped(open(&options.data)?, &settings);
-    let builder = beside.into_iter().fold(builder, AppBuilder::with);
+    let builder = beside.into_iter().fold(builder, |builder, beside| builder.with(beside()));
     let builder = if options.hold_unknown { builder.hold_unknown() } else { builder };
     // What stands there already is not written again: a shop also opens while its disk is full.
     let are_recorded = are_recorded(&options.data, &partners)?;

@@ -113,7 +113,7 @@ impl Exchange {
 
     /// These from the next request on; requests under way end where they began.
     pub fn set(&self, routes: Router) {
-        self.0.send_replace(guarded(routes));
+        let _before = self.0.send_replace(guarded(routes));
     }
 
     /// What is served.

@@ -33,7 +33,7 @@ use factum_runtime::{
 use crate::definitions::Definitions;
 use crate::{
     execution::{Execution, Together},
-    place::Place,
+    location::Location,
     reconciliation,
     rows::RowsOf,
     stores::Stores,
@@ -338,7 +338,7 @@ impl App {
     ///
     /// # Errors
     /// [`OpenError`] if another process has it, it is of another version, it is damaged, or it cannot be reached.
-    pub fn open(place: impl Into<Place>) -> Result<AppBuilder, OpenError> {
+    pub fn open(place: impl Into<Location>) -> Result<AppBuilder, OpenError> {
         Self::on(Stores::at(place))
     }
 

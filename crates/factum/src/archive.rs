@@ -14,7 +14,7 @@ use factum_core::{
     upcast::{Raised, Upcasters},
 };
 
-use crate::{app::OpenError, place::Place, wiring};
+use crate::{app::OpenError, location::Location, wiring};
 
 /// Bytes to read at once.
 const SCAN_BYTES: usize = 8 << 20;
@@ -31,7 +31,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`OpenError`] if there is no log, it is damaged, or the services do not fit together.
-    pub fn open(place: impl Into<Place>, services: &[Service]) -> Result<Self, OpenError> {
+    pub fn open(place: impl Into<Location>, services: &[Service]) -> Result<Self, OpenError> {
         let upcasters = Upcasters::of(services)?;
         Ok(Self { reader: Raised::over(wiring::read_only(&place.into())?, &upcasters) })
     }
@@ -40,7 +40,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`OpenError`] if the log is damaged, or the services do not fit together.
-    pub fn open_if_any(place: impl Into<Place>, services: &[Service]) -> Result<Option<Self>, OpenError> {
+    pub fn open_if_any(place: impl Into<Location>, services: &[Service]) -> Result<Option<Self>, OpenError> {
         let upcasters = Upcasters::of(services)?;
         let reader = wiring::read_only_if_any(&place.into())?;
         Ok(reader.map(|reader| Self { reader: Raised::over(reader, &upcasters) }))

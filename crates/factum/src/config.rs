@@ -8,11 +8,11 @@ use std::{
 
 use figment::{
     Figment,
-    providers::{Env, Format, Serialized, Toml},
+    providers::{Format, Serialized, Toml},
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use crate::{place::Place, stores::Stores};
+use crate::{location::Location, stores::Stores};
 
 /// The file in the working directory; a program goes on without it.
 pub const FILE: &str = "factum.toml";
@@ -40,11 +40,11 @@ const LONGEST: Duration = Duration::from_secs(3600);
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where the data is: a directory, or a database.
-    pub store: Option<Place>,
+    pub store: Option<Location>,
     /// Where the rows are, if not there.
-    pub rows: Option<Place>,
+    pub rows: Option<Location>,
     /// Where the snapshots are, if not there.
-    pub snapshots: Option<Place>,
+    pub snapshots: Option<Location>,
     /// A folder of definitions in YAML.
     pub definitions: Option<PathBuf>,
     /// As [`Stores::lease`]: a duration such as `15s`.

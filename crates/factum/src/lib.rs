@@ -11,8 +11,8 @@ pub mod definitions;
 mod execution;
 pub mod groups;
 pub mod letters;
+mod location;
 pub mod operate;
-mod place;
 pub mod plans;
 pub mod reconciliation;
 mod report;
@@ -44,7 +44,7 @@ pub use factum_runtime::{
 pub use factum_server as http;
 #[cfg(all(unix, feature = "chaos"))]
 pub use factum_testing::chaos;
-pub use place::Place;
+pub use location::Location;
 pub use report::Report;
 #[cfg(feature = "http")]
 pub use routes::Routed;

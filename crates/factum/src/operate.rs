@@ -1,7 +1,7 @@
 //! Looking after an app's data: what the command `factum` does, for programs.
 //!
 //! A directory is an app's, with its log in `log/`, or the log's own, or a backup of either; a database is named as in
-//! [`Place`]. All of it works beside the process that runs the app, but for [`discard`]; what works with files, [`backup`],
+//! [`Location`]. All of it works beside the process that runs the app, but for [`discard`]; what works with files, [`backup`],
 //! [`restore`] and [`archive`], is for directories. What the answers mean is said in `docs/operations.md`.
 
 use std::path::Path;
@@ -20,13 +20,13 @@ use factum_runtime::{
     sagas,
 };
 
-use crate::{place::Place, wiring};
+use crate::{location::Location, wiring};
 
 /// Whether an app runs on these data, at this moment; `false` if there is nothing.
 ///
 /// # Errors
 /// [`StoreError`] if it cannot be looked at.
-pub fn is_open(place: impl Into<Place>) -> Result<bool, StoreError> {
+pub fn is_open(place: impl Into<Location>) -> Result<bool, StoreError> {
     wiring::is_open(&place.into())
 }
 
@@ -34,7 +34,7 @@ pub fn is_open(place: impl Into<Place>) -> Result<bool, StoreError> {
 ///
 /// # Errors
 /// [`StoreError::Permanent`] if there is no log, [`StoreError::Corrupt`] if it is damaged.
-pub fn about(place: impl Into<Place>) -> Result<About, StoreError> {
+pub fn about(place: impl Into<Location>) -> Result<About, StoreError> {
     wiring::about(&place.into())
 }
 
@@ -42,7 +42,7 @@ pub fn about(place: impl Into<Place>) -> Result<About, StoreError> {
 ///
 /// # Errors
 /// As [`about`]; damage is an answer, and only an error if nothing behind it can be read.
-pub fn verify(place: impl Into<Place>, progress: Progress<'_>) -> Result<Findings, StoreError> {
+pub fn verify(place: impl Into<Location>, progress: Progress<'_>) -> Result<Findings, StoreError> {
     wiring::verify(&place.into(), progress)
 }
 
@@ -53,7 +53,7 @@ pub fn verify(place: impl Into<Place>, progress: Progress<'_>) -> Result<Finding
 /// # Errors
 /// As [`about`]; [`StoreError::Permanent`] if `to` holds anything else, [`StoreError::Full`].
 pub fn backup(
-    place: impl Into<Place>,
+    place: impl Into<Location>,
     to: impl AsRef<Path>,
     links: bool,
     progress: Progress<'_>,
@@ -66,7 +66,11 @@ pub fn backup(
 ///
 /// # Errors
 /// As [`about`], for the backup; [`StoreError::Permanent`] if it is not empty, [`StoreError::Full`].
-pub fn restore(from: impl AsRef<Path>, place: impl Into<Place>, progress: Progress<'_>) -> Result<Copied, StoreError> {
+pub fn restore(
+    from: impl AsRef<Path>,
+    place: impl Into<Location>,
+    progress: Progress<'_>,
+) -> Result<Copied, StoreError> {
     wiring::restore(from.as_ref(), &place.into(), progress)
 }
 
@@ -76,7 +80,7 @@ pub fn restore(from: impl AsRef<Path>, place: impl Into<Place>, progress: Progre
 /// # Errors
 /// As [`about`]; [`StoreError::Permanent`] if the log has another archive, or `to` is another log's; [`StoreError::Full`].
 pub fn archive(
-    place: impl Into<Place>,
+    place: impl Into<Location>,
     to: impl AsRef<Path>,
     keep: usize,
     progress: Progress<'_>,
@@ -88,7 +92,7 @@ pub fn archive(
 ///
 /// # Errors
 /// As [`about`].
-pub fn follow(place: impl Into<Place>) -> Result<Box<dyn Follow>, StoreError> {
+pub fn follow(place: impl Into<Location>) -> Result<Box<dyn Follow>, StoreError> {
     wiring::follow(&place.into())
 }
 
@@ -96,7 +100,7 @@ pub fn follow(place: impl Into<Place>) -> Result<Box<dyn Follow>, StoreError> {
 ///
 /// # Errors
 /// As [`about`].
-pub fn letters(place: impl Into<Place>, query: &Query) -> Result<Page, StoreError> {
+pub fn letters(place: impl Into<Location>, query: &Query) -> Result<Page, StoreError> {
     letters::list(&*wiring::follow(&place.into())?.reader(), query)
 }
 
@@ -104,7 +108,7 @@ pub fn letters(place: impl Into<Place>, query: &Query) -> Result<Page, StoreErro
 ///
 /// # Errors
 /// As [`about`].
-pub fn letter(place: impl Into<Place>, id: &LetterId) -> Result<Option<Shown>, StoreError> {
+pub fn letter(place: impl Into<Location>, id: &LetterId) -> Result<Option<Shown>, StoreError> {
     letters::show(&*wiring::follow(&place.into())?.reader(), id)
 }
 
@@ -112,7 +116,7 @@ pub fn letter(place: impl Into<Place>, id: &LetterId) -> Result<Option<Shown>, S
 ///
 /// # Errors
 /// As [`about`]; [`ActError::NotNow`] if the question makes no sense.
-pub fn sagas(place: impl Into<Place>, query: &sagas::Query) -> Result<sagas::Page, ActError> {
+pub fn sagas(place: impl Into<Location>, query: &sagas::Query) -> Result<sagas::Page, ActError> {
     sagas::list(&*wiring::follow(&place.into())?.reader(), query, LiveClock::default().mark(), None)
 }
 
@@ -120,7 +124,7 @@ pub fn sagas(place: impl Into<Place>, query: &sagas::Query) -> Result<sagas::Pag
 ///
 /// # Errors
 /// As [`about`].
-pub fn saga(place: impl Into<Place>, id: &str) -> Result<Option<factum_core::saga::Shown>, StoreError> {
+pub fn saga(place: impl Into<Location>, id: &str) -> Result<Option<factum_core::saga::Shown>, StoreError> {
     sagas::show(&*wiring::follow(&place.into())?.reader(), id, LiveClock::default().mark(), None)
 }
 
@@ -130,7 +134,7 @@ pub fn saga(place: impl Into<Place>, id: &str) -> Result<Option<factum_core::sag
 ///
 /// # Errors
 /// [`ActError`]: a process runs on the data, or there is no such letter; nothing was stored then.
-pub fn discard(place: impl Into<Place>, id: &LetterId, by: &By) -> Result<(), ActError> {
+pub fn discard(place: impl Into<Location>, id: &LetterId, by: &By) -> Result<(), ActError> {
     let place = place.into();
     // Opening it to write would make a log where none is.
     if letter(&place, id)?.is_none() {

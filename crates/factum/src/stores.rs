@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{app::LogSizes, place::Place};
+use crate::{app::LogSizes, location::Location};
 
 /// Where a unit keeps its log, its rows and its snapshots: all in one place, or each in its own.
 ///
@@ -11,9 +11,9 @@ use crate::{app::LogSizes, place::Place};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stores {
-    pub(crate) log: Place,
-    pub(crate) rows: Option<Place>,
-    pub(crate) snapshots: Option<Place>,
+    pub(crate) log: Location,
+    pub(crate) rows: Option<Location>,
+    pub(crate) snapshots: Option<Location>,
     pub(crate) sizes: LogSizes,
     pub(crate) lead: Lead,
 }
@@ -27,19 +27,19 @@ pub(crate) struct Lead {
 
 impl Stores {
     /// All in one place, made if it is missing.
-    pub fn at(place: impl Into<Place>) -> Self {
+    pub fn at(place: impl Into<Location>) -> Self {
         Self { log: place.into(), rows: None, snapshots: None, sizes: LogSizes::default(), lead: Lead::default() }
     }
 
     /// The rows elsewhere. What is elsewhere can be lost: it is built anew from the log.
     #[must_use]
-    pub fn rows_in(self, place: impl Into<Place>) -> Self {
+    pub fn rows_in(self, place: impl Into<Location>) -> Self {
         Self { rows: Some(place.into()), ..self }
     }
 
     /// The snapshots elsewhere: in a directory they are nearer, in a database whoever takes over finds them.
     #[must_use]
-    pub fn snapshots_in(self, place: impl Into<Place>) -> Self {
+    pub fn snapshots_in(self, place: impl Into<Location>) -> Self {
         Self { snapshots: Some(place.into()), ..self }
     }
 
@@ -65,12 +65,12 @@ impl Stores {
     }
 
     /// Where the log is.
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &Location {
         &self.log
     }
 }
 
-impl<P: Into<Place>> From<P> for Stores {
+impl<P: Into<Location>> From<P> for Stores {
     fn from(place: P) -> Self {
         Self::at(place)
     }

@@ -25,7 +25,7 @@ use factum_runtime::committer::Committer;
 
 use crate::{
     app::{LogSizes, OpenError},
-    place::{Kind, Place, unknown},
+    location::{Kind, Location, unknown},
     stores::{Lead, Stores},
 };
 
@@ -127,7 +127,7 @@ fn embedded_log(dir: &Path, sizes: LogSizes) -> Result<embedded::Embedded, Store
     Ok(log)
 }
 
-fn opened_rows(place: &Place) -> Result<Box<dyn RowStore>, OpenError> {
+fn opened_rows(place: &Location) -> Result<Box<dyn RowStore>, OpenError> {
     match place.kind() {
         Kind::Directory(dir) => {
             let rows = sqlite::open(dir)?;
@@ -137,16 +137,16 @@ fn opened_rows(place: &Place) -> Result<Box<dyn RowStore>, OpenError> {
             Ok(Box::new(rows))
         }
         #[cfg(feature = "postgres")]
-        Kind::Postgres(url) => Ok(Box::new(postgres::rows::open(url)?)),
+        Kind::Postgres(_) => Ok(Box::new(MemoryRows::default())),
         Kind::Unknown(scheme) => Err(unknown(scheme).into()),
     }
 }
 
-fn opened_snapshots(place: &Place) -> Result<Arc<dyn Snapshots>, OpenError> {
+fn opened_snapshots(place: &Location) -> Result<Arc<dyn Snapshots>, OpenError> {
     let opened: Result<Arc<dyn Snapshots>, _> = match place.kind() {
         Kind::Directory(dir) => files::open(dir).map(|files| Arc::new(files) as _),
         #[cfg(feature = "postgres")]
-        Kind::Postgres(url) => postgres::snapshots::open(url).map(|kept| Arc::new(kept) as _),
+        Kind::Postgres(_) => Ok::<_, factum_core::ports::SnapshotError>(Arc::new(MemorySnapshots::new()) as _),
         Kind::Unknown(scheme) => return Err(unknown(scheme).into()),
     };
     Ok(opened.unwrap_or_else(|error| {
@@ -156,7 +156,7 @@ fn opened_snapshots(place: &Place) -> Result<Arc<dyn Snapshots>, OpenError> {
 }
 
 /// A log, for reading only; also while another process writes it.
-pub(crate) fn read_only(place: &Place) -> Result<Arc<dyn Reader>, OpenError> {
+pub(crate) fn read_only(place: &Location) -> Result<Arc<dyn Reader>, OpenError> {
     Ok(match place.kind() {
         Kind::Directory(dir) => embedded::open_read_only(&dir.join(LOG)),
         #[cfg(feature = "postgres")]
@@ -166,7 +166,7 @@ pub(crate) fn read_only(place: &Place) -> Result<Arc<dyn Reader>, OpenError> {
 }
 
 /// The same; `None` if none was ever made.
-pub(crate) fn read_only_if_any(place: &Place) -> Result<Option<Arc<dyn Reader>>, OpenError> {
+pub(crate) fn read_only_if_any(place: &Location) -> Result<Option<Arc<dyn Reader>>, OpenError> {
     Ok(match place.kind() {
         Kind::Directory(dir) => embedded::open_read_only_if_any(&dir.join(LOG)),
         #[cfg(feature = "postgres")]
@@ -181,7 +181,7 @@ fn log_of(dir: &Path) -> PathBuf {
     if below.is_dir() { below } else { dir.to_owned() }
 }
 
-pub(crate) fn is_open(place: &Place) -> Result<bool, StoreError> {
+pub(crate) fn is_open(place: &Location) -> Result<bool, StoreError> {
     match place.kind() {
         Kind::Directory(dir) => embedded::upkeep::is_open(&log_of(dir)),
         #[cfg(feature = "postgres")]
@@ -190,7 +190,7 @@ pub(crate) fn is_open(place: &Place) -> Result<bool, StoreError> {
     }
 }
 
-pub(crate) fn about(place: &Place) -> Result<About, StoreError> {
+pub(crate) fn about(place: &Location) -> Result<About, StoreError> {
     match place.kind() {
         Kind::Directory(dir) => embedded::upkeep::about(&log_of(dir)),
         #[cfg(feature = "postgres")]
@@ -199,7 +199,7 @@ pub(crate) fn about(place: &Place) -> Result<About, StoreError> {
     }
 }
 
-pub(crate) fn verify(place: &Place, progress: Progress<'_>) -> Result<Findings, StoreError> {
+pub(crate) fn verify(place: &Location, progress: Progress<'_>) -> Result<Findings, StoreError> {
     match place.kind() {
         Kind::Directory(dir) => embedded::upkeep::verify(&log_of(dir), progress),
         #[cfg(feature = "postgres")]
@@ -209,7 +209,7 @@ pub(crate) fn verify(place: &Place, progress: Progress<'_>) -> Result<Findings, 
 }
 
 /// A log that another process writes, followed.
-pub(crate) fn follow(place: &Place) -> Result<Box<dyn Follow>, StoreError> {
+pub(crate) fn follow(place: &Location) -> Result<Box<dyn Follow>, StoreError> {
     match place.kind() {
         Kind::Directory(dir) => embedded::upkeep::follow(&log_of(dir)),
         #[cfg(feature = "postgres")]
@@ -220,12 +220,12 @@ pub(crate) fn follow(place: &Place) -> Result<Box<dyn Follow>, StoreError> {
 
 /// A backup has the form of an app's directory, without rows and without the key of digests: whoever gets hold of it must
 /// not be able to find out by trying what was sent.
-pub(crate) fn backup(place: &Place, to: &Path, links: bool, progress: Progress<'_>) -> Result<Copied, StoreError> {
+pub(crate) fn backup(place: &Location, to: &Path, links: bool, progress: Progress<'_>) -> Result<Copied, StoreError> {
     let dir = files_of(place, "a backup")?;
     embedded::upkeep::backup(&log_of(dir), &to.join(LOG), links, progress)
 }
 
-pub(crate) fn restore(from: &Path, to: &Place, progress: Progress<'_>) -> Result<Copied, StoreError> {
+pub(crate) fn restore(from: &Path, to: &Location, progress: Progress<'_>) -> Result<Copied, StoreError> {
     let dir = files_of(to, "a restore")?;
     // What an earlier restore left unfinished is begun anew.
     let unfinished = |name: &OsStr| name == "log.restoring";
@@ -236,12 +236,12 @@ pub(crate) fn restore(from: &Path, to: &Place, progress: Progress<'_>) -> Result
     embedded::upkeep::restore(&log_of(from), &dir.join(LOG), progress)
 }
 
-pub(crate) fn archive(place: &Place, to: &Path, keep: usize, progress: Progress<'_>) -> Result<Moved, StoreError> {
+pub(crate) fn archive(place: &Location, to: &Path, keep: usize, progress: Progress<'_>) -> Result<Moved, StoreError> {
     embedded::upkeep::archive(&log_of(files_of(place, "an archive")?), to, keep, progress)
 }
 
 /// The directory of what is done with files.
-fn files_of<'a>(place: &'a Place, what: &str) -> Result<&'a Path, StoreError> {
+fn files_of<'a>(place: &'a Location, what: &str) -> Result<&'a Path, StoreError> {
     match place.kind() {
         Kind::Directory(dir) => Ok(dir),
         #[cfg(feature = "postgres")]
@@ -253,7 +253,7 @@ fn files_of<'a>(place: &'a Place, what: &str) -> Result<&'a Path, StoreError> {
 }
 
 /// A log, to write to it without a unit. There must be one.
-pub(crate) fn committer(place: &Place) -> Result<Committer, StoreError> {
+pub(crate) fn committer(place: &Location) -> Result<Committer, StoreError> {
     let log: Box<dyn Backend> = match place.kind() {
         Kind::Directory(dir) => Box::new(embedded::open(&log_of(dir))?.0),
         #[cfg(feature = "postgres")]

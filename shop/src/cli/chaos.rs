@@ -116,7 +116,8 @@ pub struct ChaosShop {
 impl ChaosShop {
     /// Serves it.
     pub async fn serve(self) -> anyhow::Result<()> {
-        let service = poison::service(self.seed, self.poison, self.mended);
+        let Self { seed, poison, mended, .. } = self;
+        let service = Box::new(move || poison::service(seed, poison, mended));
         let options = self.serving.options()?;
         let options = Serve { data: options.data.clone().log_sizes(LOG), ..options };
         serve_beside(options, Some(service)).await.context("the shop of this chaos")

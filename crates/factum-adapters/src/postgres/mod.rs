@@ -77,7 +77,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { application: "factum".to_owned(), statement: Duration::from_secs(60), dark: Duration::from_secs(60) }
+        Self {
+            application: "factum".to_owned(),
+            leader: format!("process {}", std::process::id()),
+            lease: LEASE,
+            statement: Duration::from_secs(60),
+            dark: Duration::from_secs(60),
+        }
     }
 }
 

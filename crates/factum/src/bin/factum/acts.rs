@@ -9,7 +9,7 @@ use std::{
 };
 
 use factum::{
-    By, Place,
+    By, Location,
     letter::LetterId,
     letters::ActError,
     operate,
@@ -172,7 +172,7 @@ fn check_why(by: &By) -> Result<(), Problem> {
     }
 }
 
-fn check_stopped(data: &Place) -> Result<(), Problem> {
+fn check_stopped(data: &Location) -> Result<(), Problem> {
     match operate::is_open(data)? {
         true => Err(Problem::Refused(format!(
             "an app runs on {data}: name its address instead, such as http://127.0.0.1:8080, or stop it first"
@@ -181,7 +181,7 @@ fn check_stopped(data: &Place) -> Result<(), Problem> {
     }
 }
 
-fn discard_in(data: &Place, id: &str, by: &By) -> Acted {
+fn discard_in(data: &Location, id: &str, by: &By) -> Acted {
     match operate::discard(data, &LetterId::parse(id)?, by) {
         Ok(()) => Ok(Ok(json!({ "outcome": "done", "followed": [] }))),
         Err(error @ ActError::NoLetter(_)) => {
@@ -320,7 +320,7 @@ fn selected(target: &Target, many: &Many) -> Result<Vec<Letter>, Problem> {
 }
 
 /// One letter after the other, of an app that is stopped.
-fn discard_each(target: &Target, data: &Place, many: &Many, by: &By, json: bool) -> Result<ExitCode, Problem> {
+fn discard_each(target: &Target, data: &Location, many: &Many, by: &By, json: bool) -> Result<ExitCode, Problem> {
     let letters = selected(target, many)?;
     if letters.is_empty() && !json {
         screen::print(letters::none(&many.filter))?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use factum::{By, Place, letters::Query, prelude::Timestamp, stream::Position};
+use factum::{By, Location, letters::Query, prelude::Timestamp, stream::Position};
 
 use crate::{groups::GroupsCommand, saga_args::SagasCommand, schedules::SchedulesCommand, target::Target};
 
@@ -58,7 +58,7 @@ pub enum Command {
     /// copy. The rows of views are not copied: they are rebuilt.
     Backup {
         /// The app's data directory.
-        data: Place,
+        data: Location,
         /// Where to: a new directory, or an earlier backup of the same log.
         to: PathBuf,
         /// Copy all, link nothing: for another disk's sake.
@@ -76,7 +76,7 @@ pub enum Command {
         /// The backup.
         from: PathBuf,
         /// A directory that is new or empty.
-        data: Place,
+        data: Location,
     },
     /// What has failed and waits for a person: look, try, and end it.
     Letters {
@@ -413,24 +413,24 @@ pub enum LogCommand {
     /// What a log consists of: segments, checkpoints, sizes, its identity.
     Info {
         /// The data directory, or a database: postgres://…
-        data: Place,
+        data: Location,
     },
     /// Read all of a log and name every damaged place. Changes nothing.
     Verify {
         /// The data directory, or a database: postgres://…
-        data: Place,
+        data: Location,
     },
     /// Print messages, one JSON object a line, as the HTTP API would.
     Dump {
         /// The data directory, or a database: postgres://…
-        data: Place,
+        data: Location,
         #[command(flatten)]
         which: Which,
     },
     /// Print the last messages, one a line.
     Tail {
         /// The data directory, or a database: postgres://…
-        data: Place,
+        data: Location,
         /// How many.
         #[arg(short = 'n', long = "count", default_value = "10", value_name = "COUNT")]
         count: u64,
@@ -441,7 +441,7 @@ pub enum LogCommand {
     /// Move sealed segments, compressed, to another directory, where they are still read.
     Archive {
         /// The data directory.
-        data: Place,
+        data: Location,
         /// The archive; a log has one, and remembers it.
         #[arg(long, value_name = "ARCHIVE")]
         to: PathBuf,

@@ -3,7 +3,7 @@
 use std::{path::Path, process::ExitCode};
 
 use factum::{
-    Place,
+    Location,
     operate::{self, Copied},
 };
 use serde::Serialize;
@@ -23,7 +23,7 @@ struct Backup<'a> {
 }
 
 /// Copies a log, and reads the copy.
-pub fn backup(data: &Place, to: &Path, links: bool, verify: bool, json: bool) -> Result<ExitCode, Problem> {
+pub fn backup(data: &Location, to: &Path, links: bool, verify: bool, json: bool) -> Result<ExitCode, Problem> {
     let copied = screen::watched("copying", Unit::Segments, |progress| operate::backup(data, to, links, progress))?;
     let found = verify
         .then(|| screen::watched("verifying", Unit::Bytes, |progress| operate::verify(to, progress)))
@@ -49,7 +49,7 @@ pub fn backup(data: &Place, to: &Path, links: bool, verify: bool, json: bool) ->
 }
 
 /// Makes a data directory of a backup.
-pub fn restore(from: &Path, data: &Place, json: bool) -> Result<ExitCode, Problem> {
+pub fn restore(from: &Path, data: &Location, json: bool) -> Result<ExitCode, Problem> {
     let copied = screen::watched("copying", Unit::Segments, |progress| operate::restore(from, data, progress))?;
     if json {
         screen::json(&copied)?;

@@ -3,7 +3,7 @@
 use std::{fmt::Write, path::Path, process::ExitCode};
 
 use factum::{
-    Place,
+    Location,
     operate::{self, About, Findings},
 };
 use serde::Serialize;
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What a log consists of.
-pub fn info(data: &Place, json: bool) -> Result<ExitCode, Problem> {
+pub fn info(data: &Location, json: bool) -> Result<ExitCode, Problem> {
     let about = operate::about(data)?;
     if json {
         screen::json(&about)?;
@@ -77,7 +77,7 @@ impl<'a> From<&'a Findings> for Verdict<'a> {
 }
 
 /// Whether a log is sound.
-pub fn verify(data: &Place, json: bool) -> Result<ExitCode, Problem> {
+pub fn verify(data: &Location, json: bool) -> Result<ExitCode, Problem> {
     let findings = screen::watched("reading", Unit::Bytes, |progress| operate::verify(data, progress))?;
     if json {
         screen::json(&Verdict::from(&findings))?;
@@ -132,7 +132,7 @@ pub fn judged(findings: &Findings) -> String {
 }
 
 /// Moves sealed segments.
-pub fn archive(data: &Place, to: &Path, keep: usize, json: bool) -> Result<ExitCode, Problem> {
+pub fn archive(data: &Location, to: &Path, keep: usize, json: bool) -> Result<ExitCode, Problem> {
     let moved = screen::watched("moving", Unit::Segments, |progress| operate::archive(data, to, keep, progress))?;
     if json {
         screen::json(&moved)?;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use factum::{
-    Place,
+    Location,
     envelope::Stored,
     operate,
     ports::{Reader, Scan},
@@ -23,7 +23,7 @@ const SCAN_BYTES: usize = 4 << 20;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Prints the messages asked for as JSON.
-pub fn dump(data: &Place, which: &Which) -> Result<ExitCode, Problem> {
+pub fn dump(data: &Location, which: &Which) -> Result<ExitCode, Problem> {
     let log = operate::follow(data)?;
     let reader = log.reader();
     let (head, lineage) = (reader.head(), reader.lineage().to_string());
@@ -63,7 +63,7 @@ pub fn dump(data: &Place, which: &Which) -> Result<ExitCode, Problem> {
 }
 
 /// Prints the last messages, and with `follow` those that come.
-pub fn tail(data: &Place, count: u64, follow: bool, as_json: bool) -> Result<ExitCode, Problem> {
+pub fn tail(data: &Location, count: u64, follow: bool, as_json: bool) -> Result<ExitCode, Problem> {
     let mut log = operate::follow(data)?;
     let reader = log.reader();
     let mut out = BufWriter::new(io::stdout().lock());

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, path::Path, str::FromStr};
 
-use factum::Place;
+use factum::Location;
 use reqwest::Url;
 
 use crate::{Problem, remote::Remote, screen};
@@ -13,7 +13,7 @@ pub enum Target {
     /// A running app.
     Address(Url),
     /// An app's data: a directory, or a database.
-    Data(Place),
+    Data(Location),
 }
 
 impl FromStr for Target {

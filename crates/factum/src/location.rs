@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 /// is without the password.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "PathBuf")]
-pub struct Place(Kind);
+pub struct Location(Kind);
 
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -27,7 +27,7 @@ pub(crate) enum Kind {
     Unknown(String),
 }
 
-impl Place {
+impl Location {
     /// The directory, if it is one.
     pub fn directory(&self) -> Option<&Path> {
         match &self.0 {
@@ -53,7 +53,7 @@ impl Place {
     }
 }
 
-impl<P: AsRef<Path>> From<P> for Place {
+impl<P: AsRef<Path>> From<P> for Location {
     fn from(place: P) -> Self {
         let path = place.as_ref();
         Self(match path.to_str().and_then(|text| Some((text, text.split_once("://")?.0))) {
@@ -65,13 +65,13 @@ impl<P: AsRef<Path>> From<P> for Place {
     }
 }
 
-impl From<&Self> for Place {
+impl From<&Self> for Location {
     fn from(place: &Self) -> Self {
         place.clone()
     }
 }
 
-impl FromStr for Place {
+impl FromStr for Location {
     type Err = StoreError;
 
     fn from_str(text: &str) -> Result<Self, StoreError> {
@@ -99,7 +99,7 @@ fn is_scheme(text: &str) -> bool {
     text.len() > 1 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Directory(dir) => dir.display().fmt(f),
@@ -110,13 +110,13 @@ impl fmt::Display for Place {
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
 }
 
-impl Serialize for Place {
+impl Serialize for Location {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -129,21 +129,21 @@ mod tests {
     #[test]
     fn a_path_is_a_directory_and_a_url_a_database() {
         for dir in ["data", "./data", "/var/lib/shop", "C:/data", "a:b", ""] {
-            assert_eq!(Place::from(dir).directory(), Some(Path::new(dir)), "{dir}");
+            assert_eq!(Location::from(dir).directory(), Some(Path::new(dir)), "{dir}");
         }
         for url in ["postgres://factum@db/shop", "postgresql://db/shop?schema=unit"] {
-            assert_eq!(Place::from(url).kind(), &Kind::Postgres(url.to_owned()));
+            assert_eq!(Location::from(url).kind(), &Kind::Postgres(url.to_owned()));
         }
-        let told = "mysql://root:sesame@db/shop".parse::<Place>().unwrap_err().to_string();
+        let told = "mysql://root:sesame@db/shop".parse::<Location>().unwrap_err().to_string();
         assert!(told.contains("mysql://…: name a directory") && !told.contains("sesame"), "{told}");
-        assert!("".parse::<Place>().is_err());
+        assert!("".parse::<Location>().is_err());
     }
 
     #[test]
     fn nobody_sees_a_password() {
-        let place = Place::from("postgres://factum:sesame@db/shop");
+        let place = Location::from("postgres://factum:sesame@db/shop");
         let json = serde_json::to_string(&place).unwrap();
-        let told = format!("{place} {place:?} {json} {}", Place::from("mysql://root:sesame@db/shop"));
+        let told = format!("{place} {place:?} {json} {}", Location::from("mysql://root:sesame@db/shop"));
         assert!(!told.contains("sesame"), "{told}");
         assert!(told.starts_with("postgres://factum@db/shop"), "{told}");
     }
