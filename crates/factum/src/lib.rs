@@ -51,6 +51,8 @@ pub use routes::Routed;
 pub use rows::{ReadError, RowsOf};
 pub use standby::Standby;
 pub use stores::Stores;
+#[cfg(feature = "postgres")]
+pub use wiring::classical as postgres;
 
 /// Values in memory that events keep, for routes and calls.
 pub mod cache {

@@ -32,6 +32,12 @@ use crate::{
 #[cfg(feature = "postgres")]
 pub(crate) use postgres::shown;
 
+/// For services that keep their own tables beside a unit in PostgreSQL: their ways in and out.
+#[cfg(feature = "postgres")]
+pub mod classical {
+    pub use factum_adapters::postgres::{inbox, outbox, tokio_postgres};
+}
+
 /// Where in an app's directory its log is.
 const LOG: &str = "log";
 

@@ -47,6 +47,11 @@ impl Shared {
         Self { driver, lineage, head: AtomicU64::new(head), sessions: Mutex::default(), names: Mutex::default() }
     }
 
+    /// The log is durable up to here. Answers up to where it is known to be.
+    pub(super) fn moved(&self, head: u64) -> u64 {
+        self.head.fetch_max(head, Ordering::AcqRel).max(head)
+    }
+
     /// Reads in a session of its own.
     pub(super) fn read<T, F>(&self, work: impl FnOnce(Reading) -> F) -> Result<T, StoreError>
     where

@@ -1,7 +1,7 @@
 //! The tables: made once, changed by numbered migrations, never by hand.
 
 use factum_core::{error::StoreError, stream::Lineage};
-use tokio_postgres::{Client, error::SqlState};
+use tokio_postgres::{Client, Error, GenericClient, error::SqlState};
 use uuid::Uuid;
 
 use super::{
@@ -16,7 +16,8 @@ const OLDEST: i32 = 140_000;
 pub(super) const PARTITION: u64 = 1 << 22;
 
 /// Each brings the schema from the version before to its own, counted from 1.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
 CREATE TABLE unit (
     alone boolean PRIMARY KEY DEFAULT true CHECK (alone),
     log_id uuid NOT NULL,
@@ -49,7 +50,9 @@ CREATE TABLE cell (
     PRIMARY KEY (kind, name)
 ) WITH (fillfactor = 70);
 CREATE UNLOGGED TABLE note (name text COLLATE \"C\" PRIMARY KEY, value bytea NOT NULL) WITH (fillfactor = 50);
-"];
+",
+    "CREATE TABLE owner (category text COLLATE \"C\" PRIMARY KEY, service text COLLATE \"C\" NOT NULL)",
+];
 
 /// Looks at the server: a sentence for each that cannot be used.
 pub(super) async fn check_server(client: &Client) -> Result<(), StoreError> {
@@ -122,6 +125,16 @@ pub(super) async fn migrate(client: &Client, schema: &str) -> Result<(), StoreEr
     client.batch_execute("COMMIT").await.map_err(at_open)
 }
 
+/// The version that this program writes.
+pub(super) fn newest() -> i32 {
+    MIGRATIONS.len() as i32
+}
+
+/// The version that the schema is of.
+pub(super) async fn written_by(client: &(impl GenericClient + Sync)) -> Result<i32, Error> {
+    Ok(client.query_typed_one("SELECT coalesce(max(version), 0) FROM migration", &[]).await?.get(0))
+}
+
 /// Whether the schema holds a unit that this program can read; `false` if it is missing or empty.
 pub(super) async fn is_there(client: &Client, schema: &str) -> Result<bool, StoreError> {
     let table = format!("{}.migration", quoted(schema));
@@ -140,7 +153,7 @@ pub(super) async fn is_there(client: &Client, schema: &str) -> Result<bool, Stor
     }
 }
 
-fn newer(schema: &str, version: i32) -> StoreError {
+pub(super) fn newer(schema: &str, version: i32) -> StoreError {
     let newest = MIGRATIONS.len();
     StoreError::Permanent(format!(
         "the schema {schema} is of version {version}, this program knows {newest}: use the newer program"
@@ -171,8 +184,15 @@ pub(super) async fn lineage(client: &Client) -> Result<(Lineage, u64), StoreErro
     Ok((Lineage { log_id: id.into_bytes(), epoch: epoch as u32 }, position as u64))
 }
 
+/// Up to where, exclusive, there is room, if there is any for this position.
+pub(super) async fn room(client: &(impl GenericClient + Sync), last: u64) -> Result<Option<u64>, Error> {
+    let number = last / PARTITION;
+    let there = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&format!("message_{number}")]).await?;
+    Ok(there.get::<_, bool>(0).then_some((number + 1) * PARTITION))
+}
+
 /// Makes the partitions for these positions, and one ahead.
-pub(super) async fn make_room(client: &Client, last: u64) -> Result<u64, StoreError> {
+pub(super) async fn make_room(client: &(impl GenericClient + Sync), last: u64) -> Result<u64, StoreError> {
     let mut end = 0;
     for number in last / PARTITION..=last / PARTITION + 1 {
         let (from, to) = (number * PARTITION, (number + 1) * PARTITION);

@@ -5,5 +5,8 @@ mod digest_key;
 mod embedded;
 mod faults;
 mod files;
+mod gaps;
+mod inbox;
+mod outbox;
 mod postgres;
 mod sqlite;
