@@ -39,12 +39,7 @@ pub async fn prepare(client: &(impl GenericClient + Sync)) -> Result<(), StoreEr
 ///
 /// # Errors
 /// [`StoreError::Unfit`] for names and ids that break the rules, [`StoreError::Conflict`] if the transaction is to be tried again.
-pub async fn once(
-    transaction: &Transaction<'_>,
-    consumer: &str,
-    source: &str,
-    id: &str,
-) -> Result<bool, StoreError> {
+pub async fn once(transaction: &Transaction<'_>, consumer: &str, source: &str, id: &str) -> Result<bool, StoreError> {
     let unfit = |error: factum_core::error::NameError| StoreError::Unfit(error.to_string());
     check_name("consumer", consumer).map_err(unfit)?;
     check_name("source", source).map_err(unfit)?;

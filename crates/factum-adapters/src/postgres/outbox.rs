@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! the service's transaction                                                   the unit
-//! BEGIN · its own statements, as long as they take ─┐
-//!              commit_with: lock the counter's row ─┴─ heads, check, write, NOTIFY, COMMIT ──► woken, reads the log
+//! BEGIN · its own statements, as long as they take
+//!       · commit_with: lock the counter's row · heads · check · write, NOTIFY, COMMIT ──► woken, reads the log
 //! ```
 //!
 //! The counter's row is the one lock by which positions are given, and everybody who writes waits for it. So it is locked behind
@@ -13,7 +13,7 @@
 
 use std::{
     collections::HashSet,
-    fmt,
+    fmt, mem,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -101,8 +101,8 @@ impl Outbox {
     /// the last message, which is durable then.
     ///
     /// Until here the transaction may have taken as long as it likes; from here on it holds the lock that everybody waits for who
-    /// writes to the unit. If this fails, or nobody waits for its end any more, the transaction is rolled back, unless the error says
-    /// that nobody knows.
+    /// writes to the unit. One that is nested in another ends that one, too. If this fails the transaction is rolled back, unless the
+    /// error says that nobody knows; nobody knows either if this future is dropped before its end.
     ///
     /// # Errors
     /// [`OutboxError`], by what the caller can do.
@@ -113,8 +113,7 @@ impl Outbox {
     ) -> Result<Position, OutboxError> {
         let commit = commit.into();
         let last = fit_for_others(&commit)?;
-        let (set, asked) =
-            tokio::join!(biased; transaction.batch_execute(&self.settings), Asked::over(&transaction));
+        let (set, asked) = tokio::join!(biased; transaction.batch_execute(&self.settings), Asked::over(&transaction));
         set.map_err(nothing_written)?;
         let asked = asked.map_err(nothing_written)?;
         let wanted = commit.wanted();
@@ -128,35 +127,26 @@ impl Outbox {
         if version > schema::newest() {
             return Err(schema::newer(&self.schema, version).into());
         }
-        let belongs = |stream: &StreamId| owners.owner(stream.category());
-        if let Some((append, owner)) =
-            commit.appends.iter().find_map(|append| Some((append, belongs(&append.stream)?)))
-        {
-            // Whatever the writer calls itself: it is not the unit.
-            let (stream, writer) = (append.stream.clone(), append.writer.to_string());
-            return Err(Refusal::ForeignStream { stream, owner: owner.to_string(), writer }.into());
-        }
         let plan = check(&owners, &looked.found, commit)?;
         // The number of the unit's own transactions stays: by it the unit knows its own again.
         let writing = Writing::of(vec![plan], looked.position, looked.commits, &HashSet::new())?;
         let room = self.room_for(&transaction, writing.last).await?;
         let channel = channel(&self.schema);
-        let (written, rung) = tokio::join!(
+        let (written, rung, committed) = tokio::join!(
             biased;
             writing.write(&transaction, &asked),
-            transaction.query_typed("SELECT pg_notify($1, '')", &[(&channel, Type::TEXT)]),
+            async { transaction.query_typed("SELECT pg_notify($1, '')", &[(&channel, Type::TEXT)]).await },
+            transaction.batch_execute("COMMIT"),
         );
-        written.and(rung.map(|_| ())).map_err(nothing_written)?;
-        match transaction.commit().await {
-            Ok(()) => {}
-            Err(error) if !is_dark(&error) || sabotage::is("unknown-commit-told-as-failed") => {
+        if let Err(error) = written.and(rung.map(|_| ())).and(committed) {
+            if !is_dark(&error) || sabotage::is("unknown-commit-told-as-failed") {
                 return Err(nothing_written(error).into());
             }
-            Err(error) => {
-                let unsure = Unsure { position: Position(writing.last), id: last, lost: sentence(&error) };
-                return Err(OutboxError::Unknown(unsure));
-            }
+            let unsure = Unsure { position: Position(writing.last), id: last, lost: sentence(&error) };
+            return Err(OutboxError::Unknown(unsure));
         }
+        // It has ended, and would send a ROLLBACK behind that.
+        mem::forget(transaction);
         self.room.fetch_max(room, Ordering::AcqRel);
         Ok(Position(writing.last))
     }
@@ -209,9 +199,12 @@ fn fit_for_others(commit: &Commit) -> Result<MessageId, OutboxError> {
     }
     let messages = || commit.appends.iter().flat_map(|append| &append.messages);
     if messages().any(|message| !matches!(message.envelope.kind, Kind::Event | Kind::Command)) {
-        return Err(OutboxError::NotForOthers("calls, rejections and receipts are the unit's own: write events and commands"));
+        return Err(OutboxError::NotForOthers(
+            "calls, rejections and receipts are the unit's own: write events and commands",
+        ));
     }
-    let last = messages().last().ok_or(OutboxError::NotForOthers("there is no message: commit the transaction itself"))?;
+    let last =
+        messages().last().ok_or(OutboxError::NotForOthers("there is no message: commit the transaction itself"))?;
     Ok(last.envelope.id.clone())
 }
 

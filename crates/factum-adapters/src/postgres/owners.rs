@@ -22,13 +22,14 @@ pub(super) async fn put(client: &Client, term: i64, owners: &Owners) -> Result<i
     Ok(now)
 }
 
-/// Those that are noted.
+/// Those that are noted, for one who writes beside the unit: it is none of them, whatever it calls itself.
 pub(super) async fn get(client: &(impl GenericClient + Sync)) -> Result<Owners, StoreError> {
     let mut owners = Owners::default();
     for row in client.query_typed("SELECT category, service FROM owner", &[]).await.map_err(nothing_written)? {
-        let service: &str = row.get(1);
-        // Each stands there once.
-        let _ = owners.claim(row.get(0), &Name::Shared(service.into()));
+        // No service can have such a name.
+        let owner = format!("the unit's {}", row.get::<_, &str>(1));
+        // Each category stands there once.
+        let _ = owners.claim(row.get(0), &Name::Shared(owner.into()));
     }
     Ok(owners)
 }

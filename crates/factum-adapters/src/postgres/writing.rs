@@ -62,11 +62,7 @@ impl Asked {
     }
 
     /// Locks the counter's row, and looks up what is wanted: one round trip.
-    pub(super) async fn look(
-        &self,
-        client: &(impl GenericClient + Sync),
-        wanted: &Wanted,
-    ) -> Result<Looked, Error> {
+    pub(super) async fn look(&self, client: &(impl GenericClient + Sync), wanted: &Wanted) -> Result<Looked, Error> {
         let streams: Vec<&str> = wanted.streams.iter().map(StreamId::as_str).collect();
         let kinds: Vec<&str> = wanted.cells.iter().map(|key| key.kind.as_str()).collect();
         let names: Vec<&str> = wanted.cells.iter().map(|key| key.name.as_str()).collect();
@@ -208,7 +204,7 @@ impl Writing {
                 if delete.is_empty() { return Ok(0) }
                 client.execute(&asked.delete, &[&gone_kinds, &gone_names]).await
             },
-            client.execute(&asked.count, &[&end, commits]),
+            async { client.execute(&asked.count, &[&end, commits]).await },
         );
         let outcomes = [outcomes.0, outcomes.1, outcomes.2, outcomes.3, outcomes.4, outcomes.5];
         outcomes.into_iter().try_for_each(|outcome| outcome.map(|_| ()))

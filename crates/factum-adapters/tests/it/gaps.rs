@@ -63,14 +63,17 @@ impl Numbering {
     /// What stands behind a position.
     fn query(&self) -> &'static str {
         match self {
-            Self::Counter(_) => "SELECT position, data FROM unit_0.message WHERE position > $1 ORDER BY position LIMIT 5000",
+            Self::Counter(_) => {
+                "SELECT position, data FROM unit_0.message WHERE position > $1 ORDER BY position LIMIT 5000"
+            }
             Self::Identity => "SELECT id, data FROM plain WHERE id > $1 ORDER BY id LIMIT 5000",
         }
     }
 
     /// Writes events in a transaction that takes its time, and ends it. Those of a transaction that is to be rolled back are ghosts.
     async fn write(&self, transaction: Transaction<'_>, events: Vec<Event>, dice: &mut Dice, stands: bool) {
-        let events: Vec<Event> = events.into_iter().map(|(who, number)| (who, if stands { number } else { GHOST })).collect();
+        let events: Vec<Event> =
+            events.into_iter().map(|(who, number)| (who, if stands { number } else { GHOST })).collect();
         let data = || events.iter().map(|(who, number)| format!("[{who},{number}]"));
         let pause = Duration::from_millis(if dice.below(4) == 0 { dice.below(30) } else { 0 });
         let long = format!("INSERT INTO bill VALUES (0); SELECT pg_sleep({})", pause.as_secs_f64());
@@ -164,7 +167,14 @@ async fn run(url: String, numbering: Numbering, events: u64) -> Vec<Wrong> {
                 let count = (1 + dice.below(TOGETHER) as i64).min(share - last);
                 let stands = dice.below(5) > 0;
                 let transaction = client.transaction().await.unwrap();
-                numbering.write(transaction, (last + 1..=last + count).map(|number| (who, number)).collect(), &mut dice, stands).await;
+                numbering
+                    .write(
+                        transaction,
+                        (last + 1..=last + count).map(|number| (who, number)).collect(),
+                        &mut dice,
+                        stands,
+                    )
+                    .await;
                 if stands {
                     last += count;
                 }

@@ -76,9 +76,13 @@ async fn names_and_ids_that_break_the_rules_are_refused_before_the_database_sees
     let mut client = session(&schemas.server.url()).await;
     let tx = client.transaction().await.unwrap();
     let long = "x".repeat(129);
-    for (consumer, source, id) in
-        [("", "shop", "1"), ("Bills", "shop", "1"), ("bills", "s h", "1"), ("bills", "shop", ""), ("bills", "shop", &long)]
-    {
+    for (consumer, source, id) in [
+        ("", "shop", "1"),
+        ("Bills", "shop", "1"),
+        ("bills", "s h", "1"),
+        ("bills", "shop", ""),
+        ("bills", "shop", &long),
+    ] {
         let refused = inbox::once(&tx, consumer, source, id).await.unwrap_err();
         assert!(matches!(refused, StoreError::Unfit(_)), "{refused:?}");
     }

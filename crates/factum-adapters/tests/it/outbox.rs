@@ -80,7 +80,10 @@ async fn what_a_service_writes_stands_with_its_own_rows_or_not_at_all() {
     assert_eq!((last, bills(&schemas).as_str()), (Position(1), "1|1"));
     let refused = outbox.commit_with(bill(&mut client).await, one("bill-1", ExpectedVersion::NoStream)).await;
     let refused = refused.unwrap_err();
-    assert!(matches!(&refused, OutboxError::Refused(Refusal::Conflict { actual: StreamVersion(1), .. })), "{refused:?}");
+    assert!(
+        matches!(&refused, OutboxError::Refused(Refusal::Conflict { actual: StreamVersion(1), .. })),
+        "{refused:?}"
+    );
     drop(bill(&mut client).await);
     assert_eq!(bills(&schemas), "1|1");
     let exact = ExpectedVersion::Exact(StreamVersion(1));
@@ -101,10 +104,10 @@ async fn others_leave_alone_what_is_the_units_own() {
     let outbox = Outbox::open(&schemas.url(), "bills").await.unwrap();
     let mut client = session(&schemas.server.url()).await;
     let mut commits = Vec::new();
-    commits.push((one("order-1", ExpectedVersion::Any), "belongs to orders"));
+    commits.push((one("order-1", ExpectedVersion::Any), "belongs to the unit's orders"));
     let mut in_its_name = one("order-1", ExpectedVersion::Any);
     in_its_name.appends[0].writer = Name::Static("orders");
-    commits.push((in_its_name, "belongs to orders"));
+    commits.push((in_its_name, "belongs to the unit's orders"));
     let mut with_a_cell = one("bill-1", ExpectedVersion::Any);
     let key = CellKey::new(CellKind::Cursor, "engine");
     with_a_cell.cells.push(CellChange { key, expected: ExpectedRevision::Any, value: Some(vec![1]) });
@@ -225,10 +228,8 @@ async fn a_partition_that_is_missing_is_made_by_others_too() {
     let refused = [twenty.clone(), append("bill-1", ExpectedVersion::NoStream, ["[]".to_owned()])];
     let refused = Commit { appends: refused.into(), cells: Vec::new() };
     outbox.commit_with(client.transaction().await.unwrap(), refused).await.unwrap_err();
-    let last = outbox.commit_with(
-        client.transaction().await.unwrap(),
-        Commit { appends: vec![twenty], cells: Vec::new() },
-    );
+    let last =
+        outbox.commit_with(client.transaction().await.unwrap(), Commit { appends: vec![twenty], cells: Vec::new() });
     assert_eq!(last.await.unwrap(), Position(2 * 4_194_304 + 15));
     assert_eq!(write(&mut store, &[plan(1)]).unwrap(), Some(Position(2 * 4_194_304 + 16)));
 }

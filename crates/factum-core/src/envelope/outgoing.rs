@@ -177,7 +177,8 @@ mod tests {
 
     #[test]
     fn several_are_one_commit_in_their_order() {
-        let commit: Commit = [outgoing("m-1"), outgoing("m-2").expecting(ExpectedVersion::StreamExists)].into_iter().collect();
+        let commit: Commit =
+            [outgoing("m-1"), outgoing("m-2").expecting(ExpectedVersion::StreamExists)].into_iter().collect();
         let expected: Vec<_> = commit.appends.iter().map(|append| append.expected).collect();
         assert_eq!(expected, [ExpectedVersion::Any, ExpectedVersion::StreamExists]);
         assert!(commit.appends.iter().all(|append| append.writer == "bills" && append.messages.len() == 1));
