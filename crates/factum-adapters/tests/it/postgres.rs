@@ -1,6 +1,7 @@
 //! The store in PostgreSQL: the suite of stores, several processes, and what is said when it cannot be opened.
 
 use std::{
+    fmt::Display,
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
@@ -28,14 +29,14 @@ use factum_testing::{
 use super::faults::plan;
 
 /// Units of one server, each in a schema of its own.
-struct Schemas {
-    server: Server,
+pub(super) struct Schemas {
+    pub(super) server: Server,
     made: u32,
 }
 
 impl Schemas {
     /// `None`, and a line that says why, if there is no PostgreSQL.
-    fn start() -> Option<Self> {
+    pub(super) fn start() -> Option<Self> {
         match Server::start() {
             Ok(server) => Some(Self { server, made: 0 }),
             Err(why) => {
@@ -45,8 +46,13 @@ impl Schemas {
         }
     }
 
-    fn options(&self) -> Options {
+    pub(super) fn options(&self) -> Options {
         Options { schema: format!("unit_{}", self.made), ..Options::default() }
+    }
+
+    /// From now on an empty schema.
+    pub(super) fn next(&mut self) {
+        self.made += 1;
     }
 
     fn open(&self) -> Result<Postgres, StoreError> {
@@ -56,7 +62,7 @@ impl Schemas {
 
 impl Subject for Schemas {
     fn fresh(&mut self) -> Box<dyn Backend> {
-        self.made += 1;
+        self.next();
         Box::new(self.open().unwrap())
     }
     fn reopen(&mut self) -> Result<Box<dyn Backend>, Cannot> {
@@ -125,7 +131,7 @@ fn partitions_are_made_before_they_are_needed() {
 }
 
 /// Tries until it can be done; the server frees a lost session's lock when it notices.
-fn eventually<T>(mut attempt: impl FnMut() -> Result<T, StoreError>) -> T {
+pub(super) fn eventually<T, E: Display>(mut attempt: impl FnMut() -> Result<T, E>) -> T {
     let until = Instant::now() + Duration::from_secs(30);
     loop {
         match attempt() {
@@ -136,12 +142,12 @@ fn eventually<T>(mut attempt: impl FnMut() -> Result<T, StoreError>) -> T {
     }
 }
 
-const PASS: u8 = 0;
-const CUT_BEFORE_COMMIT: u8 = 1;
-const CUT_BEHIND_COMMIT: u8 = 2;
+pub(super) const PASS: u8 = 0;
+pub(super) const CUT_BEFORE_COMMIT: u8 = 1;
+pub(super) const CUT_BEHIND_COMMIT: u8 = 2;
 
 /// A line to the server that is cut as told at the next commit, once.
-fn line_to(port: u16, mood: Arc<AtomicU8>) -> u16 {
+pub(super) fn line_to(port: u16, mood: Arc<AtomicU8>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let own = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
