@@ -16,7 +16,8 @@ const OLDEST: i32 = 140_000;
 pub(super) const PARTITION: u64 = 1 << 22;
 
 /// Each brings the schema from the version before to its own, counted from 1.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
 CREATE TABLE unit (
     alone boolean PRIMARY KEY DEFAULT true CHECK (alone),
     log_id uuid NOT NULL,
@@ -49,7 +50,33 @@ CREATE TABLE cell (
     PRIMARY KEY (kind, name)
 ) WITH (fillfactor = 70);
 CREATE UNLOGGED TABLE note (name text COLLATE \"C\" PRIMARY KEY, value bytea NOT NULL) WITH (fillfactor = 50);
-"];
+",
+    "
+CREATE TABLE row_table (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text COLLATE \"C\" NOT NULL,
+    version bigint NOT NULL,
+    indexes text[] NOT NULL,
+    active boolean NOT NULL DEFAULT false,
+    revision bigint NOT NULL DEFAULT 0,
+    log_id uuid,
+    epoch bigint,
+    position bigint,
+    UNIQUE (name, version)
+) WITH (fillfactor = 50);
+CREATE TABLE snapshot (
+    name text COLLATE \"C\" PRIMARY KEY,
+    log_id uuid NOT NULL,
+    epoch bigint NOT NULL,
+    position numeric(20) NOT NULL,
+    sealed bytea NOT NULL
+);
+",
+];
+
+/// What the migrations make: no view of rows is called so.
+pub(super) const TABLES: [&str; 9] =
+    ["unit", "message", "stream", "type", "cell", "note", "migration", "row_table", "snapshot"];
 
 /// Looks at the server: a sentence for each that cannot be used.
 pub(super) async fn check_server(client: &Client) -> Result<(), StoreError> {
@@ -74,10 +101,12 @@ pub(super) async fn check_server(client: &Client) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Brings the schema to today's version, in one transaction.
+/// Brings the schema to today's version, in one transaction; one opener at a time.
 pub(super) async fn migrate(client: &Client, schema: &str) -> Result<(), StoreError> {
     let name = quoted(schema);
     client.batch_execute("BEGIN").await.map_err(at_open)?;
+    let alone = "SELECT pg_advisory_xact_lock(hashtextextended('factum schema ' || $1, 0))";
+    client.execute(alone, &[&schema]).await.map_err(at_open)?;
     let there = client
         .query_one("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", &[&schema])
         .await

@@ -113,9 +113,9 @@ impl Postgres {
             return Ok(session.clone());
         }
         self.session = None;
-        let client = self.shared.driver.connect()?;
+        let client = self.shared.pool.driver.connect()?;
         let schema = self.schema.clone();
-        let (held, term, session) = self.shared.driver.wait(async move {
+        let (held, term, session) = self.shared.pool.driver.wait(async move {
             let held = schema::hold(&client, &schema).await?;
             let term = client.query_one("SELECT term FROM unit", &[]).await.map_err(at_open)?;
             Ok::<_, StoreError>((held, term.get::<_, i64>(0), Session::over(client).await.map_err(at_open)?))
@@ -142,7 +142,7 @@ impl Postgres {
     /// # Errors
     /// [`StoreError`] if it cannot be read or kept.
     pub fn digest_key(&self) -> Result<DigestKey, StoreError> {
-        secret::digest_key(&self.shared.driver)
+        secret::digest_key(&self.shared.pool.driver)
     }
 
     fn fenced(&self, term: i64) -> StoreError {
@@ -151,7 +151,7 @@ impl Postgres {
 
     /// Ends a transaction without writing.
     fn leave(&mut self, session: Session) {
-        let left = self.shared.driver.wait(async move { session.client.batch_execute("ROLLBACK").await.is_ok() });
+        let left = self.shared.pool.driver.wait(async move { session.client.batch_execute("ROLLBACK").await.is_ok() });
         if !matches!(left, Ok(true)) {
             // The server rolls back what its session leaves.
             self.session = None;
@@ -163,8 +163,8 @@ impl Postgres {
         self.session = None;
         let until = Instant::now() + self.dark;
         loop {
-            let looked = self.shared.driver.connect().and_then(|client| {
-                self.shared.driver.wait(async move {
+            let looked = self.shared.pool.driver.connect().and_then(|client| {
+                self.shared.pool.driver.wait(async move {
                     // The lost session may still commit: its lock is waited for.
                     let row = client.query_one("SELECT term, commits FROM unit FOR UPDATE", &[]).await;
                     row.map(|row| (row.get::<_, i64>(0), row.get::<_, i64>(1))).map_err(nothing_written)
@@ -186,7 +186,7 @@ impl Postgres {
 impl Backend for Postgres {
     fn transact(&mut self, wanted: &Wanted, judge: &mut Judge<'_>) -> Result<Option<Written>, StoreError> {
         let session = self.session()?;
-        let looked = self.shared.driver.wait(session.clone().look(wanted.clone()))?;
+        let looked = self.shared.pool.driver.wait(session.clone().look(wanted.clone()))?;
         let looked = match looked {
             Ok(looked) => looked,
             Err(error) => {
@@ -214,7 +214,7 @@ impl Backend for Postgres {
         let mut room = self.room;
         if writing.last >= room {
             let (client, last) = (session.client.clone(), writing.last);
-            match self.shared.driver.wait(async move { schema::make_room(&client, last).await })? {
+            match self.shared.pool.driver.wait(async move { schema::make_room(&client, last).await })? {
                 Ok(made) => room = made,
                 Err(error) => {
                     self.leave(session);
@@ -222,7 +222,7 @@ impl Backend for Postgres {
                 }
             }
         }
-        match self.shared.driver.wait(session.clone().write(writing.clone()))? {
+        match self.shared.pool.driver.wait(session.clone().write(writing.clone()))? {
             Ended::Committed => {}
             Ended::Failed(error) => {
                 self.leave(session);
@@ -245,7 +245,7 @@ impl Backend for Postgres {
 
     fn look(&mut self) -> Result<(), StoreError> {
         let session = self.session()?;
-        let term = self.shared.driver.wait(async move {
+        let term = self.shared.pool.driver.wait(async move {
             let row = session.client.query_one("SELECT term FROM unit", &[]).await;
             row.map(|row| row.get::<_, i64>(0)).map_err(nothing_written)
         })??;
@@ -457,7 +457,7 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         if let Some(session) = self.session.take().filter(|session| !session.client.is_closed()) {
             let freed = async move { session.client.batch_execute("SELECT pg_advisory_unlock_all()").await.is_ok() };
-            let _ = self.shared.driver.wait(async move { tokio::time::timeout(FREE, freed).await });
+            let _ = self.shared.pool.driver.wait(async move { tokio::time::timeout(FREE, freed).await });
         }
     }
 }

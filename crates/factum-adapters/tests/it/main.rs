@@ -6,4 +6,6 @@ mod embedded;
 mod faults;
 mod files;
 mod postgres;
+mod postgres_rows;
+mod postgres_snapshots;
 mod sqlite;

@@ -1,6 +1,7 @@
 //! The store in PostgreSQL: the suite of stores, several processes, and what is said when it cannot be opened.
 
 use std::{
+    fmt::Display,
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
@@ -14,7 +15,7 @@ use factum_adapters::postgres::{self, Options, Postgres, upkeep};
 use factum_core::{
     commit::Plan,
     error::StoreError,
-    ports::{Backend, Note, Notes, Reader},
+    ports::{Backend, Note},
     stream::{Position, StreamId, StreamVersion},
 };
 use factum_testing::{
@@ -28,14 +29,14 @@ use factum_testing::{
 use super::faults::plan;
 
 /// Units of one server, each in a schema of its own.
-struct Schemas {
-    server: Server,
-    made: u32,
+pub(super) struct Schemas {
+    pub(super) server: Server,
+    pub(super) made: u32,
 }
 
 impl Schemas {
     /// `None`, and a line that says why, if there is no PostgreSQL.
-    fn start() -> Option<Self> {
+    pub(super) fn start() -> Option<Self> {
         match Server::start() {
             Ok(server) => Some(Self { server, made: 0 }),
             Err(why) => {
@@ -45,8 +46,13 @@ impl Schemas {
         }
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("{}?schema=unit_{}", self.server.url(), self.made)
+    }
+
+    /// From now on an empty schema.
+    pub(super) fn next(&mut self) {
+        self.made += 1;
     }
 
     fn open(&self) -> Result<Postgres, StoreError> {
@@ -56,7 +62,7 @@ impl Schemas {
 
 impl Subject for Schemas {
     fn fresh(&mut self) -> Box<dyn Backend> {
-        self.made += 1;
+        self.next();
         Box::new(self.open().unwrap())
     }
     fn reopen(&mut self) -> Result<Box<dyn Backend>, Cannot> {
@@ -125,7 +131,7 @@ fn partitions_are_made_before_they_are_needed() {
 }
 
 /// Tries until it can be done; the server frees a lost session's lock when it notices.
-fn eventually<T>(mut attempt: impl FnMut() -> Result<T, StoreError>) -> T {
+pub(super) fn eventually<T, E: Display>(mut attempt: impl FnMut() -> Result<T, E>) -> T {
     let until = Instant::now() + Duration::from_secs(30);
     loop {
         match attempt() {
@@ -136,12 +142,12 @@ fn eventually<T>(mut attempt: impl FnMut() -> Result<T, StoreError>) -> T {
     }
 }
 
-const PASS: u8 = 0;
-const CUT_BEFORE_COMMIT: u8 = 1;
-const CUT_BEHIND_COMMIT: u8 = 2;
+pub(super) const PASS: u8 = 0;
+pub(super) const CUT_BEFORE_COMMIT: u8 = 1;
+pub(super) const CUT_BEHIND_COMMIT: u8 = 2;
 
 /// A line to the server that is cut as told at the next commit, once.
-fn line_to(port: u16, mood: Arc<AtomicU8>) -> u16 {
+pub(super) fn line_to(port: u16, mood: Arc<AtomicU8>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let own = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -252,6 +258,16 @@ fn what_a_person_must_mend_is_a_sentence_without_the_password() {
     );
 }
 
+/// So many messages for a stream, behind so many.
+fn several(stream: &str, behind: u64, count: u64) -> Vec<Plan> {
+    let of = |version| {
+        let mut plan = plan(version);
+        plan.appends.iter_mut().for_each(|append| append.stream = StreamId::parse(stream).unwrap());
+        plan
+    };
+    (behind + 1..=behind + count).map(of).collect()
+}
+
 #[test]
 fn who_looks_after_a_store_sees_it_beside_the_process_that_writes() {
     let Some(schemas) = Schemas::start() else { return };
@@ -261,10 +277,10 @@ fn who_looks_after_a_store_sees_it_beside_the_process_that_writes() {
     assert!(upkeep::open_read_only_if_any(&url).unwrap().is_none());
     assert!(!upkeep::is_open(&url).unwrap());
     let mut store = schemas.open().unwrap();
-    write(&mut store, vec![plan("order-1", 0, 3)]).unwrap();
+    write(&mut store, &several("order-1", 0, 3)).unwrap();
     assert!(upkeep::is_open(&url).unwrap());
     let mut followed = upkeep::follow(&url).unwrap();
-    write(&mut store, vec![plan("order-1", 3, 2), plan("order-2", 0, 1)]).unwrap();
+    write(&mut store, &[several("order-1", 3, 2), several("order-2", 0, 1)].concat()).unwrap();
     assert_eq!(followed.reader().head(), Position(3), "what was there at the last look");
     assert_eq!(followed.look().unwrap(), Position(6));
     assert_eq!(followed.reader().head(), Position(6));
@@ -291,7 +307,7 @@ fn damage_is_found_where_it_is() {
     ] {
         schemas.made += 1;
         let url = schemas.url();
-        write(&mut schemas.open().unwrap(), vec![plan("order-1", 0, 5)]).unwrap();
+        write(&mut schemas.open().unwrap(), &several("order-1", 0, 5)).unwrap();
         schemas.server.sql(&format!("SET search_path = unit_{}; {harm}", schemas.made)).unwrap();
         let findings = upkeep::verify(&url, &mut |_, _| {}).unwrap();
         assert!(findings.damage.iter().any(|place| place.what.contains(what)), "{harm}: {:?}", findings.damage);
