@@ -101,6 +101,19 @@ pub(super) async fn check_server(client: &Client) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Refuses a line on which two sessions are one: neither locks nor settings of a session hold there.
+pub(super) async fn check_line(client: &Client, other: &Client) -> Result<(), StoreError> {
+    let process = "SELECT pg_backend_pid()";
+    let one: i32 = client.query_one(process, &[]).await.map_err(at_open)?.get(0);
+    let other: i32 = other.query_one(process, &[]).await.map_err(at_open)?.get(0);
+    if one != other {
+        return Ok(());
+    }
+    let problem = "a pooler that shares sessions between transactions stands in front of the database: name the server itself in \
+                   the URL, or a pooler in session mode";
+    Err(StoreError::Permanent(problem.to_owned()))
+}
+
 /// Brings the schema to today's version, in one transaction; one opener at a time.
 pub(super) async fn migrate(client: &Client, schema: &str) -> Result<(), StoreError> {
     let name = quoted(schema);

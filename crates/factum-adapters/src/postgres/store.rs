@@ -93,6 +93,7 @@ impl Postgres {
             let (client, schema) = (client.clone(), schema.clone());
             async move {
                 schema::check_server(&client).await?;
+                schema::check_line(&client, &*connector.connect().await?).await?;
                 let term = lease::lead(&client, &schema, length, &leader).await?;
                 let lease = Lease::begin(connector, term, length, begun);
                 let (lineage, head) = schema::lineage(&client).await?;

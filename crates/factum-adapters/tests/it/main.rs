@@ -6,6 +6,7 @@ mod embedded;
 mod faults;
 mod files;
 mod postgres;
+mod postgres_line;
 mod postgres_rows;
 mod postgres_snapshots;
 mod sqlite;

@@ -252,6 +252,9 @@ fn what_a_person_must_mend_is_a_sentence_without_the_password() {
     schemas.server.sql("CREATE SCHEMA taken; CREATE TABLE taken.customers (id int)").unwrap();
     let (is_final, told) = sentence(&format!("{url}?schema=taken"));
     assert!(is_final && told.contains("holds something else"), "{told}");
+    schemas.server.sql("CREATE ROLE clerk LOGIN; REVOKE CREATE ON DATABASE postgres FROM PUBLIC").unwrap();
+    let (is_final, told) = sentence(&url.replace("factum@", "clerk:sesame@"));
+    assert!(is_final && told.contains("grant the role CREATE on the database"), "{told}");
     assert_eq!(
         schemas.server.sql("SELECT count(*) FROM pg_class WHERE relnamespace = 'taken'::regnamespace").unwrap(),
         "1"
