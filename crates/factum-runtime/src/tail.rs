@@ -25,7 +25,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.messages.iter().map(|stored| stored.message.bytes()).sum()
     }
 }

@@ -143,7 +143,7 @@ fn opened_rows(place: &Location) -> Result<Box<dyn RowStore>, OpenError> {
             Ok(Box::new(rows))
         }
         #[cfg(feature = "postgres")]
-        Kind::Postgres(_) => Ok(Box::new(MemoryRows::default())),
+        Kind::Postgres(url) => Ok(Box::new(postgres::rows::open(url, postgres::Options::default())?)),
         Kind::Unknown(scheme) => Err(unknown(scheme).into()),
     }
 }
@@ -152,7 +152,9 @@ fn opened_snapshots(place: &Location) -> Result<Arc<dyn Snapshots>, OpenError> {
     let opened: Result<Arc<dyn Snapshots>, _> = match place.kind() {
         Kind::Directory(dir) => files::open(dir).map(|files| Arc::new(files) as _),
         #[cfg(feature = "postgres")]
-        Kind::Postgres(_) => Ok::<_, factum_core::ports::SnapshotError>(Arc::new(MemorySnapshots::new()) as _),
+        Kind::Postgres(url) => {
+            postgres::snapshots::open(url, postgres::Options::default()).map(|kept| Arc::new(kept) as _)
+        }
         Kind::Unknown(scheme) => return Err(unknown(scheme).into()),
     };
     Ok(opened.unwrap_or_else(|error| {

@@ -110,8 +110,8 @@ async fn open_calls_are_not_handed_to_another_partner() {
     let there = nobody().await;
     let moved = Serve { provider: Some(there.clone()), moved: true, ..serving(dir.path()) };
     serve_until(moved, async {}).await.unwrap();
-    refuse_others(dir.path(), &Partners::of(Some(&there), None)).unwrap();
-    assert!(refuse_others(dir.path(), &Partners::of(Some(&provider), None)).is_err());
+    refuse_others(&dir.path().into(), &Partners::of(Some(&there), None)).unwrap();
+    assert!(refuse_others(&dir.path().into(), &Partners::of(Some(&provider), None)).is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

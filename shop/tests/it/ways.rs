@@ -88,9 +88,9 @@ async fn the_shop_brings_a_choreographed_import_to_rest_and_the_rest_of_it_stays
     cut_off_with(&cut, &file, 10, &CHOREOGRAPHED).await;
     // Should they not come to rest, whoever is to carry them on must be there.
     let left = Some(Process::Choreographed);
-    let refused = refuse_another_process(&cut, Process::Orchestrated, left).unwrap_err().to_string();
+    let refused = refuse_another_process(&(&cut).into(), Process::Orchestrated, left).unwrap_err().to_string();
     assert!(refused.contains("is run choreographed, and ") && refused.contains("under way"), "{refused}");
-    refuse_another_process(&cut, Process::Choreographed, left).unwrap();
+    refuse_another_process(&(&cut).into(), Process::Choreographed, left).unwrap();
     serve_until(opened(&cut), async {}).await.unwrap();
     assert!(settle::unfinished(&archive(&cut).unwrap()).unwrap().is_empty());
     assert!((1..20).contains(&told(&cut)["orders"]["placed"].as_u64().unwrap()));

@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn the_schema_is_taken_out_of_the_url_and_the_rest_stays() {
-        let parsed = |text| Address::parse(text).map(|address| (address.url, address.schema)).ok();
+        let parsed = |text: &str| Address::parse(text).map(|address| (address.url, address.schema)).ok();
         let of = |url: &str, schema: &str| Some((url.to_owned(), schema.to_owned()));
         assert_eq!(parsed("postgres://u:p@h/d"), of("postgres://u:p@h/d", "factum"));
         assert_eq!(parsed("postgres://u@h/d?schema=shop"), of("postgres://u@h/d", "shop"));

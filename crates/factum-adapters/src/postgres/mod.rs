@@ -1,5 +1,5 @@
 //! A unit's store in a schema of PostgreSQL: the ports [`Backend`](factum_core::ports::Backend) and
-//! [`Reader`](factum_core::ports::Reader) over `tokio-postgres`.
+//! [`Reader`](factum_core::ports::Reader) over `tokio-postgres`. Its rows are in [`rows`], its snapshots in [`snapshots`].
 //!
 //! | promise of the port | how it is kept here |
 //! |---|---|
@@ -46,10 +46,14 @@ mod notes;
 mod others;
 pub mod outbox;
 mod owners;
+mod pool;
 mod reader;
+pub mod rows;
 mod schema;
 mod secret;
+pub mod snapshots;
 mod store;
+mod text;
 pub mod upkeep;
 mod writing;
 

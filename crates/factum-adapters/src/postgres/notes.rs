@@ -31,7 +31,7 @@ impl TableNotes {
         if let Some(client) = kept.as_ref().filter(|client| !client.is_closed()) {
             return Some(client.clone());
         }
-        *kept = self.shared.driver.connect().ok();
+        *kept = self.shared.pool.driver.connect().ok();
         kept.clone()
     }
 }
@@ -40,7 +40,7 @@ impl Notes for TableNotes {
     fn get(&self, name: &str) -> Option<Note> {
         let (client, name) = (self.client()?, name.to_owned());
         let read = async move { client.query_opt("SELECT value FROM note WHERE name = $1", &[&name]).await };
-        let row = self.shared.driver.wait(read).ok()?.ok()??;
+        let row = self.shared.pool.driver.wait(read).ok()?.ok()??;
         serde_json::from_slice(row.get(0)).ok()
     }
 
@@ -51,7 +51,7 @@ impl Notes for TableNotes {
                    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
         let put = async move { client.execute(put, &[&name, &value, &term]).await };
         // A note that cannot be written protects nothing and harms nothing.
-        if let Ok(Err(error)) = self.shared.driver.wait(put) {
+        if let Ok(Err(error)) = self.shared.pool.driver.wait(put) {
             tracing::debug!(error = super::error::sentence(&error), "a note could not be put");
         }
     }

@@ -43,8 +43,8 @@ impl Listening {
     }
 
     fn listen(&self) -> Result<Session, StoreError> {
-        let (connector, channel) = (self.shared.driver.connector(), channel(&self.shared.driver.schema));
-        self.shared.driver.wait(async move {
+        let (connector, channel) = (self.shared.pool.driver.connector(), channel(&self.shared.pool.driver.schema));
+        self.shared.pool.driver.wait(async move {
             let bell = Arc::new(Notify::new());
             let client = connector.connect_and_hear(bell.clone()).await?;
             client.batch_execute(&format!("LISTEN {}", quoted(&channel))).await.map_err(at_open)?;
@@ -62,7 +62,7 @@ impl Others for Listening {
             None => self.listen()?,
         };
         let Session { client, bell } = session.clone();
-        let asked = self.shared.driver.wait(async move {
+        let asked = self.shared.pool.driver.wait(async move {
             let woken = timeout(long.min(POLL), bell.notified()).await.is_ok();
             if !woken && sabotage::is("notify-trusted") {
                 return Ok(0);

@@ -1,4 +1,4 @@
-//! The reading side: sessions that are lent to whoever reads.
+//! The reading side of the log.
 
 use std::{
     collections::HashSet,
@@ -20,11 +20,9 @@ use tokio_postgres::{Client, Error, Row, Statement};
 
 use super::{
     driver::Driver,
-    error::{at_open, nothing_written},
+    pool::{Pool, Pooled},
 };
 
-/// Sessions kept for the next read; more threads than this at once make their own.
-const KEPT: usize = 4;
 /// Messages that one query answers at most.
 const MOST: i64 = 4096;
 /// Names kept at most, so that a log full of made-up names cannot fill the memory.
@@ -34,45 +32,21 @@ const MOST_BYTES: i64 = 32 << 20;
 
 /// What the writing and the reading side share.
 pub(super) struct Shared {
-    pub(super) driver: Driver,
+    pub(super) pool: Pool<Reading>,
     pub(super) lineage: Lineage,
     /// The last position that is known to be durable.
     pub(super) head: AtomicU64,
-    sessions: Mutex<Vec<Reading>>,
     names: Mutex<HashSet<Arc<str>>>,
 }
 
 impl Shared {
     pub(super) fn new(driver: Driver, lineage: Lineage, head: u64) -> Self {
-        Self { driver, lineage, head: AtomicU64::new(head), sessions: Mutex::default(), names: Mutex::default() }
+        Self { pool: Pool::new(driver), lineage, head: AtomicU64::new(head), names: Mutex::default() }
     }
 
     /// The log is durable up to here. Answers up to where it is known to be.
     pub(super) fn moved(&self, head: u64) -> u64 {
         self.head.fetch_max(head, Ordering::AcqRel).max(head)
-    }
-
-    /// Reads in a session of its own.
-    pub(super) fn read<T, F>(&self, work: impl FnOnce(Reading) -> F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, Error>> + Send + 'static,
-    {
-        let sessions = || self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = std::iter::from_fn(|| sessions().pop()).find(|reading| !reading.client.is_closed());
-        let reading = match kept {
-            Some(reading) => reading,
-            None => {
-                let client = self.driver.connect()?;
-                self.driver.wait(Reading::over(client))?.map_err(at_open)?
-            }
-        };
-        let done = self.driver.wait(work(reading.clone()))?.map_err(nothing_written)?;
-        let mut sessions = sessions();
-        if sessions.len() < KEPT {
-            sessions.push(reading);
-        }
-        Ok(done)
     }
 
     /// A name of a type or a source, allocated once: there are few of them and millions of messages.
@@ -122,7 +96,7 @@ struct Asked {
     cell: Statement,
 }
 
-impl Reading {
+impl Pooled for Reading {
     async fn over(client: Arc<Client>) -> Result<Self, Error> {
         const MESSAGE: &str = "position, stream, version, type, source, head, data";
         // As many as fit into so many bytes; the first always does. How many there are up to the end is told beside.
@@ -150,6 +124,10 @@ impl Reading {
         };
         Ok(Self { client, asked: Arc::new(asked) })
     }
+
+    fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
 }
 
 /// A reader of the log in the words of the port.
@@ -164,7 +142,8 @@ impl Rows {
 
     /// The types that a scan asks for, of those that there are.
     fn types(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<String>, StoreError> {
-        let rows = self.shared.read(|reading| async move { reading.client.query(&reading.asked.types, &[]).await })?;
+        let rows =
+            self.shared.pool.run(|reading| async move { reading.client.query(&reading.asked.types, &[]).await })?;
         let names = rows.iter().map(|row| row.get::<_, &str>(0));
         Ok(names.filter(|name| wanted(name)).map(str::to_owned).collect())
     }
@@ -192,7 +171,7 @@ impl Reader for Rows {
         while scanned.through < until && (read < bytes || scanned.messages.is_empty()) {
             let (after, to) = (scanned.through.0 as i64, until.0 as i64);
             let (types, part) = (types.clone(), (bytes - read).clamp(1, MOST_BYTES));
-            let rows = self.shared.read(|Reading { client, asked }| async move {
+            let rows = self.shared.pool.run(|Reading { client, asked }| async move {
                 match types {
                     None => client.query(&asked.scan, &[&after, &to, &MOST, &part]).await,
                     Some(types) => client.query(&asked.scan_types, &[&after, &to, &MOST, &part, &types]).await,
@@ -216,7 +195,8 @@ impl Reader for Rows {
         let (stream, after) = (stream.as_str().to_owned(), i64::try_from(after.0).unwrap_or(i64::MAX));
         let rows = self
             .shared
-            .read(|Reading { client, asked }| async move { client.query(&asked.stream, &[&stream, &after]).await })?;
+            .pool
+            .run(|Reading { client, asked }| async move { client.query(&asked.stream, &[&stream, &after]).await })?;
         rows.iter().map(|row| self.shared.stored(row)).collect()
     }
 
@@ -224,7 +204,8 @@ impl Reader for Rows {
         let names: Vec<String> = streams.iter().map(|stream| stream.as_str().to_owned()).collect();
         let rows = self
             .shared
-            .read(|Reading { client, asked }| async move { client.query(&asked.streams, &[&names]).await })?;
+            .pool
+            .run(|Reading { client, asked }| async move { client.query(&asked.streams, &[&names]).await })?;
         let mut found: std::collections::HashMap<StreamId, Vec<Stored>> = std::collections::HashMap::new();
         for row in &rows {
             let stored = self.shared.stored(row)?;
@@ -236,7 +217,8 @@ impl Reader for Rows {
     fn cells(&self, kind: CellKind) -> Result<Vec<Cell>, StoreError> {
         let rows = self
             .shared
-            .read(|Reading { client, asked }| async move { client.query(&asked.cells, &[&kind.as_str()]).await })?;
+            .pool
+            .run(|Reading { client, asked }| async move { client.query(&asked.cells, &[&kind.as_str()]).await })?;
         let cell = |row: &Row| Cell {
             key: CellKey::new(kind, row.get::<_, &str>(0)),
             revision: Revision(row.get::<_, i64>(1) as u64),
@@ -249,7 +231,8 @@ impl Reader for Rows {
         let (kind, name) = (key.kind.as_str(), key.name.clone());
         let row = self
             .shared
-            .read(|Reading { client, asked }| async move { client.query_opt(&asked.cell, &[&kind, &name]).await })?;
+            .pool
+            .run(|Reading { client, asked }| async move { client.query_opt(&asked.cell, &[&kind, &name]).await })?;
         Ok(row.map(|row| Cell { key: key.clone(), revision: Revision(row.get::<_, i64>(0) as u64), value: row.get(1) }))
     }
 }

@@ -16,7 +16,7 @@ const OLDEST: i32 = 140_000;
 pub(super) const PARTITION: u64 = 1 << 22;
 
 /// Each brings the schema from the version before to its own, counted from 1.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
 CREATE TABLE unit (
     alone boolean PRIMARY KEY DEFAULT true CHECK (alone),
@@ -51,8 +51,33 @@ CREATE TABLE cell (
 ) WITH (fillfactor = 70);
 CREATE UNLOGGED TABLE note (name text COLLATE \"C\" PRIMARY KEY, value bytea NOT NULL) WITH (fillfactor = 50);
 ",
+    "
+CREATE TABLE row_table (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text COLLATE \"C\" NOT NULL,
+    version bigint NOT NULL,
+    indexes text[] NOT NULL,
+    active boolean NOT NULL DEFAULT false,
+    revision bigint NOT NULL DEFAULT 0,
+    log_id uuid,
+    epoch bigint,
+    position bigint,
+    UNIQUE (name, version)
+) WITH (fillfactor = 50);
+CREATE TABLE snapshot (
+    name text COLLATE \"C\" PRIMARY KEY,
+    log_id uuid NOT NULL,
+    epoch bigint NOT NULL,
+    position numeric(20) NOT NULL,
+    sealed bytea NOT NULL
+);
+",
     "CREATE TABLE owner (category text COLLATE \"C\" PRIMARY KEY, service text COLLATE \"C\" NOT NULL)",
 ];
+
+/// What the migrations make: no view of rows is called so.
+pub(super) const TABLES: [&str; 10] =
+    ["unit", "message", "stream", "type", "cell", "note", "migration", "row_table", "snapshot", "owner"];
 
 /// Looks at the server: a sentence for each that cannot be used.
 pub(super) async fn check_server(client: &Client) -> Result<(), StoreError> {
@@ -77,10 +102,25 @@ pub(super) async fn check_server(client: &Client) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Brings the schema to today's version, in one transaction.
+/// Refuses a line on which two sessions are one: neither locks nor settings of a session hold there.
+pub(super) async fn check_line(client: &Client, other: &Client) -> Result<(), StoreError> {
+    let process = "SELECT pg_backend_pid()";
+    let one: i32 = client.query_one(process, &[]).await.map_err(at_open)?.get(0);
+    let other: i32 = other.query_one(process, &[]).await.map_err(at_open)?.get(0);
+    if one != other {
+        return Ok(());
+    }
+    let problem = "a pooler that shares sessions between transactions stands in front of the database: name the server itself in \
+                   the URL, or a pooler in session mode";
+    Err(StoreError::Permanent(problem.to_owned()))
+}
+
+/// Brings the schema to today's version, in one transaction; one opener at a time.
 pub(super) async fn migrate(client: &Client, schema: &str) -> Result<(), StoreError> {
     let name = quoted(schema);
     client.batch_execute("BEGIN").await.map_err(at_open)?;
+    let alone = "SELECT pg_advisory_xact_lock(hashtextextended('factum schema ' || $1, 0))";
+    client.execute(alone, &[&schema]).await.map_err(at_open)?;
     let there = client
         .query_one("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", &[&schema])
         .await
@@ -107,8 +147,7 @@ pub(super) async fn migrate(client: &Client, schema: &str) -> Result<(), StoreEr
     }
     let version = client.query_one("SELECT coalesce(max(version), 0) FROM migration", &[]).await;
     let version: i32 = version.map_err(at_open)?.get(0);
-    let newest = MIGRATIONS.len() as i32;
-    if version > newest {
+    if version > newest() {
         return Err(newer(schema, version));
     }
     for (number, change) in (1..).zip(MIGRATIONS) {
@@ -143,7 +182,7 @@ pub(super) async fn is_there(client: &Client, schema: &str) -> Result<bool, Stor
         return Ok(false);
     }
     let version = client.query_one("SELECT coalesce(max(version), 0) FROM migration", &[]).await;
-    match (version.map_err(at_open)?.get::<_, i32>(0), MIGRATIONS.len() as i32) {
+    match (version.map_err(at_open)?.get::<_, i32>(0), newest()) {
         (version, newest) if version > newest => Err(newer(schema, version)),
         (version, newest) if version < newest => Err(StoreError::Permanent(format!(
             "the schema {schema} is of version {version}, this program reads {newest}: start the app on it once with this \
@@ -154,7 +193,7 @@ pub(super) async fn is_there(client: &Client, schema: &str) -> Result<bool, Stor
 }
 
 pub(super) fn newer(schema: &str, version: i32) -> StoreError {
-    let newest = MIGRATIONS.len();
+    let newest = newest();
     StoreError::Permanent(format!(
         "the schema {schema} is of version {version}, this program knows {newest}: use the newer program"
     ))

@@ -75,6 +75,7 @@ impl Postgres {
             let (client, schema) = (client.clone(), schema.clone());
             async move {
                 schema::check_server(&client).await?;
+                schema::check_line(&client, &*connector.connect().await?).await?;
                 let term = lease::lead(&client, &schema, length, &leader).await?;
                 let lease = Lease::begin(connector, term, length, begun);
                 let (lineage, head) = schema::lineage(&client).await?;
@@ -95,9 +96,9 @@ impl Postgres {
             return Ok(session.clone());
         }
         self.session = None;
-        let client = self.shared.driver.connect()?;
+        let client = self.shared.pool.driver.connect()?;
         let schema = self.schema.clone();
-        let (held, term, session) = self.shared.driver.wait(async move {
+        let (held, term, session) = self.shared.pool.driver.wait(async move {
             let held = schema::hold(&client, &schema).await?;
             let term = client.query_one("SELECT term FROM unit", &[]).await.map_err(at_open)?;
             Ok::<_, StoreError>((held, term.get::<_, i64>(0), Session::over(client).await.map_err(at_open)?))
@@ -124,7 +125,7 @@ impl Postgres {
     /// # Errors
     /// [`StoreError`] if it cannot be read or kept.
     pub fn digest_key(&self) -> Result<DigestKey, StoreError> {
-        secret::digest_key(&self.shared.driver)
+        secret::digest_key(&self.shared.pool.driver)
     }
 
     /// Whether another process leads, when this is the term.
@@ -138,7 +139,7 @@ impl Postgres {
 
     /// Ends a transaction without writing.
     fn leave(&mut self, session: Session) {
-        let left = self.shared.driver.wait(async move { session.client.batch_execute("ROLLBACK").await.is_ok() });
+        let left = self.shared.pool.driver.wait(async move { session.client.batch_execute("ROLLBACK").await.is_ok() });
         if !matches!(left, Ok(true)) {
             // The server rolls back what its session leaves.
             self.session = None;
@@ -150,8 +151,8 @@ impl Postgres {
         self.session = None;
         let until = Instant::now() + self.dark;
         loop {
-            let looked = self.shared.driver.connect().and_then(|client| {
-                self.shared.driver.wait(async move {
+            let looked = self.shared.pool.driver.connect().and_then(|client| {
+                self.shared.pool.driver.wait(async move {
                     // The lost session may still commit: its lock is waited for.
                     let row = client.query_one("SELECT term, commits FROM unit FOR UPDATE", &[]).await;
                     row.map(|row| (row.get::<_, i64>(0), row.get::<_, i64>(1))).map_err(nothing_written)
@@ -173,7 +174,7 @@ impl Postgres {
 impl Backend for Postgres {
     fn transact(&mut self, wanted: &Wanted, judge: &mut Judge<'_>) -> Result<Option<Written>, StoreError> {
         let session = self.session()?;
-        let looked = self.shared.driver.wait(session.clone().look(wanted.clone()))?;
+        let looked = self.shared.pool.driver.wait(session.clone().look(wanted.clone()))?;
         let looked = match looked {
             Ok(looked) => looked,
             Err(error) => {
@@ -201,7 +202,7 @@ impl Backend for Postgres {
         let mut room = self.room;
         if writing.last >= room {
             let (client, last) = (session.client.clone(), writing.last);
-            match self.shared.driver.wait(async move { schema::make_room(&client, last).await })? {
+            match self.shared.pool.driver.wait(async move { schema::make_room(&client, last).await })? {
                 Ok(made) => room = made,
                 Err(error) => {
                     self.leave(session);
@@ -209,7 +210,7 @@ impl Backend for Postgres {
                 }
             }
         }
-        match self.shared.driver.wait(session.clone().write(writing.clone()))? {
+        match self.shared.pool.driver.wait(session.clone().write(writing.clone()))? {
             Ended::Committed => {}
             Ended::Failed(error) => {
                 self.leave(session);
@@ -232,7 +233,7 @@ impl Backend for Postgres {
 
     fn look(&mut self) -> Result<(), StoreError> {
         let session = self.session()?;
-        let term = self.shared.driver.wait(async move {
+        let term = self.shared.pool.driver.wait(async move {
             let row = session.client.query_one("SELECT term FROM unit", &[]).await;
             row.map(|row| row.get::<_, i64>(0)).map_err(nothing_written)
         })??;
@@ -244,9 +245,9 @@ impl Backend for Postgres {
     }
 
     fn owns(&mut self, owners: &Owners) -> Result<(), StoreError> {
-        let client = self.shared.driver.connect()?;
+        let client = self.shared.pool.driver.connect()?;
         let (owners, term) = (owners.clone(), self.term);
-        match self.shared.driver.wait(async move { owners::put(&client, term, &owners).await })?? {
+        match self.shared.pool.driver.wait(async move { owners::put(&client, term, &owners).await })?? {
             now if self.is_over(now) => Err(self.fenced(now)),
             _ => Ok(()),
         }
@@ -296,7 +297,7 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         if let Some(session) = self.session.take().filter(|session| !session.client.is_closed()) {
             let freed = async move { session.client.batch_execute("SELECT pg_advisory_unlock_all()").await.is_ok() };
-            let _ = self.shared.driver.wait(async move { tokio::time::timeout(FREE, freed).await });
+            let _ = self.shared.pool.driver.wait(async move { tokio::time::timeout(FREE, freed).await });
         }
     }
 }

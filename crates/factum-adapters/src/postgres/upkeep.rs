@@ -63,7 +63,7 @@ impl Looking {
     /// Numbers that one row tells.
     fn numbers<const N: usize>(&self, sql: &'static str) -> Result<[u64; N], StoreError> {
         let ask = |Reading { client, .. }: Reading| async move { client.query_one(sql, &[]).await };
-        let row = self.shared.read(ask)?;
+        let row = self.shared.pool.run(ask)?;
         Ok(std::array::from_fn(|column| row.get::<_, i64>(column) as u64))
     }
 
@@ -71,7 +71,7 @@ impl Looking {
     fn partitions(&self) -> Result<Vec<(String, u64, u64)>, StoreError> {
         const PARTITIONS: &str = "SELECT relname::text, pg_total_relation_size(oid) FROM pg_inherits \
              JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'message'::regclass";
-        let rows = self.shared.read(|Reading { client, .. }| async move { client.query(PARTITIONS, &[]).await })?;
+        let rows = self.shared.pool.run(|Reading { client, .. }| async move { client.query(PARTITIONS, &[]).await })?;
         let partition = |row: &tokio_postgres::Row| {
             let (name, bytes): (String, i64) = (row.get(0), row.get(1));
             let number: u64 = name.rsplit_once('_').and_then(|(_, number)| number.parse().ok()).unwrap_or_default();
@@ -105,7 +105,7 @@ pub fn open_read_only_if_any(url: &str) -> Result<Option<Arc<dyn Reader>>, Store
 /// As [`open_read_only`].
 pub fn is_open(url: &str) -> Result<bool, StoreError> {
     let Some(looking) = Looking::open_if_any(url)? else { return Ok(false) };
-    let driver = &looking.shared.driver;
+    let driver = &looking.shared.pool.driver;
     let (client, schema) = (driver.connect()?, driver.schema.clone());
     driver.wait(async move { schema::is_held(&client, &schema).await })?
 }
@@ -157,7 +157,7 @@ impl Follow for Looking {
     }
 
     fn look(&mut self) -> Result<Position, StoreError> {
-        let driver = &self.shared.driver;
+        let driver = &self.shared.pool.driver;
         let client = driver.connect()?;
         let (lineage, head) = driver.wait(async move { schema::lineage(&client).await })??;
         if lineage != self.shared.lineage {
@@ -269,7 +269,7 @@ impl Looking {
     /// Heads that are not those of their streams' last messages. A stream that grew meanwhile is ahead, and right.
     fn wrong_heads(&self, seen: &HashMap<StreamId, StreamVersion>) -> Result<Vec<Place>, StoreError> {
         const HEADS: &str = "SELECT stream, version FROM stream";
-        let rows = self.shared.read(|Reading { client, .. }| async move { client.query(HEADS, &[]).await })?;
+        let rows = self.shared.pool.run(|Reading { client, .. }| async move { client.query(HEADS, &[]).await })?;
         let known: HashMap<&str, u64> = rows.iter().map(|row| (row.get(0), row.get::<_, i64>(1) as u64)).collect();
         let wrong = seen.iter().filter(|(stream, version)| known.get(stream.as_str()).is_none_or(|it| *it < version.0));
         let mut wrong: Vec<Place> = wrong

@@ -166,15 +166,6 @@ fn cursor(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Cursor>> {
     Ok(Some(Cursor { lineage: Lineage { log_id, epoch }, position: Position(position as u64) }))
 }
 
-/// Refuses names that are not ours to put into SQL: `[a-z][A-Za-z0-9_]*`.
-pub(super) fn check_name(what: &str, name: &str) -> Result<(), RowError> {
-    let starts_well = name.as_bytes().first().is_some_and(u8::is_ascii_lowercase);
-    if starts_well && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-        return Ok(());
-    }
-    Err(RowError::Store(format!("`{name}` is no name for {what}: start with a-z, go on with letters, digits and `_`")))
-}
-
 /// The name of a table's version. No two of them are the same: what follows the last `_v` is all digits.
 pub(super) fn table(name: &str, version: u32) -> String {
     format!("{name}_v{version}")

@@ -15,7 +15,7 @@ use factum_core::{
 use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, TransactionBehavior, params_from_iter};
 
 use super::{
-    connection::{self, Body, Index, Indexed, body, check_name, is_full, row_error, table},
+    connection::{self, Body, Index, Indexed, body, is_full, row_error, table},
     reader::Pool,
 };
 
@@ -149,8 +149,7 @@ impl Rows {
 
 impl RowStore for Rows {
     fn open(&mut self, spec: &TableSpec) -> Result<Option<Cursor>, RowError> {
-        check_name("a table", spec.name)?;
-        spec.indexes.iter().try_for_each(|field| check_name("an indexed field", field))?;
+        spec.check_names()?;
         let known = match self.prepare() {
             Ok(true) => connection::known(&self.connection, spec.name, spec.version),
             prepared => prepared.map(|_| None),
@@ -224,7 +223,7 @@ impl RowStore for Rows {
     }
 
     fn discard(&mut self, spec: &TableSpec) -> Result<(), RowError> {
-        check_name("a table", spec.name)?;
+        spec.check_names()?;
         self.unmade.retain(|unmade| unmade != spec);
         self.in_transaction(|transaction, _| Ok(drop_table(transaction, spec.name, spec.version)?))?;
         self.tables.remove(&(spec.name, spec.version));

@@ -9,4 +9,7 @@ mod gaps;
 mod inbox;
 mod outbox;
 mod postgres;
+mod postgres_line;
+mod postgres_rows;
+mod postgres_snapshots;
 mod sqlite;

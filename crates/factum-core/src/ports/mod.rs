@@ -11,5 +11,5 @@ pub use backend::{Backend, Judge, Lease, Others, Reader, Scan, Scanned, Written}
 pub use clock::Clock;
 pub use ids::IdSource;
 pub use notes::{Note, Notes};
-pub use rows::{Page, Query, RowChange, RowReader, RowStore, TableBatch, TableSpec};
+pub use rows::{Page, Query, RowChange, RowReader, RowStore, TableBatch, TableKeys, TableSpec};
 pub use snapshots::{MAX_STATE_BYTES, SnapshotError, Snapshots};

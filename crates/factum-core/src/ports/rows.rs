@@ -15,6 +15,15 @@ pub struct TableSpec {
     pub indexes: &'static [&'static str],
 }
 
+/// Rows of one table to be read together.
+#[derive(Clone, Debug)]
+pub struct TableKeys {
+    /// The table.
+    pub table: TableSpec,
+    /// Their keys.
+    pub keys: Vec<String>,
+}
+
 /// One row's change.
 #[derive(Clone, Debug)]
 pub struct RowChange {
@@ -25,6 +34,23 @@ pub struct RowChange {
 }
 
 impl TableSpec {
+    /// Refuses names that are not to get into SQL: they are `[a-z][A-Za-z0-9_]*`; for implementations.
+    ///
+    /// # Errors
+    /// [`RowError::Store`], which names the first that is none.
+    pub fn check_names(&self) -> Result<(), RowError> {
+        let fields = self.indexes.iter().map(|field| ("an indexed field", *field));
+        for (what, name) in std::iter::once(("a table", self.name)).chain(fields) {
+            let starts_well = name.as_bytes().first().is_some_and(u8::is_ascii_lowercase);
+            if !starts_well || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+                return Err(RowError::Store(format!(
+                    "`{name}` is no name for {what}: start with a-z, go on with letters, digits and `_`"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses a declaration of other indexes than the table of this version has; for implementations.
     ///
     /// # Errors
@@ -88,6 +114,10 @@ pub struct TableBatch {
 /// - Queries see the version that was last `activate`d, or the oldest one if none was, never a mixture.
 /// - A table is `open`ed before it is used otherwise; anything else is refused whole, also a declaration of other indexes
 ///   at the same version.
+/// - Rows are only moved on from where they stood when this owner opened or wrote them last: where several processes can reach
+///   them, one whose rows another has written meanwhile is refused, whole.
+/// - Behind a failed `write` it is `open` that tells where the rows stand: the batch may have been written all the same, and
+///   another owner's too.
 pub trait RowStore: Send {
     /// Makes the table of this version if it is missing; answers how far it was built.
     ///
@@ -100,6 +130,21 @@ pub trait RowStore: Send {
     /// # Errors
     /// [`RowError`] if the store fails.
     fn get(&mut self, table: &TableSpec, key: &str) -> Result<Option<Vec<u8>>, RowError>;
+
+    /// Bodies of rows, read together: for each table its rows in the order of the keys, `None` for one that is not there.
+    ///
+    /// # Errors
+    /// [`RowError`] if the store fails.
+    fn get_many(&mut self, wanted: &[TableKeys]) -> Result<Vec<Vec<Option<Vec<u8>>>>, RowError> {
+        let mut read = |TableKeys { table, keys }: &TableKeys| keys.iter().map(|key| self.get(table, key)).collect();
+        wanted.iter().map(&mut read).collect()
+    }
+
+    /// Whether a call costs so much more than a row that it pays to find out first which rows a batch of views needs, and to
+    /// ask for them together.
+    fn is_far(&self) -> bool {
+        false
+    }
 
     /// Writes rows and cursors in one transaction.
     ///

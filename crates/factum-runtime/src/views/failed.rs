@@ -14,7 +14,10 @@ use factum_core::{
 };
 use tokio::sync::oneshot;
 
-use super::{Round, ViewError, Views, consumer_of};
+use super::{
+    ViewError, Views, consumer_of,
+    round::{Ahead, Outcome},
+};
 use crate::{inbox::Input, registry::Registry};
 
 /// Views that are to try again although they have stopped, by table.
@@ -126,9 +129,10 @@ impl Views {
         index: usize,
         (first, last): (Position, Position),
         error: HandlerError,
-    ) -> Result<Result<Round, (Position, HandlerError)>, ViewError> {
+        ahead: &mut Ahead,
+    ) -> Result<Outcome, ViewError> {
         let middle = Position(first.0 + (last.0 - first.0) / 2);
-        match self.round(registry, index, middle)? {
+        match self.round(registry, index, middle, ahead)? {
             // The first half can be written: it is, and the rest comes in another round.
             Ok(round) => Ok(Ok(round)),
             Err(found) => {

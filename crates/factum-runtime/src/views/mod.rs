@@ -5,6 +5,7 @@
 
 mod attention;
 mod failed;
+mod round;
 mod waiting;
 
 use std::{collections::HashSet, sync::Arc};
@@ -12,7 +13,6 @@ use std::{collections::HashSet, sync::Arc};
 use attention::Attended;
 use factum_core::{
     cell::CellKind,
-    envelope::Kind,
     error::{HandlerError, RowError, StoreError},
     id::Name,
     memory_notes::MemoryNotes,
@@ -34,12 +34,8 @@ use crate::{
     tail::{Behind, Frame, Tail},
 };
 
-/// Messages that a view takes in a round.
-const ROUND_MESSAGES: usize = 16_384;
 /// Bytes to read at once from the store.
 const SCAN_BYTES: usize = 4 << 20;
-/// A view that read this many messages without a change has its cursor written all the same.
-const CURSOR_EVERY: u64 = 20_000;
 
 /// The name of a table's view among the consumers.
 pub fn consumer_of(table: &str) -> String {
@@ -99,6 +95,8 @@ pub struct Views {
     watch: Watch,
     /// Up to here each event is noted before it is handled.
     until: Option<Position>,
+    /// A round has failed: where the rows stand is to be looked up.
+    unsure: bool,
 }
 
 /// What the views work on.
@@ -151,11 +149,6 @@ struct Follow {
     waits: Option<oneshot::Receiver<()>>,
     /// Which of its rows need a person.
     attention: Vec<Attended>,
-}
-
-struct Round {
-    batch: Option<TableBatch>,
-    through: Position,
 }
 
 impl Views {
@@ -237,6 +230,7 @@ impl Views {
             program,
             watch,
             until,
+            unsure: false,
         })
     }
 
@@ -270,6 +264,40 @@ impl Views {
     /// # Errors
     /// [`ViewError`] if the rows or the log cannot be read or written; nothing of the round is kept then.
     pub fn step(&mut self) -> Result<bool, ViewError> {
+        if std::mem::replace(&mut self.unsure, true) {
+            self.look_up()?;
+        }
+        let more = self.take_round()?;
+        self.unsure = false;
+        Ok(more)
+    }
+
+    /// Goes on from where the rows stand: what seemed to fail may have been written all the same, a server that crashed may have
+    /// lost the last rounds, and another process may have moved the rows on.
+    fn look_up(&mut self) -> Result<(), ViewError> {
+        for run in &mut self.runs {
+            let cursor = self.store.open(&run.table)?;
+            if let Some(cursor) = cursor.filter(|cursor| cursor.lineage != self.lineage) {
+                let (name, position) = (run.table.name, cursor.position);
+                let problem = format!(
+                    "the rows of `{name}` are another log's by now, up to its position {position}: give each log rows of its own, \
+                     and start again"
+                );
+                return Err(RowError::Lineage(problem).into());
+            }
+            let stored = cursor.map_or(Position::START, |cursor| cursor.position);
+            if stored != run.saved {
+                tracing::warn!(table = run.table.name, from = %run.saved, to = %stored, "the rows stand elsewhere");
+                // Rows that are gone were active, and are to be again.
+                run.live &= stored != Position::START;
+                (run.cursor, run.saved) = (stored, stored);
+                run.attention.iter_mut().for_each(|attended| attended.look = true);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_round(&mut self) -> Result<bool, ViewError> {
         let head = self.tail.head();
         let registry = self.registry.clone();
         let asked = self.again.take();
@@ -277,24 +305,29 @@ impl Views {
             // Who asked has been told that it was done: it stays asked.
             self.try_again(&asked).inspect_err(|_| asked.iter().for_each(|table| self.again.ask(table)))?;
         }
-        let mut batches = Vec::new();
-        let mut reached = vec![None; self.runs.len()];
-        for (index, reached) in reached.iter_mut().enumerate() {
-            let run = &mut self.runs[index];
-            run.hears_of_its_letter();
-            if run.anew {
+        for index in 0..self.runs.len() {
+            self.runs[index].hears_of_its_letter();
+            if self.runs[index].anew {
                 self.end_letters(index)?;
             }
-            let run = &self.runs[index];
-            if run.stopped.is_some() || run.waits.is_some() || run.cursor >= head {
+        }
+        let mut batches = Vec::new();
+        let mut reached = vec![None; self.runs.len()];
+        let mut ahead = self.look_ahead(&registry, head)?;
+        for (index, (reached, ahead)) in reached.iter_mut().zip(&mut ahead).enumerate() {
+            if !self.runs[index].is_due(head) {
                 continue;
             }
-            let round = match self.round(&registry, index, head)? {
+            let round = match ahead.round.take() {
+                Some(round) => round,
+                None => self.round(&registry, index, head, ahead)?,
+            };
+            let round = match round {
                 Ok(round) => round,
                 Err((position, error)) => {
                     self.failed(&registry, index, position, &error)?;
                     // What stands before the message that it failed on is good; the handler is pure.
-                    match self.round(&registry, index, Position(position.0 - 1))? {
+                    match self.round(&registry, index, Position(position.0 - 1), ahead)? {
                         Ok(round) => round,
                         Err(_) => continue,
                     }
@@ -376,77 +409,13 @@ impl Views {
         let cursor = Cursor { lineage: self.lineage, position: run.cursor };
         TableBatch { table: run.table.clone(), changes: Vec::new(), cursor }
     }
-
-    fn round(
-        &mut self,
-        registry: &Registry,
-        index: usize,
-        until: Position,
-    ) -> Result<Result<Round, (Position, HandlerError)>, ViewError> {
-        let run = &self.runs[index];
-        let view = &registry.services[run.service].views[run.view];
-        let next = Position(run.cursor.0 + 1);
-        let mut touched = match guard(|| Ok(view.batch())) {
-            Ok(touched) => touched,
-            Err(error) => return Ok(Err((next, error))),
-        };
-        let mut through = run.cursor;
-        let mut taken = 0;
-        while taken < ROUND_MESSAGES && through < until {
-            let Some(frame) = frame(&self.tail, &*self.reader, &run.types, through, until)? else { break };
-            let first = frame.messages.partition_point(|stored| stored.position <= through);
-            for stored in &frame.messages[first..] {
-                if stored.position > until {
-                    break;
-                }
-                taken += 1;
-                if stored.envelope().kind != Kind::Event || !run.types.contains(stored.type_name()) {
-                    through = stored.position;
-                    continue;
-                }
-                // Passed over when its letter was written.
-                if run.skipped == Some(stored.position) {
-                    through = stored.position;
-                    continue;
-                }
-                let noted = self.until.is_some_and(|until| stored.position <= until);
-                if noted {
-                    let name = format!("{}@{}", consumer_of(run.table.name), stored.position);
-                    if let Some((_, reason)) = self.watch.verdict().filter(|(condemned, _)| *condemned == name) {
-                        return Ok(Err((stored.position, HandlerError::Failed(reason.clone()))));
-                    }
-                    self.watch.begin(&name);
-                }
-                let (store, table) = (&mut self.store, &run.table);
-                let mut broken = None;
-                let mut load = |key: &str| store.get(table, key).inspect_err(|error| broken = Some(error.clone()));
-                let applied = guard(|| view.apply(&mut *touched, &mut load, stored));
-                if noted {
-                    self.watch.done();
-                }
-                match (applied, broken) {
-                    (Ok(()), _) => {}
-                    // Rows that cannot be read are no fault of the handler.
-                    (Err(_), Some(error)) => return Err(error.into()),
-                    (Err(error), None) => return Ok(Err((stored.position, error))),
-                }
-                through = stored.position;
-            }
-            through = through.max(frame.through.min(until));
-        }
-        let changes = match guard(|| view.changes(touched)) {
-            Ok(changes) => changes,
-            // Which event it was is found one by one.
-            Err(error) if through.0 > next.0 => return self.narrow(registry, index, (next, through), error),
-            Err(error) => return Ok(Err((through.max(next), error))),
-        };
-        let write = !changes.is_empty() || through.0 - run.saved.0 > CURSOR_EVERY;
-        let cursor = Cursor { lineage: self.lineage, position: through };
-        Ok(Ok(Round { batch: write.then(|| TableBatch { table: run.table.clone(), changes, cursor }), through }))
-    }
 }
 
 impl Follow {
+    fn is_due(&self, head: Position) -> bool {
+        self.stopped.is_none() && self.waits.is_none() && self.cursor < head
+    }
+
     fn hears_of_its_letter(&mut self) {
         let Some(waits) = &mut self.waits else { return };
         match waits.try_recv() {

@@ -11,6 +11,7 @@ mod commands;
 mod cuts;
 mod digests;
 mod failures;
+mod far_rows;
 mod folds;
 mod groups;
 mod guarded;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use factum_core::{
     error::RowError,
-    ports::{Page, Query, RowChange, RowReader, RowStore, TableBatch, TableSpec},
+    ports::{Page, Query, RowChange, RowReader, RowStore, TableBatch, TableKeys, TableSpec},
     row::IndexValue,
     stream::{Cursor, Lineage, Position},
 };
@@ -46,6 +46,7 @@ pub fn cases() -> Vec<Case> {
     vec![
         ("a new table is empty and has no cursor", empty),
         ("a row is put, replaced and removed", put),
+        ("rows of several tables are read together, in the order of the keys", many),
         ("rows and cursors of all tables change together or not at all", together),
         ("a table that was not opened is refused", not_opened),
         ("a change without all index values is refused", wrong_values),
@@ -56,6 +57,7 @@ pub fn cases() -> Vec<Case> {
         ("equal and range go together", conditions),
         ("absent values are found as such and lie in no range", absent),
         ("numbers come before text", kinds),
+        ("texts of any length and of any characters are found by their index", texts),
         ("a field without an index is refused with those that have one", not_indexed),
         ("queries read the active version, before that the oldest", versions),
         ("activating drops what is older", activate),
@@ -82,7 +84,7 @@ fn text(text: &str) -> IndexValue {
 
 /// An order's row; its body is its key, so that a page reads as a list of keys.
 fn order_row(key: &str, status: IndexValue, total: IndexValue) -> RowChange {
-    RowChange { key: key.to_owned(), row: Some((key.as_bytes().to_vec(), vec![status, total])) }
+    RowChange { key: key.to_owned(), row: Some((format!("\"{key}\"").into_bytes(), vec![status, total])) }
 }
 
 fn batch(table: &TableSpec, position: u64, changes: Vec<RowChange>) -> TableBatch {
@@ -103,7 +105,7 @@ fn all() -> Query {
 }
 
 fn keys(page: &Page) -> Vec<&str> {
-    page.rows.iter().map(|row| std::str::from_utf8(row).expect("bodies are keys")).collect()
+    page.rows.iter().map(|row| std::str::from_utf8(row).expect("bodies are keys").trim_matches('"')).collect()
 }
 
 fn asked(reader: &dyn RowReader, query: &Query) -> Vec<String> {
@@ -121,7 +123,7 @@ fn empty(subject: &mut dyn Subject) {
 
 fn put(subject: &mut dyn Subject) {
     let (mut store, reader) = opened(subject, &[&PLAIN]);
-    for (position, body) in [(3, Some(&b"one"[..])), (5, Some(b"two")), (6, None), (8, Some(b"three"))] {
+    for (position, body) in [(3, Some(&b"1"[..])), (5, Some(b"[2, 2]")), (6, None), (8, Some(b"{}"))] {
         let row = body.map(|body| (body.to_vec(), Vec::new()));
         store.write(&[batch(&PLAIN, position, vec![RowChange { key: "k".into(), row }])]).expect("rows can be written");
         assert_eq!(store.get(&PLAIN, "k").expect("a row can be read").as_deref(), body);
@@ -132,10 +134,34 @@ fn put(subject: &mut dyn Subject) {
     store.write(&[batch(&PLAIN, 9, vec![removed])]).expect("what is not there can be removed");
 }
 
+fn many(subject: &mut dyn Subject) {
+    let (mut store, _) = opened(subject, &[&ORDERS, &PLAIN]);
+    let orders = ["a", "b", "c"].map(|key| order_row(key, text("open"), IndexValue::Null)).to_vec();
+    let plain = ["", "b"].map(|key| RowChange { key: key.into(), row: Some((b"{}".to_vec(), Vec::new())) }).to_vec();
+    store.write(&[batch(&ORDERS, 1, orders), batch(&PLAIN, 1, plain)]).expect("rows can be written");
+    let wanted = |table: &TableSpec, keys: &[&str]| TableKeys {
+        table: table.clone(),
+        keys: keys.iter().map(|key| (*key).to_owned()).collect(),
+    };
+    let asked = [wanted(&ORDERS, &["c", "x", "a", "c"]), wanted(&PLAIN, &["b", "a", ""]), wanted(&ORDERS, &[])];
+    let read = store.get_many(&asked).expect("rows can be read together");
+    let some = |body: &str| Some(body.as_bytes().to_vec());
+    let orders = vec![some("\"c\""), None, some("\"a\""), some("\"c\"")];
+    assert_eq!(read, [orders, vec![some("{}"), None, some("{}")], Vec::new()]);
+    assert!(store.get_many(&[]).expect("nothing can be asked for").is_empty());
+    assert!(store.get_many(&[wanted(&ORDERS, &["a"]), wanted(&ORDERS_2, &["a"])]).is_err(), "it was not opened");
+    let rows = (0..5_000).map(|n| order_row(&n.to_string(), IndexValue::Null, IndexValue::Null));
+    store.write(&[batch(&ORDERS, 2, rows.collect())]).expect("rows can be written");
+    let keys: Vec<String> = (0..10_000).rev().map(|n| n.to_string()).collect();
+    let read = store.get_many(&[TableKeys { table: ORDERS, keys }]).expect("many can be read");
+    let expected = (0..10_000).rev().map(|n| (n < 5_000).then(|| format!("\"{n}\"").into_bytes()));
+    assert!(read == [expected.collect::<Vec<_>>()], "each key has its own row");
+}
+
 fn together(subject: &mut dyn Subject) {
     let (mut store, reader) = opened(subject, &[&ORDERS, &PLAIN]);
     let row = || order_row("1", text("open"), IndexValue::Integer(1));
-    let plain = || RowChange { key: "p".into(), row: Some((b"p".to_vec(), Vec::new())) };
+    let plain = || RowChange { key: "p".into(), row: Some((b"{}".to_vec(), Vec::new())) };
     let refused = store.write(&[batch(&ORDERS, 4, vec![row()]), batch(&PLAIN, 4, vec![plain(), row()])]);
     assert!(matches!(refused, Err(RowError::Store(_))), "{refused:?}");
     assert_eq!(store.open(&ORDERS).expect("a table can be opened"), None);
@@ -193,7 +219,7 @@ fn pages(subject: &mut dyn Subject) {
     {
         let page = reader.page("orders", &Query { offset, limit, ..Query::default() }).expect("a page can be read");
         assert_eq!((page.rows.len(), page.total), (count, 25), "offset {offset} limit {limit}");
-        let first = page.rows.first().map(|row| String::from_utf8_lossy(row).into_owned());
+        let first = keys(&page).first().map(|key| (*key).to_owned());
         assert_eq!(first, (count > 0).then(|| format!("k{offset:02}")));
     }
     let odd = Query { equal: vec![("status".into(), text("b"))], offset: 10, limit: 1, ..Query::default() };
@@ -279,6 +305,24 @@ fn kinds(subject: &mut dyn Subject) {
     assert_eq!(asked(&*reader, &texts), ["41", "42", "43"]);
 }
 
+fn texts(subject: &mut dyn Subject) {
+    let (mut store, reader) = opened(subject, &[&ORDERS]);
+    let (long, longer) = ("x".repeat(5_000), "x".repeat(5_001));
+    let values = ["", "\0", "\0a", "\u{1}", "\u{1}\0", "'; --", "a", "a\0", "a\u{1}", "a\\", long.as_str(), &longer];
+    let rows = values.iter().enumerate().map(|(n, value)| order_row(&format!("{n:02}"), text(value), IndexValue::Null));
+    store.write(&[batch(&ORDERS, 1, rows.collect())]).expect("rows can be written");
+    for (n, value) in values.iter().enumerate() {
+        let equal = Query { equal: vec![("status".into(), text(value))], ..all() };
+        assert_eq!(asked(&*reader, &equal), [format!("{n:02}")], "`{value}`");
+    }
+    let sorted = asked(&*reader, &Query { order_by: Some("status".into()), ..all() });
+    assert_eq!(sorted[..10], (0..10).map(|n| format!("{n:02}")).collect::<Vec<_>>(), "in the order of their bytes");
+    let range = Query { range: Some(("status".into(), Some(text("a")), Some(text("x")))), ..all() };
+    assert_eq!(asked(&*reader, &range), ["06", "07", "08", "09"]);
+    let long = Query { range: Some(("status".into(), Some(text("b")), None)), ..all() };
+    assert_eq!(asked(&*reader, &long), ["10", "11"]);
+}
+
 fn not_indexed(subject: &mut dyn Subject) {
     let (_store, reader) = opened(subject, &[&ORDERS, &PLAIN]);
     let name = || "customer".to_owned();
@@ -310,14 +354,14 @@ fn versions(subject: &mut dyn Subject) {
         assert_eq!(row.as_ref(), page.rows.first(), "get and page read the same version");
         row.map(|row| String::from_utf8_lossy(&row).into_owned())
     };
-    store.write(&[batch(&ORDERS_2, 5, row("new"))]).expect("rows can be written");
+    store.write(&[batch(&ORDERS_2, 5, row("\"new\""))]).expect("rows can be written");
     assert_eq!(body(&*reader), None, "the new version is being built beside the old one");
-    store.write(&[batch(&ORDERS, 9, row("old"))]).expect("rows can be written");
-    assert_eq!(body(&*reader).as_deref(), Some("old"));
+    store.write(&[batch(&ORDERS, 9, row("\"old\""))]).expect("rows can be written");
+    assert_eq!(body(&*reader).as_deref(), Some("\"old\""));
     store.activate(&ORDERS).expect("a table can be activated");
-    assert_eq!(body(&*reader).as_deref(), Some("old"));
+    assert_eq!(body(&*reader).as_deref(), Some("\"old\""));
     store.activate(&ORDERS_2).expect("a table can be activated");
-    assert_eq!(body(&*reader).as_deref(), Some("new"));
+    assert_eq!(body(&*reader).as_deref(), Some("\"new\""));
     assert_eq!(store.open(&ORDERS_2).expect("a table can be opened"), Some(cursor(5)));
 }
 
@@ -352,7 +396,11 @@ fn discard(subject: &mut dyn Subject) {
 fn bytes(subject: &mut dyn Subject) {
     let (mut store, reader) = opened(subject, &[&PLAIN]);
     let long = format!(r#"{{"text":"{}"}}"#, "ü".repeat(400_000));
-    let keys = ["", "a'b\"c", "Übergröße 17", "注文", "%", "_", "a", "A", "1", "01", "1.0"];
+    let (far, further) = ("k".repeat(5_000), "k".repeat(5_001));
+    let keys =
+        ["", "a'b\"c", "Übergröße 17", "注文", "%", "_", "a", "A", "1", "01", "1.0", "a\\b", "a\n", "a\0", "a\u{1}"];
+    let keys = keys.into_iter().chain([far.as_str(), &further]);
+    let keys: Vec<&str> = keys.collect();
     let bodies = ["{}", r#"{"a":"\u0000"}"#, long.as_str(), r#"{"n":1.50,"s":"🛒"}"#];
     for (n, key) in keys.iter().enumerate() {
         let row = Some((bodies[n % bodies.len()].as_bytes().to_vec(), Vec::new()));
@@ -402,7 +450,7 @@ fn beside(subject: &mut dyn Subject) {
             let version = if round < 30 { &ORDERS } else { &ORDERS_2 };
             let values = || vec![IndexValue::Null, IndexValue::Null];
             let row =
-                |n: usize| RowChange { key: format!("{n}"), row: Some((vec![b'a' + (round % 26) as u8], values())) };
+                |n: usize| RowChange { key: format!("{n}"), row: Some((round.to_string().into_bytes(), values())) };
             if round == 30 {
                 store.open(version).expect("a table can be opened");
             }

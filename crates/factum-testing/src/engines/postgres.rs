@@ -72,6 +72,33 @@ impl Server {
         self.port
     }
 
+    /// A pooler in front of the server, in transaction mode: many sessions of its clients share one of the server.
+    ///
+    /// # Errors
+    /// A sentence, if pgbouncer is not installed or does not start.
+    pub fn pooled(&self) -> Result<Pooler, String> {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+        let (port, file) = (free.map_err(|error| error.to_string())?.port(), self.dir.path().join("pooler.ini"));
+        let told = format!(
+            "[databases]\npostgres = host=127.0.0.1 port={} user=factum\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+             unix_socket_dir =\nauth_type = any\npool_mode = transaction\n",
+            self.port
+        );
+        fs::write(&file, told).map_err(|error| error.to_string())?;
+        let mut command = self.bare("pgbouncer");
+        command.arg("-q").arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = command.spawn().map_err(|error| format!("pgbouncer: {error}"))?;
+        let mut pooler = Pooler { port, process };
+        let until = Instant::now() + START;
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if Instant::now() > until || !matches!(pooler.process.try_wait(), Ok(None)) {
+                return Err("pgbouncer is not installed or has not started: `apt-get install pgbouncer`".to_owned());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(pooler)
+    }
+
     /// Ends the server at once, as a crash would.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
@@ -113,15 +140,40 @@ impl Server {
         self.dir.path().join("data")
     }
 
-    /// A command of PostgreSQL's that ends with the thread that begins it, and is not root's.
+    /// A command of PostgreSQL's.
     fn command(&self, name: &str) -> Command {
+        self.bare(self.bin.join(name))
+    }
+
+    /// A command that ends with the thread that begins it, and is not root's.
+    fn bare(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "QUIT"]);
         if is_root() {
             command.args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups"]);
         }
-        command.arg(self.bin.join(name)).current_dir(self.dir.path());
+        command.arg(program).current_dir(self.dir.path());
         command
+    }
+}
+
+/// A pooler; it ends with this value.
+pub struct Pooler {
+    port: u16,
+    process: Child,
+}
+
+impl Pooler {
+    /// `postgres://…` of the database behind it.
+    pub fn url(&self) -> String {
+        format!("postgres://factum@127.0.0.1:{}/postgres", self.port)
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
