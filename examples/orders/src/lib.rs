@@ -49,9 +49,9 @@ pub enum OrderError {
     /// Nobody can order that.
     #[error("an order is of one piece at least")]
     Nothing,
-    /// The request cannot be noted.
+    /// The unit or the inbox cannot be used.
     #[error(transparent)]
-    Inbox(#[from] StoreError),
+    Store(#[from] StoreError),
     /// The service's own tables cannot be used.
     #[error(transparent)]
     Tables(#[from] tokio_postgres::Error),

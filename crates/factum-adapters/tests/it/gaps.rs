@@ -228,7 +228,7 @@ async fn by_the_counter(events: u64) {
     let own = unit.join().unwrap();
     assert_eq!(found, [Wrong::default(); READERS], "I13: what was committed is read once and in its order");
     let findings = upkeep::verify(&schemas.url(), &mut |_, _| {}).unwrap();
-    assert_eq!(findings.damage.as_slice(), [], "I3: positions and versions are gapless");
+    assert!(findings.damage.is_empty(), "I3: positions and versions are gapless: {:?}", findings.damage);
     let all = events / WRITERS as u64 * WRITERS as u64 + own as u64;
     assert_eq!(findings.head.0, all, "I1: everything stands once");
 }

@@ -12,11 +12,11 @@ async fn a_message_is_taken_once_by_each_consumer() {
     for _ in 0..2 {
         inbox::prepare(&client).await.unwrap();
     }
-    let mut tx = client.transaction().await.unwrap();
-    assert!(inbox::once(&mut tx, "bills", "shop", "m-1").await.unwrap());
-    assert!(!inbox::once(&mut tx, "bills", "shop", "m-1").await.unwrap());
-    assert!(inbox::once(&mut tx, "mails", "shop", "m-1").await.unwrap());
-    assert!(inbox::once(&mut tx, "bills", "web", "m-1").await.unwrap());
+    let tx = client.transaction().await.unwrap();
+    assert!(inbox::once(&tx, "bills", "shop", "m-1").await.unwrap());
+    assert!(!inbox::once(&tx, "bills", "shop", "m-1").await.unwrap());
+    assert!(inbox::once(&tx, "mails", "shop", "m-1").await.unwrap());
+    assert!(inbox::once(&tx, "bills", "web", "m-1").await.unwrap());
     tx.commit().await.unwrap();
     let tx = client.transaction().await.unwrap();
     assert!(!inbox::once(&tx, "bills", "shop", "m-1").await.unwrap());
@@ -81,7 +81,7 @@ async fn names_and_ids_that_break_the_rules_are_refused_before_the_database_sees
         ("Bills", "shop", "1"),
         ("bills", "s h", "1"),
         ("bills", "shop", ""),
-        ("bills", "shop", &long),
+        ("bills", "shop", long.as_str()),
     ] {
         let refused = inbox::once(&tx, consumer, source, id).await.unwrap_err();
         assert!(matches!(refused, StoreError::Unfit(_)), "{refused:?}");

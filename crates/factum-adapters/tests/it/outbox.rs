@@ -103,8 +103,7 @@ async fn others_leave_alone_what_is_the_units_own() {
     schemas.server.sql(BILLS).unwrap();
     let outbox = Outbox::open(&schemas.url(), "bills").await.unwrap();
     let mut client = session(&schemas.server.url()).await;
-    let mut commits = Vec::new();
-    commits.push((one("order-1", ExpectedVersion::Any), "belongs to the unit's orders"));
+    let mut commits = vec![(one("order-1", ExpectedVersion::Any), "belongs to the unit's orders")];
     let mut in_its_name = one("order-1", ExpectedVersion::Any);
     in_its_name.appends[0].writer = Name::Static("orders");
     commits.push((in_its_name, "belongs to the unit's orders"));
