@@ -121,6 +121,7 @@ async fn run(
     let mut stop = pin!(stop);
     loop {
         tokio::select! {
+            biased;
             free = until_free(&standby, &mut door) => free?,
             () = &mut stop => return door.close().await,
         }
@@ -130,7 +131,7 @@ async fn run(
             Err(error) if error.downcast_ref::<OpenError>().is_some_and(OpenError::is_led_by_another) => continue,
             Err(error) => return Err(error),
         };
-        door.open(app.router());
+        door.open(http::guarded(app.router()));
         let ended = tokio::select! {
             () = &mut stop => None,
             ended = door.ended() => return ended,
@@ -229,7 +230,8 @@ impl Door {
         if let Some(listener) = self.listener.take() {
             let mut stopped = self.stop.subscribe();
             let stopped = async move { _ = stopped.wait_for(|stop| *stop).await };
-            self.server = Some(tokio::spawn(http::serve(listener, self.routes.router(), stopped)));
+            let routes = self.routes.clone();
+            self.server = Some(tokio::spawn(async move { http::serve_exchanged(listener, &routes, stopped).await }));
         }
     }
 

@@ -19,4 +19,4 @@ pub mod standby;
 
 pub use extract::{After, Body, IdempotencyKey, Key, Query, encoded, position};
 pub use problem::Problem;
-pub use server::{Exchange, ServeError, guarded, listen, serve};
+pub use server::{Exchange, ServeError, guarded, listen, serve, serve_exchanged};

@@ -8,7 +8,6 @@ use axum::{
     http::{Method, StatusCode, Uri},
     middleware::{Next, from_fn},
     response::{IntoResponse, Response},
-    routing::any,
     serve::ListenerExt,
 };
 use tokio::{net::TcpListener, sync::watch, time::timeout};
@@ -63,9 +62,21 @@ pub async fn serve(
     router: Router,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
+    serve_exchanged(listener, &Exchange::new(guarded(router)), shutdown).await
+}
+
+/// The same with routes that can be exchanged meanwhile.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_exchanged(
+    listener: TcpListener,
+    routes: &Exchange,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
     check_loopback(listener.local_addr()?)?;
     let (told, stopping) = watch::channel(false);
-    let router = guarded(router).layer(Extension(Stopping(stopping.clone())));
+    let router = routes.router().layer(Extension(Stopping(stopping.clone())));
     let listener = listener.tap_io(|stream| {
         // Answers are small: waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
@@ -106,24 +117,23 @@ impl Stopping {
 pub struct Exchange(watch::Sender<Router>);
 
 impl Exchange {
-    /// With these at first.
+    /// With these at first, which are [`guarded`] or need not be.
     pub fn new(routes: Router) -> Self {
-        Self(watch::Sender::new(guarded(routes)))
+        Self(watch::Sender::new(routes))
     }
 
     /// These from the next request on; requests under way end where they began.
     pub fn set(&self, routes: Router) {
-        let _before = self.0.send_replace(guarded(routes));
+        let _before = self.0.send_replace(routes);
     }
 
     /// What is served.
-    pub fn router(&self) -> Router {
+    fn router(&self) -> Router {
         let routes = self.0.clone();
-        let ask = move |request: Request| {
+        Router::new().fallback(move |request: Request| {
             let now = routes.borrow().clone();
             async move { now.oneshot(request).await.into_response() }
-        };
-        Router::new().route("/", any(ask.clone())).route("/{*path}", any(ask))
+        })
     }
 }
 
@@ -179,6 +189,7 @@ mod tests {
     use super::*;
     use axum::{
         body::Body,
+        extract::Path,
         http::header,
         routing::{get, post},
     };
@@ -220,8 +231,8 @@ mod tests {
 
     #[tokio::test]
     async fn routes_are_exchanged_while_they_are_served() {
-        let exchange = Exchange::new(Router::new().route("/a", get(async || "first")));
-        let router = guarded(exchange.router());
+        let exchange = Exchange::new(guarded(Router::new().route("/a", get(async || "first"))));
+        let router = exchange.router();
         let ask = async |path: &str| {
             let request = Request::builder().uri(path).body(Body::empty()).unwrap();
             let response = router.clone().oneshot(request).await.unwrap();
@@ -229,9 +240,12 @@ mod tests {
             (status, axum::body::to_bytes(response.into_body(), 16_384).await.unwrap())
         };
         assert_eq!(ask("/a").await, (200, "first".into()));
-        exchange.set(Router::new().route("/a", get(async || "second")).route("/", get(async || "root")));
+        let named = get(async |Path(name): Path<String>| name);
+        let second = Router::new().route("/a", get(async || "second")).route("/", get(async || "root"));
+        exchange.set(guarded(second.route("/named/{name}", named)));
         assert_eq!(ask("/a").await, (200, "second".into()));
         assert_eq!(ask("/").await, (200, "root".into()));
+        assert_eq!(ask("/named/tea").await, (200, "tea".into()));
         let (status, body) = ask("/nowhere").await;
         assert_eq!(status, 404);
         assert!(String::from_utf8_lossy(&body).contains("no_such_path"), "{body:?}");

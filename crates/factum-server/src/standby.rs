@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     async fn ask(path: &str, leader: Option<&'static str>) -> (u16, Option<String>, serde_json::Value) {
-        let router = crate::guarded(routes(move || leader.map(str::to_owned)));
+        let router = routes(move || leader.map(str::to_owned));
         let request = Request::builder().method("GET").uri(path).body(Body::empty()).unwrap();
         let response = router.oneshot(request).await.unwrap();
         let named = response.headers().get(LEADER).map(|name| name.to_str().unwrap().to_owned());

@@ -8,7 +8,7 @@ use std::{
 };
 
 #[cfg(feature = "postgres")]
-use factum_adapters::postgres;
+use factum_adapters::postgres as database;
 use factum_adapters::{embedded, files, sqlite};
 use factum_core::{
     commit::Owners,
@@ -30,7 +30,7 @@ use crate::{
 };
 
 #[cfg(feature = "postgres")]
-pub(crate) use postgres::shown;
+pub(crate) use database::shown;
 
 /// For services that keep their own tables beside a unit in PostgreSQL: their ways in and out.
 #[cfg(feature = "postgres")]
@@ -84,7 +84,7 @@ fn opened_log(stores: &Stores) -> Result<(Box<dyn Backend>, Arc<dyn Notes>, Dige
         }
         #[cfg(feature = "postgres")]
         Kind::Postgres(url) => {
-            let log = postgres::open(url, options(stores))?;
+            let log = database::open(url, options(stores))?;
             let (notes, key) = (log.notes(), log.digest_key()?);
             Ok((Box::new(log), notes, key))
         }
@@ -93,10 +93,10 @@ fn opened_log(stores: &Stores) -> Result<(Box<dyn Backend>, Arc<dyn Notes>, Dige
 }
 
 #[cfg(feature = "postgres")]
-fn options(stores: &Stores) -> postgres::Options {
-    let usual = postgres::Options::default();
+fn options(stores: &Stores) -> database::Options {
+    let usual = database::Options::default();
     let Lead { name, lease } = stores.lead.clone();
-    postgres::Options { leader: name.unwrap_or(usual.leader), lease: lease.unwrap_or(usual.lease), ..usual }
+    database::Options { leader: name.unwrap_or(usual.leader), lease: lease.unwrap_or(usual.lease), ..usual }
 }
 
 /// Asks who leads a unit; `None` where there is no asking: a directory has one process.
@@ -107,11 +107,11 @@ pub(crate) fn watch(stores: &Stores) -> Result<Option<Watch>, StoreError> {
     match stores.log.kind() {
         #[cfg(feature = "postgres")]
         Kind::Postgres(url) => {
-            let mut watch = postgres::upkeep::Watch::over(url, options(stores).lease)?;
+            let mut watch = database::upkeep::Watch::over(url, options(stores).lease)?;
             Ok(Some(Box::new(move || {
                 Ok(match watch.leads()? {
-                    postgres::Leads::Nobody => None,
-                    postgres::Leads::Process(name) => Some(name),
+                    database::Leads::Nobody => None,
+                    database::Leads::Process(name) => Some(name),
                 })
             })))
         }
@@ -143,7 +143,7 @@ fn opened_rows(place: &Location) -> Result<Box<dyn RowStore>, OpenError> {
             Ok(Box::new(rows))
         }
         #[cfg(feature = "postgres")]
-        Kind::Postgres(url) => Ok(Box::new(postgres::rows::open(url, postgres::Options::default())?)),
+        Kind::Postgres(url) => Ok(Box::new(database::rows::open(url, database::Options::default())?)),
         Kind::Unknown(scheme) => Err(unknown(scheme).into()),
     }
 }
@@ -153,7 +153,7 @@ fn opened_snapshots(place: &Location) -> Result<Arc<dyn Snapshots>, OpenError> {
         Kind::Directory(dir) => files::open(dir).map(|files| Arc::new(files) as _),
         #[cfg(feature = "postgres")]
         Kind::Postgres(url) => {
-            postgres::snapshots::open(url, postgres::Options::default()).map(|kept| Arc::new(kept) as _)
+            database::snapshots::open(url, database::Options::default()).map(|kept| Arc::new(kept) as _)
         }
         Kind::Unknown(scheme) => return Err(unknown(scheme).into()),
     };
@@ -168,7 +168,7 @@ pub(crate) fn read_only(place: &Location) -> Result<Arc<dyn Reader>, OpenError> 
     Ok(match place.kind() {
         Kind::Directory(dir) => embedded::open_read_only(&dir.join(LOG)),
         #[cfg(feature = "postgres")]
-        Kind::Postgres(url) => postgres::upkeep::open_read_only(url),
+        Kind::Postgres(url) => database::upkeep::open_read_only(url),
         Kind::Unknown(scheme) => Err(unknown(scheme)),
     }?)
 }
@@ -178,7 +178,7 @@ pub(crate) fn read_only_if_any(place: &Location) -> Result<Option<Arc<dyn Reader
     Ok(match place.kind() {
         Kind::Directory(dir) => embedded::open_read_only_if_any(&dir.join(LOG)),
         #[cfg(feature = "postgres")]
-        Kind::Postgres(url) => postgres::upkeep::open_read_only_if_any(url),
+        Kind::Postgres(url) => database::upkeep::open_read_only_if_any(url),
         Kind::Unknown(scheme) => Err(unknown(scheme)),
     }?)
 }
@@ -193,7 +193,7 @@ pub(crate) fn is_open(place: &Location) -> Result<bool, StoreError> {
     match place.kind() {
         Kind::Directory(dir) => embedded::upkeep::is_open(&log_of(dir)),
         #[cfg(feature = "postgres")]
-        Kind::Postgres(url) => postgres::upkeep::is_open(url),
+        Kind::Postgres(url) => database::upkeep::is_open(url),
         Kind::Unknown(scheme) => Err(unknown(scheme)),
     }
 }
@@ -202,7 +202,7 @@ pub(crate) fn about(place: &Location) -> Result<About, StoreError> {
     match place.kind() {
         Kind::Directory(dir) => embedded::upkeep::about(&log_of(dir)),
         #[cfg(feature = "postgres")]
-        Kind::Postgres(url) => postgres::upkeep::about(url),
+        Kind::Postgres(url) => database::upkeep::about(url),
         Kind::Unknown(scheme) => Err(unknown(scheme)),
     }
 }
@@ -211,7 +211,7 @@ pub(crate) fn verify(place: &Location, progress: Progress<'_>) -> Result<Finding
     match place.kind() {
         Kind::Directory(dir) => embedded::upkeep::verify(&log_of(dir), progress),
         #[cfg(feature = "postgres")]
-        Kind::Postgres(url) => postgres::upkeep::verify(url, progress),
+        Kind::Postgres(url) => database::upkeep::verify(url, progress),
         Kind::Unknown(scheme) => Err(unknown(scheme)),
     }
 }
@@ -221,7 +221,7 @@ pub(crate) fn follow(place: &Location) -> Result<Box<dyn Follow>, StoreError> {
     match place.kind() {
         Kind::Directory(dir) => embedded::upkeep::follow(&log_of(dir)),
         #[cfg(feature = "postgres")]
-        Kind::Postgres(url) => postgres::upkeep::follow(url),
+        Kind::Postgres(url) => database::upkeep::follow(url),
         Kind::Unknown(scheme) => Err(unknown(scheme)),
     }
 }
@@ -266,8 +266,8 @@ pub(crate) fn committer(place: &Location) -> Result<Committer, StoreError> {
         Kind::Directory(dir) => Box::new(embedded::open(&log_of(dir))?.0),
         #[cfg(feature = "postgres")]
         Kind::Postgres(url) => {
-            postgres::upkeep::open_read_only(url)?;
-            Box::new(postgres::open(url, postgres::Options::default())?)
+            database::upkeep::open_read_only(url)?;
+            Box::new(database::open(url, database::Options::default())?)
         }
         Kind::Unknown(scheme) => return Err(unknown(scheme)),
     };

@@ -13,7 +13,7 @@ use shop::{check::check, services::archive};
 use crate::imports::shop;
 
 const LIMIT: Duration = Duration::from_secs(60);
-const LEASE: &str = "2s";
+const LEASE: &str = "11s";
 
 /// A process of the shop.
 struct Process {
@@ -26,7 +26,7 @@ impl Process {
     fn start(store: &str) -> Self {
         let listen = free_address().unwrap();
         let url = format!("http://{listen}");
-        let mut command = shop(&["serve", "--day", "100ms", "--answer-within", "500ms"], Path::new(store));
+        let mut command = shop(&["serve", "--day", "100ms", "--answer-within", "2s"], Path::new(store));
         command.args(["--listen", &listen.to_string()]).env("FACTUM_LEASE", LEASE);
         let child = command.stdout(Stdio::null()).spawn().unwrap();
         let client = Client::new(&url, Duration::from_secs(5), LIMIT);

@@ -87,7 +87,7 @@ fn one_process_writes_a_unit_and_the_next_one_fences_it_off() {
     let Some(schemas) = Schemas::start() else { return };
     let mut first = schemas.open().unwrap();
     let error = schemas.open().unwrap_err();
-    assert!(matches!(&error, StoreError::Permanent(why) if why.contains("open in another process")), "{error:?}");
+    assert!(matches!(&error, StoreError::Fenced(why) if why.contains("open in another process")), "{error:?}");
     write(&mut first, &[Plan::default()]).unwrap();
     drop(first);
     let mut second = schemas.open().unwrap();
