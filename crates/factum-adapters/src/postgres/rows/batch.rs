@@ -111,17 +111,20 @@ fn rows(
     Ok(())
 }
 
+/// Texts and numbers of an indexed field.
+type Field = (Vec<Option<String>>, Vec<Option<i64>>);
+
 /// Rows by columns.
 struct Arrays {
     keys: Vec<String>,
     bodies: Vec<String>,
-    fields: Vec<(Vec<Option<String>>, Vec<Option<i64>>)>,
+    fields: Vec<Field>,
     bytes: usize,
 }
 
 impl Arrays {
     fn of(spec: &TableSpec) -> Self {
-        let fields = spec.indexes.iter().map(|_| (Vec::new(), Vec::new())).collect();
+        let fields = spec.indexes.iter().map(|_| Field::default()).collect();
         Self { keys: Vec::new(), bodies: Vec::new(), fields, bytes: 0 }
     }
 
