@@ -11,6 +11,8 @@ mod commands;
 mod cuts;
 mod digests;
 mod failures;
+mod faults;
+mod flight;
 mod folds;
 mod groups;
 mod guarded;

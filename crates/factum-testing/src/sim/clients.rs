@@ -20,11 +20,11 @@ type Answer = oneshot::Receiver<Result<Vec<Receipt>, ExecuteError>>;
 /// Commands that a client wants carried out together.
 pub(super) struct Ask {
     pub ids: Vec<MessageId>,
-    drafts: Vec<Draft>,
+    pub drafts: Vec<Draft>,
     waiting: Option<Answer>,
     sent: u32,
     /// When it was sent first. Sent again it says so, and is within the window however the clock jumps.
-    since: Option<Timestamp>,
+    pub since: Option<Timestamp>,
     pub end: End,
 }
 
@@ -33,7 +33,8 @@ pub(super) struct Ask {
 pub(super) enum End {
     Open,
     Accepted(Vec<Receipt>),
-    Rejected(String),
+    /// With which code, and how many messages the log had then.
+    Rejected(String, usize),
     /// It did not ask again: nobody knows.
     Abandoned,
 }
@@ -149,7 +150,7 @@ impl Ask {
             }
             Err(ExecuteError::Rejected(refused)) => {
                 tally.one(Kind::Refused);
-                self.end = End::Rejected(refused.code);
+                self.end = End::Rejected(refused.code, seen.len());
             }
             Err(ExecuteError::IdReused(id)) => {
                 return Violation::found("I1", format!("command {id} was sent again as it was, and taken for another"));

@@ -136,7 +136,7 @@ impl<'s> Run<'s> {
             self.pass(time);
             return self.start(false);
         };
-        match self.random.u8(..118) {
+        match self.random.u8(..122) {
             0..=16 => self.clients.send(node, self.clock.mark(), 0.8),
             17..=51 => {
                 let steps = self.random.usize(1..=6);
@@ -193,7 +193,8 @@ impl<'s> Run<'s> {
             97..=98 => self.arm(),
             99..=104 => self.operate(),
             105..=106 => self.deploy(),
-            107 | 112.. => self.try_again(),
+            107 | 112..=117 => self.try_again(),
+            118.. => node.carry_out(),
             108..=110 => self.account()?,
             _ => return self.clean_stop(),
         }
@@ -279,6 +280,8 @@ impl<'s> Run<'s> {
     pub(super) fn end_life(&mut self) {
         self.disk.watch(None);
         if let Some(node) = self.node.take() {
+            self.tally.many(Kind::DecidedInFlight, node.decided_in_flight);
+            self.tally.many(Kind::EndedInFlight, u64::from(node.is_in_flight()));
             node.end(&self.runtime);
         }
         let _ = self.taken_cut();
