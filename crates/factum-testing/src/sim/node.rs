@@ -205,7 +205,9 @@ impl Node {
 
     /// The committer's half gets its turn.
     pub fn carry_out(&self) {
-        self.flight.as_ref().is_some_and(|flight| flight.carry_out());
+        if let Some(flight) = &self.flight {
+            flight.carry_out();
+        }
     }
 
     /// Whether a commit was launched and has not been begun.
