@@ -414,7 +414,9 @@ fn no_snapshot_holds_what_is_not_durable() {
     let (mut taken, mut flown) = (0, 0);
     for round in 0..100 {
         for batch in 0..2 {
-            ["m", "n"].map(|name| bench.send(&format!("{name}{round}-{batch}"), pay("a", 1)));
+            for name in ["m", "n"] {
+                bench.send(&format!("{name}{round}-{batch}"), pay("a", 1));
+            }
             next(&mut bench).unwrap();
         }
         flown += usize::from(bench.flight.as_ref().unwrap().is_waiting());

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use super::{
     clients::Clients,
     clock::SimClock,
-    disk::{Fault, Keep, SimDisk},
+    disk::{Fault, Keep, SimDisk, When},
     node::{How, Node, Trouble, read_all},
     operator::PlanAnswer,
     peers::Peers,
@@ -194,7 +194,7 @@ impl<'s> Run<'s> {
             99..=104 => self.operate(),
             105..=106 => self.deploy(),
             107 | 112..=117 => self.try_again(),
-            118.. => node.carry_out(),
+            118.. => self.carry_out(),
             108..=110 => self.account()?,
             _ => return self.clean_stop(),
         }
@@ -248,6 +248,17 @@ impl<'s> Run<'s> {
         }
     }
 
+    /// The committer's half gets its turn, and now and then the disk does not let it through.
+    fn carry_out(&mut self) {
+        let Some(node) = &self.node else { return };
+        if node.is_in_flight() && self.random.u8(..3) == 0 {
+            let fault = if self.random.bool() { Fault::Full } else { Fault::Io };
+            self.disk.plan(fault, When::At(self.disk.calls() + 1));
+            self.trace.push(format!("the next I/O operation: {fault:?}"));
+        }
+        node.carry_out();
+    }
+
     /// The power, or the process, goes at one of the next I/O operations.
     fn arm(&mut self) {
         let number = self.disk.calls() + self.random.u64(1..40);
@@ -281,6 +292,7 @@ impl<'s> Run<'s> {
         self.disk.watch(None);
         if let Some(node) = self.node.take() {
             self.tally.many(Kind::DecidedInFlight, node.decided_in_flight);
+            self.tally.many(Kind::FellInFlight, node.fell_in_flight);
             self.tally.many(Kind::EndedInFlight, u64::from(node.is_in_flight()));
             node.end(&self.runtime);
         }

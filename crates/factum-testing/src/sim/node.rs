@@ -97,6 +97,10 @@ pub(super) struct Node {
     pub flight: Option<Arc<Flight>>,
     /// Batches that were decided on a commit in flight.
     pub decided_in_flight: u64,
+    /// Those that fell with it.
+    pub fell_in_flight: u64,
+    /// One waits.
+    waits: bool,
     lags: u8,
     random: Rng,
     outward: JoinHandle<()>,
@@ -178,6 +182,8 @@ impl Node {
             registry,
             flight,
             decided_in_flight: 0,
+            fell_in_flight: 0,
+            waits: false,
             lags,
             random,
             outward,
@@ -189,8 +195,15 @@ impl Node {
     pub fn engine_steps(&mut self, most: usize) -> Result<bool, StoreError> {
         for _ in 0..most {
             let aloft = self.is_in_flight();
-            match self.engine.step() {
-                Ok(Step::Worked) => self.decided_in_flight += u64::from(aloft && self.is_in_flight()),
+            let stepped = self.engine.step();
+            self.fell_in_flight += u64::from(self.waits && stepped.is_err());
+            self.waits = match stepped {
+                Ok(Step::Worked) => aloft && self.is_in_flight(),
+                Ok(Step::InFlight) => self.waits,
+                Ok(Step::Rest) | Err(_) => false,
+            };
+            match stepped {
+                Ok(Step::Worked) => self.decided_in_flight += u64::from(self.waits),
                 Ok(Step::InFlight) => self.carry_out(),
                 Ok(Step::Rest) => return Ok(true),
                 Err(error) if Engine::may_recover(&error) => return Ok(false),

@@ -47,6 +47,7 @@ pub enum Kind {
     RolledOut,
     RolledBack,
     DecidedInFlight,
+    FellInFlight,
     EndedInFlight,
     Commands,
     Messages,
@@ -55,7 +56,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, each of which a sweep of some size must have seen.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::PowerCut,
         Self::PowerCutInIo,
         Self::Kill,
@@ -97,6 +98,7 @@ impl Kind {
         Self::RolledOut,
         Self::RolledBack,
         Self::DecidedInFlight,
+        Self::FellInFlight,
         Self::EndedInFlight,
         Self::Commands,
         Self::Messages,
@@ -147,6 +149,7 @@ impl Kind {
             Self::RolledOut => "starts of the next version",
             Self::RolledBack => "starts of the version before",
             Self::DecidedInFlight => "batches decided on a commit in flight",
+            Self::FellInFlight => "batches that fell with the commit in flight",
             Self::EndedInFlight => "ends with a commit in flight",
             Self::Commands => "commands accepted",
             Self::Messages => "messages",
