@@ -3,7 +3,7 @@
 //! ```text
 //!  commands, answers ──► inbox ─┐
 //!                               ▼
-//!            tail ──────► engine.step() ──► committer: check, write, sync ──► tail ──► views, outward
+//!            tail ──────► engine.step() ──► one commit in flight: check, write, sync ──► tail ──► views, outward
 //! ```
 //!
 //! The engine is the only committer of a unit. Everything it runs is pure, so whatever is not committed is simply run

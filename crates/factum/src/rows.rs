@@ -167,8 +167,7 @@ impl<R: Row> RowsOf<R> {
         self.wait().await?;
         let reader = self.reader;
         let keys: Vec<String> = keys.into_iter().map(|key| key.to_string()).collect();
-        let read = move || keys.iter().map(|key| reader.get(R::TABLE, key)).collect::<Result<Vec<_>, _>>();
-        let bodies = blocking(read).await?;
+        let bodies = blocking(move || reader.get_many(R::TABLE, &keys)).await?;
         bodies.into_iter().map(|body| body.map(|body| shaped(&body)).transpose()).collect()
     }
 

@@ -53,16 +53,15 @@ CREATE UNLOGGED TABLE note (name text COLLATE \"C\" PRIMARY KEY, value bytea NOT
 ",
     "
 CREATE TABLE row_table (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text COLLATE \"C\" NOT NULL,
     version bigint NOT NULL,
     indexes text[] NOT NULL,
     active boolean NOT NULL DEFAULT false,
-    revision bigint NOT NULL DEFAULT 0,
+    revision uuid NOT NULL,
     log_id uuid,
     epoch bigint,
     position bigint,
-    UNIQUE (name, version)
+    PRIMARY KEY (name, version)
 ) WITH (fillfactor = 50);
 CREATE TABLE snapshot (
     name text COLLATE \"C\" PRIMARY KEY,

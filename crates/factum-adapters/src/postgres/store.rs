@@ -79,7 +79,7 @@ impl Postgres {
                 let term = lease::lead(&client, &schema, length, &leader).await?;
                 let lease = Lease::begin(connector, term, length, begun);
                 let (lineage, head) = schema::lineage(&client).await?;
-                let room = schema::make_room(&client, head + 1).await?;
+                let room = schema::make_room(&*client, head + 1).await?;
                 let session = Session::over(client).await.map_err(at_open)?;
                 Ok::<_, StoreError>((term, lease, lineage, head, room, session))
             }
@@ -202,7 +202,7 @@ impl Backend for Postgres {
         let mut room = self.room;
         if writing.last >= room {
             let (client, last) = (session.client.clone(), writing.last);
-            match self.shared.pool.driver.wait(async move { schema::make_room(&client, last).await })? {
+            match self.shared.pool.driver.wait(async move { schema::make_room(&*client, last).await })? {
                 Ok(made) => room = made,
                 Err(error) => {
                     self.leave(session);

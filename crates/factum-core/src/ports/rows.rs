@@ -224,6 +224,14 @@ pub trait RowReader: Send + Sync {
     /// [`RowError`] if the store fails.
     fn get(&self, table: &str, key: &str) -> Result<Option<Vec<u8>>, RowError>;
 
+    /// Bodies of rows, read together, in the order of the keys: `None` for one that is not there.
+    ///
+    /// # Errors
+    /// [`RowError`] if the store fails.
+    fn get_many(&self, table: &str, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, RowError> {
+        keys.iter().map(|key| self.get(table, key)).collect()
+    }
+
     /// Rows that fit a query.
     ///
     /// # Errors

@@ -301,7 +301,7 @@ impl Run<'_> {
     /// No service of this program has the consumer: what waits follows when one has it again.
     fn free_behind_unknown(&mut self, letter: &Letter) -> Result<(), StoreError> {
         let key = Held::cell(&letter.id.consumer, &letter.key);
-        let Some(cell) = self.work.reader.cell(&key)? else { return Ok(()) };
+        let Some(cell) = self.work.stored_cell(&key)? else { return Ok(()) };
         if let Some(held) = Held::decode(&cell.value)?.released_from(&letter.id) {
             self.stage.cell(key, Some(held.encode()?));
         }

@@ -1,24 +1,27 @@
-//! The batch loop: take → run → submit → settle, once a call.
+//! The batch loop: land → take → run → launch, once a call.
 //!
 //! ```text
 //!  released keys ─┐
-//!  log ───────────┤
-//!  who is behind ─┼──► run one after the other ──► one commit ──► callers hear
-//!  timers ────────┤        on cached state
+//!  log ───────────┤                                   ┌─► in flight: judged, written, durable ─► callers hear
+//!  who is behind ─┼──► run one after the other ──► launch
+//!  timers ────────┤        on cached state            └─► the next batch is run meanwhile, on what is in flight
 //!  inputs ────────┘
 //! ```
+//!
+//! A batch that is run while another is in flight waits for it, takes more inputs as long as it waits, and is launched when it
+//! has landed. If that comes to nothing, so does the batch.
 
 use std::{iter::Peekable, vec::IntoIter};
 
 use factum_core::{error::StoreError, stream::Position};
 
 use super::{
-    Engine, Step,
+    Engine, Limits, Step,
     arrange::{Portion, Turn},
     batch::{Batch, Delivery},
     run::Run,
     stage::Stage,
-    submit::{Pending, Submitted, give_back},
+    submit::{Decided, Launch, Pending, Submitted, fall, give_back},
 };
 use crate::{
     inbox::Input,
@@ -42,8 +45,22 @@ pub(super) struct Ran {
     worked: bool,
 }
 
+/// What taking and running came to.
+enum Did {
+    /// There is a batch to launch.
+    Decided,
+    /// There was nothing to take.
+    Nothing,
+    /// What was decided has fallen, and everything was read anew.
+    Again,
+}
+
+/// Deliveries of a batch that were not run yet.
+type Waiting = Peekable<IntoIter<Delivery>>;
+
 impl Engine {
-    /// One batch, one commit.
+    /// One batch, one commit. Without [`Engine::apart`] it is durable when this returns; with it the commit may be in flight, and
+    /// the next step decides on what is in it.
     ///
     /// # Errors
     /// [`StoreError`] if the store failed. What was not committed is not lost: the next step reads everything anew and runs
@@ -53,6 +70,37 @@ impl Engine {
     }
 
     fn batch(&mut self) -> Result<Step, StoreError> {
+        if !self.land(false)? {
+            return Ok(Step::Worked);
+        }
+        let worked = match self.decided.take() {
+            Some(decided) if self.work.flights.is_aloft() => self.decide_more(decided)?,
+            Some(decided) => {
+                self.decided = Some(decided);
+                Did::Decided
+            }
+            None => self.decide()?,
+        };
+        match worked {
+            Did::Again => return Ok(Step::Worked),
+            Did::Nothing if self.work.flights.is_aloft() => return Ok(Step::InFlight),
+            Did::Nothing if self.decided.is_none() => {
+                self.one_by_one.passed(0, &mut self.work);
+                let registry = self.registry.clone();
+                return Ok(self.rest(&registry));
+            }
+            Did::Nothing | Did::Decided => {}
+        }
+        // It may have landed meanwhile.
+        if self.land(false)? && !self.work.flights.is_aloft() {
+            self.launch()?;
+        }
+        self.report(false);
+        Ok(Step::Worked)
+    }
+
+    /// Takes a batch and runs it.
+    fn decide(&mut self) -> Result<Did, StoreError> {
         let registry = self.registry.clone();
         let as_taken = std::mem::take(&mut self.once_as_taken) || self.one_by_one.is_on();
         let portion = self.arrange.portion(self.one_by_one.messages(self.work.limits.messages), as_taken);
@@ -67,37 +115,125 @@ impl Engine {
         let (consumers, timers) = (&self.work.consumers, &self.work.timers);
         let mut batch = self.intake.take(&registry, consumers, timers, mark, portion, &self.work.limits)?;
         self.arrange.order(&mut batch);
-        let before = self.work.consumers.cursor;
-        let mut stage = Stage::default();
-        let ran = self.run(&registry, batch, &mut stage)?;
+        let (before, follows) = (self.work.consumers.cursor, self.work.flights.is_aloft());
+        let (mut stage, mut ran) = (Stage::default(), Ran::default());
+        let Batch { deliveries, through, shuffled } = batch;
+        let waiting = deliveries.into_iter();
+        let run = |engine: &mut Self, waiting: &mut Waiting, ran: &mut Ran| {
+            engine.run_all(&registry, waiting, (through, shuffled), &mut stage, ran)
+        };
+        if !self.run(waiting, &mut ran, run)? {
+            return Ok(Did::Again);
+        }
         if ran.again {
             self.once_as_taken = true;
             give_back(&mut self.intake, ran.pending);
             self.reload()?;
-            return Ok(Step::Worked);
+            return Ok(Did::Again);
         }
         let moved = self.work.consumers.cursor != before || !self.work.consumers.had.is_empty();
         // Each step counts then: a process that ends at each start must not begin at the same message for ever.
         let force = self.one_by_one.is_on() || self.work.noting.ends_batch() || ran.suspect;
         let nothing = !ran.worked && !moved && ran.pending.is_empty() && stage.is_empty();
         if nothing && self.work.paced.is_empty() && !self.work.noting.ends_batch() {
-            self.one_by_one.passed(0, &mut self.work);
-            return Ok(self.rest(&registry));
+            return Ok(Did::Nothing);
         }
         let Ran { pending, deliveries, last, .. } = ran;
-        let submitted = self.submit.submit(&registry, &mut self.work, &mut self.intake, stage, pending, force)?;
-        match submitted {
+        self.decided = Some(Decided { stage, pending, force, follows, deliveries, last });
+        Ok(Did::Decided)
+    }
+
+    /// Runs inputs that have come since a batch was run that waits for the one in flight: they join it, as far as there is room.
+    fn decide_more(&mut self, decided: Decided) -> Result<Did, StoreError> {
+        let Decided { mut stage, pending, force, follows, mut deliveries, last } = decided;
+        let registry = self.registry.clone();
+        let limits = Limits { inputs: self.work.limits.inputs.saturating_sub(pending.len()), ..self.work.limits };
+        let more = match force || stage.bytes() >= limits.staged_bytes {
+            true => Batch::default(),
+            false => self.intake.more(self.work.consumers.cursor, &limits),
+        };
+        let (before, mut ran) = (deliveries, Ran { pending, ..Ran::default() });
+        let run = |engine: &mut Self, waiting: &mut Waiting, ran: &mut Ran| {
+            let cursor = engine.work.consumers.cursor;
+            let mut run = Run::new(&registry, &mut engine.work, &mut stage, cursor);
+            while !run.is_full()
+                && let Some(delivery) = waiting.next()
+            {
+                deliveries += 1;
+                engine.one_by_one.run(&registry, delivery, &mut run, ran)?;
+            }
+            Ok(())
+        };
+        if !self.run(more.deliveries.into_iter(), &mut ran, run)? {
+            return Ok(Did::Again);
+        }
+        let did = if deliveries > before { Did::Decided } else { Did::Nothing };
+        self.decided = Some(Decided { stage, pending: ran.pending, force, follows, deliveries, last });
+        Ok(did)
+    }
+
+    /// Launches what is decided; it is left in flight if nothing speaks against that.
+    pub(super) fn launch(&mut self) -> Result<(), StoreError> {
+        let Some(decided) = self.decided.take() else { return Ok(()) };
+        let registry = self.registry.clone();
+        let (is_left, deliveries) = (self.flies(&decided), decided.deliveries);
+        match self.submit.launch(&registry, &mut self.work, &mut self.intake, decided, is_left)? {
+            Launch::Nothing => self.settled(deliveries, false),
+            Launch::Aloft if is_left => {}
+            Launch::Aloft => _ = self.land(true)?,
+        }
+        Ok(())
+    }
+
+    /// Whether a batch may be in flight while the next one is run.
+    fn flies(&self, decided: &Decided) -> bool {
+        let work = &self.work;
+        // Whoever waits alone gains nothing by that, and would wait for the hand-over.
+        let nothing_waits = || self.intake.is_empty() && self.intake.tail.head() <= work.consumers.cursor;
+        let is_alone = || decided.pending.len() <= 1 && !decided.follows && nothing_waits();
+        // Where each step counts, and while it is to be seen whether the store works, one thing is done after the other.
+        let is_careful = decided.force || self.one_by_one.is_careful() || work.noting.is_on() || self.in_doubt;
+        work.flights.is_apart() && !is_careful && !work.snapshots_are_due() && !is_alone()
+    }
+
+    /// Takes note of a commit that has landed, if one has; with `wait` also of one that is still on its way. `false` if it came
+    /// to nothing: then everything was read anew, and is run again.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store failed. Those who have waited for the commit have been told; what was decided on it has
+    /// fallen with it.
+    pub(super) fn land(&mut self, wait: bool) -> Result<bool, StoreError> {
+        let Some((mut flown, landed)) = self.work.flights.land(wait) else { return Ok(true) };
+        #[cfg(feature = "sabotage")]
+        let landed = match super::planted::survives(landed, self.decided.is_some(), &mut self.intake) {
+            Some(landed) => landed,
+            None => return Ok(true),
+        };
+        if let Ok(Err(error)) = &landed.outcome
+            && let Some(decided) = self.decided.take()
+        {
+            // Before the inputs of the commit are put back: they stand in front.
+            fall(&mut self.intake, decided.pending, error);
+        }
+        let (work, intake) = (&mut self.work, &mut self.intake);
+        match self.submit.landed(work, intake, &mut flown, landed)? {
             Submitted::Settled => {
-                self.refusals = 0;
-                self.one_by_one.passed(deliveries, &mut self.work);
-                self.work.committed(&registry, self.submit.saved);
-                self.work.states.trim();
+                self.settled(flown.deliveries, flown.is_built_on);
+                return Ok(true);
             }
             Submitted::Overtaken => self.refused("another writer was faster", None, 0)?,
-            Submitted::Unfit(problem) => self.refused(&problem, last, deliveries)?,
+            Submitted::Unfit(problem) => self.refused(&problem, flown.last, flown.deliveries)?,
         }
-        self.report(false);
-        Ok(Step::Worked)
+        Ok(false)
+    }
+
+    /// A batch is durable; or more than it is in memory already.
+    fn settled(&mut self, deliveries: usize, is_built_on: bool) {
+        (self.refusals, self.in_doubt) = (0, false);
+        self.one_by_one.passed(deliveries, &mut self.work);
+        let registry = self.registry.clone();
+        self.work.committed(&registry, self.submit.saved, is_built_on);
+        self.work.states.trim();
     }
 
     /// Nothing is left to do but what waits for a time or a person.
@@ -133,30 +269,33 @@ impl Engine {
             Some(name) if deliveries == 1 => self.one_by_one.condemn(name, problem.to_owned()),
             _ => self.one_by_one.find_among(deliveries),
         }
+        self.in_doubt = true;
         self.reload()
     }
 
-    /// Runs a batch as far as the stage has room, and moves the cursor.
-    fn run(&mut self, registry: &Registry, batch: Batch, stage: &mut Stage) -> Result<Ran, StoreError> {
-        let Batch { deliveries, through, shuffled } = batch;
-        let mut ran = Ran::default();
-        let mut waiting = deliveries.into_iter().peekable();
-        let outcome = self.run_all(registry, &mut waiting, (through, shuffled), stage, &mut ran);
+    /// Runs deliveries as far as the stage has room; the rest is put back. `false` if what they were decided on came to nothing.
+    fn run(
+        &mut self,
+        deliveries: IntoIter<Delivery>,
+        ran: &mut Ran,
+        run: impl FnOnce(&mut Self, &mut Waiting, &mut Ran) -> Result<(), StoreError>,
+    ) -> Result<bool, StoreError> {
+        self.work.flights.build_on();
+        let mut waiting = deliveries.peekable();
+        let outcome = run(self, &mut waiting, ran);
         // Messages are read again behind the cursor, timers are still in their order; only inputs would be lost.
         let rest: Vec<Input> = waiting.filter_map(input_of).collect();
         self.intake.put_back(rest.into_iter());
-        if let Err(error) = outcome {
-            // The store could not be read: nobody is told anything.
-            give_back(&mut self.intake, ran.pending);
-            return Err(error);
-        }
-        Ok(ran)
+        let Err(error) = outcome else { return Ok(true) };
+        // The store could not be read, or what is in flight came to nothing: nobody is told anything that was decided on it.
+        give_back(&mut self.intake, std::mem::take(&mut ran.pending));
+        if self.land(false)? { Err(error) } else { Ok(false) }
     }
 
     fn run_all(
         &mut self,
         registry: &Registry,
-        waiting: &mut Peekable<IntoIter<Delivery>>,
+        waiting: &mut Waiting,
         (through, shuffled): (Position, bool),
         stage: &mut Stage,
         ran: &mut Ran,

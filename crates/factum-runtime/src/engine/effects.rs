@@ -81,7 +81,7 @@ impl Run<'_> {
 
     /// The idempotency key of the call that this event made the first time: the other side must know it again.
     fn first_key(&self, stream: &StreamId, origin: &Origin, index: usize) -> Result<Option<String>, Fault> {
-        let made = self.work.reader.stream(stream, StreamVersion(0))?;
+        let made = self.work.stored_stream(stream, StreamVersion(0))?;
         let mut of_event = made.iter().filter(|stored| {
             stored.envelope().kind == Kind::Call && stored.envelope().causation_id.as_ref() == Some(&origin.id)
         });

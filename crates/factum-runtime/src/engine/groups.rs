@@ -17,14 +17,14 @@ use factum_core::{
 use super::{
     act::shown,
     failure::{About, Turn},
-    holds::{At, Holds},
+    holds::At,
     run::Run,
     stage::Stage,
     work::Work,
 };
 use crate::{
     acts::{ActError, By, Outcome, Preview, Shown},
-    groups::{Failure, Passing, Settle, Settled, ToldAll, Tries},
+    groups::{Failure, KeyStands, Passing, Settle, Settled, ToldAll, Tries},
     registry::{ConsumerId, Registry},
     sabotage,
 };
@@ -46,9 +46,33 @@ pub(super) struct GroupCells {
 }
 
 /// What a commit changes about groups, to be told when it is durable.
+#[derive(Default)]
 pub(super) struct Changes {
-    groups: BTreeSet<ConsumerId>,
-    keys: Vec<At>,
+    settled: Vec<(ConsumerId, Settled)>,
+    keys: Vec<(ConsumerId, Key, KeyStands)>,
+    /// Why groups do not go on; nothing if that is as it was told.
+    stops: Option<Vec<(ConsumerId, Option<String>)>>,
+}
+
+impl Changes {
+    /// Tells what is durable now.
+    pub(super) fn tell(self, all: &ToldAll) {
+        let Self { settled, keys, stops } = self;
+        if settled.is_empty() && keys.is_empty() && stops.is_none() {
+            return;
+        }
+        all.change(|told| {
+            for (id, key, stands) in keys {
+                told.entry(id).or_default().key(key.as_str(), stands);
+            }
+            for (id, settled) in settled {
+                told.entry(id).or_default().settled = settled;
+            }
+            for (id, stop) in stops.into_iter().flatten() {
+                told.entry(id).or_default().stopped = stop;
+            }
+        });
+    }
 }
 
 impl GroupCells {
@@ -89,44 +113,31 @@ impl GroupCells {
         self.changed.insert(id);
         self.settled.entry(id).or_default()
     }
-
-    /// Puts the cells onto the stage that have changed; answers what is to be told when they are durable.
-    pub(super) fn write(
-        &mut self,
-        registry: &Registry,
-        holds: &Holds,
-        stage: &mut Stage,
-    ) -> Result<Changes, StoreError> {
-        let groups = std::mem::take(&mut self.changed);
-        for id in &groups {
-            if let Some(settled) = self.settled.get(id) {
-                stage.cell(Settled::cell(&registry.consumer(*id).name), Some(settled.encode()?));
-            }
-        }
-        Ok(Changes { groups, keys: holds.changed_of_groups() })
-    }
 }
 
 impl Work {
-    /// Tells what is durable now.
-    pub(super) fn tell_groups(&mut self, Changes { groups, keys }: Changes) {
+    /// Puts the cells onto the stage that have changed; answers what is to be told when they are durable. Before the held
+    /// keys' own cells are written.
+    pub(super) fn write_groups(&mut self, registry: &Registry, stage: &mut Stage) -> Result<Changes, StoreError> {
+        let mut changes = Changes::default();
+        for id in std::mem::take(&mut self.groups.changed) {
+            if let Some(settled) = self.groups.settled.get(&id) {
+                stage.cell(Settled::cell(&registry.consumer(id).name), Some(settled.encode()?));
+                changes.settled.push((id, settled.clone()));
+            }
+        }
+        let stands = |(id, key): At| {
+            let stands = KeyStands::of(self.holds.get(id, &key));
+            (id, key, stands)
+        };
+        changes.keys = self.holds.changed_of_groups().into_iter().map(stands).collect();
         let ids = self.groups.settled.keys().copied();
         let stopped: BTreeSet<ConsumerId> = ids.filter(|id| self.consumers.is_stopped(*id)).collect();
-        if groups.is_empty() && keys.is_empty() && stopped == self.groups.stopped {
-            return;
+        if stopped != self.groups.stopped || !changes.settled.is_empty() || !changes.keys.is_empty() {
+            changes.stops = Some(self.groups.settled.keys().map(|id| (*id, self.stop_of(*id))).collect());
         }
         self.groups.stopped = stopped;
-        self.groups.told.change(|told| {
-            for (id, key) in &keys {
-                told.entry(*id).or_default().key(key.as_str(), self.holds.get(*id, key));
-            }
-            for id in groups {
-                if let Some(settled) = self.groups.settled.get(&id) {
-                    told.entry(id).or_default().settled.clone_from(settled);
-                }
-            }
-            self.tell_stops(told);
-        });
+        Ok(changes)
     }
 
     /// Tells all that the store knows.
@@ -139,16 +150,15 @@ impl Work {
             for (id, settled) in &self.groups.settled {
                 let told = told.entry(*id).or_default();
                 told.settled.clone_from(settled);
-                self.holds.of(*id).for_each(|held| told.key(held.key.as_str(), Some(held)));
+                self.holds.of(*id).for_each(|held| told.key(held.key.as_str(), KeyStands::of(Some(held))));
+                told.stopped = self.stop_of(*id);
             }
-            self.tell_stops(told);
         });
     }
 
-    fn tell_stops(&self, told: &mut BTreeMap<ConsumerId, crate::groups::Told>) {
-        for (id, told) in told {
-            told.stopped = self.consumers.apart(*id).and_then(|apart| apart.stopped.clone());
-        }
+    /// Why a group does not go on.
+    fn stop_of(&self, id: ConsumerId) -> Option<String> {
+        self.consumers.apart(id).and_then(|apart| apart.stopped.clone())
     }
 
     /// Up to where a consumer has handled everything, between two batches: what its held keys list is behind that.

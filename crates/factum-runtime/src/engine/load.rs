@@ -26,7 +26,7 @@ impl Run<'_> {
             Some(found) => found,
             None => {
                 let entry = guard(|| Ok(Entry::blank(model))).map_err(|error| Fault::Stream(stream.clone(), error))?;
-                (entry, self.work.reader.stream(stream, StreamVersion(0))?)
+                (entry, self.work.stored_stream(stream, StreamVersion(0))?)
             }
         };
         let mut entry = entry;

@@ -1,7 +1,8 @@
 //! The engine: one sequential loop that runs a unit's pure handlers in batches.
 //!
-//! [`Engine::step`] takes a batch, runs it delivery by delivery on cached state, commits all effects together with the
-//! cursor, and answers only then. Nothing in here waits for anything but the store.
+//! [`Engine::step`] takes a batch, runs it delivery by delivery on cached state, and launches all effects together with the
+//! cursor as one commit. Those who wait hear when it is durable, and only then; meanwhile the next batch may be run. Nothing in here
+//! waits for anything but the store.
 //!
 //! | stage | file | may touch |
 //! |---|---|---|
@@ -17,7 +18,8 @@
 //! | acts and plans | `act.rs`, `plans.rs` | letters, held keys, the log, the stage |
 //! | who is behind | `behind.rs`, `consumers.rs` | the log, the stage |
 //! | one by one | `one_by_one.rs` | notes |
-//! | submit, settle | `submit.rs` | the committer, those who wait |
+//! | launch, land | `submit.rs` | the stage, those who wait |
+//! | in flight | `flight.rs` | the committer, those who wait |
 //!
 //! (LMAX's business logic processor, Restate's partition processor and Zeebe's stream processor are built so.)
 
@@ -35,6 +37,7 @@ mod deliver;
 mod due;
 mod effects;
 mod failure;
+mod flight;
 mod folds;
 mod groups;
 mod holds;
@@ -78,6 +81,8 @@ use factum_core::{
     stream::Position,
 };
 pub(crate) use failure::guard;
+pub use flight::Flight;
+use flight::Flights;
 use folds::Folds;
 use holds::Holds;
 use instances::Instances;
@@ -91,7 +96,7 @@ pub use report::{Bound, EngineHealth, Stands, StoppedConsumer};
 use snapshots::Shelf;
 use stage::Stage;
 use states::States;
-use submit::Submit;
+use submit::{Decided, Submit, give_back};
 use take::Intake;
 use work::Work;
 pub(crate) use work::message_at;
@@ -103,6 +108,7 @@ use crate::{
     inbox::{ExecuteError, Inbox, Input, Request},
     registry::Registry,
     shapes::{self, Shapes},
+    signal::Signal,
     timers::Timers,
 };
 
@@ -111,6 +117,8 @@ use crate::{
 pub enum Step {
     /// Something: there may be more.
     Worked,
+    /// Nothing: a commit is in flight, and until it lands there is nothing else to do. Only with [`Engine::apart`].
+    InFlight,
     /// Nothing is unread and nothing waits.
     Rest,
 }
@@ -153,6 +161,10 @@ pub struct Engine {
     one_by_one: OneByOne,
     work: Work,
     submit: Submit,
+    /// A batch that was run and waits for the one in flight.
+    decided: Option<Decided>,
+    /// The store has failed, and no commit has landed since.
+    in_doubt: bool,
     /// Commits that were refused in a row.
     refusals: u32,
     /// What is in memory is not what the store has: it must be read anew before anything else.
@@ -176,10 +188,12 @@ impl Engine {
         let mut digests = Digests::open(digest_key, &*reader)?;
         let list = shapes.list.clone().map(|list| (shapes::cell(), list));
         let first = list.into_iter().chain(digests.cell.take()).collect();
+        let groups = groups::GroupCells::default();
         let work = Work {
             states: States::new(limits.state_bytes, limits.snapshot_messages),
             shelf: Shelf::open(snapshots, reader.clone()),
             reader: reader.clone(),
+            flights: Flights::new(committer, groups.told()),
             clock,
             ids,
             limits,
@@ -189,7 +203,7 @@ impl Engine {
             consumers: Consumers::default(),
             folds: Folds::default(),
             timers: Timers::default(),
-            groups: groups::GroupCells::default(),
+            groups,
             calls: BTreeSet::new(),
             answers: BTreeMap::new(),
             answers_due: false,
@@ -212,7 +226,9 @@ impl Engine {
             once_as_taken: false,
             one_by_one: OneByOne::default(),
             work,
-            submit: Submit { committer, saved: Position::START, first },
+            submit: Submit { saved: Position::START, stands: Position::START, first },
+            decided: None,
+            in_doubt: false,
             refusals: 0,
             stale: false,
             health: report::begin(&shapes),
@@ -244,6 +260,13 @@ impl Engine {
         self.work.groups.told()
     }
 
+    /// From now on the engine may leave a commit in flight when a step returns, to be carried out by whoever calls
+    /// [`Flight::carry_out`]. `launched` is rung when there is one to be carried out, `landed` when it is over: then another step
+    /// is worth a try.
+    pub fn apart(&mut self, launched: Arc<Signal>, landed: Arc<Signal>) -> Arc<Flight> {
+        self.work.flights.apart(launched, landed)
+    }
+
     /// From now on [`Engine::step`] is called every second at least: if it is not, the unit has stood still, which uses up no
     /// step's limit.
     pub fn watch_standstill(&mut self) {
@@ -269,6 +292,7 @@ impl Engine {
     /// before the next such thing.
     fn unless_it_fails<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
         if self.stale {
+            self.in_doubt = true;
             self.reload()?;
         }
         self.stale = true;
@@ -277,16 +301,20 @@ impl Engine {
         Ok(done)
     }
 
-    /// Drops everything derived and reads it again.
+    /// Drops everything derived and reads it again, with what is in flight.
     ///
     /// # Errors
-    /// [`StoreError`] if the store cannot be read; the next step tries again.
+    /// [`StoreError`] if the store failed, or cannot be read; the next step tries again.
     pub fn reload(&mut self) -> Result<(), StoreError> {
         self.stale = true;
+        self.land(true)?;
+        if let Some(decided) = self.decided.take() {
+            give_back(&mut self.intake, decided.pending);
+        }
         let registry = self.registry.clone();
         self.work.load(&registry)?;
         self.stale = false;
-        self.submit.saved = self.work.consumers.cursor;
+        (self.submit.saved, self.submit.stands) = (self.work.consumers.cursor, self.work.consumers.cursor);
         self.report(true);
         Ok(())
     }
@@ -308,6 +336,9 @@ impl Engine {
     /// # Errors
     /// [`StoreError`] if the store failed.
     pub fn save_cursor(&mut self) -> Result<(), StoreError> {
+        if self.is_busy() {
+            self.unless_it_fails(Self::land_all)?;
+        }
         let moved = self.submit.saved != self.work.consumers.cursor || self.work.consumers.has_changed();
         if moved || self.stale || self.work.owes_time() { self.write_cursor() } else { Ok(()) }
     }
@@ -326,16 +357,32 @@ impl Engine {
     /// [`StoreError`] if the store failed.
     pub fn write_cursor(&mut self) -> Result<(), StoreError> {
         self.unless_it_fails(|engine| {
-            let registry = engine.registry.clone();
-            let (work, intake) = (&mut engine.work, &mut engine.intake);
-            engine.submit.submit(&registry, work, intake, Stage::default(), Vec::new(), true)?;
-            Ok(())
+            engine.land_all()?;
+            let (stage, pending) = (Stage::default(), Vec::new());
+            engine.decided = Some(Decided { stage, pending, force: true, follows: false, deliveries: 0, last: None });
+            engine.launch()
         })
+    }
+
+    /// Whether anything was decided that is not durable.
+    fn is_busy(&self) -> bool {
+        self.work.flights.is_aloft() || self.decided.is_some()
+    }
+
+    /// Everything that was decided becomes durable, or falls.
+    fn land_all(&mut self) -> Result<(), StoreError> {
+        self.land(true)?;
+        self.launch()?;
+        self.land(true)?;
+        Ok(())
     }
 
     /// Takes snapshots of all foldings, and of all large aggregates in the cache that have changed since their last: for a
     /// stop in order, after [`Engine::save_cursor`]. Ends where too much waits to be written.
     pub fn take_snapshots(&mut self) {
+        if self.is_busy() {
+            return;
+        }
         let registry = self.registry.clone();
         self.work.take_snapshots(&registry, self.submit.saved);
     }
@@ -347,6 +394,13 @@ impl Engine {
 
     /// Answers everybody who waits that the engine stops.
     pub fn shut(&mut self, reason: &str) {
+        if let Err(error) = self.land(true) {
+            // Those who waited for it have heard.
+            tracing::error!(%error, "what was in flight at the end was not stored");
+        }
+        if let Some(decided) = self.decided.take() {
+            give_back(&mut self.intake, decided.pending);
+        }
         for input in self.intake.close() {
             match input {
                 Input::Commands(_, reply) | Input::Import(_, reply) => {

@@ -63,6 +63,11 @@ impl OneByOne {
         self.until.is_some() || self.singly > 0 || self.suspect.is_some()
     }
 
+    /// Whether anything is taken apart from the rest, or not run at all.
+    pub(super) fn is_careful(&self) -> bool {
+        self.is_on() || !self.condemned.is_empty()
+    }
+
     /// Whether the process ended under this delivery.
     pub(super) fn suspects(&self, registry: &Registry, delivery: &Delivery) -> bool {
         let Some(LetterId { consumer, subject }) = &self.suspect else { return false };
@@ -89,7 +94,7 @@ impl OneByOne {
         run: &mut Run<'_>,
         ran: &mut Ran,
     ) -> Result<(), StoreError> {
-        if !self.is_on() && self.condemned.is_empty() {
+        if !self.is_careful() {
             return run.deliver(delivery, None, &mut ran.pending);
         }
         let name = name_of(registry, &delivery);

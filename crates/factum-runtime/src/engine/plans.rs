@@ -8,6 +8,7 @@ use factum_core::{
     error::StoreError,
     letter::{Letter, MAX_REASON_BYTES, Subject, short},
     saga::Wanted,
+    stream::{Position, StreamId},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -338,9 +339,7 @@ impl Run<'_> {
                 return Ok(Portion { items, is_last: false, through: None });
             }
             let item = || Item::Saga(name.to_owned());
-            if open.standing.version == from
-                && sagas::run_since(&*self.work.reader, name)?.is_some_and(|since| since <= plan.head)
-            {
+            if open.standing.version == from && self.run_since(name)?.is_some_and(|since| since <= plan.head) {
                 items.push((item(), AboutItem::Saga(name.to_owned())));
             }
             if looked_at + 1 == LOOKED_AT {
@@ -348,6 +347,12 @@ impl Run<'_> {
             }
         }
         Ok(Portion { items, is_last: true, through: None })
+    }
+
+    /// Since when an instance is run by its version.
+    fn run_since(&self, instance: &str) -> Result<Option<Position>, StoreError> {
+        StreamId::parse(instance).map_or(Ok(()), |stream| self.work.await_stream(&stream))?;
+        sagas::run_since(&*self.work.reader, instance)
     }
 
     /// What an item would do, dry.

@@ -1,4 +1,4 @@
-//! Planted bugs of the commit: an answer before it, effects apart from the cursor.
+//! Planted bugs of the commit: an answer before it, effects apart from the cursor, what outlives a commit that failed.
 
 use factum_core::{
     envelope::Stored,
@@ -7,44 +7,83 @@ use factum_core::{
 };
 
 use super::{
-    Work,
-    stage::Stage,
-    submit::{Pending, Submit, place},
+    Engine, Work,
+    flight::Landed,
+    submit::{Decided, Pending, give_up, place},
     take::Intake,
 };
-use crate::{inbox::Input, sabotage};
+use crate::{
+    inbox::{ExecuteError, Input},
+    sabotage,
+};
 
 /// Does to a batch what the chosen bug would do.
 pub(super) fn before_the_commit(
-    submit: &Submit,
-    work: &mut Work,
+    work: &Work,
     intake: &Intake,
-    stage: &mut Stage,
-    pending: Vec<Pending>,
-) -> Result<Vec<Pending>, StoreError> {
-    if sabotage::is("cursor-outside-its-commit") && !stage.is_empty() {
-        match submit.committer.commit(std::mem::take(stage).into_commit()) {
+    decided: &mut Decided,
+    is_left: bool,
+) -> Result<(), StoreError> {
+    if sabotage::is("cursor-outside-its-commit") && !decided.stage.is_empty() {
+        match work.flights.committer().commit(std::mem::take(&mut decided.stage).into_commit(false).0) {
             Err(CommitError::Store(error)) => return Err(error),
             Err(CommitError::Refused(_)) | Ok(_) => {}
         }
     }
-    let pending = settled_too_early(pending);
-    if !sabotage::is("answer-before-the-commit") {
-        return Ok(pending);
+    decided.pending = settled_too_early(std::mem::take(&mut decided.pending));
+    let head = intake.tail.head();
+    if sabotage::is("answer-before-the-commit") {
+        decided.pending = told(std::mem::take(&mut decided.pending), Position(head.0 + 1));
     }
-    let head = Position(intake.tail.head().0 + 1);
+    // As if they were in the commit that has just landed.
+    if sabotage::is("answer-before-its-own-sync") && is_left {
+        decided.pending = told(std::mem::take(&mut decided.pending), head);
+    }
+    Ok(())
+}
+
+/// Those who have sent commands hear that all is durable up to here.
+fn told(pending: Vec<Pending>, last: Position) -> Vec<Pending> {
     let mut rest = Vec::new();
     for pending in pending {
         match pending {
             Pending::Sent { reply, outcome, .. } => {
-                let placed =
-                    outcome.map(|receipts| receipts.into_iter().map(|it| place(work, it, head, None)).collect());
+                let placed = outcome.map(|receipts| receipts.into_iter().map(|it| place(it, last, None)).collect());
                 _ = reply.send(placed);
             }
             other => rest.push(other),
         }
     }
-    Ok(rest)
+    rest
+}
+
+/// What was decided on a commit outlives its failure. Answers what is to be dealt with as usual.
+pub(super) fn survives(landed: Landed, is_next_decided: bool, intake: &mut Intake) -> Option<Landed> {
+    match landed.outcome {
+        Ok(Err(CommitError::Store(error)))
+            if is_next_decided && Engine::may_recover(&error) && sabotage::is("next-survives-a-failed-commit") =>
+        {
+            give_up(intake, landed.pending, &error);
+            None
+        }
+        outcome => Some(Landed { outcome, pending: landed.pending }),
+    }
+}
+
+/// Whoever was refused on what has fallen hears it as if it stood.
+pub(super) fn told_though_fallen(pending: Vec<Pending>) -> Vec<Pending> {
+    let mut rest = Vec::new();
+    for pending in pending {
+        match pending {
+            Pending::Sent { reply, outcome: Err(refused @ ExecuteError::Rejected(_)), .. }
+                if sabotage::is("rejection-of-a-fallen-batch") =>
+            {
+                _ = reply.send(Err(refused));
+            }
+            other => rest.push(other),
+        }
+    }
+    rest
 }
 
 /// Workers hear that what they have settled is durable, and it is not.

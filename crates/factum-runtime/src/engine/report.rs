@@ -159,7 +159,7 @@ impl Engine {
         self.steps = self.steps.wrapping_add(1);
         let work = &self.work;
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
-        health.cursor = work.consumers.cursor.0;
+        health.cursor = self.submit.stands.0;
         health.calls = work.calls.len() + work.answers.len();
         health.timers = work.timers.len();
         health.letters = work.letters.open();

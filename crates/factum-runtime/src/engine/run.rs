@@ -294,7 +294,7 @@ impl Run<'_> {
 
     /// A due timer's consumer and command, and by which clock it was due. One that nobody can take is parked.
     pub(super) fn due_command(&mut self, due: &Due) -> Result<Option<(ConsumerId, Stored, When)>, StoreError> {
-        let Some(cell) = self.work.reader.cell(&Timers::cell(&due.name))? else {
+        let Some(cell) = self.work.stored_cell(&Timers::cell(&due.name))? else {
             self.work.timers.remove(&due.name);
             return Ok(None);
         };
@@ -432,7 +432,7 @@ impl Run<'_> {
     pub(super) fn cell(&self, key: &CellKey) -> Result<Option<Vec<u8>>, StoreError> {
         match self.stage.staged_cell(key) {
             Some(value) => Ok(value.clone()),
-            None => Ok(self.work.reader.cell(key)?.map(|cell| cell.value)),
+            None => Ok(self.work.stored_cell(key)?.map(|cell| cell.value)),
         }
     }
 }

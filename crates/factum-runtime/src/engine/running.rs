@@ -96,7 +96,8 @@ impl Work {
         self.is_live(mark) && mark.duration_since(written) > UNWRITTEN.max(left / PART)
     }
 
-    /// A commit is settled: where nothing goes by running time any more, it begins anew with the next that does.
+    /// A commit has landed in which nothing goes by running time: where nothing does any more, it begins anew with the next
+    /// that does.
     pub(super) fn forget_lost(&mut self) {
         if !self.timers.has_limits() {
             self.timers.set_lost(SignedDuration::ZERO);
@@ -120,7 +121,7 @@ impl Work {
             let (Some(when), key) = (self.timers.when(&name), Timers::cell(&name)) else { continue };
             let value = match stage.staged_cell(&key) {
                 Some(value) => value.clone(),
-                None => self.reader.cell(&key)?.map(|cell| cell.value),
+                None => self.stored_cell(&key)?.map(|cell| cell.value),
             };
             let Some(value) = value else { continue };
             stage.cell(key, Some(Timer { when, ..Timer::decode(&value)? }.encode()?));

@@ -221,7 +221,7 @@ impl Run<'_> {
 
     /// How an instance began: its business transaction, and for whom it is.
     fn start_of(&self, stream: &StreamId) -> Result<Option<Stored>, StoreError> {
-        Ok(self.work.reader.stream(stream, StreamVersion(0))?.into_iter().next())
+        Ok(self.work.stored_stream(stream, StreamVersion(0))?.into_iter().next())
     }
 
     /// Decides a command of the saga on an aggregate of its own service.

@@ -23,7 +23,10 @@ use super::{
     states::{Entry, Model},
     work::Work,
 };
-use crate::registry::{ConsumerId, Registry};
+use crate::{
+    registry::{ConsumerId, Registry},
+    sabotage,
+};
 
 /// Commits without a rest after which a snapshot may be taken.
 const COMMITS: u32 = 64;
@@ -178,11 +181,19 @@ pub(super) type Write = Box<dyn FnOnce() -> Result<Vec<u8>, HandlerError> + Send
 struct Busy;
 
 impl Work {
+    /// Whether snapshots are due behind the next commit: nothing may be decided on it before they are taken.
+    pub(super) fn snapshots_are_due(&self) -> bool {
+        let may_be = self.shelf.commits + 1 >= COMMITS && !sabotage::is("snapshot-of-what-is-not-durable");
+        may_be && (self.states.has_due() || self.due_fold().is_some())
+    }
+
     /// Counts a commit; behind so many, snapshots may be taken without waiting for a rest: one of a stream, and one of a
-    /// folding, whose stored cursor is where the state is right behind a commit and seldom at rest.
-    pub(super) fn committed(&mut self, registry: &Registry, saved: Position) {
+    /// folding, whose stored cursor is where the state is right behind a commit and seldom at rest. Not where something was
+    /// run on it already: that is not durable.
+    pub(super) fn committed(&mut self, registry: &Registry, saved: Position, is_built_on: bool) {
         self.shelf.commits += 1;
-        if self.shelf.commits >= COMMITS && saved == self.consumers.cursor {
+        let durable = !is_built_on || sabotage::is("snapshot-of-what-is-not-durable");
+        if self.shelf.commits >= COMMITS && saved == self.consumers.cursor && durable {
             self.shelf.commits = 0;
             self.take_due_stream();
             self.take_due_fold(registry, saved);
@@ -199,10 +210,15 @@ impl Work {
     }
 
     fn take_due_fold(&mut self, registry: &Registry, saved: Position) -> bool {
+        let next = self.due_fold().filter(|_| saved == self.consumers.cursor);
+        next.is_some_and(|id| self.take_fold(registry, id).is_ok())
+    }
+
+    /// A folding whose state is worth a snapshot.
+    fn due_fold(&self) -> Option<ConsumerId> {
         let (cursor, after) = (self.consumers.cursor, self.limits.snapshot_positions);
         let due = |(id, kept): &(&ConsumerId, &Kept)| kept.due(cursor.0, after) && self.consumers.is_joined(**id);
-        let next = self.folds.kept.iter().find(due).map(|(id, _)| *id);
-        next.filter(|_| saved == cursor).is_some_and(|id| self.take_fold(registry, id).is_ok())
+        self.folds.kept.iter().find(due).map(|(id, _)| *id)
     }
 
     /// Takes snapshots of all foldings, and of all large aggregates in the cache that have changed since their last: for a
@@ -257,7 +273,7 @@ impl Work {
         let Some(entry) = self.shelf.find(&name, codec, self.reader.head(), decode) else { return Ok(None) };
         // The last message that is in it is read again: it tells this stream from one that went another way.
         let before = StreamVersion(entry.version.0.saturating_sub(1));
-        let mut rest = self.reader.stream(stream, before)?;
+        let mut rest = self.stored_stream(stream, before)?;
         let same = |last: &Stored| last.version == entry.version && Some(&last.envelope().id) == entry.last.as_ref();
         if !rest.first().is_some_and(same) {
             tracing::warn!(name, "a snapshot ends in another message than its stream: folding from the log");

@@ -8,7 +8,7 @@ use factum_core::{
     stream::{ExpectedVersion, StreamId, StreamVersion},
 };
 
-use super::states::ByStream;
+use super::{flight::Touched, states::ByStream};
 use crate::timers::Timer;
 
 /// What one delivery changes. It joins the stage only when its handler is through.
@@ -82,11 +82,17 @@ impl Stage {
         self.appends.is_empty() && self.cells.is_empty()
     }
 
-    pub(super) fn into_commit(self) -> Commit {
+    /// The commit, and what it touches, if that is asked for.
+    pub(super) fn into_commit(self, tells: bool) -> (Commit, Touched) {
+        let touched = match tells {
+            true => Touched { streams: self.by_stream, cells: self.cells.keys().cloned().collect() },
+            false => Touched::default(),
+        };
         let cells = self.cells.into_iter();
-        Commit {
+        let commit = Commit {
             appends: self.appends,
             cells: cells.map(|(key, value)| CellChange { key, expected: ExpectedRevision::Any, value }).collect(),
-        }
+        };
+        (commit, touched)
     }
 }

@@ -229,6 +229,11 @@ impl States {
         }
     }
 
+    /// Whether there is one.
+    pub(super) fn has_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
     /// Streams of at least so many messages whose states have changed since their last snapshot, the least recently used
     /// first.
     pub(super) fn changed(&self) -> Vec<StreamId> {
@@ -254,7 +259,8 @@ impl States {
     }
 
     /// Drops what is over the limit, least recently used first; but one that would drive out most others goes itself.
-    /// Only between batches: a state that holds staged events must not be read again from the log before they are there.
+    /// Only between batches. What is dropped while its messages are in flight is read when they have landed
+    /// ([`super::flight`]).
     pub(super) fn trim(&mut self) {
         if self.bytes <= self.limit {
             return;

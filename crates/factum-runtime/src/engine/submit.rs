@@ -1,6 +1,6 @@
-//! Submitting and settling: one commit for all that a batch changes; when it is durable, and only then, callers hear.
+//! Launching and landing: one commit for all that a batch changes; when it is durable, and only then, callers hear.
 
-use std::sync::Arc;
+use std::panic::resume_unwind;
 
 use factum_core::{
     cell::CellKey,
@@ -9,10 +9,15 @@ use factum_core::{
 };
 use tokio::sync::oneshot;
 
-use super::{Work, stage::Stage, take::Intake};
+use super::{
+    Engine, Work,
+    flight::{Flown, Landed, Launched},
+    groups::Changes,
+    stage::Stage,
+    take::Intake,
+};
 use crate::{
     acts::{ActError, Outcome},
-    committer::Committer,
     import::Import,
     inbox::{ExecuteError, Input, Receipt, Reply, Request},
     registry::Registry,
@@ -56,72 +61,143 @@ pub(super) enum Submitted {
 
 /// Writes batches.
 pub(super) struct Submit {
-    pub(super) committer: Arc<Committer>,
     /// The cursor as the store has it.
     pub(super) saved: Position,
+    /// Everything up to here is handled, and what came of it is durable.
+    pub(super) stands: Position,
     /// Cells that must be there before anything else is written, and so go with the first commit.
     pub(super) first: Vec<(CellKey, Vec<u8>)>,
 }
 
+/// What a batch has come to, to be written.
+pub(super) struct Decided {
+    pub(super) stage: Stage,
+    pub(super) pending: Vec<Pending>,
+    /// The cursor is written also if nothing else is.
+    pub(super) force: bool,
+    /// It was decided on what was in flight.
+    pub(super) follows: bool,
+    /// Deliveries that were run.
+    pub(super) deliveries: usize,
+    /// The last one's name, if they are taken one by one.
+    pub(super) last: Option<String>,
+}
+
+/// What became of a batch that was to be written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Launch {
+    /// It is in flight, or has landed.
+    Aloft,
+    /// There was nothing to write: those who wait have heard.
+    Nothing,
+}
+
 impl Submit {
-    /// Writes what is on the stage and answers those who wait. If the store could not, they are told so, or, where they
-    /// would not send it again, their inputs are put back.
-    pub(super) fn submit(
+    /// Launches what a batch has come to, when nothing else is in flight. If there is nothing to write, those who wait hear at
+    /// once: what it was decided on is durable. If the store cannot be read, the inputs are put back.
+    pub(super) fn launch(
         &mut self,
         registry: &Registry,
         work: &mut Work,
         intake: &mut Intake,
-        mut stage: Stage,
-        pending: Vec<Pending>,
-        force: bool,
-    ) -> Result<Submitted, StoreError> {
+        mut decided: Decided,
+        is_left: bool,
+    ) -> Result<Launch, StoreError> {
         #[cfg(feature = "sabotage")]
-        let pending = super::planted::before_the_commit(self, work, intake, &mut stage, pending)?;
+        super::planted::before_the_commit(work, intake, &mut decided, is_left)?;
         let changed = work.holds.has_changed()
             || work.groups.has_changed()
             || work.consumers.is_urgent()
             || !work.paced.is_empty();
         let mut behind = Vec::new();
-        for receipt in pending.iter().flat_map(receipts) {
-            behind.push(stage.behind(&receipt.stream, receipt.version));
-        }
-        let mut last = intake.tail.head();
-        if !stage.is_empty() || changed || force {
-            work.pace_limits(registry, &mut stage)?;
-            let groups = work.groups.write(registry, &work.holds, &mut stage)?;
-            work.holds.write(registry, &mut stage)?;
-            work.instances.write(&mut stage)?;
-            work.note_ran();
-            work.consumers.write(registry, &mut stage)?;
-            for (key, value) in &self.first {
-                stage.cell(key.clone(), Some(value.clone()));
+        for receipt in decided.pending.iter_mut().flat_map(receipts) {
+            let stands = decided.stage.behind(&receipt.stream, receipt.version);
+            if receipt.repeated && receipt.position == Position::START && stands.is_none() {
+                // What it repeats was in flight when it was decided.
+                let landed = work.flights.position_of(&receipt.stream, receipt.version);
+                receipt.position = landed.unwrap_or(receipt.position);
             }
-            match self.committer.commit(stage.into_commit()) {
-                Ok(position) => {
-                    last = position;
-                    self.saved = work.consumers.cursor;
-                    self.first.clear();
-                    work.forget_lost();
-                    work.tell_groups(groups);
-                }
-                Err(error) => return failed(intake, pending, error),
-            }
+            behind.push(stands);
         }
-        settle(work, last, pending, behind);
+        if decided.stage.is_empty() && !changed && !decided.force {
+            self.stands = work.consumers.cursor;
+            answer(intake.tail.head(), decided.pending, behind);
+            return Ok(Launch::Nothing);
+        }
+        let groups = match self.write(registry, work, &mut decided.stage) {
+            Ok(groups) => groups,
+            Err(error) => {
+                give_back(intake, decided.pending);
+                return Err(error);
+            }
+        };
+        let Decided { stage, pending, deliveries, last, .. } = decided;
+        let placed = pending.iter().flat_map(receipts_of).zip(&behind);
+        let placed = placed.filter(|(receipt, _)| receipt.position == Position::START);
+        let receipts = placed
+            .filter_map(|(receipt, behind)| Some((receipt.stream.clone(), receipt.version, (*behind)?)))
+            .collect();
+        // Where the engine does not go on meanwhile it reads nothing.
+        let (commit, written) = stage.into_commit(is_left);
+        let (cursor, is_timeless) = (work.consumers.cursor, !work.timers.has_limits());
+        let flown = Flown { cursor, receipts, is_timeless, is_built_on: false, deliveries, last, written };
+        work.flights.launch(Launched { commit, pending, behind, groups, is_left }, flown);
+        Ok(Launch::Aloft)
+    }
+
+    /// Puts onto the stage what is written with every batch.
+    fn write(&self, registry: &Registry, work: &mut Work, stage: &mut Stage) -> Result<Changes, StoreError> {
+        work.pace_limits(registry, stage)?;
+        let groups = work.write_groups(registry, stage)?;
+        work.holds.write(registry, stage)?;
+        work.instances.write(stage)?;
+        work.note_ran();
+        work.consumers.write(registry, stage)?;
+        for (key, value) in &self.first {
+            stage.cell(key.clone(), Some(value.clone()));
+        }
+        Ok(groups)
+    }
+
+    /// Takes note of a commit that has landed: what is in memory is brought up to date, or its inputs are put back.
+    pub(super) fn landed(
+        &mut self,
+        work: &mut Work,
+        intake: &mut Intake,
+        flown: &mut Flown,
+        landed: Landed,
+    ) -> Result<Submitted, StoreError> {
+        let last = match landed.outcome {
+            Ok(Ok(last)) => last,
+            Ok(Err(error)) => return failed(intake, landed.pending, error),
+            Err(panic) => resume_unwind(panic),
+        };
+        (self.saved, self.stands) = (flown.cursor, flown.cursor);
+        self.first.clear();
+        if flown.is_timeless {
+            work.forget_lost();
+        }
+        for (stream, version, behind) in &flown.receipts {
+            work.states.place(stream, *version, Position(last.0 - behind));
+        }
+        work.flights.place(last, std::mem::take(&mut flown.receipts));
         Ok(Submitted::Settled)
     }
 }
 
-/// Everything that the batch was is durable: those who wait hear.
-fn settle(work: &mut Work, last: Position, pending: Vec<Pending>, behind: Vec<Option<u64>>) {
+/// Everything that a batch was is durable, up to this position: those who wait hear.
+pub(super) fn answer(last: Position, pending: Vec<Pending>, behind: Vec<Option<u64>>) {
     let mut behind = behind.into_iter();
     for pending in pending {
         // Whoever asked may have gone; what was decided stands.
         match pending {
             Pending::Sent { reply, outcome, .. } => {
                 let placed = outcome.map(|receipts| {
-                    let placed = receipts.into_iter().zip(&mut behind);
-                    placed.map(|(receipt, behind)| place(work, receipt, last, behind)).collect()
+                    receipts
+                        .into_iter()
+                        .zip(&mut behind)
+                        .map(|(receipt, behind)| place(receipt, last, behind))
+                        .collect()
                 });
                 _ = reply.send(placed);
             }
@@ -134,7 +210,7 @@ fn settle(work: &mut Work, last: Position, pending: Vec<Pending>, behind: Vec<Op
     }
 }
 
-fn receipts(pending: &Pending) -> impl Iterator<Item = &Receipt> {
+fn receipts_of(pending: &Pending) -> impl Iterator<Item = &Receipt> {
     let outcome = match pending {
         Pending::Sent { outcome, .. } => outcome.as_ref().ok(),
         _ => None,
@@ -142,16 +218,20 @@ fn receipts(pending: &Pending) -> impl Iterator<Item = &Receipt> {
     outcome.into_iter().flatten()
 }
 
+fn receipts(pending: &mut Pending) -> impl Iterator<Item = &mut Receipt> {
+    let outcome = match pending {
+        Pending::Sent { outcome, .. } => outcome.as_mut().ok(),
+        _ => None,
+    };
+    outcome.into_iter().flatten()
+}
+
 /// A receipt with its position: that of the last event that followed, or that of the commit's last message if none did.
-pub(super) fn place(work: &mut Work, receipt: Receipt, last: Position, behind: Option<u64>) -> Receipt {
+pub(super) fn place(receipt: Receipt, last: Position, behind: Option<u64>) -> Receipt {
     if receipt.position != Position::START {
         return receipt;
     }
-    let position = Position(last.0 - behind.unwrap_or_default());
-    if behind.is_some() {
-        work.states.place(&receipt.stream, receipt.version, position);
-    }
-    Receipt { position, ..receipt }
+    Receipt { position: Position(last.0 - behind.unwrap_or_default()), ..receipt }
 }
 
 fn failed(intake: &mut Intake, pending: Vec<Pending>, error: CommitError) -> Result<Submitted, StoreError> {
@@ -189,18 +269,29 @@ fn input(pending: Pending) -> Option<Input> {
     match pending {
         Pending::Sent { sent, reply, .. } => Some(sent.again(reply)),
         Pending::Kept(input) => Some(input),
-        // Who acts looks again.
-        Pending::Act { reply, outcome } => {
-            let again = || ActError::NotNow("the store was busy with something else: try again".to_owned());
-            _ = reply.send(outcome.and(Err(again())));
+        // Who acts looks again, also who was refused: that was decided on what is not so.
+        Pending::Act { reply, .. } => {
+            let again = ActError::NotNow("the store was busy with something else: try again".to_owned());
+            _ = reply.send(Err(again));
             None
         }
     }
 }
 
+/// What was decided on a commit that came to nothing, and was never launched: it is run again, if the store may be well again.
+/// Else those who wait hear what has become of that commit, and nothing that was decided.
+pub(super) fn fall(intake: &mut Intake, pending: Vec<Pending>, error: &CommitError) {
+    #[cfg(feature = "sabotage")]
+    let pending = super::planted::told_though_fallen(pending);
+    match error {
+        CommitError::Store(error) if !Engine::may_recover(error) => give_up(intake, pending, error),
+        _ => give_back(intake, pending),
+    }
+}
+
 /// Nothing of the batch was stored, or nobody knows: that is what callers hear, and nothing that was decided on it. What
 /// nobody would send again is put back.
-fn give_up(intake: &mut Intake, pending: Vec<Pending>, error: &StoreError) {
+pub(super) fn give_up(intake: &mut Intake, pending: Vec<Pending>, error: &StoreError) {
     let mut kept = Vec::new();
     for pending in pending {
         match pending {

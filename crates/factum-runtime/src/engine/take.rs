@@ -98,6 +98,18 @@ impl Intake {
         Ok(())
     }
 
+    /// Inputs that wait, while nothing else is taken.
+    pub(super) fn more(&mut self, cursor: Position, limits: &Limits) -> Batch {
+        let mut batch = Batch { through: cursor, ..Batch::default() };
+        self.inputs(&mut batch, limits);
+        batch
+    }
+
+    /// Whether no input waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.inbox.is_empty()
+    }
+
     fn inputs(&mut self, batch: &mut Batch, limits: &Limits) {
         let unread = self.tail.head().0.saturating_sub(batch.through.0);
         let (mut room, mut bytes) = (if unread < limits.backlog { limits.inputs } else { 0 }, 0);

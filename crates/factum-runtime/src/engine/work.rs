@@ -17,8 +17,9 @@ use factum_core::{
 use jiff::Timestamp;
 
 use super::{
-    consumers::Consumers, folds::Folds, groups::GroupCells, holds::Holds, import::Uncorrelated, instances::Instances,
-    letters::Letters, limits::Limits, noting::Noting, snapshots::Shelf, stage::Stage, states::States,
+    consumers::Consumers, flight::Flights, folds::Folds, groups::GroupCells, holds::Holds, import::Uncorrelated,
+    instances::Instances, letters::Letters, limits::Limits, noting::Noting, snapshots::Shelf, stage::Stage,
+    states::States,
 };
 use crate::{
     digests::Digests,
@@ -30,7 +31,9 @@ use crate::{
 
 /// See the module.
 pub(super) struct Work {
+    /// What is durable. What may be in flight is read by [`Work::stored_cell`] and [`Work::stored_stream`].
     pub(super) reader: Arc<dyn Reader>,
+    pub(super) flights: Flights,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: Box<dyn IdSource>,
     pub(super) limits: Limits,
@@ -118,7 +121,7 @@ impl Work {
         let key = id.cell();
         let value = match stage.staged_cell(&key) {
             Some(value) => value.clone(),
-            None => self.reader.cell(&key)?.map(|cell| cell.value),
+            None => self.stored_cell(&key)?.map(|cell| cell.value),
         };
         value.map(|value| Letter::decode(&value)).transpose()
     }

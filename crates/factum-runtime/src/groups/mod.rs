@@ -33,4 +33,5 @@ pub use polling::{Delivery, GroupError, Groups, Look, MAX_POLL, MAX_WAIT, Parts}
 pub use settled::{Failure, Passing, Settle, Settled, Tries};
 pub use settling::{MAX_DELAY, MAX_TOKENS, Settlement, Verdict};
 pub use stands::GroupState;
+pub(crate) use told::KeyStands;
 pub use told::{Told, ToldAll};

@@ -29,14 +29,34 @@ pub struct Told {
 
 impl Told {
     /// Notes how a key stands.
-    pub(crate) fn key(&mut self, key: &str, held: Option<&Held>) {
-        match held {
-            Some(_) => _ = self.held.insert(key.to_owned()),
-            None => _ = self.held.remove(key),
+    pub(crate) fn key(&mut self, key: &str, stands: KeyStands) {
+        match stands {
+            KeyStands::Free => _ = self.held.remove(key),
+            KeyStands::Held | KeyStands::Released(_) => _ = self.held.insert(key.to_owned()),
         }
-        match held.filter(|held| held.why == Why::Releasing).and_then(|held| held.passed.front()) {
-            Some(front) => _ = self.released.insert(key.to_owned(), *front),
-            None => _ = self.released.remove(key),
+        match stands {
+            KeyStands::Released(front) => _ = self.released.insert(key.to_owned(), front),
+            KeyStands::Free | KeyStands::Held => _ = self.released.remove(key),
+        }
+    }
+}
+
+/// How a key of a group stands.
+#[derive(Clone, Copy)]
+pub(crate) enum KeyStands {
+    Free,
+    /// What is new of it waits.
+    Held,
+    /// It is being released, and this message is next.
+    Released(Position),
+}
+
+impl KeyStands {
+    pub(crate) fn of(held: Option<&Held>) -> Self {
+        let Some(held) = held else { return Self::Free };
+        match held.passed.front().filter(|_| held.why == Why::Releasing) {
+            Some(front) => Self::Released(*front),
+            None => Self::Held,
         }
     }
 }

@@ -17,7 +17,7 @@ use factum_core::{
 use super::{CURSOR_TICK, DRAIN, lock};
 use crate::{
     committer::Committer,
-    engine::{Engine, EngineHealth, Step},
+    engine::{Engine, EngineHealth, Flight, Step},
     signal::{Signal, backoff},
 };
 
@@ -29,6 +29,8 @@ const PANICS: u32 = 20;
 pub(super) struct EngineLoop {
     pub(super) engine: Engine,
     pub(super) committer: Arc<Committer>,
+    /// What the committer's thread carries out.
+    pub(super) flight: Arc<Flight>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) signal: Arc<Signal>,
     pub(super) stopping: Arc<AtomicBool>,
@@ -58,16 +60,21 @@ impl EngineLoop {
             match self.step() {
                 Ok(step) => {
                     (failures, panics) = (0, 0);
-                    if step == Step::Worked {
-                        self.waits_for(None);
-                        let refusals = self.engine.refusals();
-                        if refusals > 0 {
-                            self.signal.wait(backoff(refusals));
+                    match step {
+                        Step::Worked => {
+                            self.waits_for(None);
+                            let refusals = self.engine.refusals();
+                            if refusals > 0 {
+                                self.signal.wait(backoff(refusals));
+                            }
                         }
-                    } else if stop_by.is_some() {
-                        break;
-                    } else if let Err(error) = self.wait() {
-                        return self.give_up(&error.to_string());
+                        Step::InFlight => self.wait_for_landing(),
+                        Step::Rest if stop_by.is_some() => break,
+                        Step::Rest => {
+                            if let Err(error) = self.wait() {
+                                return self.give_up(&error.to_string());
+                            }
+                        }
                     }
                 }
                 Err(Trouble::Store(error)) => {
@@ -132,6 +139,14 @@ impl EngineLoop {
         self.waiting = error;
     }
 
+    fn wait_for_landing(&self) {
+        // Soon enough for what becomes due meanwhile, too.
+        if !self.signal.wait(CURSOR_TICK) {
+            // Nothing waits for ever, whatever has become of the committer's thread.
+            self.flight.carry_out();
+        }
+    }
+
     /// Waits for something to do.
     ///
     /// # Errors
@@ -144,8 +159,7 @@ impl EngineLoop {
             tracing::error!(%error, "the store cannot be written");
         }
         let timer = self.engine.next_timer().and_then(|due| self.clock.until(due));
-        let rang = self.signal.wait(timer.unwrap_or(CURSOR_TICK).min(CURSOR_TICK));
-        if rang {
+        if self.signal.wait(timer.unwrap_or(CURSOR_TICK).min(CURSOR_TICK)) {
             return Ok(());
         }
         // Nobody may send anything to one that says it cannot store it: it has to find out by itself.

@@ -1,7 +1,8 @@
-//! A running unit: the engine's thread, the views' thread and the outward task, started together and stopped in order.
+//! A running unit: the threads of the engine, the committer and the views, and the outward task, started together and stopped in order.
 
 mod acting;
 mod caches_loop;
+mod committer_loop;
 mod consumers;
 mod engine_loop;
 mod grouping;
@@ -22,6 +23,7 @@ use std::{
 };
 
 use caches_loop::CachesLoop;
+use committer_loop::CommitterLoop;
 pub use consumers::{ConsumerKind, ConsumerState, Standing};
 use engine_loop::EngineLoop;
 use factum_core::{
@@ -172,7 +174,7 @@ impl Unit {
         })?
         .leased(committer.lease());
         let start = parts.ids.next(parts.clock.mark());
-        let engine = Engine::new(Parts {
+        let mut engine = Engine::new(Parts {
             registry: registry.clone(),
             committer: committer.clone(),
             inbox: receiver,
@@ -186,6 +188,8 @@ impl Unit {
             arrange: parts.arrange,
             limits: parts.limits,
         })?;
+        let (launched, stop_committer): (Arc<Signal>, Arc<AtomicBool>) = Default::default();
+        let flight = engine.apart(launched.clone(), engine_signal.clone());
         let health = engine.health();
         let groups = Groups::new(groups::Parts {
             registry: registry.clone(),
@@ -203,19 +207,22 @@ impl Unit {
         let run_engine = EngineLoop {
             engine,
             committer: committer.clone(),
+            flight: flight.clone(),
             clock: parts.clock.clone(),
             signal: engine_signal.clone(),
             stopping: stop_engine.clone(),
             health: health.clone(),
             waiting: None,
         };
+        let run_committer = CommitterLoop { flight, signal: launched.clone(), stopping: stop_committer.clone() };
         let rows_wait: Arc<Mutex<Option<String>>> = Arc::default();
         let run_views =
             ViewsLoop { views, waiting: rows_wait.clone(), signal: views_signal.clone(), stopping: stop_views.clone() };
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| Builder::new().name(name.into()).spawn(run);
+        let committer_thread = spawn("factum-committer", Box::new(move || run_committer.run()))?;
         let engine_thread = spawn("factum-engine", Box::new(move || run_engine.run()))?;
         let views_thread = spawn("factum-views", Box::new(move || run_views.run()))?;
-        // The views stop behind the engine, so that they catch up with what it still carries out.
+        // The committer and the views stop behind the engine: the views catch up with what it still carries out.
         let mut loops = Vec::new();
         if let Some(others) = others {
             let (signal, stopping): (Arc<Signal>, Arc<AtomicBool>) = Default::default();
@@ -226,6 +233,7 @@ impl Unit {
         }
         loops.extend([
             Running { name: "engine", stopping: stop_engine, signal: engine_signal.clone(), thread: engine_thread },
+            Running { name: "committer", stopping: stop_committer, signal: launched, thread: committer_thread },
             Running { name: "views", stopping: stop_views, signal: views_signal.clone(), thread: views_thread },
         ]);
         if registry.caches().next().is_some() {

@@ -1,35 +1,27 @@
 //! An engine on the bench: started, fed, stepped and started again over the same store.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use factum_core::{
     Timestamp,
-    cell::{Cell, CellKey, CellKind},
-    commit::Wanted,
+    cell::CellKind,
     digest_key::DigestKey,
     envelope::{Draft, Kind, Stored},
-    error::StoreError,
     id::MessageId,
     letter::{Held, Letter, LetterId},
     memory::Memory,
     memory_notes::MemoryNotes,
     memory_snapshots::MemorySnapshots,
     payload::{Command, Payload},
-    ports::{Backend, Clock, Judge, Note, Notes, Reader, Scan, Scanned, Snapshots, Written},
+    ports::{Clock, Note, Notes, Reader, Scan, Snapshots},
     service::Service,
-    stream::{Lineage, Position, StreamId, StreamVersion},
+    stream::{Position, StreamId, StreamVersion},
 };
 use factum_runtime::{
     acts::{Act, ActError, By, Outcome, What},
     clock::DataClock,
     committer::Committer,
-    engine::{Arrange, Engine, EngineHealth, Limits, Parts, Step},
+    engine::{Arrange, Engine, EngineHealth, Flight, Limits, Parts, Step},
     ids::UuidSource,
     inbox::{ExecuteError, Input, Receipt, Request, Sender},
     outward,
@@ -40,136 +32,13 @@ use factum_runtime::{
 };
 use tokio::sync::oneshot;
 
+pub use super::faults::{Fault, Faults, UNFIT, faulty};
+
 /// 2026-01-02T03:04:05Z.
 pub const NOW: Timestamp = Timestamp::constant(1_767_323_045, 0);
 
 /// More steps than any test needs: behind that lies a loop.
 const MOST_STEPS: usize = 20_000;
-
-/// What happens to a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Nothing is written; the next write may succeed.
-    Transient,
-    /// Nothing is written, nobody knows, and the store takes no more.
-    UnknownLost,
-    /// It is written, nobody knows, and the store takes no more.
-    UnknownWritten,
-}
-
-/// A store on the bench takes no message with this in its data.
-pub const UNFIT: &str = "nothing that can be stored";
-
-/// Which write fails, counted from 1 over all starts, and how.
-#[derive(Clone, Default)]
-pub struct Faults(Arc<Mutex<Told>>, Arc<AtomicUsize>, Arc<AtomicUsize>);
-
-/// Writes so far, and which of them fail.
-type Told = (usize, Vec<(usize, Fault)>);
-
-impl Faults {
-    pub fn at(&self, write: usize, fault: Fault) {
-        self.0.lock().unwrap().1.push((write, fault));
-    }
-    /// The next so many reads fail.
-    pub fn fail_reads(&self, count: usize) {
-        self.1.store(count, Ordering::Relaxed);
-    }
-    /// Reads so far.
-    pub fn reads(&self) -> usize {
-        self.2.load(Ordering::Relaxed)
-    }
-    fn read(&self) -> Result<(), StoreError> {
-        self.2.fetch_add(1, Ordering::Relaxed);
-        let fewer = |left: usize| left.checked_sub(1);
-        match self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer) {
-            Ok(_) => Err(StoreError::Transient("a read, as told".to_owned())),
-            Err(_) => Ok(()),
-        }
-    }
-    pub fn writes(&self) -> usize {
-        self.0.lock().unwrap().0
-    }
-    fn next(&self) -> Option<Fault> {
-        let mut faults = self.0.lock().unwrap();
-        faults.0 += 1;
-        let write = faults.0;
-        faults.1.iter().find(|(at, _)| *at == write).map(|(_, fault)| *fault)
-    }
-}
-
-struct Faulty {
-    inner: Memory,
-    faults: Faults,
-    dead: bool,
-}
-
-/// A store whose writes fail as told.
-pub fn faulty(store: &Memory, faults: &Faults) -> Box<dyn Backend> {
-    Box::new(Faulty { inner: store.clone(), faults: faults.clone(), dead: false })
-}
-
-impl Backend for Faulty {
-    fn transact(&mut self, wanted: &Wanted, judge: &mut Judge<'_>) -> Result<Option<Written>, StoreError> {
-        let Self { inner, faults, dead } = self;
-        let mut told = None;
-        let written = inner.transact(wanted, &mut |found| {
-            let plans = judge(found);
-            let messages = || plans.iter().flat_map(|plan| &plan.appends).flat_map(|append| &append.messages);
-            told = match plans.is_empty() {
-                true => None,
-                false if *dead => Some(StoreError::OutcomeUnknown("it has stopped".to_owned())),
-                false if messages().any(|message| String::from_utf8_lossy(&message.data).contains(UNFIT)) => {
-                    Some(StoreError::Unfit("as told".to_owned()))
-                }
-                false => match faults.next() {
-                    None => None,
-                    Some(Fault::Transient) => Some(StoreError::Transient("as told".to_owned())),
-                    Some(fault) => {
-                        *dead = true;
-                        told = Some(StoreError::OutcomeUnknown("as told".to_owned()));
-                        return if fault == Fault::UnknownWritten { plans } else { Vec::new() };
-                    }
-                },
-            };
-            if told.is_some() { Vec::new() } else { plans }
-        })?;
-        told.map_or(Ok(written), Err)
-    }
-    fn reader(&self) -> Arc<dyn Reader> {
-        Arc::new(FaultyReader(Backend::reader(&self.inner), self.faults.clone()))
-    }
-    fn durability(&self) -> &'static str {
-        "memory"
-    }
-}
-
-struct FaultyReader(Arc<dyn Reader>, Faults);
-
-impl Reader for FaultyReader {
-    fn lineage(&self) -> Lineage {
-        self.0.lineage()
-    }
-    fn head(&self) -> Position {
-        self.0.head()
-    }
-    fn scan(&self, scan: &Scan<'_>) -> Result<Scanned, StoreError> {
-        self.1.read()?;
-        self.0.scan(scan)
-    }
-    fn stream(&self, stream: &StreamId, after: StreamVersion) -> Result<Vec<Stored>, StoreError> {
-        self.1.read()?;
-        self.0.stream(stream, after)
-    }
-    fn cells(&self, kind: CellKind) -> Result<Vec<Cell>, StoreError> {
-        self.1.read()?;
-        self.0.cells(kind)
-    }
-    fn cell(&self, key: &CellKey) -> Result<Option<Cell>, StoreError> {
-        self.1.read()?;
-        self.0.cell(key)
-    }
-}
 
 /// The clock of an outward loop whose waits are tokio's, which tests pause.
 struct Walking(DataClock);
@@ -234,6 +103,8 @@ pub struct Bench {
     pub committer: Arc<Committer>,
     pub inbox: Sender,
     pub engine: Engine,
+    /// What carries commits out, if the engine does not.
+    pub flight: Option<Arc<Flight>>,
     /// What the next start calls itself.
     pub program: String,
     starts: u64,
@@ -283,7 +154,33 @@ impl Bench {
             limits: how.limits,
         })
         .unwrap();
-        Self { store, faults, snapshots, notes, clock, how, registry, committer, inbox, engine, program, starts }
+        let flight = None;
+        Self {
+            store,
+            faults,
+            snapshots,
+            notes,
+            clock,
+            how,
+            registry,
+            committer,
+            inbox,
+            engine,
+            flight,
+            program,
+            starts,
+        }
+    }
+
+    /// From now on commits stay in flight until they are carried out.
+    pub fn flying(mut self) -> Self {
+        self.flight = Some(self.engine.apart(Arc::default(), Arc::default()));
+        self
+    }
+
+    /// Carries out what is in flight; says whether there was anything.
+    pub fn carry_out(&self) -> bool {
+        self.flight.as_ref().is_some_and(|flight| flight.carry_out())
     }
 
     /// The program ends, whatever it was doing, and starts again.
@@ -416,8 +313,10 @@ impl Bench {
     /// Steps until there is nothing more to do.
     pub fn run(&mut self) {
         for _ in 0..MOST_STEPS {
-            if self.engine.step().unwrap() == Step::Rest {
-                return;
+            match self.engine.step().unwrap() {
+                Step::Rest => return,
+                Step::InFlight => _ = self.carry_out(),
+                Step::Worked => {}
             }
         }
         panic!("the engine does not come to rest");

@@ -52,7 +52,7 @@ fn run_on(mut bench: Bench) -> Bench {
     for _ in 0..10_000 {
         match bench.engine.step() {
             Ok(Step::Rest) => return bench,
-            Ok(Step::Worked) => {}
+            Ok(Step::Worked | Step::InFlight) => {}
             Err(StoreError::Transient(_)) => bench.engine.reload().unwrap(),
             Err(StoreError::OutcomeUnknown(_)) => bench = bench.restart(services()),
             Err(error) => panic!("{error}"),

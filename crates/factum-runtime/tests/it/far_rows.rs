@@ -65,7 +65,7 @@ impl RowStore for Far {
     }
     fn get_many(&mut self, wanted: &[TableKeys]) -> Result<Vec<Vec<Option<Vec<u8>>>>, RowError> {
         self.count(|asked| asked.many += 1);
-        self.rows.get_many(wanted)
+        RowStore::get_many(&mut self.rows, wanted)
     }
     fn is_far(&self) -> bool {
         true

@@ -94,7 +94,7 @@ impl Run {
         for _ in 0..10_000 {
             match self.bench().engine.step() {
                 Ok(Step::Rest) => return,
-                Ok(Step::Worked) => {}
+                Ok(Step::Worked | Step::InFlight) => {}
                 Err(error) => self.failed(&error),
             }
         }

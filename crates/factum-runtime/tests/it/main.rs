@@ -12,6 +12,8 @@ mod cuts;
 mod digests;
 mod failures;
 mod far_rows;
+mod faults;
+mod flight;
 mod folds;
 mod groups;
 mod guarded;

@@ -170,7 +170,7 @@ impl<'a> Node<'a> {
             match self.running.engine.step() {
                 Ok(Step::Rest) if self.hear() => return,
                 Ok(Step::Rest) => {}
-                Ok(Step::Worked) => {}
+                Ok(Step::Worked | Step::InFlight) => {}
                 Err(error) if Engine::may_recover(&error) => {}
                 Err(error) => panic!("the store failed: {error}"),
             }

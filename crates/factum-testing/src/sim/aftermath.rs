@@ -23,7 +23,7 @@ use super::{
     invariants::{self, Evidence},
     node::{LOG, read_all},
     operator::redrive_all,
-    poison, sagas,
+    poison, refusals, sagas,
     seen::line,
     tally::Kind,
     world::{Violation, World},
@@ -138,6 +138,8 @@ impl Run<'_> {
             refused: &refused,
             registry: &registry,
         })?;
+        let programs = (1..=self.sim.newest).map(|version| Registry::new((self.sim.services)(&self.peers, version)));
+        refusals::check(&log, &self.clients.asks, &programs.flatten().collect::<Vec<_>>())?;
         self.tally.many(Kind::Moved, sagas::moved(&log, &registry));
         let rows = self.rows.restart();
         let rows = factum_core::ports::RowStore::reader(&rows);

@@ -1,5 +1,7 @@
 //! Clients: programs outside the node that send commands, lose answers, and send again by the same id.
 
+use std::ops::Range;
+
 use factum_core::{
     Timestamp,
     envelope::{Draft, Stored},
@@ -20,11 +22,13 @@ type Answer = oneshot::Receiver<Result<Vec<Receipt>, ExecuteError>>;
 /// Commands that a client wants carried out together.
 pub(super) struct Ask {
     pub ids: Vec<MessageId>,
-    drafts: Vec<Draft>,
+    pub drafts: Vec<Draft>,
     waiting: Option<Answer>,
     sent: u32,
+    /// The end of the log when it was sent last.
+    head: usize,
     /// When it was sent first. Sent again it says so, and is within the window however the clock jumps.
-    since: Option<Timestamp>,
+    pub since: Option<Timestamp>,
     pub end: End,
 }
 
@@ -33,7 +37,8 @@ pub(super) struct Ask {
 pub(super) enum End {
     Open,
     Accepted(Vec<Receipt>),
-    Rejected(String),
+    /// With which code, and how many messages the log had when it was sent and when the answer came.
+    Rejected(String, Range<usize>),
     /// It did not ask again: nobody knows.
     Abandoned,
 }
@@ -54,7 +59,7 @@ impl Clients {
     /// Somebody wants something.
     pub fn want(&mut self, drafts: Vec<Draft>) {
         let ids = drafts.iter().map(|_| MessageId::derived(&[&self.random.u128(..).to_string()])).collect();
-        self.asks.push(Ask { ids, drafts, waiting: None, sent: 0, since: None, end: End::Open });
+        self.asks.push(Ask { ids, drafts, waiting: None, sent: 0, head: 0, since: None, end: End::Open });
     }
 
     /// Sends what waits to be sent, each with this chance.
@@ -71,6 +76,7 @@ impl Clients {
             if node.inbox.try_send(Input::Commands(requests, reply)).is_ok() {
                 ask.waiting = Some(answer);
                 ask.sent += 1;
+                ask.head = node.tail.head().0 as usize;
                 ask.since = ask.since.or(Some(now));
                 if ask.sent > 1 {
                     self.tally.one(Kind::SentAgain);
@@ -149,7 +155,7 @@ impl Ask {
             }
             Err(ExecuteError::Rejected(refused)) => {
                 tally.one(Kind::Refused);
-                self.end = End::Rejected(refused.code);
+                self.end = End::Rejected(refused.code, self.head..seen.len());
             }
             Err(ExecuteError::IdReused(id)) => {
                 return Violation::found("I1", format!("command {id} was sent again as it was, and taken for another"));

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use super::{
     clients::Clients,
     clock::SimClock,
-    disk::{Fault, Keep, SimDisk},
+    disk::{Fault, Keep, SimDisk, When},
     node::{How, Node, Trouble, read_all},
     operator::PlanAnswer,
     peers::Peers,
@@ -136,7 +136,7 @@ impl<'s> Run<'s> {
             self.pass(time);
             return self.start(false);
         };
-        match self.random.u8(..118) {
+        match self.random.u8(..122) {
             0..=16 => self.clients.send(node, self.clock.mark(), 0.8),
             17..=51 => {
                 let steps = self.random.usize(1..=6);
@@ -193,7 +193,8 @@ impl<'s> Run<'s> {
             97..=98 => self.arm(),
             99..=104 => self.operate(),
             105..=106 => self.deploy(),
-            107 | 112.. => self.try_again(),
+            107 | 112..=117 => self.try_again(),
+            118.. => self.carry_out(),
             108..=110 => self.account()?,
             _ => return self.clean_stop(),
         }
@@ -247,6 +248,17 @@ impl<'s> Run<'s> {
         }
     }
 
+    /// The committer's half gets its turn, and now and then the disk does not let it through.
+    fn carry_out(&mut self) {
+        let Some(node) = &self.node else { return };
+        if node.is_in_flight() && self.random.u8(..3) == 0 {
+            let fault = if self.random.bool() { Fault::Full } else { Fault::Io };
+            self.disk.plan(fault, When::At(self.disk.calls() + 1));
+            self.trace.push(format!("the next I/O operation: {fault:?}"));
+        }
+        node.carry_out();
+    }
+
     /// The power, or the process, goes at one of the next I/O operations.
     fn arm(&mut self) {
         let number = self.disk.calls() + self.random.u64(1..40);
@@ -279,6 +291,9 @@ impl<'s> Run<'s> {
     pub(super) fn end_life(&mut self) {
         self.disk.watch(None);
         if let Some(node) = self.node.take() {
+            self.tally.many(Kind::DecidedInFlight, node.decided_in_flight);
+            self.tally.many(Kind::FellInFlight, node.fell_in_flight);
+            self.tally.many(Kind::EndedInFlight, u64::from(node.is_in_flight()));
             node.end(&self.runtime);
         }
         let _ = self.taken_cut();

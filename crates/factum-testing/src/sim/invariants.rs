@@ -81,8 +81,8 @@ fn acknowledged(Evidence { log, asks, .. }: &Evidence<'_>) -> Result<(), Violati
             let events = by_cause.get(id).map_or(&[][..], |events| events);
             let problem = match &ask.end {
                 End::Open => Some("it never had an answer".to_owned()),
-                End::Rejected(code) if !events.is_empty() => Some(format!("it was rejected as {code}")),
-                End::Rejected(_) => None,
+                End::Rejected(code, _) if !events.is_empty() => Some(format!("it was rejected as {code}")),
+                End::Rejected(..) => None,
                 End::Abandoned => scattered(events),
                 End::Accepted(receipts) => {
                     let receipt = &receipts[index];

@@ -31,6 +31,7 @@ mod operator;
 mod oracle;
 mod peers;
 pub mod poison;
+mod refusals;
 mod rows;
 mod sagas;
 mod seen;

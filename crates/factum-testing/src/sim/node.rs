@@ -1,4 +1,4 @@
-//! One life of a node: engine, views and outward loop over a simulated disk and simulated rows, stepped by hand.
+//! One life of a node: engine, committer, views and outward loop over a simulated disk and simulated rows, stepped by hand.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use factum_core::{
 };
 use factum_runtime::{
     committer::Committer,
-    engine::{Arrange, Engine, EngineHealth, Limits, Parts, Step},
+    engine::{Arrange, Engine, EngineHealth, Flight, Limits, Parts, Step},
     ids::UuidSource,
     inbox::Sender,
     outward::{self, Outward},
@@ -40,6 +40,9 @@ pub(super) struct How {
     pub segment_bytes: u64,
     pub checkpoint_bytes: u64,
     pub shuffled: Option<u64>,
+    /// How often the committer's half gets its turn behind a step of the engine: never by itself, and one in so many; not at
+    /// all if the engine does both.
+    pub lags: Option<u8>,
     pub ids: u64,
 }
 
@@ -64,6 +67,7 @@ impl How {
             segment_bytes: random.choice([4 << 10, 16 << 10, 256 << 10]).unwrap_or(4 << 10),
             checkpoint_bytes: random.choice([2 << 10, 20 << 10, 256 << 20]).unwrap_or(2 << 10),
             shuffled: random.bool().then(|| random.u64(..)),
+            lags: random.choice([None, Some(1), Some(2), Some(6)]).unwrap_or(None),
             ids: random.u64(..),
         }
     }
@@ -89,6 +93,16 @@ pub(super) struct Node {
     pub views: Views,
     pub progress: Progress,
     pub registry: Arc<Registry>,
+    /// The committer's half.
+    pub flight: Option<Arc<Flight>>,
+    /// Batches that were decided on a commit in flight.
+    pub decided_in_flight: u64,
+    /// Those that fell with it.
+    pub fell_in_flight: u64,
+    /// One waits.
+    waits: bool,
+    lags: u8,
+    random: Rng,
     outward: JoinHandle<()>,
     stop_outward: watch::Sender<bool>,
 }
@@ -137,7 +151,7 @@ impl Node {
             clock: Arc::new(clock.clone()),
             reads_aside: false,
         })?;
-        let engine = Engine::new(Parts {
+        let mut engine = Engine::new(Parts {
             registry: registry.clone(),
             committer: committer.clone(),
             inbox: receiver,
@@ -151,23 +165,67 @@ impl Node {
             digest_key: DigestKey::KNOWN,
             program,
         })?;
+        let flight = how.lags.map(|_| engine.apart(Arc::default(), Arc::default()));
         let (stop_outward, stopped) = watch::channel(false);
         let outward = runtime.spawn(outward.run(stopped, |_| {}));
         let progress = views.progress();
-        Ok(Self { committer, tail, reader: plain, inbox, engine, views, progress, registry, outward, stop_outward })
+        let (lags, random) = (how.lags.unwrap_or(1), Rng::with_seed(how.ids));
+        let reader = plain;
+        Ok(Self {
+            committer,
+            tail,
+            reader,
+            inbox,
+            engine,
+            views,
+            progress,
+            registry,
+            flight,
+            decided_in_flight: 0,
+            fell_in_flight: 0,
+            waits: false,
+            lags,
+            random,
+            outward,
+            stop_outward,
+        })
     }
 
     /// Lets the engine work until it rests or fails, at most so many steps; answers whether it rests.
     pub fn engine_steps(&mut self, most: usize) -> Result<bool, StoreError> {
         for _ in 0..most {
-            match self.engine.step() {
-                Ok(Step::Worked) => {}
+            let aloft = self.is_in_flight();
+            let stepped = self.engine.step();
+            self.fell_in_flight += u64::from(self.waits && stepped.is_err());
+            self.waits = match stepped {
+                Ok(Step::Worked) => aloft && self.is_in_flight(),
+                Ok(Step::InFlight) => self.waits,
+                Ok(Step::Rest) | Err(_) => false,
+            };
+            match stepped {
+                Ok(Step::Worked) => self.decided_in_flight += u64::from(self.waits),
+                Ok(Step::InFlight) => self.carry_out(),
                 Ok(Step::Rest) => return Ok(true),
                 Err(error) if Engine::may_recover(&error) => return Ok(false),
                 Err(error) => return Err(error),
             }
+            if self.random.u8(..self.lags) == 0 {
+                self.carry_out();
+            }
         }
         Ok(false)
+    }
+
+    /// The committer's half gets its turn.
+    pub fn carry_out(&self) {
+        if let Some(flight) = &self.flight {
+            flight.carry_out();
+        }
+    }
+
+    /// Whether a commit was launched and has not been begun.
+    pub fn is_in_flight(&self) -> bool {
+        self.flight.as_ref().is_some_and(|flight| flight.is_waiting())
     }
 
     /// Lets the outward loop run for a while.

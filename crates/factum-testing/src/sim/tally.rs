@@ -46,6 +46,9 @@ pub enum Kind {
     Accounted,
     RolledOut,
     RolledBack,
+    DecidedInFlight,
+    FellInFlight,
+    EndedInFlight,
     Commands,
     Messages,
     Calls,
@@ -53,7 +56,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, each of which a sweep of some size must have seen.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 46] = [
         Self::PowerCut,
         Self::PowerCutInIo,
         Self::Kill,
@@ -94,6 +97,9 @@ impl Kind {
         Self::Accounted,
         Self::RolledOut,
         Self::RolledBack,
+        Self::DecidedInFlight,
+        Self::FellInFlight,
+        Self::EndedInFlight,
         Self::Commands,
         Self::Messages,
         Self::Calls,
@@ -142,6 +148,9 @@ impl Kind {
             Self::Accounted => "accounts of every delivery",
             Self::RolledOut => "starts of the next version",
             Self::RolledBack => "starts of the version before",
+            Self::DecidedInFlight => "batches decided on a commit in flight",
+            Self::FellInFlight => "batches that fell with the commit in flight",
+            Self::EndedInFlight => "ends with a commit in flight",
             Self::Commands => "commands accepted",
             Self::Messages => "messages",
             Self::Calls => "calls carried out",

@@ -24,13 +24,13 @@ const ROWS: usize = 4_096;
 /// Bytes of their bodies, behind which another statement begins.
 const BYTES: usize = 8 << 20;
 
-/// Moves the cursors of tables that stand where they stood; of others it divides by zero, which ends the transaction.
+/// Moves the cursors of tables that nobody else has taken or written; of others it divides by zero, which ends the transaction.
 const MOVE: &str = "WITH moved AS (\
-        UPDATE row_table SET revision = row_table.revision + 1, log_id = next.log_id, epoch = next.epoch, \
-            position = next.position \
-        FROM unnest($1::int8[], $2::int8[], $3::uuid[], $4::int8[], $5::int8[]) \
-            AS next(id, revision, log_id, epoch, position) \
-        WHERE row_table.id = next.id AND row_table.revision = next.revision RETURNING 1) \
+        UPDATE row_table SET revision = $4, log_id = next.log_id, epoch = next.epoch, position = next.position \
+        FROM unnest($1::text[], $2::int8[], $3::uuid[], $5::uuid[], $6::int8[], $7::int8[]) \
+            AS next(name, version, revision, log_id, epoch, position) \
+        WHERE row_table.name = next.name AND row_table.version = next.version AND row_table.revision = next.revision \
+        RETURNING 1) \
      SELECT 1 / (count(*) = cardinality($1))::int FROM moved";
 
 type Parameter = Box<dyn ToSql + Sync + Send>;
@@ -39,22 +39,23 @@ type Parameter = Box<dyn ToSql + Sync + Send>;
 pub(super) struct Writing(Vec<(String, Vec<Parameter>)>);
 
 impl Writing {
-    pub(super) fn of(batches: &[TableBatch], tables: &Tables) -> Result<Self, RowError> {
-        let (mut ids, mut revisions, mut logs, mut epochs, mut positions) =
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    pub(super) fn of(batches: &[TableBatch], tables: &Tables, revision: Uuid) -> Result<Self, RowError> {
+        let (mut names, mut versions, mut revisions) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut logs, mut epochs, mut positions) = (Vec::new(), Vec::new(), Vec::new());
         let mut statements = Vec::new();
         for TableBatch { table, changes, cursor } in batches {
-            let opened = tables.get(&(table.name, table.version)).ok_or_else(|| table.not_open())?;
-            ids.push(opened.id);
-            revisions.push(opened.revision);
+            let known = tables.get(&(table.name, table.version)).ok_or_else(|| table.not_open())?;
+            names.push(table.name);
+            versions.push(i64::from(table.version));
+            revisions.push(*known);
             logs.push(Uuid::from_bytes(cursor.lineage.log_id));
             epochs.push(i64::from(cursor.lineage.epoch));
             // A log would have to take a million messages a second for 292,000 years to reach the sign bit.
             positions.push(cursor.position.0 as i64);
             rows(table, changes, &mut statements)?;
         }
-        let moved: Vec<Parameter> =
-            vec![Box::new(ids), Box::new(revisions), Box::new(logs), Box::new(epochs), Box::new(positions)];
+        let mut moved: Vec<Parameter> = vec![Box::new(names), Box::new(versions), Box::new(revisions)];
+        moved.extend([Box::new(revision) as Parameter, Box::new(logs), Box::new(epochs), Box::new(positions)]);
         // First, so that whoever comes second waits before it has written anything.
         statements.insert(0, (MOVE.to_owned(), moved));
         Ok(Self(statements))
@@ -110,17 +111,20 @@ fn rows(
     Ok(())
 }
 
+/// Texts and numbers of an indexed field.
+type Field = (Vec<Option<String>>, Vec<Option<i64>>);
+
 /// Rows by columns.
 struct Arrays {
     keys: Vec<String>,
     bodies: Vec<String>,
-    fields: Vec<(Vec<Option<String>>, Vec<Option<i64>>)>,
+    fields: Vec<Field>,
     bytes: usize,
 }
 
 impl Arrays {
     fn of(spec: &TableSpec) -> Self {
-        let fields = spec.indexes.iter().map(|_| (Vec::new(), Vec::new())).collect();
+        let fields = spec.indexes.iter().map(|_| Field::default()).collect();
         Self { keys: Vec::new(), bodies: Vec::new(), fields, bytes: 0 }
     }
 

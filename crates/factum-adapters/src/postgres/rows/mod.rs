@@ -11,7 +11,7 @@
 //! | behind a failed write `open` tells where they stand | it waits for the row that a lost session may still be writing |
 //!
 //! ```text
-//! row_table    id, name, version, indexes, active, revision, log_id, epoch, position      one row per table and version
+//! row_table    name, version, indexes, active, revision, log_id, epoch, position      one row per table and version
 //! orders_v3    key, body, for each indexed field <field>_text and <field>_number          and an index each
 //! orders       the same of the version that queries read, body as JSONB: a view, for people
 //! ```

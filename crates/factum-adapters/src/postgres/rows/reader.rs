@@ -93,7 +93,8 @@ async fn answer(session: &Derived, sql: &str, name: &str, values: &[Value]) -> R
     let asked = async {
         let statement = session.statement(sql).await?;
         let values = values.iter().map(|value| match value {
-            Value::Text(text) => text as &(dyn ToSql + Sync),
+            Value::Texts(texts) => texts as &(dyn ToSql + Sync),
+            Value::Text(text) => text,
             Value::Number(number) => number,
         });
         let values: Vec<_> = std::iter::once(&name as &(dyn ToSql + Sync)).chain(values).collect();
@@ -107,10 +108,17 @@ async fn answer(session: &Derived, sql: &str, name: &str, values: &[Value]) -> R
 
 impl RowReader for TableReader {
     fn get(&self, name: &str, key: &str) -> Result<Option<Vec<u8>>, RowError> {
+        Ok(self.get_many(name, &[key.to_owned()])?.pop().flatten())
+    }
+
+    fn get_many(&self, name: &str, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, RowError> {
         let row = self.ask(name, |(version, _)| {
-            Ok((table::get_queried(name, *version), vec![Value::Text(text::fitted(key).into_owned())]))
+            let keys = keys.iter().map(|key| text::fitted(key).into_owned());
+            Ok((table::get_queried(name, *version), vec![Value::Texts(keys.collect())]))
         })?;
-        Ok(row.and_then(|row| row.get::<_, Option<&str>>(1).map(|body| body.as_bytes().to_vec())))
+        let Some(row) = row else { return Ok(vec![None; keys.len()]) };
+        let bodies = row.get::<_, Vec<Option<&str>>>(1).into_iter();
+        Ok(bodies.map(|body| body.map(|body| body.as_bytes().to_vec())).collect())
     }
 
     fn page(&self, name: &str, query: &Query) -> Result<Page, RowError> {

@@ -40,14 +40,8 @@ pub struct RowTables {
     tables: Tables,
 }
 
-pub(super) type Tables = BTreeMap<(&'static str, u32), Opened>;
-
-/// A table as it was found or written last.
-#[derive(Clone, Copy)]
-pub(super) struct Opened {
-    pub(super) id: i64,
-    pub(super) revision: i64,
-}
+/// The revision that this owner gave a table last, by its name and version.
+pub(super) type Tables = BTreeMap<(&'static str, u32), Uuid>;
 
 impl RowTables {
     pub(super) fn open(url: &str, options: &Options) -> Result<Self, RowError> {
@@ -71,7 +65,7 @@ impl RowTables {
         Ok(done)
     }
 
-    fn opened(&self, spec: &TableSpec) -> Result<Opened, RowError> {
+    fn opened(&self, spec: &TableSpec) -> Result<Uuid, RowError> {
         self.tables.get(&(spec.name, spec.version)).copied().ok_or_else(|| spec.not_open())
     }
 }
@@ -94,23 +88,24 @@ impl RowStore for RowTables {
     fn open(&mut self, spec: &TableSpec) -> Result<Option<Cursor>, RowError> {
         spec.check_names()?;
         self.tables.remove(&(spec.name, spec.version));
+        let revision = Uuid::new_v4();
         let row = self.run({
             let spec = spec.clone();
-            |session| async move {
-                // A lost session may still be writing it.
-                let known = "SELECT id, revision, indexes, log_id, epoch, position FROM row_table \
-                             WHERE name = $1 AND version = $2 FOR UPDATE";
+            move |session| async move {
+                // What a lost session, or another owner, may still be writing is waited for, or refused from now on.
+                let take = "UPDATE row_table SET revision = $3 WHERE name = $1 AND version = $2 \
+                            RETURNING indexes, log_id, epoch, position";
                 let version = i64::from(spec.version);
-                match session.client.query_opt(known, &[&spec.name, &version]).await? {
+                match session.client.query_opt(take, &[&spec.name, &version, &revision]).await? {
                     Some(row) => Ok(row),
-                    None => make(&session, &spec).await,
+                    None => make(&session, &spec, revision).await,
                 }
             }
         })?;
-        spec.check_indexes(&row.get::<_, Vec<String>>(2))?;
-        self.tables.insert((spec.name, spec.version), Opened { id: row.get(0), revision: row.get(1) });
-        Ok(row.get::<_, Option<Uuid>>(3).map(|log_id| {
-            let (epoch, position): (i64, i64) = (row.get(4), row.get(5));
+        spec.check_indexes(&row.get::<_, Vec<String>>(0))?;
+        self.tables.insert((spec.name, spec.version), revision);
+        Ok(row.get::<_, Option<Uuid>>(1).map(|log_id| {
+            let (epoch, position): (i64, i64) = (row.get(2), row.get(3));
             let lineage = Lineage { log_id: log_id.into_bytes(), epoch: epoch as u32 };
             Cursor { lineage, position: Position(position as u64) }
         }))
@@ -158,36 +153,34 @@ impl RowStore for RowTables {
         if batches.is_empty() {
             return Ok(());
         }
-        let writing = Writing::of(batches, &self.tables)?;
+        let revision = Uuid::new_v4();
+        let writing = Writing::of(batches, &self.tables, revision)?;
         // Whether it was written is told by the next `open`.
         let mut tables = std::mem::take(&mut self.tables);
         self.run(|session| writing.write(session))?;
-        for TableBatch { table, .. } in batches {
-            if let Some(opened) = tables.get_mut(&(table.name, table.version)) {
-                opened.revision += 1;
-            }
-        }
+        tables.extend(batches.iter().map(|batch| ((batch.table.name, batch.table.version), revision)));
         self.tables = tables;
         Ok(())
     }
 
     fn activate(&mut self, spec: &TableSpec) -> Result<(), RowError> {
-        let Opened { id, .. } = self.opened(spec)?;
+        let revision = self.opened(spec)?;
         let (name, version) = (spec.name, i64::from(spec.version));
         self.run(|session| async move {
             let client = &session.client;
             // Each start says it again: what is so already takes no lock.
-            let differs = "SELECT EXISTS (SELECT FROM row_table \
-                           WHERE name = $1 AND (active != (version = $2) OR version < $2 OR NOT EXISTS (\
-                               SELECT FROM row_table WHERE id = $3)))";
-            if !client.query_one(differs, &[&name, &version, &id]).await?.get::<_, bool>(0) {
+            let differs = "SELECT count(*) != 1 OR NOT bool_and(active AND version = $2) FROM row_table \
+                           WHERE name = $1 AND (active OR version <= $2)";
+            if !client.query_one(differs, &[&name, &version]).await?.get::<_, bool>(0) {
                 return Ok(());
             }
             client.batch_execute(BEGIN).await?;
-            // Of a table that another process has dropped nothing is activated.
-            let active = "UPDATE row_table SET active = (version = $2) \
-                          WHERE name = $1 AND 1 / (SELECT count(*) FROM row_table WHERE id = $3) = 1";
-            client.execute(active, &[&name, &version, &id]).await?;
+            // Nothing is activated of a table that another process has taken or dropped.
+            let own = "WITH own AS (SELECT FROM row_table WHERE name = $1 AND version = $2 AND revision = $3 FOR UPDATE) \
+                       SELECT 1 / count(*) FROM own";
+            client.execute(own, &[&name, &version, &revision]).await?;
+            let active = "UPDATE row_table SET active = (version = $2) WHERE name = $1";
+            client.execute(active, &[&name, &version]).await?;
             let older = "DELETE FROM row_table WHERE name = $1 AND version < $2 RETURNING version";
             let older = client.query(older, &[&name, &version]).await?;
             show(&session, name).await?;
@@ -222,12 +215,12 @@ impl RowStore for RowTables {
 }
 
 /// Makes a table.
-async fn make(session: &Derived, spec: &TableSpec) -> Result<Row, Error> {
+async fn make(session: &Derived, spec: &TableSpec, revision: Uuid) -> Result<Row, Error> {
     let client = &session.client;
     client.batch_execute(&format!("{BEGIN}; {}", table::create(spec))).await?;
-    let known = "INSERT INTO row_table (name, version, indexes) VALUES ($1, $2, $3) \
-                 RETURNING id, revision, indexes, log_id, epoch, position";
-    let row = client.query_one(known, &[&spec.name, &i64::from(spec.version), &spec.indexes]).await?;
+    let known = "INSERT INTO row_table (name, version, indexes, revision) VALUES ($1, $2, $3, $4) \
+                 RETURNING indexes, log_id, epoch, position";
+    let row = client.query_one(known, &[&spec.name, &i64::from(spec.version), &spec.indexes, &revision]).await?;
     show(session, spec.name).await?;
     client.batch_execute("COMMIT").await?;
     Ok(row)

@@ -101,14 +101,19 @@ pub(super) fn put(spec: &TableSpec) -> String {
     )
 }
 
-/// One row of the queried version, if that is this one: a statement sees one moment.
+/// Rows of the queried version, if that is this one, in the order of the keys `$2`.
 pub(super) fn get_queried(name: &str, version: i64) -> String {
-    format!("SELECT {QUERIED_VERSION}, (SELECT body::text FROM {} WHERE key = $2)", relation(name, version))
+    format!(
+        "SELECT {QUERIED_VERSION}, ARRAY(SELECT body::text FROM unnest($2::text[]) WITH ORDINALITY AS wanted(key, at) \
+         LEFT JOIN {} USING (key) ORDER BY at)",
+        relation(name, version)
+    )
 }
 
-/// A value of a condition.
+/// A value of a question.
 #[derive(Clone)]
 pub(super) enum Value {
+    Texts(Vec<String>),
     Text(String),
     Number(i64),
 }

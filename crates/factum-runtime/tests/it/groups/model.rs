@@ -70,6 +70,7 @@ impl World {
         let group = if ordered { paid() } else { paid().unordered() };
         let how = if random.bool() { How::default() } else { How::shuffled(seed) };
         let bench = Bench::with(with(group), how);
+        let bench = if random.bool() { bench.flying() } else { bench };
         let workers = Workers::of(&bench, 1);
         let (messages, out, flights, old_tokens) = Default::default();
         Self { bench, workers, random, ordered, messages, out, flights, old_tokens, starts: 1, paid: 0 }
@@ -88,7 +89,9 @@ impl World {
         }
         old_tokens.extend(out.into_iter().map(|lease| lease.token));
         let group = if ordered { paid() } else { paid().unordered() };
+        let flies = bench.flight.is_some();
         let bench = bench.restart(with(group));
+        let bench = if flies { bench.flying() } else { bench };
         let workers = Workers::of(&bench, starts + 1);
         let mut world = Self {
             bench,
@@ -247,6 +250,9 @@ impl World {
     /// One step of the engine; the program ends if it must.
     fn step(mut self) -> Self {
         let stepped = self.bench.engine.step();
+        if self.random.bool() {
+            self.bench.carry_out();
+        }
         self.hear();
         match stepped {
             Ok(_) => self,
@@ -261,6 +267,7 @@ impl World {
             self.hear();
             match stepped {
                 Ok(Step::Rest) => return self,
+                Ok(Step::InFlight) => _ = self.bench.carry_out(),
                 Ok(Step::Worked) => {}
                 Err(error) if Engine::may_recover(&error) => {}
                 Err(_) => self = self.restart(),
