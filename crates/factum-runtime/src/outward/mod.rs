@@ -371,7 +371,8 @@ impl Outward {
                     }
                     continue;
                 }
-                if self.lease.as_ref().is_some_and(|lease| !lease.lasts(call.policy.timeout)) {
+                let is_short = |lease: &Arc<dyn Lease>| !lease.lasts(call.policy.timeout);
+                if !call.policy.only_reads && self.lease.as_ref().is_some_and(is_short) {
                     queue.waits(&key, now + NOT_LED);
                     self.waiting.insert((now + NOT_LED, lane));
                     continue;
