@@ -8,6 +8,7 @@ mod engine_loop;
 mod grouping;
 mod health;
 mod importing;
+mod start_error;
 mod views_loop;
 
 use std::{
@@ -27,13 +28,14 @@ use engine_loop::EngineLoop;
 use factum_core::{
     cache::{AnyCache, CacheShown},
     digest_key::DigestKey,
-    error::StoreError,
     ports::{Backend, Clock, IdSource, Notes, Reader, RowReader, RowStore, Snapshots},
     service::Service,
     stream::Position,
 };
 pub use health::{Status, UnitHealth};
 pub use importing::ImportError;
+pub use start_error::StartError;
+use start_error::outlasts;
 use tokio::sync::{oneshot, watch};
 use views_loop::ViewsLoop;
 
@@ -44,13 +46,13 @@ use crate::{
     import::Door,
     inbox::{ExecuteError, INBOX, INBOX_BYTES, Input, Receipt, Request, Rested, Sender},
     outward::{self, Outward},
-    registry::{Registry, RegistryError},
+    registry::Registry,
     schedules,
-    shapes::{Shapes, ShapesError},
+    shapes::Shapes,
     signal::Signal,
     snapshots::Background,
     tail::Tail,
-    views::{self, Again, Progress, ViewError, Views},
+    views::{self, Again, Progress, Views},
 };
 
 /// A cursor that moved over messages without effects is written after this long.
@@ -88,50 +90,6 @@ pub struct UnitParts {
     pub arrange: Arrange,
     /// Bounds.
     pub limits: Limits,
-}
-
-/// Why a unit does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The services do not fit together.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    /// The log holds what the services cannot read.
-    #[error(transparent)]
-    Shapes(#[from] ShapesError),
-    /// The store cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The views cannot run.
-    #[error(transparent)]
-    Views(#[from] ViewError),
-    /// Two services, or one and the platform, have the same route.
-    #[error("the routes of service {service} cannot be mounted: {problem}")]
-    Routes {
-        /// The second one.
-        service: factum_core::id::Name,
-        /// What the router says.
-        problem: String,
-    },
-    /// A call may take longer than the process surely leads its unit.
-    #[error(
-        "the call {call} may take {timeout:?}, and another process may lead the unit behind {lease:?} without a sign of life: \
-         make the lease longer than that, or the call's time-out shorter"
-    )]
-    Lease {
-        /// The call that may take longest.
-        call: String,
-        /// How long.
-        timeout: Duration,
-        /// How long the lease lasts.
-        lease: Duration,
-    },
-    /// Definitions that cannot be, a line each.
-    #[error("{0}")]
-    Definitions(String),
-    /// The system gives no thread.
-    #[error("a thread could not be started: {0}")]
-    Thread(#[from] std::io::Error),
 }
 
 /// A running unit.
@@ -492,19 +450,6 @@ impl Drop for Unit {
             // A thread that panicked has said so already.
             let _ = running.thread.join();
         }
-    }
-}
-
-/// Refuses calls that may take longer than the lease lasts: none of them could ever be begun.
-fn outlasts(registry: &Registry, lease: Duration) -> Result<(), StartError> {
-    let calls =
-        registry.services.iter().flat_map(|service| service.calls.iter().map(move |call| (&service.name, call)));
-    let acting = calls.filter(|(_, call)| !call.policy.only_reads);
-    match acting.max_by_key(|(_, call)| call.policy.timeout) {
-        Some((service, call)) if call.policy.timeout >= lease => {
-            Err(StartError::Lease { call: format!("{service}.{}", call.name), timeout: call.policy.timeout, lease })
-        }
-        _ => Ok(()),
     }
 }
 
