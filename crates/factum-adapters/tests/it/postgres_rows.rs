@@ -1,4 +1,4 @@
-//! Rows in PostgreSQL: the suite of row stores, several owners, lines that are cut, names that clash, and SQL by hand.
+//! Rows in PostgreSQL: the suite of row stores, lost sessions, and what a batch costs.
 
 use std::{
     io::{Read, Write},
