@@ -113,6 +113,9 @@ pub struct CallPolicy {
     pub budget: Budget,
     /// When the other side is left alone for a while.
     pub breaker: Breaker,
+    /// Whether it changes nothing outside: where several processes could lead it may still be under way in one that leads no
+    /// more, and is begun however short the lease is.
+    pub only_reads: bool,
 }
 
 impl Default for CallPolicy {
@@ -123,6 +126,7 @@ impl Default for CallPolicy {
             window: 64,
             budget: Budget::default(),
             breaker: Breaker::default(),
+            only_reads: false,
         }
     }
 }
@@ -351,6 +355,13 @@ where
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.any.policy.timeout = timeout;
+        self
+    }
+
+    /// It changes nothing outside: it only reads there, or works through the app alone. See [`CallPolicy::only_reads`].
+    #[must_use]
+    pub fn only_reads(mut self) -> Self {
+        self.any.policy.only_reads = true;
         self
     }
 

@@ -67,7 +67,10 @@ pub(crate) fn open(stores: &Stores) -> Result<Opened, OpenError> {
     Ok(Opened { backend, rows, snapshots, notes, digest_key })
 }
 
-fn opened_log(stores: &Stores) -> Result<(Box<dyn Backend>, Arc<dyn Notes>, DigestKey), OpenError> {
+/// A log with what lies beside it.
+type Log = (Box<dyn Backend>, Arc<dyn Notes>, DigestKey);
+
+fn opened_log(stores: &Stores) -> Result<Log, OpenError> {
     match stores.log.kind() {
         Kind::Directory(dir) => {
             let log = embedded_log(dir, stores.sizes)?;

@@ -194,7 +194,7 @@ impl Stage {
 
     /// What is still to come.
     fn left(&self) -> anyhow::Result<Vec<String>> {
-        let archive = archive(&self.place.data())?;
+        let archive = archive(self.place.data())?;
         let findings = check::check(&archive).map_err(|error| anyhow!("the log cannot be checked: {error}"))?;
         let under_way = archive.under_way()?;
         let counts = [

@@ -63,7 +63,7 @@ pub async fn reach(stage: &mut Stage, settings: &Settings) -> anyhow::Result<Out
     if asked != (effects(stage), repeats(stage)) {
         problems.push("I12: partners were asked while rows were rebuilt".to_owned());
     }
-    let archive = archive(&stage.place.data())?;
+    let archive = archive(stage.place.data())?;
     let failed = |error: HandlerError| anyhow!("the log cannot be checked: {error}");
     let findings = check::check(&archive).map_err(failed)?;
     problems.extend(findings.problems.iter().cloned());

@@ -1,7 +1,7 @@
 //! The tables: made once, changed by numbered migrations, never by hand.
 
 use factum_core::{error::StoreError, stream::Lineage};
-use tokio_postgres::{Client, Error, GenericClient, error::SqlState};
+use tokio_postgres::{Client, Error, GenericClient, SimpleQueryMessage, error::SqlState};
 use uuid::Uuid;
 
 use super::{
@@ -101,11 +101,18 @@ pub(super) async fn check_server(client: &Client) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// The server's process behind a session; asked in one message, which such a pooler lets through.
+async fn process(client: &Client) -> Result<Option<String>, StoreError> {
+    let told = client.simple_query("SELECT pg_backend_pid()").await.map_err(at_open)?;
+    Ok(told.iter().find_map(|told| match told {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    }))
+}
+
 /// Refuses a line on which two sessions are one: neither locks nor settings of a session hold there.
 pub(super) async fn check_line(client: &Client, other: &Client) -> Result<(), StoreError> {
-    let process = "SELECT pg_backend_pid()";
-    let one: i32 = client.query_one(process, &[]).await.map_err(at_open)?.get(0);
-    let other: i32 = other.query_one(process, &[]).await.map_err(at_open)?.get(0);
+    let (one, other) = (process(client).await?, process(other).await?);
     if one != other {
         return Ok(());
     }

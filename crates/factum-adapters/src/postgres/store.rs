@@ -74,8 +74,8 @@ impl Postgres {
         let opened = driver.wait({
             let (client, schema) = (client.clone(), schema.clone());
             async move {
-                schema::check_server(&client).await?;
                 schema::check_line(&client, &*connector.connect().await?).await?;
+                schema::check_server(&client).await?;
                 let term = lease::lead(&client, &schema, length, &leader).await?;
                 let lease = Lease::begin(connector, term, length, begun);
                 let (lineage, head) = schema::lineage(&client).await?;

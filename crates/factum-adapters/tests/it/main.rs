@@ -12,4 +12,5 @@ mod postgres;
 mod postgres_line;
 mod postgres_rows;
 mod postgres_snapshots;
+mod postgres_sql;
 mod sqlite;

@@ -21,7 +21,7 @@ use factum_core::{
     envelope::{Kind, Message},
     error::{Refusal, StoreError},
     id::{MessageId, Name},
-    ports::{Backend, Reader, Scan},
+    ports::{Backend, Scan},
     stream::{ExpectedVersion, Position, StreamId, StreamVersion},
 };
 use factum_testing::conformance::store::write;

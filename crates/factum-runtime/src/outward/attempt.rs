@@ -199,3 +199,12 @@ async fn bounded(call: &AnyCall, attempt: Result<Attempt, HandlerError>) -> Answ
         Err(_) => Answer::Unknown(format!("no answer within {:?}", call.policy.timeout)),
     }
 }
+
+/// The declared answer while nobody is asked. One that fails is none: the call waits.
+pub(super) fn fallback(call: &AnyCall, work: &Work) -> Option<Draft> {
+    let fallback = call.fallback.as_ref()?;
+    guard(|| fallback(&work.stored)).unwrap_or_else(|error| {
+        tracing::error!(call = work.stored.type_name(), key = work.cell.name, %error, "a call's fallback failed");
+        None
+    })
+}

@@ -16,6 +16,7 @@
 mod attempt;
 mod breaker;
 mod instances;
+mod lead;
 mod open;
 mod queue;
 mod time;
@@ -27,7 +28,7 @@ use std::{
     time::Duration,
 };
 
-use attempt::{Ended, Teller, Then};
+use attempt::{Ended, Teller, Then, fallback};
 use breaker::{Breaker, Turn, Went};
 pub use breaker::{Dependency, State};
 use factum_core::{
@@ -41,13 +42,13 @@ use factum_core::{
 };
 use futures_util::FutureExt;
 use instances::Instances;
+use lead::Lead;
 pub use open::{OpenCall, Reply, message_of, messages_of};
 use queue::{Queue, Work, find, open_call};
 use time::Time;
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 use crate::{
-    engine::guard,
     inbox::{Outlook, Sender},
     registry::Registry,
     signal::backoff,
@@ -56,8 +57,6 @@ use crate::{
 
 /// Bytes to read at once from the store.
 const SCAN_BYTES: usize = 4 << 20;
-/// A process that may not lead long enough for an attempt looks again after this long.
-const NOT_LED: Duration = Duration::from_millis(200);
 /// An attempt whose task has ended without a word is made again after this long.
 const AFTER_A_PANIC: Duration = Duration::from_secs(1);
 
@@ -103,8 +102,7 @@ pub struct Outward {
     /// The instances of sagas that are asking.
     instances: Instances,
     shown: Shown,
-    /// Where another process may take over: an attempt is only begun while this one surely leads until its end.
-    lease: Option<Arc<dyn Lease>>,
+    lead: Lead,
 }
 
 /// The end of a task.
@@ -137,8 +135,8 @@ impl Outward {
         let position = parts.tail.head();
         let waiting = BTreeSet::new();
         let (unserved, instances, shown) = (BTreeMap::new(), Instances::default(), Shown::default());
-        let lease = None;
-        let mut outward = Self { parts, time, position, queues, breakers, waiting, unserved, instances, shown, lease };
+        let lead = Lead::default();
+        let mut outward = Self { parts, time, position, queues, breakers, waiting, unserved, instances, shown, lead };
         let mut calls = Vec::new();
         for cell in outward.parts.reader.cells(CellKind::Call)? {
             let open = OpenCall::decode(&cell)?;
@@ -158,7 +156,7 @@ impl Outward {
     /// Attempts are only begun while this lease outlasts them.
     #[must_use]
     pub fn leased(self, lease: Option<Arc<dyn Lease>>) -> Self {
-        Self { lease, ..self }
+        Self { lead: Lead(lease), ..self }
     }
 
     /// How the dependencies stand.
@@ -371,9 +369,9 @@ impl Outward {
                     }
                     continue;
                 }
-                if self.lease.as_ref().is_some_and(|lease| !lease.lasts(call.policy.timeout)) {
-                    queue.waits(&key, now + NOT_LED);
-                    self.waiting.insert((now + NOT_LED, lane));
+                if self.lead.is_too_short_for(&call.policy) {
+                    queue.waits(&key, now + lead::LOOK);
+                    self.waiting.insert((now + lead::LOOK, lane));
                     continue;
                 }
                 match work.open.attempts {
@@ -480,15 +478,6 @@ fn is_open(reader: &dyn Reader, cell: &CellKey) -> bool {
 /// A task that asked nobody.
 fn over(lane: Lane) -> Task {
     Task { lane, instance: None, turn: None, ended: Some(Ended { went: Went::Later, reason: None, then: Then::Over }) }
-}
-
-/// The declared answer while nobody is asked. One that fails is none: the call waits.
-fn fallback(call: &factum_core::call::AnyCall, work: &Work) -> Option<factum_core::envelope::Draft> {
-    let fallback = call.fallback.as_ref()?;
-    guard(|| fallback(&work.stored)).unwrap_or_else(|error| {
-        tracing::error!(call = work.stored.type_name(), key = work.cell.name, %error, "a call's fallback failed");
-        None
-    })
 }
 
 async fn read<T: Send + 'static>(

@@ -58,7 +58,8 @@ pub enum StartError {
 pub(super) fn outlasts(registry: &Registry, lease: Duration) -> Result<(), StartError> {
     let calls =
         registry.services.iter().flat_map(|service| service.calls.iter().map(move |call| (&service.name, call)));
-    match calls.max_by_key(|(_, call)| call.policy.timeout) {
+    let acting = calls.filter(|(_, call)| !call.policy.only_reads);
+    match acting.max_by_key(|(_, call)| call.policy.timeout) {
         Some((service, call)) if call.policy.timeout >= lease => {
             Err(StartError::Lease { call: format!("{service}.{}", call.name), timeout: call.policy.timeout, lease })
         }

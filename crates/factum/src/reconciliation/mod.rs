@@ -83,6 +83,7 @@ fn service(jobs: Vec<Job>, slot: Slot) -> Service {
     let compare = compare
         .retry(exp(1.secs(), 4.0).max(5))
         .timeout(LONGEST_MINUTES.minutes())
+        .only_reads()
         .window(4)
         // A source that cannot be read says nothing of the others.
         .breaker(Breaker::never());
