@@ -118,7 +118,7 @@ async fn run(
     options.data.stores = options.data.stores.led_by(format!("http://{address}"));
     let standby = Standby::over(options.data.stores.clone());
     let mut door = Door::new(listener, standby.router());
-    let mut stop = pin!(stop);
+    let (mut stop, in_directory) = (pin!(stop), options.data.place().directory().is_some());
     loop {
         tokio::select! {
             biased;
@@ -127,8 +127,12 @@ async fn run(
         }
         let app = match opened(&options, beside.as_ref(), address).await {
             Ok(app) => app,
-            // One that waited, too, was faster.
-            Err(error) if error.downcast_ref::<OpenError>().is_some_and(OpenError::is_led_by_another) => continue,
+            // One that waited, too, was faster, or the database went away.
+            Err(error) if !in_directory && error.downcast_ref::<OpenError>().is_some_and(OpenError::may_pass) => {
+                tracing::info!(%error, "this process does not lead the shop yet");
+                tokio::time::sleep(AGAIN).await;
+                continue;
+            }
             Err(error) => return Err(error),
         };
         door.open(http::guarded(app.router()));
@@ -136,7 +140,7 @@ async fn run(
             () = &mut stop => None,
             ended = door.ended() => return ended,
             // In a directory only a new start of the program helps, and health says so.
-            reason = app.failed(), if options.data.place().directory().is_none() => Some(reason),
+            reason = app.failed(), if !in_directory => Some(reason),
         };
         let Some(reason) = ended else {
             let closed = door.close().await;

@@ -58,9 +58,9 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether another process leads the unit, as happens to one of two that have waited.
-    pub fn is_led_by_another(&self) -> bool {
-        matches!(self, Self::Log(StoreError::Fenced(_)))
+    /// Whether it may pass by itself: another process leads the unit, or the database is away.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Log(StoreError::Fenced(_) | StoreError::Transient(_)))
     }
 }
 

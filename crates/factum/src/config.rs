@@ -103,12 +103,15 @@ impl Config {
             figment = figment.merge(Toml::file_exact(file));
         }
         // As text: a folder named 42 is no number.
-        let said = KEYS.into_iter().filter_map(|key| {
-            let text = env::var(format!("{PREFIX}{}", key.to_uppercase())).ok()?;
-            Some((key, text))
-        });
-        for (key, text) in said {
-            figment = figment.merge(Serialized::default(key, text));
+        for key in KEYS {
+            let variable = format!("{PREFIX}{}", key.to_uppercase());
+            match env::var(&variable) {
+                Ok(text) => figment = figment.merge(Serialized::default(key, text)),
+                Err(env::VarError::NotPresent) => {}
+                Err(env::VarError::NotUnicode(_)) => {
+                    return Err(ConfigError(format!("{variable} is no text in UTF-8")));
+                }
+            }
         }
         let config: Self =
             figment.merge(Serialized::defaults(flags)).extract().map_err(|error| said_wrong(file, &error))?;

@@ -41,6 +41,7 @@ impl Standby {
     /// [`OpenError`] for what a person must mend.
     pub async fn free(&self) -> Result<(), OpenError> {
         let Some(mut watch) = wiring::watch(&self.stores)? else { return Ok(()) };
+        let mut told = None;
         loop {
             let (asked, led) = ask(watch).await?;
             watch = asked;
@@ -51,7 +52,11 @@ impl Standby {
                 }
                 Ok(leader) => self.note(leader),
                 Err(StoreError::Transient(problem)) => {
-                    tracing::warn!(problem, "who leads cannot be asked; trying again")
+                    // Once, however long it is away.
+                    if told.as_ref() != Some(&problem) {
+                        tracing::warn!(problem, "who leads cannot be asked; trying again");
+                        told = Some(problem);
+                    }
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -69,7 +74,9 @@ impl Standby {
             let stores = self.stores.clone();
             let opened = tokio::task::spawn_blocking(move || App::on(stores)).await;
             match opened.map_err(|error| StoreError::Permanent(error.to_string()))? {
-                Err(error) if error.is_led_by_another() => tokio::time::sleep(LOOK).await,
+                Err(error) if error.may_pass() && self.stores.place().directory().is_none() => {
+                    tokio::time::sleep(LOOK).await;
+                }
                 opened => return opened,
             }
         }

@@ -40,12 +40,16 @@ pub(super) struct Lease {
     until: Mutex<Instant>,
     /// Another one leads.
     lost: AtomicBool,
+    /// The session that holds the lock: without it another process may lead at any moment.
+    session: Mutex<Weak<Client>>,
 }
 
 impl ports::Lease for Lease {
     fn lasts(&self, long: Duration) -> bool {
         let until = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
-        !self.lost.load(Ordering::Acquire)
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        session.is_some_and(|session| !session.is_closed())
+            && !self.lost.load(Ordering::Acquire)
             && until.checked_duration_since(Instant::now()).is_some_and(|left| left >= long)
     }
 
@@ -56,17 +60,27 @@ impl ports::Lease for Lease {
 
 impl Lease {
     /// The lease of a term that has begun at `begun` or later; it is renewed as long as it is held.
-    pub(super) fn begin(connector: Connector, term: i64, length: Duration, begun: Instant) -> Arc<Self> {
-        let until = Mutex::new(begun + length);
-        let lease = Arc::new(Self { length, until, lost: AtomicBool::new(false) });
+    pub(super) fn begin(
+        (connector, session): (Connector, &Arc<Client>),
+        term: i64,
+        length: Duration,
+        begun: Instant,
+    ) -> Arc<Self> {
+        let (until, session) = (Mutex::new(begun + length), Mutex::new(Arc::downgrade(session)));
+        let lease = Arc::new(Self { length, until, lost: AtomicBool::new(false), session });
         tokio::spawn(renew(Arc::downgrade(&lease), connector, term, length));
         lease
+    }
+
+    /// The lock is held in this session from now on.
+    pub(super) fn goes_on_in(&self, session: &Arc<Client>) {
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(session);
     }
 }
 
 /// Gives signs of life in a session of its own until nobody holds the lease, or another process leads.
 async fn renew(lease: Weak<Lease>, connector: Connector, term: i64, length: Duration) {
-    let mut session: Option<Arc<Client>> = None;
+    let (mut session, mut told): (Option<Arc<Client>>, bool) = (None, false);
     loop {
         tokio::time::sleep(length / SIGNS).await;
         if lease.strong_count() == 0 {
@@ -76,13 +90,19 @@ async fn renew(lease: Weak<Lease>, connector: Connector, term: i64, length: Dura
         let signed = tokio::time::timeout(length, sign(&connector, &mut session, term)).await;
         let Some(lease) = lease.upgrade() else { return };
         match signed {
-            Ok(Ok(true)) => *lease.until.lock().unwrap_or_else(PoisonError::into_inner) = sent + length,
+            Ok(Ok(true)) => {
+                *lease.until.lock().unwrap_or_else(PoisonError::into_inner) = sent + length;
+                told = false;
+            }
             Ok(Ok(false)) => {
                 tracing::error!(term, "another process leads the unit");
                 return lease.lost.store(true, Ordering::Release);
             }
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the lease could not be renewed; trying again");
+                // Once, however long the server is away.
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%error, "the lease could not be renewed; trying again");
+                }
                 session = None;
             }
             Err(_) => session = None,

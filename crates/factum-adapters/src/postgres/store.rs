@@ -77,7 +77,7 @@ impl Postgres {
                 schema::check_line(&client, &*connector.connect().await?).await?;
                 schema::check_server(&client).await?;
                 let term = lease::lead(&client, &schema, length, &leader).await?;
-                let lease = Lease::begin(connector, term, length, begun);
+                let lease = Lease::begin((connector, &client), term, length, begun);
                 let (lineage, head) = schema::lineage(&client).await?;
                 let room = schema::make_room(&*client, head + 1).await?;
                 let session = Session::over(client).await.map_err(at_open)?;
@@ -111,6 +111,7 @@ impl Postgres {
             return Err(StoreError::Transient(problem.to_owned()));
         }
         tracing::warn!(schema = self.schema, "the session with the database was lost, and is there again");
+        self.lease.goes_on_in(&session.client);
         self.session = Some(session.clone());
         Ok(session)
     }

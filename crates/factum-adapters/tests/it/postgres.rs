@@ -347,6 +347,21 @@ fn notes_outlive_the_process_and_are_kept_for_who_leads() {
 }
 
 #[test]
+fn a_lease_ends_with_the_session_that_holds_the_lock() {
+    let Some(schemas) = Schemas::start() else { return };
+    let mut store = schemas.open().unwrap();
+    let (lease, second) = (store.lease().unwrap(), Duration::from_secs(1));
+    assert!(lease.lasts(second) && !lease.lasts(lease.length() + second));
+    let holder = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'";
+    schemas.server.sql(holder).unwrap();
+    // Another process could lead from now on, long before the row says so.
+    eventually(|| if lease.lasts(Duration::ZERO) { Err(StoreError::Transient("it lasts".to_owned())) } else { Ok(()) });
+    eventually(|| store.look());
+    assert!(lease.lasts(second), "it leads again");
+    drop(schemas.open().unwrap_err());
+}
+
+#[test]
 fn the_key_of_digests_stays_and_lies_apart_from_the_log() {
     let Some(mut schemas) = Schemas::start() else { return };
     let key = |schemas: &Schemas| schemas.open().unwrap().digest_key();

@@ -140,10 +140,10 @@ impl EngineLoop {
     }
 
     fn wait_for_landing(&self) {
-        // Soon enough for what becomes due meanwhile, too.
-        if !self.signal.wait(CURSOR_TICK) {
-            // Nothing waits for ever, whatever has become of the committer's thread.
-            self.flight.carry_out();
+        // Whoever comes first: a commit that the committer's thread has not begun yet need not wait for its turn.
+        if !self.flight.carry_out() {
+            // Soon enough for what becomes due meanwhile, too.
+            self.signal.wait(CURSOR_TICK);
         }
     }
 
