@@ -12,7 +12,7 @@ use std::{
 use anyhow::bail;
 use axum::Router;
 use factum::{
-    App, OpenError, Standby,
+    App, AppBuilder, MovePhase, MoveProgress, OpenError, Standby,
     http::{self, client::Remote},
     prelude::Service,
 };
@@ -32,6 +32,8 @@ use crate::{
 
 /// How long a start is silent before it says for whom it waits.
 const WAITS: Duration = Duration::from_secs(1);
+/// How long requests under way are waited for when the data go over to another place.
+const ENDS: Duration = Duration::from_millis(300);
 /// How long a process that led waits before it leads again.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -116,16 +118,22 @@ async fn run(
     let address = listener.local_addr()?;
     let mut options = options;
     options.data.stores = options.data.stores.led_by(format!("http://{address}"));
-    let standby = Standby::over(options.data.stores.clone());
+    let mut standby = Standby::over(options.data.stores.clone());
     let mut door = Door::new(listener, standby.router());
-    let (mut stop, in_directory) = (pin!(stop), options.data.place().directory().is_some());
+    let (mut stop, mut goes_over) = (pin!(stop), false);
     loop {
+        let in_directory = options.data.place().directory().is_some();
         tokio::select! {
             biased;
-            free = until_free(&standby, &mut door) => free?,
+            free = until_free(&standby, &mut door), if !goes_over => free?,
             () = &mut stop => return door.close().await,
+            () = std::future::ready(()), if goes_over => {}
         }
-        let app = match opened(&options, beside.as_ref(), address).await {
+        let opened = match std::mem::take(&mut goes_over) {
+            true => builder(&options, beside.as_ref())?.start().await.map_err(Into::into),
+            false => opened(&options, beside.as_ref(), address).await,
+        };
+        let app = match opened {
             Ok(app) => app,
             // One that waited, too, was faster, or the database went away.
             Err(error) if !in_directory && error.downcast_ref::<OpenError>().is_some_and(OpenError::may_pass) => {
@@ -136,9 +144,19 @@ async fn run(
             Err(error) => return Err(error),
         };
         door.open(http::guarded(app.router()));
+        say_where(&app);
         let ended = tokio::select! {
             () = &mut stop => None,
             ended = door.ended() => return ended,
+            switch = app.due_to_move() => {
+                door.routes.hold(ENDS).await;
+                // What is defined beside the data stays where it is.
+                options.data.definitions = options.data.definitions();
+                options.data.stores = switch.carry_out().await;
+                standby = Standby::over(options.data.stores.clone());
+                goes_over = true;
+                continue;
+            }
             // In a directory only a new start of the program helps, and health says so.
             reason = app.failed(), if !in_directory => Some(reason),
         };
@@ -172,6 +190,19 @@ async fn until_free(standby: &Standby, door: &mut Door) -> anyhow::Result<()> {
     }
 }
 
+/// What became of a move.
+fn say_where(app: &App) {
+    let MoveProgress { phase, to: Some(to), of, longest_pause_ms, error, .. } = app.move_progress() else { return };
+    match (phase, error) {
+        (MovePhase::Moved, _) => say(format_args!(
+            "the shop has moved to {to}: {of} messages, all compared; it stood still for {longest_pause_ms} ms. From the next start on \
+             it is there: store = \"{to}\""
+        )),
+        (_, Some(error)) => say(format_args!("the shop has not moved to {to}, and goes on where it was: {error}")),
+        _ => {}
+    }
+}
+
 /// The shop, running; its data is led by nobody else.
 async fn opened(options: &Serve, beside: Option<&Beside>, address: SocketAddr) -> anyhow::Result<App> {
     let partners = Partners::of(options.provider.as_ref(), options.carrier.as_ref()).run(options.process);
@@ -180,6 +211,19 @@ async fn opened(options: &Serve, beside: Option<&Beside>, address: SocketAddr) -
     }
     let left = bring_to_rest(options).await?;
     refuse_another_process(&options.data, options.process, left)?;
+    let builder = builder(options, beside)?;
+    // What stands there already is not written again: a shop also opens while its disk is full.
+    let are_recorded = are_recorded(&options.data, &partners)?;
+    let app = builder.start().await?;
+    if !are_recorded {
+        app.execute(partners.choose()).await?;
+    }
+    say(greeting(options, &partners, address, app.health().durability));
+    Ok(app)
+}
+
+/// The shop on its data, before it starts.
+fn builder(options: &Serve, beside: Option<&Beside>) -> anyhow::Result<AppBuilder> {
     let settings = Options {
         provider: options.provider.clone(),
         carrier: options.carrier.clone(),
@@ -198,15 +242,7 @@ async fn opened(options: &Serve, beside: Option<&Beside>, address: SocketAddr) -
     };
     let builder = equipped(open(&options.data)?, &settings);
     let builder = beside.into_iter().fold(builder, |builder, beside| builder.with(beside()));
-    let builder = if options.hold_unknown { builder.hold_unknown() } else { builder };
-    // What stands there already is not written again: a shop also opens while its disk is full.
-    let are_recorded = are_recorded(&options.data, &partners)?;
-    let app = builder.start().await?;
-    if !are_recorded {
-        app.execute(partners.choose()).await?;
-    }
-    say(greeting(options, &partners, address, app.health().durability));
-    Ok(app)
+    Ok(if options.hold_unknown { builder.hold_unknown() } else { builder })
 }
 
 /// The server, from when there is something to serve.

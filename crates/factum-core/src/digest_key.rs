@@ -36,6 +36,11 @@ impl DigestKey {
         Self(bytes)
     }
 
+    /// The bytes, for a store that keeps them, and for nobody else.
+    pub const fn to_bytes(&self) -> [u8; Self::BYTES] {
+        self.0
+    }
+
     /// Tells this key from others, and nothing else of it: it may stand in the log.
     pub fn name(&self) -> u64 {
         self.keyed(Use::Name, 0, &[])

@@ -21,6 +21,7 @@ pub mod memory_notes;
 pub mod memory_rows;
 pub mod memory_snapshots;
 pub mod money;
+pub mod moving;
 pub mod payload;
 pub mod pipeline;
 pub mod ports;

@@ -7,7 +7,14 @@ use crate::checkpoint;
 use crate::disk::Disk;
 use crate::error::{During, LogError};
 use crate::lock;
+use crate::options::Lineage;
 use crate::segment::{self, Unfit};
+
+/// A file in a log's directory in which whoever uses the log may note something of it. The log leaves it alone, and is made
+/// beside it.
+pub const NOTE: &str = "note.json";
+/// Its name until it is whole.
+pub const UNFINISHED_NOTE: &str = "note.json.unfinished";
 
 /// Whether there is a log in the directory; an error if there is something else.
 pub(crate) fn has_log(disk: &dyn Disk, dir: &Path) -> Result<bool, LogError> {
@@ -20,17 +27,25 @@ pub(crate) fn has_log(disk: &dyn Disk, dir: &Path) -> Result<bool, LogError> {
     }
     // The last one stands in the root of many file systems. A checkpoint or an archive without a segment is no empty
     // log but one that has lost its files.
-    let ours = [lock::FILE, segment::NEXT, segment::SPARE, "lost+found"];
+    let ours = [lock::FILE, segment::NEXT, segment::SPARE, NOTE, UNFINISHED_NOTE, "lost+found"];
     match names.iter().all(|name| ours.contains(&name.as_str())) {
         true => Ok(false),
         false => Err(LogError::NotALog { dir: dir.to_owned() }),
     }
 }
 
-/// Makes a log of one empty segment.
-pub(crate) fn create(disk: &dyn Disk, dir: &Path, segment_bytes: u64) -> Result<(), LogError> {
-    let log_id = disk.fresh_id().during("get random bytes for", dir)?;
-    let header = segment::Header { log_id, epoch: 1, first: 1, number: 1, base: 0 };
+/// Makes a log of one empty segment, of this identity or a fresh one.
+pub(crate) fn create(
+    disk: &dyn Disk,
+    dir: &Path,
+    segment_bytes: u64,
+    lineage: Option<Lineage>,
+) -> Result<(), LogError> {
+    let Lineage { log_id, epoch } = match lineage {
+        Some(given) => given,
+        None => Lineage { log_id: disk.fresh_id().during("get random bytes for", dir)?, epoch: 1 },
+    };
+    let header = segment::Header { log_id, epoch, first: 1, number: 1, base: 0 };
     let temp = dir.join(segment::NEXT);
     let file = segment::create_temp(disk, &temp).during("create", &temp)?;
     segment::fill(&*file, 0, segment_bytes.min(segment::FIRST)).during("write", &temp)?;

@@ -89,6 +89,7 @@ mod writer;
 pub use archive::{Moved, archive};
 pub use backup::{Copied, backup, restore};
 pub use batch::Batch;
+pub use directory::{NOTE, UNFINISHED_NOTE};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::LogError;
 pub use heads::Cell;

@@ -26,6 +26,9 @@ pub struct Options {
     pub checkpoint_bytes: u64,
     /// When an append counts as done.
     pub durability: Durability,
+    /// The identity of a log that is made: that of another one, whose entries it takes in. A fresh one if not said; of no
+    /// account where there is a log.
+    pub lineage: Option<Lineage>,
     /// The disk it lies on.
     pub disk: Arc<dyn Disk>,
 }
@@ -36,6 +39,7 @@ impl Default for Options {
             segment_bytes: 64 << 20,
             checkpoint_bytes: 256 << 20,
             durability: Durability::Sync,
+            lineage: None,
             disk: Arc::new(RealDisk),
         }
     }

@@ -75,7 +75,7 @@ impl Log {
         let lock = lock::take(&*disk, dir)?;
         let created = !directory::has_log(&*disk, dir)?;
         if created {
-            directory::create(&*disk, dir, options.segment_bytes)?;
+            directory::create(&*disk, dir, options.segment_bytes, options.lineage)?;
         }
         directory::settle(&*disk, dir)?;
         let (mut found, mut view) = recovery::read(&disk, dir, Access::Write)?;

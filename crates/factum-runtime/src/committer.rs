@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use factum_core::{
-    commit::{Commit, Owners, check},
+    commit::{Commit, Owners, Wanted, check},
     envelope::Stored,
     error::{CommitError, StoreError},
-    ports::{Backend, Lease, Reader, Written},
+    ports::{Backend, Judge, Lease, Reader, Written},
     stream::{Position, StreamVersion},
     upcast::{Raised, Upcasters},
 };
@@ -129,12 +129,35 @@ impl Committer {
         lock(&self.backend).idle()
     }
 
+    /// Gives the store away, for whoever closes it or does with it what no unit does; commits are refused from then on, and what
+    /// was read is still there.
+    pub fn release(&self) -> Box<dyn Backend> {
+        std::mem::replace(&mut *lock(&self.backend), Box::new(Released(self.plain.clone())))
+    }
+
     /// Looks whether the store is still where it was opened.
     ///
     /// # Errors
     /// [`StoreError`] if it is not.
     pub fn look(&self) -> Result<(), StoreError> {
         lock(&self.backend).look()
+    }
+}
+
+/// What stands in the place of a store that was given away.
+struct Released(Arc<dyn Reader>);
+
+impl Backend for Released {
+    fn transact(&mut self, _: &Wanted, _: &mut Judge<'_>) -> Result<Option<Written>, StoreError> {
+        Err(StoreError::Permanent("this app has stopped, and its store is closed".to_owned()))
+    }
+
+    fn reader(&self) -> Arc<dyn Reader> {
+        self.0.clone()
+    }
+
+    fn durability(&self) -> &'static str {
+        "closed"
     }
 }
 

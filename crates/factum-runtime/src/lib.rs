@@ -20,6 +20,7 @@ pub mod ids;
 pub mod import;
 pub mod inbox;
 pub mod letters;
+pub mod moving;
 pub mod outward;
 pub mod plans;
 pub mod process_end;

@@ -1,6 +1,6 @@
 //! The server: what holds for every route, and a stop that finishes what was begun.
 
-use std::{any::Any, future::Future, net::SocketAddr, time::Duration};
+use std::{any::Any, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Router,
@@ -10,7 +10,11 @@ use axum::{
     response::{IntoResponse, Response},
     serve::ListenerExt,
 };
-use tokio::{net::TcpListener, sync::watch, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    time::timeout,
+};
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -18,6 +22,10 @@ use crate::{extract::MAX_BODY_BYTES, foreign, problem::Problem};
 
 /// How long one request may take.
 pub const REQUEST: Duration = Duration::from_secs(30);
+/// How long a request is held while routes are exchanged.
+const HELD: Duration = Duration::from_secs(10);
+/// Requests that are held at once.
+const MOST_HELD: usize = 1_000;
 /// How long a stop waits for requests under way.
 pub const DRAIN: Duration = Duration::from_secs(10);
 
@@ -114,26 +122,86 @@ impl Stopping {
 
 /// Routes that can be exchanged while a server runs: those of a process that waits for those of one that leads.
 #[derive(Clone)]
-pub struct Exchange(watch::Sender<Router>);
+pub struct Exchange {
+    /// None while requests are held.
+    routes: watch::Sender<Option<Router>>,
+    /// Requests that have begun and not ended.
+    under_way: watch::Sender<usize>,
+    /// Room for requests that are held.
+    room: Arc<Semaphore>,
+}
 
 impl Exchange {
     /// With these at first, which are [`guarded`] or need not be.
     pub fn new(routes: Router) -> Self {
-        Self(watch::Sender::new(routes))
+        Self {
+            routes: watch::Sender::new(Some(routes)),
+            under_way: watch::Sender::new(0),
+            room: Arc::new(Semaphore::new(MOST_HELD)),
+        }
     }
 
     /// These from the next request on; requests under way end where they began.
     pub fn set(&self, routes: Router) {
-        let _before = self.0.send_replace(routes);
+        let _before = self.routes.send_replace(Some(routes));
+    }
+
+    /// Holds requests from now on until other routes are set: each waits for them, ten seconds and a thousand requests at most;
+    /// what is more is refused with 503. Ready when the requests under way have ended, or after so long.
+    pub async fn hold(&self, long: Duration) {
+        let _before = self.routes.send_replace(None);
+        // Who waits for what comes later ends with what there is, or is cut off.
+        let _ = timeout(long, self.under_way.subscribe().wait_for(|requests| *requests == 0)).await;
     }
 
     /// What is served.
     fn router(&self) -> Router {
-        let routes = self.0.clone();
+        let exchange = self.clone();
         Router::new().fallback(move |request: Request| {
-            let now = routes.borrow().clone();
-            async move { now.oneshot(request).await.into_response() }
+            let exchange = exchange.clone();
+            async move {
+                match exchange.now().await {
+                    Some((routes, _under_way)) => routes.oneshot(request).await.into_response(),
+                    None => {
+                        let detail = "this app changes its place, and takes longer than usual: send it again, with the same \
+                                      Idempotency-Key";
+                        Problem::unavailable("held", detail).retry_after(1).into_response()
+                    }
+                }
+            }
         })
+    }
+
+    /// The routes for a request that begins now, once there are some.
+    async fn now(&self) -> Option<(Router, UnderWay)> {
+        let mut seen = self.routes.subscribe();
+        // Counted before it is looked: who holds waits for it, or it sees that it is held.
+        let counted = UnderWay::in_(&self.under_way);
+        let now = seen.borrow().clone();
+        if let Some(routes) = now {
+            return Some((routes, counted));
+        }
+        drop(counted);
+        let _place = self.room.try_acquire().ok()?;
+        let set = timeout(HELD, seen.wait_for(Option::is_some)).await;
+        let routes = set.ok()?.ok()?.clone()?;
+        Some((routes, UnderWay::in_(&self.under_way)))
+    }
+}
+
+/// A request that has begun.
+struct UnderWay(watch::Sender<usize>);
+
+impl UnderWay {
+    fn in_(all: &watch::Sender<usize>) -> Self {
+        all.send_modify(|requests| *requests += 1);
+        Self(all.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.send_modify(|requests| *requests -= 1);
     }
 }
 
@@ -249,6 +317,44 @@ mod tests {
         let (status, body) = ask("/nowhere").await;
         assert_eq!(status, 404);
         assert!(String::from_utf8_lossy(&body).contains("no_such_path"), "{body:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_held_is_answered_by_the_next_routes_or_refused() {
+        let slow = get(async || {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            "before"
+        });
+        let exchange = Exchange::new(Router::new().route("/a", slow));
+        let ask = || {
+            let request = Request::builder().uri("/a").body(Body::empty()).unwrap();
+            tokio::spawn(exchange.router().oneshot(request))
+        };
+        let text = async |answer: tokio::task::JoinHandle<Result<Response, std::convert::Infallible>>| {
+            let response = answer.await.unwrap().unwrap();
+            let status = response.status().as_u16();
+            (status, axum::body::to_bytes(response.into_body(), 16_384).await.unwrap())
+        };
+        let began = tokio::time::Instant::now();
+        let before = ask();
+        tokio::task::yield_now().await;
+        exchange.hold(Duration::from_secs(5)).await;
+        assert_eq!(began.elapsed(), Duration::from_secs(1), "what is under way is waited for");
+        assert_eq!(text(before).await, (200, "before".into()));
+        let held = ask();
+        tokio::task::yield_now().await;
+        assert!(!held.is_finished());
+        exchange.set(Router::new().route("/a", get(async || "after")));
+        assert_eq!(text(held).await, (200, "after".into()));
+
+        exchange.hold(Duration::ZERO).await;
+        let waits: Vec<_> = (0..MOST_HELD).map(|_| ask()).collect();
+        tokio::task::yield_now().await;
+        assert_eq!(text(ask()).await.0, 503, "no more than so many are held");
+        for held in waits {
+            assert_eq!(text(held).await.0, 503, "none is held for ever");
+        }
+        assert_eq!(began.elapsed(), Duration::from_secs(1) + HELD);
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use std::{
 use factum_core::{
     Timestamp,
     envelope::{Spellings, digest},
-    error::{NameError, RowError, StoreError},
+    error::NameError,
     id::MessageId,
     memory::Memory,
     payload::Command,
@@ -17,7 +17,6 @@ use factum_core::{
     row::Row,
     service::Service,
     stream::{Lineage, Position},
-    upcast::UpcastError,
 };
 use factum_runtime::{
     clock::{DataClock, LiveClock},
@@ -36,52 +35,18 @@ use crate::{
     location::Location,
     reconciliation,
     rows::RowsOf,
-    stores::Stores,
+    stores::{OpenError, Stores},
     wiring::{self, Opened},
 };
 
 /// How often it is looked whether the engine has given up.
 const FAILURE_LOOK: Duration = Duration::from_millis(200);
 
-/// Why data cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The log.
-    #[error(transparent)]
-    Log(#[from] StoreError),
-    /// The rows.
-    #[error(transparent)]
-    Rows(#[from] RowError),
-    /// The services that are to read it do not fit together.
-    #[error(transparent)]
-    Services(#[from] UpcastError),
-}
-
-impl OpenError {
-    /// Whether it may pass by itself: another process leads the unit, or the database is away.
-    pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Log(StoreError::Fenced(_) | StoreError::Transient(_)))
-    }
-}
-
-/// How the log is divided into files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogSizes {
-    /// Length of a segment in bytes, which is what an archive moves: 64 MiB if not said.
-    pub segment_bytes: u64,
-    /// A checkpoint is written when the log has grown by so many bytes: 256 MiB if not said. The less, the faster a start.
-    pub checkpoint_bytes: u64,
-}
-
-impl Default for LogSizes {
-    fn default() -> Self {
-        Self { segment_bytes: 64 << 20, checkpoint_bytes: 256 << 20 }
-    }
-}
-
 /// An app that is being put together.
 pub struct AppBuilder {
     stores: Opened,
+    /// Where they are; none of an app in memory.
+    kept: Option<Stores>,
     services: Vec<Service>,
     data_clock: Option<DataClock>,
     arrange: Arrange,
@@ -96,9 +61,10 @@ pub struct AppBuilder {
 }
 
 impl AppBuilder {
-    fn new(stores: Opened) -> Self {
+    fn new(stores: Opened, kept: Option<Stores>) -> Self {
         Self {
             stores,
+            kept,
             services: Vec::new(),
             data_clock: None,
             arrange: Arrange::AsTaken,
@@ -266,9 +232,13 @@ impl AppBuilder {
                 return Err(error);
             }
         };
+        let (is_kept, stores) = (self.kept.is_some(), self.kept.unwrap_or_else(|| Stores::at("")));
+        stores.moves.runs();
         let app = App {
             inner: Arc::new(Inner {
                 unit,
+                is_kept,
+                stores,
                 lineage,
                 clock,
                 ids: edge_ids,
@@ -312,6 +282,9 @@ pub struct App {
 
 struct Inner {
     unit: Arc<Unit>,
+    /// Whether it outlives the process.
+    is_kept: bool,
+    stores: Stores,
     /// Read once: it never changes while the log is open.
     lineage: Lineage,
     clock: Arc<dyn Clock>,
@@ -347,17 +320,18 @@ impl App {
     /// # Errors
     /// As [`App::open`], of any of them.
     pub fn on(stores: impl Into<Stores>) -> Result<AppBuilder, OpenError> {
-        Ok(AppBuilder::new(wiring::open(&stores.into())?))
+        let stores = stores.into();
+        Ok(AppBuilder::new(wiring::open(&stores)?, Some(stores)))
     }
 
     /// An app in memory, to try and to test.
     pub fn in_memory() -> AppBuilder {
-        AppBuilder::new(wiring::memory(Memory::new()))
+        AppBuilder::new(wiring::memory(Memory::new()), None)
     }
 
     /// An app over a log in memory that the caller keeps, so that a test can restart over the same data.
     pub fn over(log: Memory) -> AppBuilder {
-        AppBuilder::new(wiring::memory(log))
+        AppBuilder::new(wiring::memory(log), None)
     }
 
     /// Carries out a command. The receipt comes when everything that follows at once is durable.
@@ -474,9 +448,26 @@ impl App {
         }
     }
 
-    /// Stops: what waits is carried out, views catch up, cursors are written.
+    /// Stops: what waits is carried out, views catch up, cursors are written. A move is stopped, too, and goes on when it is asked
+    /// for again.
     pub async fn stop(&self) {
+        let moves = self.inner.stores.moves.clone();
+        // A thread that panicked has said so already.
+        let _ = tokio::task::spawn_blocking(move || moves.halt()).await;
+        self.stop_all().await;
+    }
+
+    pub(crate) async fn stop_all(&self) {
         self.inner.unit.stop().await;
+    }
+
+    pub(crate) fn stores(&self) -> &Stores {
+        &self.inner.stores
+    }
+
+    /// Where the log is, if it outlives the process.
+    pub(crate) fn kept_in(&self) -> Option<Location> {
+        self.inner.is_kept.then(|| self.inner.stores.log.clone())
     }
 }
 

@@ -14,7 +14,7 @@ use factum_core::{
     upcast::{Raised, Upcasters},
 };
 
-use crate::{app::OpenError, location::Location, wiring};
+use crate::{location::Location, stores::OpenError, wiring};
 
 /// Bytes to read at once.
 const SCAN_BYTES: usize = 8 << 20;

@@ -12,6 +12,7 @@ mod execution;
 pub mod groups;
 pub mod letters;
 mod location;
+mod moving;
 pub mod operate;
 pub mod plans;
 pub mod reconciliation;
@@ -25,7 +26,7 @@ mod standby;
 mod stores;
 mod wiring;
 
-pub use app::{App, AppBuilder, LogSizes, OpenError};
+pub use app::{App, AppBuilder};
 pub use archive::{Archive, UnderWay};
 pub use execution::{Execution, Together};
 pub use factum_core::{
@@ -45,12 +46,13 @@ pub use factum_server as http;
 #[cfg(all(unix, feature = "chaos"))]
 pub use factum_testing::chaos;
 pub use location::Location;
+pub use moving::{MoveError, MovePhase, MoveProgress, Switch};
 pub use report::Report;
 #[cfg(feature = "http")]
 pub use routes::Routed;
 pub use rows::{ReadError, RowsOf};
 pub use standby::Standby;
-pub use stores::Stores;
+pub use stores::{LogSizes, OpenError, Stores};
 #[cfg(feature = "postgres")]
 pub use wiring::classical as postgres;
 

@@ -48,6 +48,16 @@ impl Location {
         }
     }
 
+    /// As it was said, with the password if there is one: for the program that is to open it, and for nobody's eyes.
+    pub fn in_full(&self) -> String {
+        match &self.0 {
+            Kind::Directory(dir) => dir.to_string_lossy().into_owned(),
+            #[cfg(feature = "postgres")]
+            Kind::Postgres(url) => url.clone(),
+            Kind::Unknown(scheme) => format!("{scheme}://…"),
+        }
+    }
+
     pub(crate) fn kind(&self) -> &Kind {
         &self.0
     }

@@ -6,12 +6,14 @@
 
 use std::path::Path;
 
+pub use factum_core::moving::Marks;
 pub use factum_core::upkeep::{About, Copied, Findings, Follow, Moved, Place, Progress, Segment, StoredFile};
 use factum_core::{
     error::StoreError,
     letter::LetterId,
     ports::{Clock, IdSource},
 };
+pub use factum_runtime::moving::{Places, Relocated, Step};
 use factum_runtime::{
     acts::{ActError, By},
     clock::LiveClock,
@@ -20,6 +22,7 @@ use factum_runtime::{
     sagas,
 };
 
+pub use crate::moving::{GaveUp, give_up, relocate};
 use crate::{location::Location, wiring};
 
 /// Whether an app runs on these data, at this moment; `false` if there is nothing.
@@ -28,6 +31,22 @@ use crate::{location::Location, wiring};
 /// [`StoreError`] if it cannot be looked at.
 pub fn is_open(place: impl Into<Location>) -> Result<bool, StoreError> {
     wiring::is_open(&place.into())
+}
+
+/// What the process that runs an app on these data calls itself, if one does, and has said so: best its address.
+///
+/// # Errors
+/// As [`is_open`].
+pub fn leader(place: impl Into<Location>) -> Result<Option<String>, StoreError> {
+    wiring::leader(&place.into())
+}
+
+/// What is noted of a move that these data are a part of.
+///
+/// # Errors
+/// As [`about`]; without a log nothing is noted.
+pub fn marks(place: impl Into<Location>) -> Result<Marks, StoreError> {
+    wiring::marks(&place.into())
 }
 
 /// What a log consists of.

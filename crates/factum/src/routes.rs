@@ -51,6 +51,7 @@ pub(crate) fn mounted(
 ) -> Result<Router<App>, StartError> {
     let platform = platform::routes(unit.clone()).merge(platform::health_routes(unit.clone()));
     let platform = platform.merge(edge::routes(unit.clone(), Arc::new(spellings), lineage));
+    let platform = platform.merge(crate::moving::routes::routes());
     own.into_iter().try_fold(platform, |all, (service, routes)| {
         // The library has no other way to say that two routes are the same.
         catch_unwind(AssertUnwindSafe(|| all.merge(routes)))

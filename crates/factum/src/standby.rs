@@ -8,8 +8,8 @@ use std::{
 use factum_core::error::StoreError;
 
 use crate::{
-    app::{App, AppBuilder, OpenError},
-    stores::Stores,
+    app::{App, AppBuilder},
+    stores::{OpenError, Stores},
     wiring::{self, Watch},
 };
 

@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
-use crate::{app::LogSizes, location::Location};
+use factum_core::{
+    error::{RowError, StoreError},
+    upcast::UpcastError,
+};
+
+use crate::{location::Location, moving::Moves};
 
 /// Where a unit keeps its log, its rows and its snapshots: all in one place, or each in its own.
 ///
@@ -16,6 +21,8 @@ pub struct Stores {
     pub(crate) snapshots: Option<Location>,
     pub(crate) sizes: LogSizes,
     pub(crate) lead: Lead,
+    /// The move that the data is a part of, if it is.
+    pub(crate) moves: Moves,
 }
 
 /// How a process leads a unit that others could lead, too.
@@ -28,7 +35,14 @@ pub(crate) struct Lead {
 impl Stores {
     /// All in one place, made if it is missing.
     pub fn at(place: impl Into<Location>) -> Self {
-        Self { log: place.into(), rows: None, snapshots: None, sizes: LogSizes::default(), lead: Lead::default() }
+        Self {
+            log: place.into(),
+            rows: None,
+            snapshots: None,
+            sizes: LogSizes::default(),
+            lead: Lead::default(),
+            moves: Moves::default(),
+        }
     }
 
     /// The rows elsewhere. What is elsewhere can be lost: it is built anew from the log.
@@ -64,6 +78,13 @@ impl Stores {
         self
     }
 
+    /// The same when the log has moved: what was built of it stays where it was.
+    pub(crate) fn moved_to(self, log: Location) -> Self {
+        let Self { log: before, rows, snapshots, .. } = &self;
+        let (rows, snapshots) = [rows, snapshots].map(|place| Some(place.as_ref().unwrap_or(before).clone())).into();
+        Self { log, rows, snapshots, ..self }
+    }
+
     /// Where the log is.
     pub fn place(&self) -> &Location {
         &self.log
@@ -73,5 +94,41 @@ impl Stores {
 impl<P: Into<Location>> From<P> for Stores {
     fn from(place: P) -> Self {
         Self::at(place)
+    }
+}
+
+/// Why data cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] StoreError),
+    /// The rows.
+    #[error(transparent)]
+    Rows(#[from] RowError),
+    /// The services that are to read it do not fit together.
+    #[error(transparent)]
+    Services(#[from] UpcastError),
+}
+
+impl OpenError {
+    /// Whether it may pass by itself: another process leads the unit, or the database is away.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Log(StoreError::Fenced(_) | StoreError::Transient(_)))
+    }
+}
+
+/// How the log is divided into files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSizes {
+    /// Length of a segment in bytes, which is what an archive moves: 64 MiB if not said.
+    pub segment_bytes: u64,
+    /// A checkpoint is written when the log has grown by so many bytes: 256 MiB if not said. The less, the faster a start.
+    pub checkpoint_bytes: u64,
+}
+
+impl Default for LogSizes {
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20, checkpoint_bytes: 256 << 20 }
     }
 }

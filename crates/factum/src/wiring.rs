@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -18,15 +18,16 @@ use factum_core::{
     memory_notes::MemoryNotes,
     memory_rows::MemoryRows,
     memory_snapshots::MemorySnapshots,
+    moving::Marks,
     ports::{Backend, Notes, Reader, RowStore, Snapshots},
+    stream::Lineage,
     upkeep::{About, Copied, Findings, Follow, Moved, Progress},
 };
 use factum_runtime::committer::Committer;
 
 use crate::{
-    app::{LogSizes, OpenError},
     location::{Kind, Location, unknown},
-    stores::{Lead, Stores},
+    stores::{Lead, LogSizes, OpenError, Stores},
 };
 
 #[cfg(feature = "postgres")]
@@ -74,6 +75,7 @@ fn opened_log(stores: &Stores) -> Result<Log, OpenError> {
     match stores.log.kind() {
         Kind::Directory(dir) => {
             let log = embedded_log(dir, stores.sizes)?;
+            say_who_leads(dir, stores.lead.name.as_deref());
             // Behind the lock of the log.
             let embedded::digest_key::OpenedKey { key, unkept } = embedded::digest_key::open(dir, &embedded::RealDisk)?;
             if let Some(error) = unkept {
@@ -92,6 +94,20 @@ fn opened_log(stores: &Stores) -> Result<Log, OpenError> {
             Ok((Box::new(log), notes, key))
         }
         Kind::Unknown(scheme) => Err(unknown(scheme).into()),
+    }
+}
+
+/// For who looks for the process that runs an app; it can do without.
+fn say_who_leads(dir: &Path, name: Option<&str>) {
+    let said = match name {
+        Some(name) => fs::write(dir.join(LEADER), name),
+        None => fs::remove_file(dir.join(LEADER)),
+    };
+    match said {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(%error, "who runs this app cannot be noted in its directory");
+        }
+        _ => {}
     }
 }
 
@@ -249,6 +265,84 @@ pub(crate) fn restore(from: &Path, to: &Location, progress: Progress<'_>) -> Res
 
 pub(crate) fn archive(place: &Location, to: &Path, keep: usize, progress: Progress<'_>) -> Result<Moved, StoreError> {
     embedded::upkeep::archive(&log_of(files_of(place, "an archive")?), to, keep, progress)
+}
+
+/// A log for a move, whatever is noted of it; with `new`, one is made if there is none: of that lineage, arriving from there.
+pub(crate) fn moving(place: &Location, new: Option<(Lineage, &str)>) -> Result<Box<dyn Backend>, StoreError> {
+    match place.kind() {
+        Kind::Directory(dir) => {
+            let log = dir.join(LOG);
+            let holds_other = || fs::read_dir(dir).is_ok_and(|mut there| there.next().is_some());
+            if new.is_some() && !log.is_dir() && holds_other() {
+                let problem = format!("{} is not empty: name a directory that is new or empty", dir.display());
+                return Err(StoreError::Permanent(problem));
+            }
+            Ok(Box::new(embedded::open_moving(&log, embedded::Options::default(), new)?))
+        }
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(url) => Ok(Box::new(database::moving::open(url, database::Options::default(), new)?)),
+        Kind::Unknown(scheme) => Err(unknown(scheme)),
+    }
+}
+
+/// What is noted of a move; nothing if there is no store.
+pub(crate) fn marks(place: &Location) -> Result<Marks, StoreError> {
+    match place.kind() {
+        Kind::Directory(dir) => embedded::marks(&dir.join(LOG)),
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(url) => database::moving::marks(url),
+        Kind::Unknown(scheme) => Err(unknown(scheme)),
+    }
+}
+
+/// Takes what stands beside a log along: the key of digests. The target's is replaced.
+pub(crate) fn take_along(from: &Location, to: &Location) -> Result<(), StoreError> {
+    let key = match from.kind() {
+        Kind::Directory(dir) => embedded::digest_key::open(dir, &embedded::RealDisk)?.key,
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(url) => database::moving::digest_key(url)?,
+        Kind::Unknown(scheme) => return Err(unknown(scheme)),
+    };
+    match to.kind() {
+        Kind::Directory(dir) => embedded::digest_key::keep(dir, &embedded::RealDisk, &key),
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(url) => database::moving::keep_digest_key(url, &key),
+        Kind::Unknown(scheme) => Err(unknown(scheme)),
+    }
+}
+
+/// Removes what a move that is given up has brought to its target.
+pub(crate) fn remove_arriving(place: &Location) -> Result<(), StoreError> {
+    match place.kind() {
+        Kind::Directory(dir) => {
+            let log = dir.join(LOG);
+            embedded::check_arriving(&log)?;
+            match fs::remove_file(dir.join(embedded::digest_key::FILE)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(StoreError::Transient(format!(
+                        "cannot remove the key of digests in {}: {error}",
+                        dir.display()
+                    )));
+                }
+                _ => {}
+            }
+            embedded::remove_arriving(&log)
+        }
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(url) => database::moving::empty(url),
+        Kind::Unknown(scheme) => Err(unknown(scheme)),
+    }
+}
+
+/// Where in an app's directory the process that runs it says what it calls itself.
+const LEADER: &str = "leader";
+
+/// What the process that runs an app calls itself, if one does and has said so.
+pub(crate) fn leader(place: &Location) -> Result<Option<String>, StoreError> {
+    match place.kind() {
+        Kind::Directory(dir) if is_open(place)? => Ok(fs::read_to_string(dir.join(LEADER)).ok()),
+        _ => watch(&Stores::at(place))?.map_or(Ok(None), |mut watch| watch()),
+    }
 }
 
 /// The directory of what is done with files.

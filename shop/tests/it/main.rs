@@ -26,6 +26,8 @@ mod keys;
 mod loyalty;
 mod misbehaving;
 mod money;
+#[cfg(unix)]
+mod moving;
 mod notifications;
 mod old;
 mod orders;

@@ -16,14 +16,14 @@ const LIMIT: Duration = Duration::from_secs(60);
 const LEASE: &str = "11s";
 
 /// A process of the shop.
-struct Process {
-    child: Child,
+pub struct Process {
+    pub child: Child,
     url: String,
-    client: Client,
+    pub client: Client,
 }
 
 impl Process {
-    fn start(store: &str) -> Self {
+    pub fn start(store: &str) -> Self {
         let listen = free_address().unwrap();
         let url = format!("http://{listen}");
         let mut command = shop(&["serve", "--day", "100ms", "--answer-within", "2s"], Path::new(store));
@@ -56,7 +56,7 @@ impl Process {
     }
 
     /// Waits until `/ready` is so.
-    async fn until(&mut self, status: u16) -> (Duration, String) {
+    pub async fn until(&mut self, status: u16) -> (Duration, String) {
         let began = Instant::now();
         loop {
             if let Some((said, body)) = self.ask("/ready").await
@@ -70,19 +70,19 @@ impl Process {
         }
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
-    async fn order(&self, key: &str) {
+    pub async fn order(&self, key: &str) {
         let order = r#"{"items":[{"sku":"TEA","quantity":1}]}"#;
         assert_eq!(self.client.post("/orders", key, &[], order).await.unwrap().status, 202);
     }
 
-    async fn stocked(&self) {
+    pub async fn stocked(&self) {
         assert!(self.client.put("/products/TEA", r#"{"name":"Tea","price":"2.55"}"#).await.unwrap().status < 300);
-        assert!(self.client.post("/stock/TEA/receive", "s", &[], r#"{"quantity":99}"#).await.unwrap().status < 300);
+        assert!(self.client.post("/stock/TEA/receive", "s", &[], r#"{"quantity":99999}"#).await.unwrap().status < 300);
     }
 
     /// Waits until so many orders are delivered.
@@ -107,7 +107,7 @@ impl Drop for Process {
     }
 }
 
-fn server() -> Option<(Server, String)> {
+pub fn server() -> Option<(Server, String)> {
     let server = Server::start().map_err(|why| eprintln!("left out: {why}")).ok()?;
     let store = format!("{}?schema=shop", server.url());
     Some((server, store))

@@ -46,6 +46,17 @@ pub fn open(dir: &Path, disk: &dyn Disk) -> Result<OpenedKey, StoreError> {
     Ok(OpenedKey { key: DigestKey::new(bytes), unkept: kept.err() })
 }
 
+/// Keeps a key in the place of the one that is there, durably on return. Only one process at a time may, as above.
+///
+/// # Errors
+/// [`StoreError::Transient`] if it cannot be kept.
+pub fn keep(dir: &Path, disk: &dyn Disk, key: &DigestKey) -> Result<(), StoreError> {
+    let kept = write(disk, dir, &key.to_bytes()).and_then(|()| disk.sync_dir(dir));
+    kept.map_err(|error| {
+        StoreError::Transient(format!("the key of digests cannot be kept in {}: {error}", dir.display()))
+    })
+}
+
 fn read(file: &dyn DiskFile, path: &Path) -> Result<[u8; DigestKey::BYTES], StoreError> {
     let mut bytes = [0; DigestKey::BYTES];
     let length = file.size().map_err(|error| unreadable(path, &format!("cannot be read ({error})")))?;

@@ -18,6 +18,7 @@
 //! it.
 
 pub mod digest_key;
+mod marks;
 mod names;
 mod place;
 mod reader;
@@ -26,7 +27,7 @@ pub mod upkeep;
 
 use std::{io::ErrorKind, path::Path, sync::Arc};
 
-use factum_core::{error::StoreError, ports, stream::Lineage};
+use factum_core::{error::StoreError, moving::Marks, ports, stream::Lineage};
 pub use factum_log::{Cut, Durability, Opened, Options, RealDisk};
 use factum_log::{Log, LogError, Observer};
 
@@ -48,9 +49,80 @@ pub fn open(dir: &Path) -> Result<(Embedded, Opened), StoreError> {
 /// # Errors
 /// As [`open`].
 pub fn open_with(dir: &Path, options: Options) -> Result<(Embedded, Opened), StoreError> {
-    let durability = options.durability;
+    // Before a log is made, and again behind its lock.
+    marks::get(dir, &*options.disk)?.check(&marks::place(dir))?;
+    let (store, opened) = opened(dir, options)?;
+    ports::Backend::marks(&store).check(&marks::place(dir))?;
+    Ok((store, opened))
+}
+
+/// Opens the store in `dir` for a move, whatever marks it bears. With `new`, one is made if there is none: of that lineage, and
+/// marked as arriving from there.
+///
+/// # Errors
+/// As [`open`]; without `new`, [`StoreError::Permanent`] if there is none.
+pub fn open_moving(dir: &Path, mut options: Options, new: Option<(Lineage, &str)>) -> Result<Embedded, StoreError> {
+    match new {
+        None => _ = open_read_only(dir)?,
+        Some((lineage, from)) => {
+            let is_there = open_read_only_if_any(dir)?.is_some();
+            if !is_there && !marks::get(dir, &*options.disk)?.takes_in() {
+                options.disk.create_dir(dir).map_err(|error| marks::unkept(dir, &error))?;
+                // A log without it would be a whole one, and empty.
+                marks::put(dir, &*options.disk, &Marks { arriving: Some(from.to_owned()), moved: None })?;
+            }
+            options.lineage = Some(factum_log::Lineage { log_id: lineage.log_id, epoch: lineage.epoch });
+        }
+    }
+    Ok(opened(dir, options)?.0)
+}
+
+/// What is noted of a move in `dir`; nothing if there is no such directory.
+///
+/// # Errors
+/// [`StoreError::Permanent`] if the note cannot be read.
+pub fn marks(dir: &Path) -> Result<Marks, StoreError> {
+    marks::get(dir, &RealDisk)
+}
+
+/// Refuses a store that does not take in what stands elsewhere, or was whole once, or is being filled now.
+///
+/// # Errors
+/// [`StoreError::Permanent`].
+pub fn check_arriving(dir: &Path) -> Result<(), StoreError> {
+    let marks = marks(dir)?;
+    if !marks.takes_in() || marks.moved.is_some() {
+        return Err(StoreError::Permanent(format!("{} is a whole store: it is not removed", marks::place(dir))));
+    }
+    if upkeep::is_open(dir)? {
+        return Err(StoreError::Permanent(format!("{} is being filled: stop that first", marks::place(dir))));
+    }
+    Ok(())
+}
+
+/// Removes a store that takes in what stands elsewhere, and was never whole.
+///
+/// # Errors
+/// As [`check_arriving`]; [`StoreError::Transient`] if something cannot be removed.
+pub fn remove_arriving(dir: &Path) -> Result<(), StoreError> {
+    check_arriving(dir)?;
+    let cannot = |error: std::io::Error| StoreError::Transient(format!("cannot remove {}: {error}", dir.display()));
+    // The note goes last: without it what is left would be a whole store.
+    for file in std::fs::read_dir(dir).map_err(cannot)? {
+        let file = file.map_err(cannot)?;
+        if file.file_name() != factum_log::NOTE {
+            std::fs::remove_file(file.path()).map_err(cannot)?;
+        }
+    }
+    marks::put(dir, &RealDisk, &Marks::default())?;
+    std::fs::remove_dir(dir).map_err(cannot)
+}
+
+fn opened(dir: &Path, options: Options) -> Result<(Embedded, Opened), StoreError> {
+    let (durability, disk) = (options.durability, options.disk.clone());
     let (log, opened) = Log::open(dir, options).map_err(store_error)?;
-    Ok((Embedded::new(log, durability, Place::of(dir)), opened))
+    let marks = marks::get(dir, &*disk)?;
+    Ok((Embedded::new(log, durability, Place::of(dir), (dir.to_owned(), disk, marks)), opened))
 }
 
 /// Reads the store in `dir` as it is now, also while another process writes it. What is written later needs another

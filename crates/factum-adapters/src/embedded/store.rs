@@ -1,18 +1,19 @@
 //! The writing side: plans become one batch, a batch becomes one frame.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use factum_core::{
     cell::Revision,
     commit::{Found, Plan, Wanted},
     envelope::binary,
     error::StoreError,
+    moving::Marks,
     ports::{Backend, Judge, Reader, Written},
     stream::{Position, StreamVersion},
 };
-use factum_log::{Batch, Durability, Log, LogError};
+use factum_log::{Batch, Disk, Durability, Log, LogError};
 
-use super::{place::Place, reader::Entries, store_error};
+use super::{marks, place::Place, reader::Entries, store_error};
 
 /// A batch's memory is kept for the next one up to this size, so that one large write does not hold it for ever.
 const KEPT_BYTES: usize = 4 << 20;
@@ -24,14 +25,18 @@ pub struct Embedded {
     reader: Arc<Entries>,
     durability: Durability,
     place: Place,
+    noted: Noted,
     batch: Batch,
     body: Vec<u8>,
 }
 
+/// The log's directory, its disk, and what is noted there of a move.
+type Noted = (PathBuf, Arc<dyn Disk>, Marks);
+
 impl Embedded {
-    pub(super) fn new(log: Log, durability: Durability, place: Place) -> Self {
+    pub(super) fn new(log: Log, durability: Durability, place: Place, noted: Noted) -> Self {
         let reader = Arc::new(Entries::new(log.reader()));
-        Self { log: Some(log), reader, durability, place, batch: Batch::new(), body: Vec::new() }
+        Self { log: Some(log), reader, durability, place, noted, batch: Batch::new(), body: Vec::new() }
     }
 
     /// Closes the store: marks that this was an orderly end, and frees the directory. Dropping does the same, but
@@ -77,6 +82,10 @@ impl Backend for Embedded {
             return Ok(None);
         }
         self.place.look_now_and_then()?;
+        let (dir, _, noted) = &self.noted;
+        if !noted.takes() {
+            noted.check(&marks::place(dir))?;
+        }
         self.fill(&plans)?;
         let log = self.log.as_mut().ok_or_else(closed)?;
         debug_assert!(follows(log, &plans), "a plan was made against another state than the log's");
@@ -91,6 +100,23 @@ impl Backend for Embedded {
 
     fn look(&mut self) -> Result<(), StoreError> {
         self.place.look()
+    }
+
+    fn marks(&self) -> Marks {
+        self.noted.2.clone()
+    }
+
+    fn mark(&mut self, wanted: &Marks, head: Position) -> Result<(), StoreError> {
+        let log = self.log.as_ref().ok_or_else(closed)?;
+        if log.head() != head.0 {
+            return Err(StoreError::Conflict(format!("the log ends at {} and not at {head}", log.head())));
+        }
+        let (dir, disk, noted) = &mut self.noted;
+        if noted != wanted {
+            marks::put(dir, &**disk, wanted)?;
+            *noted = wanted.clone();
+        }
+        Ok(())
     }
 
     fn reader(&self) -> Arc<dyn Reader> {

@@ -17,12 +17,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use factum_core::{error::StoreError, ports};
+use factum_core::{error::StoreError, moving::Marks, ports};
 use tokio_postgres::Client;
 
 use super::{
     driver::{Connector, quoted},
     error::{at_open, sentence},
+    moving::{self, Opening},
     schema,
 };
 
@@ -123,11 +124,17 @@ async fn sign(connector: &Connector, session: &mut Option<Arc<Client>>, term: i6
     signed.map(|rows| rows == 1).map_err(at_open)
 }
 
-/// Takes the unit for this session. Answers the new term.
+/// Takes the unit for this session. Answers the new term, and what is noted of a move.
 ///
 /// # Errors
-/// [`StoreError::Fenced`] if another process leads it, and lives.
-pub(super) async fn lead(client: &Client, schema: &str, length: Duration, name: &str) -> Result<i64, StoreError> {
+/// [`StoreError::Fenced`] if another process leads it, and lives; [`StoreError::Permanent`] if it is a part of a move, and this
+/// is not that move.
+pub(super) async fn lead(
+    client: &Client,
+    schema: &str,
+    (length, name): (Duration, &str),
+    opening: &Opening,
+) -> Result<(i64, Marks), StoreError> {
     // The server may not have noticed yet that a process is gone.
     let mut held = schema::hold(client, schema).await?;
     for _ in 0..LOOKS {
@@ -152,8 +159,9 @@ pub(super) async fn lead(client: &Client, schema: &str, length: Duration, name: 
         });
     }
     schema::migrate(client, schema).await?;
+    let marks = moving::begin(client, opening).await?;
     let begin = "UPDATE unit SET term = term + 1, leader = $1, renewed = clock_timestamp() RETURNING term";
-    Ok(client.query_one(begin, &[&name]).await.map_err(at_open)?.get(0))
+    Ok((client.query_one(begin, &[&name]).await.map_err(at_open)?.get(0), marks))
 }
 
 /// Who leads.

@@ -14,7 +14,8 @@
 //! | what `check` allows fits | names are far below the 2,704 bytes that an index takes, bodies below the gigabyte of a `bytea` |
 //!
 //! ```text
-//! unit        log_id, epoch, term, leader, renewed, position, commits    one row: the counter, and who leads
+//! unit        log_id, epoch, term, leader, renewed, position, commits    one row: the counter, and who leads;
+//!             arriving, moved                                            what is noted of a move
 //! message     position, stream, version, type, source, size, head, data     partitioned by position
 //! stream      stream, version                               the last version of each
 //! type        name                                          types that there are, so that a scan can choose
@@ -42,6 +43,7 @@ mod driver;
 mod error;
 pub mod inbox;
 mod lease;
+pub mod moving;
 mod notes;
 mod others;
 pub mod outbox;
@@ -109,5 +111,5 @@ impl Default for Options {
 /// server that is too old or only reads, another process that writes. [`StoreError::Transient`] if the server is away. No error
 /// holds the password.
 pub fn open(url: &str, options: Options) -> Result<Postgres, StoreError> {
-    Postgres::open(url, options)
+    Postgres::open(url, options, &moving::Opening::Usual(shown(url)))
 }

@@ -127,6 +127,7 @@ impl Outbox {
         if version > schema::newest() {
             return Err(schema::newer(&self.schema, version).into());
         }
+        looked.marks.check(&format!("the unit in schema {}", self.schema))?;
         let plan = check(&owners, &looked.found, commit)?;
         // The number of the unit's own transactions stays: by it the unit knows its own again.
         let writing = Writing::of(vec![plan], looked.position, looked.commits, &HashSet::new())?;

@@ -16,7 +16,7 @@ const OLDEST: i32 = 140_000;
 pub(super) const PARTITION: u64 = 1 << 22;
 
 /// Each brings the schema from the version before to its own, counted from 1.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
 CREATE TABLE unit (
     alone boolean PRIMARY KEY DEFAULT true CHECK (alone),
@@ -72,6 +72,7 @@ CREATE TABLE snapshot (
 );
 ",
     "CREATE TABLE owner (category text COLLATE \"C\" PRIMARY KEY, service text COLLATE \"C\" NOT NULL)",
+    "ALTER TABLE unit ADD COLUMN arriving text, ADD COLUMN moved text",
 ];
 
 /// What the migrations make: no view of rows is called so.

@@ -11,6 +11,7 @@ use factum_core::{
     commit::{Owners, Wanted},
     digest_key::DigestKey,
     error::StoreError,
+    moving::Marks,
     ports::{self, Backend, Judge, Notes, Others, Reader, Written},
     stream::Position,
 };
@@ -21,6 +22,7 @@ use super::{
     driver::Driver,
     error::{at_open, is_dark, nothing_written, sentence},
     lease::{self, Lease},
+    moving::{self, Opening},
     notes::TableNotes,
     others::Listening,
     owners,
@@ -44,6 +46,11 @@ pub struct Postgres {
     session: Option<Session>,
     term: i64,
     lease: Arc<Lease>,
+    /// Whether a move has it open, and what is noted of it.
+    moving: bool,
+    marks: Marks,
+    /// Where it is, as people see it.
+    shown: String,
     /// Positions up to here, exclusive, have a partition.
     room: u64,
     /// Types that the store knows by name.
@@ -66,28 +73,41 @@ enum Ended {
 }
 
 impl Postgres {
-    pub(super) fn open(url: &str, options: Options) -> Result<Self, StoreError> {
+    pub(super) fn open(url: &str, options: Options, opening: &Opening) -> Result<Self, StoreError> {
         let driver = Driver::new(url, &options)?;
         let (client, schema, connector) = (driver.connect()?, driver.schema.clone(), driver.connector());
         let Options { leader, lease: length, dark, .. } = options;
         let begun = Instant::now();
         let opened = driver.wait({
-            let (client, schema) = (client.clone(), schema.clone());
+            let (client, schema, opening) = (client.clone(), schema.clone(), opening.clone());
             async move {
                 schema::check_line(&client, &*connector.connect().await?).await?;
                 schema::check_server(&client).await?;
-                let term = lease::lead(&client, &schema, length, &leader).await?;
+                let (term, marks) = lease::lead(&client, &schema, (length, &leader), &opening).await?;
                 let lease = Lease::begin((connector, &client), term, length, begun);
                 let (lineage, head) = schema::lineage(&client).await?;
                 let room = schema::make_room(&*client, head + 1).await?;
                 let session = Session::over(client).await.map_err(at_open)?;
-                Ok::<_, StoreError>((term, lease, lineage, head, room, session))
+                Ok::<_, StoreError>((term, marks, lease, lineage, head, room, session))
             }
         })?;
-        let (term, lease, lineage, head, room, session) = opened?;
+        let (term, marks, lease, lineage, head, room, session) = opened?;
+        let moving = matches!(opening, Opening::Moving(_));
         tracing::info!(schema, term, head, "the store in PostgreSQL is open");
         let shared = Arc::new(Shared::new(driver, lineage, head));
-        Ok(Self { shared, schema, dark, session: Some(session), term, lease, room, types: HashSet::new() })
+        Ok(Self {
+            shared,
+            schema,
+            dark,
+            session: Some(session),
+            term,
+            lease,
+            moving,
+            marks,
+            shown: super::shown(url),
+            room,
+            types: HashSet::new(),
+        })
     }
 
     /// The session; a new one if it is lost. Whoever else has led meanwhile fences this store off.
@@ -187,6 +207,12 @@ impl Backend for Postgres {
             self.leave(session);
             return Err(self.fenced(looked.term));
         }
+        if !(self.moving && looked.marks.takes())
+            && let Err(error) = looked.marks.check(&self.shown)
+        {
+            self.leave(session);
+            return Err(error);
+        }
         let plans = judge(looked.found);
         if plans.is_empty() {
             self.leave(session);
@@ -251,6 +277,26 @@ impl Backend for Postgres {
         match self.shared.pool.driver.wait(async move { owners::put(&client, term, &owners).await })?? {
             now if self.is_over(now) => Err(self.fenced(now)),
             _ => Ok(()),
+        }
+    }
+
+    fn marks(&self) -> Marks {
+        self.marks.clone()
+    }
+
+    fn mark(&mut self, wanted: &Marks, head: Position) -> Result<(), StoreError> {
+        let (client, marks, term) = (self.shared.pool.driver.connect()?, wanted.clone(), self.term);
+        let marked = self.shared.pool.driver.wait(async move { moving::mark(&client, term, &marks, head).await })??;
+        match marked {
+            (now, _) if self.is_over(now) => Err(self.fenced(now)),
+            (_, last) if last != head => {
+                self.shared.moved(last.0);
+                Err(StoreError::Conflict(format!("the log ends at {last} and not at {head}")))
+            }
+            _ => {
+                self.marks = wanted.clone();
+                Ok(())
+            }
         }
     }
 

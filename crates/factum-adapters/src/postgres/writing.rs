@@ -8,10 +8,12 @@ use factum_core::{
     commit::{Found, Plan, Wanted},
     envelope::binary,
     error::StoreError,
+    moving::Marks,
     stream::{StreamId, StreamVersion},
 };
 use tokio_postgres::{Error, GenericClient, Statement, types::ToSql};
 
+use super::moving;
 use crate::sabotage;
 
 /// What is asked again and again.
@@ -31,7 +33,7 @@ impl Asked {
     /// One round trip.
     pub(super) async fn over(client: &(impl GenericClient + Sync)) -> Result<Self, Error> {
         let (lock, heads, revisions, messages, streams, types, put, delete, count) = tokio::try_join!(
-            client.prepare("SELECT term, position, commits FROM unit FOR UPDATE"),
+            client.prepare("SELECT term, position, commits, arriving, moved FROM unit FOR UPDATE"),
             client.prepare("SELECT stream, version FROM stream WHERE stream = ANY($1)"),
             client.prepare(
                 "SELECT kind, name, revision FROM unnest($1::text[], $2::text[]) AS wanted(kind, name) \
@@ -93,7 +95,8 @@ impl Asked {
                 found.cells.insert(key, Revision(row.get::<_, i64>(2) as u64));
             }
         }
-        Ok(Looked { term: locked.get(0), position: locked.get::<_, i64>(1) as u64, commits: locked.get(2), found })
+        let position = locked.get::<_, i64>(1) as u64;
+        Ok(Looked { term: locked.get(0), position, commits: locked.get(2), marks: moving::of(&locked, 3), found })
     }
 }
 
@@ -102,6 +105,7 @@ pub(super) struct Looked {
     pub(super) term: i64,
     pub(super) position: u64,
     pub(super) commits: i64,
+    pub(super) marks: Marks,
     pub(super) found: Found,
 }
 

@@ -7,6 +7,7 @@ use crate::{
     commit::{Found, Owners, Plan, Wanted},
     envelope::Stored,
     error::StoreError,
+    moving::Marks,
     stream::{Lineage, Position, StreamId, StreamVersion},
 };
 
@@ -75,6 +76,21 @@ pub trait Backend: Send {
     /// [`StoreError`] if it cannot be noted.
     fn owns(&mut self, _owners: &Owners) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// What is noted of a move that the store is a part of.
+    fn marks(&self) -> Marks {
+        Marks::default()
+    }
+
+    /// Notes it instead of what was noted, durably on return. What is marked as moved takes nothing more, from anybody; what is
+    /// marked at all is opened by nothing but the move. Marking what is so marked already changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if `head` is not the last position: others have written meanwhile, and nothing is noted;
+    /// [`StoreError::Permanent`] if this store cannot move; else as `transact`.
+    fn mark(&mut self, _marks: &Marks, _head: Position) -> Result<(), StoreError> {
+        Err(StoreError::Permanent(format!("a store of the durability `{}` does not move", self.durability())))
     }
 
     /// How far others have written to the store; `None` if nobody else can.

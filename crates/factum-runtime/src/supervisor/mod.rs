@@ -443,6 +443,11 @@ impl Unit {
             tracing::error!(%error, "the store could not be closed cleanly");
         }
     }
+
+    /// The store of a unit that has stopped, whoever still has the unit: dropping it closes the store.
+    pub fn release(&self) -> Box<dyn Backend> {
+        self.committer.release()
+    }
 }
 
 /// Whoever drops a unit without stopping it still gets the directory's lock back, and no thread stays behind. What is in

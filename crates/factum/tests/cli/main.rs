@@ -6,6 +6,7 @@ mod groups;
 mod letters;
 mod log;
 mod messages;
+mod moving;
 mod plans;
 mod sagas;
 mod schedules;

@@ -13,6 +13,8 @@ mod group_kills;
 #[cfg(all(feature = "http", feature = "yaml"))]
 mod groups;
 #[cfg(feature = "http")]
+mod moving;
+#[cfg(feature = "http")]
 mod platform;
 mod reconciliations;
 mod routes;

@@ -1,7 +1,7 @@
 //! Processes: the facade, and its routes as a client asks them.
 
 #[path = "../shared/transfer.rs"]
-mod transfer;
+pub mod transfer;
 
 use axum::{Router, body::Body, http::Request};
 use factum::{

@@ -44,6 +44,11 @@ pub fn open(url: &str, options: Options) -> Result<RowTables, RowError> {
     RowTables::open(url, &options)
 }
 
+/// The statement that drops a table, and all that stands on it.
+pub(super) fn dropped(name: &str, version: i64) -> String {
+    format!("DROP TABLE IF EXISTS {} CASCADE; ", table::relation(name, version))
+}
+
 fn row_error(error: StoreError) -> RowError {
     RowError::Store(error.to_string())
 }

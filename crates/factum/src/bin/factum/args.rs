@@ -78,6 +78,22 @@ pub enum Command {
         /// A directory that is new or empty.
         data: Location,
     },
+    /// Move an app's data to another place: from a directory into a database, or back; also while the app runs.
+    ///
+    /// All is copied, compared message by message, and then the app goes over: it stands still for about a second. Positions,
+    /// timers, open calls, letters and repeated requests stay what they are. What was moved is sealed where it was: whoever
+    /// starts there is told where it went. Cut off at any moment, the same words go on with it.
+    Move {
+        /// The app's data directory, its database, or the running app's address.
+        #[arg(long)]
+        from: Target,
+        /// Where to: a new or empty directory, a database, or where the data have come from once.
+        #[arg(long)]
+        to: Location,
+        /// Give up a move that has not come to its end: what has arrived is removed, and the app stays where it was.
+        #[arg(long)]
+        give_up: bool,
+    },
     /// What has failed and waits for a person: look, try, and end it.
     Letters {
         #[command(subcommand)]

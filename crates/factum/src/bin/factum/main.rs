@@ -8,6 +8,7 @@ mod groups;
 mod letters;
 mod log;
 mod messages;
+mod moving;
 mod plans;
 mod proposals;
 mod remote;
@@ -113,6 +114,8 @@ fn carry_out(cli: Cli) -> Result<ExitCode, Problem> {
         },
         Command::Backup { data, to, copy, no_verify } => copies::backup(&data, &to, !copy, !no_verify, cli.json),
         Command::Restore { from, data } => copies::restore(&from, &data, cli.json),
+        Command::Move { from, to, give_up: false } => moving::relocate(&from, &to, cli.json),
+        Command::Move { from, to, give_up: true } => moving::give_up(&from, &to, cli.json),
     }
 }
 

@@ -148,6 +148,21 @@ impl Remote {
         self.done(Method::POST, self.url(&["plans", id, "cancel"]), Some(signed(by)))
     }
 
+    /// Begins a move.
+    pub fn begin_move(&self, to: &str) -> Result<Value, Problem> {
+        self.done(Method::POST, self.url(&["move"]), Some(json!({ "to": to })))
+    }
+
+    /// How far a move is.
+    pub fn move_progress(&self) -> Result<Value, Problem> {
+        self.done(Method::GET, self.url(&["move"]), None)
+    }
+
+    /// Gives a move up.
+    pub fn give_up_move(&self) -> Result<Value, Problem> {
+        self.done(Method::DELETE, self.url(&["move"]), None)
+    }
+
     fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
