@@ -260,11 +260,18 @@ impl Switch {
         let stores = self.app.stores().clone();
         let app = self.app;
         let moves = stores.moves.clone();
-        let Some(filled) = moves.take() else { return stores };
+        let filled = moves.take();
         app.stop_all().await;
         let source = app.unit().release();
         drop(app);
-        let over = tokio::task::spawn_blocking(move || go_over(&moves, filled, source, stores));
+        let over = tokio::task::spawn_blocking(move || match filled {
+            Some(filled) => go_over(&moves, filled, source, stores),
+            // Somebody has given the move up at the last moment: the app is opened again where it was.
+            None => {
+                drop(source);
+                stores
+            }
+        });
         // It does not panic; and if it does, this does.
         over.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }

@@ -8,6 +8,8 @@ mod data_time;
 mod digests;
 #[cfg(feature = "http")]
 mod edge;
+#[cfg(feature = "http")]
+mod going_over;
 #[cfg(all(feature = "http", feature = "yaml"))]
 mod group_kills;
 #[cfg(all(feature = "http", feature = "yaml"))]
