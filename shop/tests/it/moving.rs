@@ -49,8 +49,10 @@ async fn goes_over(shop: &Process, to: &str) -> Value {
         let shown = shop.client.get("/factum/v1/move").await.unwrap().body;
         match shown["phase"].as_str() {
             Some("copying" | "due" | "switching") => assert!(began.elapsed() < LIMIT, "{shown}"),
-            Some("moved") => return shown,
-            _ => panic!("{shown}"),
+            phase => {
+                assert_eq!(phase, Some("moved"), "{shown}");
+                return shown;
+            }
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
