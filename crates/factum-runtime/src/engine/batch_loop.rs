@@ -238,10 +238,11 @@ impl Engine {
 
     /// Nothing is left to do but what waits for a time or a person.
     fn rest(&mut self, registry: &Registry) -> Step {
+        // Whoever hears of it may look at once.
+        self.report(true);
         if self.intake.is_awaited() {
             self.tell_rest();
         }
-        self.report(true);
         match self.work.take_snapshot(registry, self.submit.saved) {
             true => Step::Worked,
             false => Step::Rest,
