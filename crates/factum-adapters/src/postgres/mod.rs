@@ -40,6 +40,7 @@
 mod address;
 mod driver;
 mod error;
+mod follower;
 pub mod inbox;
 mod lease;
 mod notes;
@@ -62,6 +63,7 @@ use std::time::Duration;
 use factum_core::error::StoreError;
 
 pub use address::shown;
+pub use follower::{Follower, follow};
 pub use lease::Leads;
 pub use store::Postgres;
 /// What [`outbox`] and [`inbox`] take transactions of.
