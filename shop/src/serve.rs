@@ -12,7 +12,7 @@ use std::{
 use anyhow::bail;
 use axum::Router;
 use factum::{
-    App, OpenError, Standby,
+    App, AppBuilder, OpenError, Standby,
     http::{self, client::Remote},
     prelude::Service,
 };
@@ -26,7 +26,7 @@ use crate::{
     notification::gateway::Channels,
     partners::{Partners, are_recorded, refuse_another_process, refuse_others},
     plain::plain,
-    services::{Options, archive_if_any, equipped, open},
+    services::{Options, archive_if_any, defined, equipped, open},
     shipping::signature::Secret,
 };
 
@@ -122,7 +122,7 @@ async fn run(
     loop {
         tokio::select! {
             biased;
-            free = until_free(&standby, &mut door) => free?,
+            free = until_free(&standby, &options, beside.as_ref(), &mut door) => free?,
             () = &mut stop => return door.close().await,
         }
         let app = match opened(&options, beside.as_ref(), address).await {
@@ -156,30 +156,50 @@ async fn run(
     }
 }
 
-/// Waits until nobody leads the shop; who asks meanwhile is told who does.
-async fn until_free(standby: &Standby, door: &mut Door) -> anyhow::Result<()> {
-    let mut free = pin!(standby.free());
-    loop {
+/// Waits until nobody leads the shop. Who reads meanwhile is answered here, where rows and log can be read beside the leader; who
+/// wants more is told who leads.
+async fn until_free(
+    standby: &Standby,
+    options: &Serve,
+    beside: Option<&Beside>,
+    door: &mut Door,
+) -> anyhow::Result<()> {
+    let (mut free, mut follows) = (pin!(standby.free()), None);
+    let free = loop {
         tokio::select! {
-            free = &mut free => return Ok(free?),
-            () = tokio::time::sleep(WAITS), if !door.is_open() => {
-                if let Some(leader) = standby.leader() {
+            free = &mut free => break free,
+            () = tokio::time::sleep(WAITS), if follows.is_none() => {
+                let Some(leader) = standby.leader() else { continue };
+                if !door.is_open() {
                     say(format_args!("{leader} leads the shop; this process waits to take over, and says so at /health"));
                     door.open(standby.router());
                 }
+                match followed(standby, options, beside).await {
+                    Ok(Some(app)) => {
+                        door.open(http::guarded(standby.reading(app.router())));
+                        follows = Some(app);
+                    }
+                    Ok(None) => {}
+                    Err(error) => tracing::debug!(%error, "the shop cannot be read beside its leader yet"),
+                }
             }
         }
+    };
+    if let Some(app) = follows {
+        door.open(standby.router());
+        app.stop().await;
     }
+    Ok(free?)
 }
 
-/// The shop, running; its data is led by nobody else.
-async fn opened(options: &Serve, beside: Option<&Beside>, address: SocketAddr) -> anyhow::Result<App> {
-    let partners = Partners::of(options.provider.as_ref(), options.carrier.as_ref()).run(options.process);
-    if !options.moved {
-        refuse_others(&options.data, &partners)?;
-    }
-    let left = bring_to_rest(options).await?;
-    refuse_another_process(&options.data, options.process, left)?;
+/// The shop as it is read while another process leads it.
+async fn followed(standby: &Standby, options: &Serve, beside: Option<&Beside>) -> anyhow::Result<Option<App>> {
+    let Some(builder) = standby.follow().await? else { return Ok(None) };
+    Ok(Some(built(defined(builder, &options.data)?, options, beside).start().await?))
+}
+
+/// With all services of the shop.
+fn built(builder: AppBuilder, options: &Serve, beside: Option<&Beside>) -> AppBuilder {
     let settings = Options {
         provider: options.provider.clone(),
         carrier: options.carrier.clone(),
@@ -196,9 +216,20 @@ async fn opened(options: &Serve, beside: Option<&Beside>, address: SocketAddr) -
         provider_lists: options.provider_lists,
         cart_abandoned_after: options.abandon_carts,
     };
-    let builder = equipped(open(&options.data)?, &settings);
+    let builder = equipped(builder, &settings);
     let builder = beside.into_iter().fold(builder, |builder, beside| builder.with(beside()));
-    let builder = if options.hold_unknown { builder.hold_unknown() } else { builder };
+    if options.hold_unknown { builder.hold_unknown() } else { builder }
+}
+
+/// The shop, running; its data is led by nobody else.
+async fn opened(options: &Serve, beside: Option<&Beside>, address: SocketAddr) -> anyhow::Result<App> {
+    let partners = Partners::of(options.provider.as_ref(), options.carrier.as_ref()).run(options.process);
+    if !options.moved {
+        refuse_others(&options.data, &partners)?;
+    }
+    let left = bring_to_rest(options).await?;
+    refuse_another_process(&options.data, options.process, left)?;
+    let builder = built(open(&options.data)?, options, beside);
     // What stands there already is not written again: a shop also opens while its disk is full.
     let are_recorded = are_recorded(&options.data, &partners)?;
     let app = builder.start().await?;

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `embedded` | `Backend`, `Reader` | a unit's store as a log in a directory, without a server; the key of its digests beside it |
 //! | `files` | `Snapshots` | folded states, one file each |
-//! | `postgres` | `Backend`, `Reader`; in `rows` `RowStore`, `RowReader`; in `snapshots` `Snapshots` | a unit's store, its rows and its snapshots in a schema of PostgreSQL |
+//! | `postgres` | `Backend`, `Others`, `Reader`; in `rows` `RowStore`, `RowReader`; in `snapshots` `Snapshots` | a unit's store, its rows and its snapshots in a schema of PostgreSQL; outbox and inbox for services beside it |
 //! | `sqlite` | `RowStore`, `RowReader` | rows of read models in one file |
 //!
 //! Each folder's first page maps every promise of its port to its technology. Each runs the whole conformance suite of
@@ -16,5 +16,7 @@ pub mod embedded;
 pub mod files;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "postgres")]
+mod sabotage;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

@@ -4,6 +4,7 @@ extern crate self as factum;
 
 mod app;
 mod archive;
+mod builder;
 #[cfg(feature = "config")]
 pub mod config;
 #[cfg(feature = "yaml")]
@@ -25,7 +26,8 @@ mod standby;
 mod stores;
 mod wiring;
 
-pub use app::{App, AppBuilder, LogSizes, OpenError};
+pub use app::{App, LogSizes, OpenError};
+pub use builder::AppBuilder;
 pub use archive::{Archive, UnderWay};
 pub use execution::{Execution, Together};
 pub use factum_core::{
@@ -51,6 +53,8 @@ pub use routes::Routed;
 pub use rows::{ReadError, RowsOf};
 pub use standby::Standby;
 pub use stores::Stores;
+#[cfg(feature = "postgres")]
+pub use wiring::classical as postgres;
 
 /// Values in memory that events keep, for routes and calls.
 pub mod cache {

@@ -18,7 +18,7 @@ use factum_core::{
     memory_notes::MemoryNotes,
     memory_rows::MemoryRows,
     memory_snapshots::MemorySnapshots,
-    ports::{Backend, Notes, Reader, RowStore, Snapshots},
+    ports::{Backend, Notes, Reader, RowReader, RowStore, Snapshots},
     upkeep::{About, Copied, Findings, Follow, Moved, Progress},
 };
 use factum_runtime::committer::Committer;
@@ -32,6 +32,12 @@ use crate::{
 #[cfg(feature = "postgres")]
 pub(crate) use database::shown;
 
+/// For services that keep their own tables beside a unit in PostgreSQL: their ways in and out.
+#[cfg(feature = "postgres")]
+pub mod classical {
+    pub use factum_adapters::postgres::{inbox, outbox, tokio_postgres};
+}
+
 /// Where in an app's directory its log is.
 const LOG: &str = "log";
 
@@ -42,6 +48,24 @@ pub(crate) struct Opened {
     pub(crate) snapshots: Arc<dyn Snapshots>,
     pub(crate) notes: Arc<dyn Notes>,
     pub(crate) digest_key: DigestKey,
+}
+
+/// What is read of a unit that another process leads.
+pub(crate) struct Followed {
+    pub(crate) backend: Box<dyn Backend>,
+    pub(crate) rows: Arc<dyn RowReader>,
+}
+
+/// What can be read beside the process that leads; `None` where log or rows are in a directory, which has one process.
+pub(crate) fn follow(stores: &Stores) -> Result<Option<Followed>, OpenError> {
+    match (stores.log.kind(), stores.rows.as_ref().unwrap_or(&stores.log).kind()) {
+        #[cfg(feature = "postgres")]
+        (Kind::Postgres(log), Kind::Postgres(rows)) => {
+            let (backend, rows) = (Box::new(database::follow(log)?), database::rows::open_read_only(rows)?);
+            Ok(Some(Followed { backend, rows }))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Nothing outlives the process.

@@ -1,13 +1,16 @@
 //! The thread that drives the asynchronous client, and sessions on it.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     sync::{Arc, mpsc},
 };
 
 use factum_core::error::StoreError;
-use tokio::runtime::{Builder, Runtime};
-use tokio_postgres::{Client, Config, NoTls, config::SslMode};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::Notify,
+};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, config::SslMode};
 
 use super::{CONNECT, Options, address::Address, error};
 
@@ -22,33 +25,14 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new(url: &str, options: &Options) -> Result<Self, StoreError> {
-        let Address { url, schema } = Address::parse(url)?;
-        let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
-            StoreError::Permanent(format!(
-                "the URL of the database cannot be read ({}): write postgres://user:password@host:port/database",
-                error::sentence(&error)
-            ))
-        })?;
-        if config.get_ssl_mode() == SslMode::Require {
-            let problem = "this program cannot speak TLS to the database: leave sslmode=require out of its URL";
-            return Err(StoreError::Permanent(problem.to_owned()));
-        }
-        config.application_name(&options.application).connect_timeout(CONNECT);
+        let (connector, schema) = Connector::new(url, options)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("factum-postgres")
             .enable_all()
             .build()
             .map_err(|error| StoreError::Transient(format!("no thread for the database: {error}")))?;
-        let settings = format!(
-            "SET synchronous_commit = on; SET search_path = {}; SET statement_timeout = {}; \
-             SET idle_in_transaction_session_timeout = {}; SET client_min_messages = warning",
-            quoted(&schema),
-            options.statement.as_millis(),
-            // Who stands still in the middle of a commit lets go of it in time for another one to lead.
-            options.lease.as_millis(),
-        );
-        Ok(Self { runtime: Some(runtime), connector: Connector { config, settings }, schema })
+        Ok(Self { runtime: Some(runtime), connector, schema })
     }
 
     /// Waits for what runs on the thread.
@@ -88,16 +72,54 @@ pub(super) struct Connector {
 }
 
 impl Connector {
+    /// To what a URL names, and the unit's schema there.
+    pub(super) fn new(url: &str, options: &Options) -> Result<(Self, String), StoreError> {
+        let Address { url, schema } = Address::parse(url)?;
+        let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
+            StoreError::Permanent(format!(
+                "the URL of the database cannot be read ({}): write postgres://user:password@host:port/database",
+                error::sentence(&error)
+            ))
+        })?;
+        if config.get_ssl_mode() == SslMode::Require {
+            let problem = "this program cannot speak TLS to the database: leave sslmode=require out of its URL";
+            return Err(StoreError::Permanent(problem.to_owned()));
+        }
+        config.application_name(&options.application).connect_timeout(CONNECT);
+        let settings = format!(
+            "SET synchronous_commit = on; SET search_path = {}; SET statement_timeout = {}; \
+             SET idle_in_transaction_session_timeout = {}; SET client_min_messages = warning",
+            quoted(&schema),
+            options.statement.as_millis(),
+            // Who stands still in the middle of a commit lets go of it in time for another one to lead.
+            options.lease.as_millis(),
+        );
+        Ok((Self { config, settings }, schema))
+    }
+
     /// A new session, with our settings.
     pub(super) async fn connect(&self) -> Result<Arc<Client>, StoreError> {
+        self.connect_and_hear(Arc::default()).await
+    }
+
+    /// The same; each notification rings the bell, and so does the session's end.
+    pub(super) async fn connect_and_hear(&self, bell: Arc<Notify>) -> Result<Arc<Client>, StoreError> {
         let connected = tokio::time::timeout(CONNECT, self.config.connect(NoTls)).await;
-        let (client, connection) = connected
+        let (client, mut connection) = connected
             .map_err(|_| StoreError::Transient(format!("the database does not answer within {CONNECT:?}")))?
             .map_err(error::at_open)?;
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error = error::sentence(&error), "a session with the database has ended");
+            while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+                match message {
+                    Ok(AsyncMessage::Notification(_)) => bell.notify_one(),
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::debug!(error = error::sentence(&error), "a session with the database has ended");
+                        break;
+                    }
+                }
             }
+            bell.notify_one();
         });
         client.batch_execute(&self.settings).await.map_err(error::at_open)?;
         Ok(Arc::new(client))

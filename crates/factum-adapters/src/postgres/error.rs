@@ -31,6 +31,12 @@ pub(super) fn nothing_written(error: Error) -> StoreError {
     }
 }
 
+/// Whether a commit that failed so may stand all the same: its answer was lost, or the server ended the session, perhaps behind
+/// the commit.
+pub(super) fn is_dark(error: &Error) -> bool {
+    error.as_db_error().is_none_or(|said| said.code().code().starts_with("57P"))
+}
+
 /// An error while a store is opened: what a person must mend says how.
 pub(super) fn at_open(error: Error) -> StoreError {
     let said = sentence(&error);

@@ -20,6 +20,7 @@
 //! type        name                                          types that there are, so that a scan can choose
 //! cell        kind, name, revision, value
 //! note        name, value                                   what a process was about when it ended; not logged
+//! owner       category, service                             what only the unit writes
 //! migration   version, applied
 //! ```
 //!
@@ -28,8 +29,10 @@
 //! `data` is the JSON of a message as bytes (`convert_from(data, 'UTF8')::json`), `head` its envelope in the form of
 //! [`factum_core::envelope::binary`].
 //!
-//! One process writes a unit at a time; how it is found, and how another takes over, is in `lease.rs`. Who comes back from a lost
-//! session under another's term is fenced, and writes nothing.
+//! One process leads a unit at a time; how it is found, and how another takes over, is in `lease.rs`. Who comes back from a lost
+//! session under another's term is fenced, and writes nothing. Services with tables of their own write beside it, in their own
+//! transactions and in other streams: [`outbox`]; behind the same lock, so that the promises hold for all. The unit hears of them
+//! by `others.rs`.
 //!
 //! A round trip looks up, a second one writes and commits. The client is asynchronous and has a thread of its own here, because
 //! the port blocks and may be called from anywhere.
@@ -37,8 +40,13 @@
 mod address;
 mod driver;
 mod error;
+mod follower;
+pub mod inbox;
 mod lease;
 mod notes;
+mod others;
+pub mod outbox;
+mod owners;
 mod pool;
 mod reader;
 pub mod rows;
@@ -48,14 +56,18 @@ pub mod snapshots;
 mod store;
 mod text;
 pub mod upkeep;
+mod writing;
 
 use std::time::Duration;
 
 use factum_core::error::StoreError;
 
 pub use address::shown;
+pub use follower::{Follower, follow};
 pub use lease::Leads;
 pub use store::Postgres;
+/// What [`outbox`] and [`inbox`] take transactions of.
+pub use tokio_postgres;
 
 /// How long an attempt to connect may take.
 const CONNECT: Duration = Duration::from_secs(5);

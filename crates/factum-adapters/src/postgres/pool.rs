@@ -13,6 +13,7 @@ use tokio_postgres::{Client, Error, Statement};
 
 use super::{
     Options,
+    address::shown,
     driver::Driver,
     error::{at_open, nothing_written},
     schema,
@@ -55,6 +56,16 @@ impl Pool<Derived> {
             schema::migrate(&client, &schema).await
         })??;
         Ok(pool)
+    }
+
+    /// A schema that is left as it is, and must be of today's version.
+    pub(super) fn of_schema_as_it_is(url: &str, options: &Options) -> Result<Self, StoreError> {
+        let pool = Self::new(Driver::new(url, options)?);
+        let (client, schema) = (pool.driver.connect()?, pool.driver.schema.clone());
+        match pool.driver.wait(async move { schema::is_there(&client, &schema).await })?? {
+            true => Ok(pool),
+            false => Err(StoreError::Permanent(format!("{} holds no rows", shown(url)))),
+        }
     }
 }
 

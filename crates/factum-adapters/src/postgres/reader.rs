@@ -44,6 +44,11 @@ impl Shared {
         Self { pool: Pool::new(driver), lineage, head: AtomicU64::new(head), names: Mutex::default() }
     }
 
+    /// The log is durable up to here. Answers up to where it is known to be.
+    pub(super) fn moved(&self, head: u64) -> u64 {
+        self.head.fetch_max(head, Ordering::AcqRel).max(head)
+    }
+
     /// A name of a type or a source, allocated once: there are few of them and millions of messages.
     fn name(&self, text: &str) -> Name {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,7 @@
 //! The tables: made once, changed by numbered migrations, never by hand.
 
 use factum_core::{error::StoreError, stream::Lineage};
-use tokio_postgres::{Client, SimpleQueryMessage, error::SqlState};
+use tokio_postgres::{Client, Error, GenericClient, SimpleQueryMessage, error::SqlState};
 use uuid::Uuid;
 
 use super::{
@@ -16,7 +16,7 @@ const OLDEST: i32 = 140_000;
 pub(super) const PARTITION: u64 = 1 << 22;
 
 /// Each brings the schema from the version before to its own, counted from 1.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
 CREATE TABLE unit (
     alone boolean PRIMARY KEY DEFAULT true CHECK (alone),
@@ -71,11 +71,12 @@ CREATE TABLE snapshot (
     sealed bytea NOT NULL
 );
 ",
+    "CREATE TABLE owner (category text COLLATE \"C\" PRIMARY KEY, service text COLLATE \"C\" NOT NULL)",
 ];
 
 /// What the migrations make: no view of rows is called so.
-pub(super) const TABLES: [&str; 9] =
-    ["unit", "message", "stream", "type", "cell", "note", "migration", "row_table", "snapshot"];
+pub(super) const TABLES: [&str; 10] =
+    ["unit", "message", "stream", "type", "cell", "note", "migration", "row_table", "snapshot", "owner"];
 
 /// Looks at the server: a sentence for each that cannot be used.
 pub(super) async fn check_server(client: &Client) -> Result<(), StoreError> {
@@ -152,8 +153,7 @@ pub(super) async fn migrate(client: &Client, schema: &str) -> Result<(), StoreEr
     }
     let version = client.query_one("SELECT coalesce(max(version), 0) FROM migration", &[]).await;
     let version: i32 = version.map_err(at_open)?.get(0);
-    let newest = MIGRATIONS.len() as i32;
-    if version > newest {
+    if version > newest() {
         return Err(newer(schema, version));
     }
     for (number, change) in (1..).zip(MIGRATIONS) {
@@ -170,6 +170,16 @@ pub(super) async fn migrate(client: &Client, schema: &str) -> Result<(), StoreEr
     client.batch_execute("COMMIT").await.map_err(at_open)
 }
 
+/// The version that this program writes.
+pub(super) fn newest() -> i32 {
+    MIGRATIONS.len() as i32
+}
+
+/// The version that the schema is of.
+pub(super) async fn written_by(client: &(impl GenericClient + Sync)) -> Result<i32, Error> {
+    Ok(client.query_typed_one("SELECT coalesce(max(version), 0) FROM migration", &[]).await?.get(0))
+}
+
 /// Whether the schema holds a unit that this program can read; `false` if it is missing or empty.
 pub(super) async fn is_there(client: &Client, schema: &str) -> Result<bool, StoreError> {
     let table = format!("{}.migration", quoted(schema));
@@ -178,7 +188,7 @@ pub(super) async fn is_there(client: &Client, schema: &str) -> Result<bool, Stor
         return Ok(false);
     }
     let version = client.query_one("SELECT coalesce(max(version), 0) FROM migration", &[]).await;
-    match (version.map_err(at_open)?.get::<_, i32>(0), MIGRATIONS.len() as i32) {
+    match (version.map_err(at_open)?.get::<_, i32>(0), newest()) {
         (version, newest) if version > newest => Err(newer(schema, version)),
         (version, newest) if version < newest => Err(StoreError::Permanent(format!(
             "the schema {schema} is of version {version}, this program reads {newest}: start the app on it once with this \
@@ -188,8 +198,8 @@ pub(super) async fn is_there(client: &Client, schema: &str) -> Result<bool, Stor
     }
 }
 
-fn newer(schema: &str, version: i32) -> StoreError {
-    let newest = MIGRATIONS.len();
+pub(super) fn newer(schema: &str, version: i32) -> StoreError {
+    let newest = newest();
     StoreError::Permanent(format!(
         "the schema {schema} is of version {version}, this program knows {newest}: use the newer program"
     ))
@@ -219,8 +229,15 @@ pub(super) async fn lineage(client: &Client) -> Result<(Lineage, u64), StoreErro
     Ok((Lineage { log_id: id.into_bytes(), epoch: epoch as u32 }, position as u64))
 }
 
+/// Up to where, exclusive, there is room, if there is any for this position.
+pub(super) async fn room(client: &(impl GenericClient + Sync), last: u64) -> Result<Option<u64>, Error> {
+    let number = last / PARTITION;
+    let there = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&format!("message_{number}")]).await?;
+    Ok(there.get::<_, bool>(0).then_some((number + 1) * PARTITION))
+}
+
 /// Makes the partitions for these positions, and one ahead.
-pub(super) async fn make_room(client: &Client, last: u64) -> Result<u64, StoreError> {
+pub(super) async fn make_room(client: &(impl GenericClient + Sync), last: u64) -> Result<u64, StoreError> {
     let mut end = 0;
     for number in last / PARTITION..=last / PARTITION + 1 {
         let (from, to) = (number * PARTITION, (number + 1) * PARTITION);

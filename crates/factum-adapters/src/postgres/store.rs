@@ -1,32 +1,34 @@
 //! The writing side: one round trip finds, a second one writes and commits.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::HashSet,
     fmt,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use factum_core::{
-    cell::{CellKey, Revision},
-    commit::{Found, Plan, Wanted},
+    commit::{Owners, Wanted},
     digest_key::DigestKey,
-    envelope::binary,
     error::StoreError,
-    ports::{self, Backend, Judge, Notes, Reader, Written},
-    stream::{Position, StreamId, StreamVersion},
+    ports::{self, Backend, Judge, Notes, Others, Reader, Written},
+    stream::Position,
 };
-use tokio_postgres::{Client, Error, Statement};
+use tokio_postgres::{Client, Error};
 
 use super::{
     Options,
     driver::Driver,
-    error::{at_open, nothing_written, sentence},
+    error::{at_open, is_dark, nothing_written, sentence},
     lease::{self, Lease},
     notes::TableNotes,
+    others::Listening,
+    owners,
     reader::{Rows, Shared},
     schema, secret,
+    writing::{Asked, Looked, Writing},
 };
+use crate::sabotage;
 
 /// How long to wait before the server is asked again for a commit whose answer was lost.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -34,7 +36,7 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// How long an end in order waits for the server.
 const FREE: Duration = Duration::from_secs(1);
 
-/// An open store; the only writer of its unit.
+/// An open store; the unit's own writer.
 pub struct Postgres {
     shared: Arc<Shared>,
     schema: String,
@@ -53,26 +55,6 @@ pub struct Postgres {
 struct Session {
     client: Arc<Client>,
     asked: Arc<Asked>,
-}
-
-struct Asked {
-    lock: Statement,
-    heads: Statement,
-    revisions: Statement,
-    messages: Statement,
-    streams: Statement,
-    types: Statement,
-    put: Statement,
-    delete: Statement,
-    count: Statement,
-}
-
-/// What was found behind the lock of the counter's row.
-struct Looked {
-    term: i64,
-    position: u64,
-    commits: i64,
-    found: Found,
 }
 
 /// How a transaction ended.
@@ -97,7 +79,7 @@ impl Postgres {
                 let term = lease::lead(&client, &schema, length, &leader).await?;
                 let lease = Lease::begin((connector, &client), term, length, begun);
                 let (lineage, head) = schema::lineage(&client).await?;
-                let room = schema::make_room(&client, head + 1).await?;
+                let room = schema::make_room(&*client, head + 1).await?;
                 let session = Session::over(client).await.map_err(at_open)?;
                 Ok::<_, StoreError>((term, lease, lineage, head, room, session))
             }
@@ -121,7 +103,7 @@ impl Postgres {
             let term = client.query_one("SELECT term FROM unit", &[]).await.map_err(at_open)?;
             Ok::<_, StoreError>((held, term.get::<_, i64>(0), Session::over(client).await.map_err(at_open)?))
         })??;
-        if term != self.term {
+        if self.is_over(term) {
             return Err(self.fenced(term));
         }
         if !held {
@@ -145,6 +127,11 @@ impl Postgres {
     /// [`StoreError`] if it cannot be read or kept.
     pub fn digest_key(&self) -> Result<DigestKey, StoreError> {
         secret::digest_key(&self.shared.pool.driver)
+    }
+
+    /// Whether another process leads, when this is the term.
+    fn is_over(&self, term: i64) -> bool {
+        term != self.term && !sabotage::is("no-term-check")
     }
 
     fn fenced(&self, term: i64) -> StoreError {
@@ -173,7 +160,7 @@ impl Postgres {
                 })?
             });
             match looked {
-                Ok((term, _)) if term != self.term => {
+                Ok((term, _)) if self.is_over(term) => {
                     let problem = format!("{lost}; another process leads since");
                     return Err(StoreError::OutcomeUnknown(problem));
                 }
@@ -196,7 +183,7 @@ impl Backend for Postgres {
                 return Err(nothing_written(error));
             }
         };
-        if looked.term != self.term {
+        if self.is_over(looked.term) {
             self.leave(session);
             return Err(self.fenced(looked.term));
         }
@@ -216,7 +203,7 @@ impl Backend for Postgres {
         let mut room = self.room;
         if writing.last >= room {
             let (client, last) = (session.client.clone(), writing.last);
-            match self.shared.pool.driver.wait(async move { schema::make_room(&client, last).await })? {
+            match self.shared.pool.driver.wait(async move { schema::make_room(&*client, last).await })? {
                 Ok(made) => room = made,
                 Err(error) => {
                     self.leave(session);
@@ -232,7 +219,7 @@ impl Backend for Postgres {
             }
             Ended::Dark(lost) => {
                 drop(session);
-                if !self.look_up(writing.commits, &lost)? {
+                if sabotage::is("unknown-commit-told-as-failed") || !self.look_up(writing.commits, &lost)? {
                     return Err(StoreError::Transient(format!("nothing was written: {lost}")));
                 }
             }
@@ -240,7 +227,7 @@ impl Backend for Postgres {
         self.room = room;
         self.types.extend(writing.types.iter().cloned());
         let last = Position(writing.last);
-        self.shared.head.fetch_max(writing.last, Ordering::Release);
+        self.shared.moved(writing.last);
         let plans = Arc::try_unwrap(writing).map_or_else(|shared| shared.plans.clone(), |writing| writing.plans);
         Ok(Some(Written { last, plans }))
     }
@@ -251,11 +238,24 @@ impl Backend for Postgres {
             let row = session.client.query_one("SELECT term FROM unit", &[]).await;
             row.map(|row| row.get::<_, i64>(0)).map_err(nothing_written)
         })??;
-        if term == self.term { Ok(()) } else { Err(self.fenced(term)) }
+        if self.is_over(term) { Err(self.fenced(term)) } else { Ok(()) }
     }
 
     fn lease(&self) -> Option<Arc<dyn ports::Lease>> {
         Some(self.lease.clone())
+    }
+
+    fn owns(&mut self, owners: &Owners) -> Result<(), StoreError> {
+        let client = self.shared.pool.driver.connect()?;
+        let (owners, term) = (owners.clone(), self.term);
+        match self.shared.pool.driver.wait(async move { owners::put(&client, term, &owners).await })?? {
+            now if self.is_over(now) => Err(self.fenced(now)),
+            _ => Ok(()),
+        }
+    }
+
+    fn others(&self) -> Option<Box<dyn Others>> {
+        Some(Box::new(Listening::over(self.shared.clone())))
     }
 
     fn reader(&self) -> Arc<dyn Reader> {
@@ -269,188 +269,27 @@ impl Backend for Postgres {
 
 impl Session {
     async fn over(client: Arc<Client>) -> Result<Self, Error> {
-        let asked = Asked {
-            lock: client.prepare("SELECT term, position, commits FROM unit FOR UPDATE").await?,
-            heads: client.prepare("SELECT stream, version FROM stream WHERE stream = ANY($1)").await?,
-            revisions: client
-                .prepare(
-                    "SELECT kind, name, revision FROM unnest($1::text[], $2::text[]) AS wanted(kind, name) \
-                     JOIN cell USING (kind, name)",
-                )
-                .await?,
-            messages: client
-                .prepare(
-                    "INSERT INTO message (position, stream, version, type, source, size, head, data) \
-                     SELECT * FROM unnest($1::int8[], $2::text[], $3::int8[], $4::text[], $5::text[], $6::int4[], \
-                     $7::bytea[], $8::bytea[])",
-                )
-                .await?,
-            streams: client
-                .prepare(
-                    "INSERT INTO stream (stream, version) SELECT * FROM unnest($1::text[], $2::int8[]) \
-                     ON CONFLICT (stream) DO UPDATE SET version = excluded.version",
-                )
-                .await?,
-            types: client
-                .prepare("INSERT INTO type (name) SELECT * FROM unnest($1::text[]) ON CONFLICT DO NOTHING")
-                .await?,
-            put: client
-                .prepare(
-                    "INSERT INTO cell (kind, name, revision, value) \
-                     SELECT kind, name, $3, value FROM unnest($1::text[], $2::text[], $4::bytea[]) AS put(kind, name, value) \
-                     ON CONFLICT (kind, name) DO UPDATE SET revision = excluded.revision, value = excluded.value",
-                )
-                .await?,
-            delete: client
-                .prepare(
-                    "DELETE FROM cell USING unnest($1::text[], $2::text[]) AS gone(kind, name) \
-                     WHERE cell.kind = gone.kind AND cell.name = gone.name",
-                )
-                .await?,
-            count: client.prepare("UPDATE unit SET position = $1, commits = $2").await?,
-        };
-        Ok(Self { client, asked: Arc::new(asked) })
+        let asked = Arc::new(Asked::over(&*client).await?);
+        Ok(Self { client, asked })
     }
 
-    /// Begins a transaction, locks the counter's row, and looks up what is wanted: one round trip.
+    /// Begins a transaction and looks up what is wanted behind the lock: one round trip.
     async fn look(self, wanted: Wanted) -> Result<Looked, Error> {
-        let Self { client, asked } = &self;
-        let streams: Vec<&str> = wanted.streams.iter().map(StreamId::as_str).collect();
-        let kinds: Vec<&str> = wanted.cells.iter().map(|key| key.kind.as_str()).collect();
-        let names: Vec<&str> = wanted.cells.iter().map(|key| key.name.as_str()).collect();
-        // Each statement sees what was committed before it began, and so before the lock was got.
-        let (begun, locked, heads, revisions) = tokio::join!(
-            biased;
-            client.batch_execute("BEGIN"),
-            client.query_one(&asked.lock, &[]),
-            async { if streams.is_empty() { Ok(Vec::new()) } else { client.query(&asked.heads, &[&streams]).await } },
-            async {
-                if names.is_empty() { Ok(Vec::new()) } else { client.query(&asked.revisions, &[&kinds, &names]).await }
-            },
-        );
+        let (begun, looked) =
+            tokio::join!(biased; self.client.batch_execute("BEGIN"), self.asked.look(&*self.client, &wanted));
         begun?;
-        let locked = locked?;
-        let mut found = Found::default();
-        let known: HashMap<&str, &StreamId> = wanted.streams.iter().map(|stream| (stream.as_str(), stream)).collect();
-        for row in heads? {
-            if let Some(stream) = known.get(row.get::<_, &str>(0)) {
-                found.streams.insert((*stream).clone(), StreamVersion(row.get::<_, i64>(1) as u64));
-            }
-        }
-        for row in revisions? {
-            let (kind, name): (&str, &str) = (row.get(0), row.get(1));
-            if let Some(key) = CellKey::from_text(&format!("{kind}/{name}")) {
-                found.cells.insert(key, Revision(row.get::<_, i64>(2) as u64));
-            }
-        }
-        Ok(Looked { term: locked.get(0), position: locked.get::<_, i64>(1) as u64, commits: locked.get(2), found })
+        looked
     }
 
     /// Writes and commits: one round trip.
     async fn write(self, writing: Arc<Writing>) -> Ended {
-        let Self { client, asked } = &self;
-        let Writing { plans, messages, streams, types, put, delete, last, commits } = &*writing;
-        let of = || {
-            plans
-                .iter()
-                .flat_map(|plan| &plan.appends)
-                .flat_map(|append| append.messages.iter().map(move |message| (append, message)))
-        };
-        let position: Vec<i64> =
-            (0..messages.len() as i64).map(|index| *last as i64 - messages.len() as i64 + 1 + index).collect();
-        let stream: Vec<&str> = of().map(|(append, _)| append.stream.as_str()).collect();
-        let name: Vec<&str> = of().map(|(_, message)| message.envelope.type_name.as_str()).collect();
-        let source: Vec<&str> = of().map(|(_, message)| message.envelope.source.as_str()).collect();
-        let data: Vec<&[u8]> = of().map(|(_, message)| &*message.data).collect();
-        let (version, head): (Vec<i64>, Vec<&[u8]>) =
-            messages.iter().map(|(version, head)| (*version as i64, head.as_slice())).unzip();
-        let size: Vec<i32> = head.iter().zip(&data).map(|(head, data)| (head.len() + data.len()) as i32).collect();
-        let (heads, versions): (Vec<&str>, Vec<i64>) =
-            streams.iter().map(|(stream, version)| (stream.as_str(), *version as i64)).unzip();
-        let kinds = |keys: &[(CellKey, Vec<u8>)]| keys.iter().map(|(key, _)| key.kind.as_str()).collect::<Vec<_>>();
-        let values: Vec<&[u8]> = put.iter().map(|(_, value)| value.as_slice()).collect();
-        let put_names: Vec<&str> = put.iter().map(|(key, _)| key.name.as_str()).collect();
-        let put_kinds = kinds(put);
-        let gone_names: Vec<&str> = delete.iter().map(|key| key.name.as_str()).collect();
-        let gone_kinds: Vec<&str> = delete.iter().map(|key| key.kind.as_str()).collect();
-        let end = *last as i64;
-        let outcomes = tokio::join!(
-            biased;
-            async {
-                if position.is_empty() { return Ok(0) }
-                let row: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
-                    [&position, &stream, &version, &name, &source, &size, &head, &data];
-                client.execute(&asked.messages, &row).await
-            },
-            async { if heads.is_empty() { Ok(0) } else { client.execute(&asked.streams, &[&heads, &versions]).await } },
-            async { if types.is_empty() { Ok(0) } else { client.execute(&asked.types, &[types]).await } },
-            async {
-                if put.is_empty() { return Ok(0) }
-                client.execute(&asked.put, &[&put_kinds, &put_names, commits, &values]).await
-            },
-            async {
-                if delete.is_empty() { return Ok(0) }
-                client.execute(&asked.delete, &[&gone_kinds, &gone_names]).await
-            },
-            async { client.execute(&asked.count, &[&end, commits]).await },
-            async { client.batch_execute("COMMIT").await.map(|()| 0) },
-        );
-        let outcomes = [outcomes.0, outcomes.1, outcomes.2, outcomes.3, outcomes.4, outcomes.5, outcomes.6];
-        let Some(error) = outcomes.into_iter().find_map(Result::err) else { return Ended::Committed };
-        match error.as_db_error().map(|said| said.code().code()) {
-            // The server ends the session: perhaps behind the commit.
-            Some(code) if !code.starts_with("57P") => Ended::Failed(nothing_written(error)),
-            _ => Ended::Dark(sentence(&error)),
+        let (written, committed) =
+            tokio::join!(biased; writing.write(&*self.client, &self.asked), self.client.batch_execute("COMMIT"));
+        let Err(error) = written.and(committed) else { return Ended::Committed };
+        match is_dark(&error) {
+            false => Ended::Failed(nothing_written(error)),
+            true => Ended::Dark(sentence(&error)),
         }
-    }
-}
-
-/// What a transaction writes.
-struct Writing {
-    plans: Vec<Plan>,
-    /// Version and head of each message, in order.
-    messages: Vec<(u64, Vec<u8>)>,
-    streams: BTreeMap<StreamId, u64>,
-    /// Types that may be new.
-    types: Vec<String>,
-    put: Vec<(CellKey, Vec<u8>)>,
-    delete: Vec<CellKey>,
-    last: u64,
-    commits: i64,
-}
-
-impl Writing {
-    fn of(plans: Vec<Plan>, position: u64, commits: i64, known: &HashSet<String>) -> Result<Self, StoreError> {
-        let (mut messages, mut streams, mut types) = (Vec::new(), BTreeMap::new(), HashSet::new());
-        for append in plans.iter().flat_map(|plan| &plan.appends) {
-            for (version, message) in (append.first.0..).zip(&append.messages) {
-                let mut head = Vec::new();
-                binary::encode(message, &mut head)
-                    .map_err(|error| StoreError::Unfit(format!("a message has no stored form: {error}")))?;
-                head.truncate(head.len() - message.data.len());
-                messages.push((version, head));
-                streams.insert(append.stream.clone(), version);
-                let name = message.envelope.type_name.as_str();
-                if !known.contains(name) {
-                    types.insert(name.to_owned());
-                }
-            }
-        }
-        // Of changes of one cell the last one counts.
-        let mut cells = BTreeMap::new();
-        for change in plans.iter().flat_map(|plan| &plan.cells) {
-            cells.insert(&change.key, &change.value);
-        }
-        let (mut put, mut delete) = (Vec::new(), Vec::new());
-        for (key, value) in cells {
-            match value {
-                Some(value) => put.push((key.clone(), value.clone())),
-                None => delete.push(key.clone()),
-            }
-        }
-        let last = position + messages.len() as u64;
-        let types = types.into_iter().collect();
-        Ok(Self { messages, streams, types, put, delete, last, commits, plans })
     }
 }
 

@@ -28,8 +28,8 @@ use super::{
 const SCAN_BYTES: usize = 8 << 20;
 
 /// A unit's store as it was at the last look.
-struct Looking {
-    shared: Arc<Shared>,
+pub(super) struct Looking {
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Looking {
@@ -47,7 +47,7 @@ impl Looking {
         Ok(found.map(|(lineage, head)| Self { shared: Arc::new(Shared::new(driver, lineage, head)) }))
     }
 
-    fn open(url: &str) -> Result<Self, StoreError> {
+    pub(super) fn open(url: &str) -> Result<Self, StoreError> {
         Self::open_if_any(url)?.ok_or_else(|| {
             StoreError::Permanent(format!(
                 "{} holds no store: name the database and the schema of one, or start the app on it, which makes one",

@@ -8,6 +8,7 @@ pub mod binary;
 pub mod cloudevents;
 mod form;
 pub mod json;
+mod outgoing;
 pub mod read;
 mod rules;
 pub mod spellings;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use outgoing::Outgoing;
 pub use read::{Defaults, EnvelopeError, Incoming, NoId, check_metadata, read};
 pub use rules::Rule;
 pub use spellings::{Spelled, Spellings, When};

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     cell::{Cell, CellKey, CellKind},
-    commit::{Found, Plan, Wanted},
+    commit::{Found, Owners, Plan, Wanted},
     envelope::Stored,
     error::StoreError,
     stream::{Lineage, Position, StreamId, StreamVersion},
@@ -68,6 +68,20 @@ pub trait Backend: Send {
         None
     }
 
+    /// Which categories the services of the unit own: others that write to the store beside it leave them alone. Said once,
+    /// before the unit starts; a store to which nobody else writes has no use for it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be noted.
+    fn owns(&mut self, _owners: &Owners) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// How far others have written to the store; `None` if nobody else can.
+    fn others(&self) -> Option<Box<dyn Others>> {
+        None
+    }
+
     /// The reading side; usable from any thread, also while this side writes.
     fn reader(&self) -> Arc<dyn Reader>;
 
@@ -85,6 +99,16 @@ pub trait Lease: Send + Sync {
 
     /// How long it lasts from a sign of life on: nothing that it must outlast may take longer.
     fn length(&self) -> Duration;
+}
+
+/// Where others write to the store beside this process: tells when they have.
+pub trait Others: Send {
+    /// Waits until others may have written, or for so long, and answers the last durable position: then the [`Reader`]'s head
+    /// is not before it. What it is woken by may be lost, so it must not wait for that alone.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be asked. It may be asked again.
+    fn wait(&mut self, long: Duration) -> Result<Position, StoreError>;
 }
 
 /// Says by what was found what may be written.

@@ -7,7 +7,7 @@ pub mod notes;
 pub mod rows;
 pub mod snapshots;
 
-pub use backend::{Backend, Judge, Lease, Reader, Scan, Scanned, Written};
+pub use backend::{Backend, Judge, Lease, Others, Reader, Scan, Scanned, Written};
 pub use clock::Clock;
 pub use ids::IdSource;
 pub use notes::{Note, Notes};

@@ -5,7 +5,9 @@ mod caches_loop;
 mod committer_loop;
 mod consumers;
 mod engine_loop;
+mod following;
 mod grouping;
+mod head_loop;
 mod health;
 mod importing;
 mod start_error;
@@ -32,6 +34,8 @@ use factum_core::{
     service::Service,
     stream::Position,
 };
+pub use following::Followed;
+use head_loop::HeadLoop;
 pub use health::{Status, UnitHealth};
 pub use importing::ImportError;
 pub use start_error::StartError;
@@ -136,6 +140,8 @@ impl Unit {
         let shapes = registry.meets(&*parts.backend.reader(), parts.hold_unknown)?;
         let registry = Arc::new(registry);
         tell(&registry, &shapes);
+        parts.backend.owns(&registry.owners)?;
+        let others = parts.backend.others();
         let committer = Committer::new(parts.backend, registry.owners.clone()).upcasting(&registry.upcasters);
         let committer = Arc::new(committer);
         let tail = committer.tail();
@@ -219,11 +225,19 @@ impl Unit {
         let engine_thread = spawn("factum-engine", Box::new(move || run_engine.run()))?;
         let views_thread = spawn("factum-views", Box::new(move || run_views.run()))?;
         // The committer and the views stop behind the engine: the views catch up with what it still carries out.
-        let mut loops = vec![
+        let mut loops = Vec::new();
+        if let Some(others) = others {
+            let (signal, stopping): (Arc<Signal>, Arc<AtomicBool>) = Default::default();
+            let (tail, engine) = (tail.clone(), engine_signal.clone());
+            let run = HeadLoop { others, tail, engine, signal: signal.clone(), stopping: stopping.clone() };
+            let thread = spawn("factum-head", Box::new(move || run.run()))?;
+            loops.push(Running { name: "head", stopping, signal, thread });
+        }
+        loops.extend([
             Running { name: "engine", stopping: stop_engine, signal: engine_signal.clone(), thread: engine_thread },
             Running { name: "committer", stopping: stop_committer, signal: launched, thread: committer_thread },
             Running { name: "views", stopping: stop_views, signal: views_signal.clone(), thread: views_thread },
-        ];
+        ]);
         if registry.caches().next().is_some() {
             let (signal, stopping): (Arc<Signal>, Arc<AtomicBool>) = Default::default();
             tail.listen(signal.clone());

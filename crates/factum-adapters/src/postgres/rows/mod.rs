@@ -31,10 +31,16 @@ mod reader;
 mod store;
 mod table;
 
-use factum_core::error::{RowError, StoreError};
+use std::sync::Arc;
 
-use super::Options;
+use factum_core::{
+    error::{RowError, StoreError},
+    ports::RowReader,
+};
+use reader::TableReader;
 pub use store::RowTables;
+
+use super::{Options, pool::Pool};
 
 /// Opens the rows of a unit in its schema, which is made if it is missing. The URL is `postgres://user:password@host:port/database`.
 ///
@@ -42,6 +48,15 @@ pub use store::RowTables;
 /// [`RowError::Store`] if the server is away, or for what a person must mend. No error holds the password.
 pub fn open(url: &str, options: Options) -> Result<RowTables, RowError> {
     RowTables::open(url, &options)
+}
+
+/// The rows of a unit that another process writes, for reading only.
+///
+/// # Errors
+/// [`RowError::Store`] if the server is away, or the schema is not there or of another version.
+pub fn open_read_only(url: &str) -> Result<Arc<dyn RowReader>, RowError> {
+    let pool = Pool::of_schema_as_it_is(url, &Options::default()).map_err(row_error)?;
+    Ok(Arc::new(TableReader::over(Arc::new(pool))))
 }
 
 fn row_error(error: StoreError) -> RowError {

@@ -9,7 +9,7 @@ use std::{
 use factum_core::{
     error::RowError,
     ports::{RowReader, RowStore, TableBatch, TableKeys, TableSpec},
-    stream::{Cursor, Lineage, Position},
+    stream::Cursor,
 };
 use tokio_postgres::{Error, Row, error::SqlState};
 use uuid::Uuid;
@@ -104,11 +104,7 @@ impl RowStore for RowTables {
         })?;
         spec.check_indexes(&row.get::<_, Vec<String>>(0))?;
         self.tables.insert((spec.name, spec.version), revision);
-        Ok(row.get::<_, Option<Uuid>>(1).map(|log_id| {
-            let (epoch, position): (i64, i64) = (row.get(2), row.get(3));
-            let lineage = Lineage { log_id: log_id.into_bytes(), epoch: epoch as u32 };
-            Cursor { lineage, position: Position(position as u64) }
-        }))
+        Ok(table::cursor(&row, 1))
     }
 
     fn get(&mut self, spec: &TableSpec, key: &str) -> Result<Option<Vec<u8>>, RowError> {
