@@ -27,8 +27,8 @@ mod stores;
 mod wiring;
 
 pub use app::{App, LogSizes, OpenError};
-pub use builder::AppBuilder;
 pub use archive::{Archive, UnderWay};
+pub use builder::AppBuilder;
 pub use execution::{Execution, Together};
 pub use factum_core::{
     call, commit, decider, envelope, error, group, id, letter, memory, money, payload, pipeline, ports, reaction,

@@ -95,7 +95,7 @@ impl Standby {
     /// [`OpenError`], also where nothing was ever led, or by another version of this program whose tables are others.
     pub async fn follow(&self) -> Result<Option<AppBuilder>, OpenError> {
         let stores = self.stores.clone();
-        let followed = tokio::task::spawn_blocking(move || wiring::follow(&stores)).await;
+        let followed = tokio::task::spawn_blocking(move || wiring::followed(&stores)).await;
         let followed = followed.map_err(|error| StoreError::Permanent(error.to_string()))??;
         Ok(followed.map(|followed| AppBuilder::new(Ground::Followed(followed))))
     }

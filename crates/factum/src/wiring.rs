@@ -57,7 +57,7 @@ pub(crate) struct Followed {
 }
 
 /// What can be read beside the process that leads; `None` where log or rows are in a directory, which has one process.
-pub(crate) fn follow(stores: &Stores) -> Result<Option<Followed>, OpenError> {
+pub(crate) fn followed(stores: &Stores) -> Result<Option<Followed>, OpenError> {
     match (stores.log.kind(), stores.rows.as_ref().unwrap_or(&stores.log).kind()) {
         #[cfg(feature = "postgres")]
         (Kind::Postgres(log), Kind::Postgres(rows)) => {

@@ -50,6 +50,7 @@ mod owners;
 mod pool;
 mod reader;
 pub mod rows;
+mod sabotage;
 mod schema;
 mod secret;
 pub mod snapshots;

@@ -36,10 +36,9 @@ use super::{
     driver::{Connector, quoted},
     error::{is_dark, nothing_written, sentence},
     others::channel,
-    owners, schema,
+    owners, sabotage, schema,
     writing::{Asked, Writing},
 };
-use crate::sabotage;
 
 /// How long a program may stand still between the lock and the commit before the server ends its session. The unit waits so long at
 /// most.

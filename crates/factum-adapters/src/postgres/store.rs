@@ -25,10 +25,9 @@ use super::{
     others::Listening,
     owners,
     reader::{Rows, Shared},
-    schema, secret,
+    sabotage, schema, secret,
     writing::{Asked, Looked, Writing},
 };
-use crate::sabotage;
 
 /// How long to wait before the server is asked again for a commit whose answer was lost.
 const AGAIN: Duration = Duration::from_millis(200);

@@ -12,7 +12,7 @@ use factum_core::{
 };
 use tokio_postgres::{Error, GenericClient, Statement, types::ToSql};
 
-use crate::sabotage;
+use super::sabotage;
 
 /// What is asked again and again.
 pub(super) struct Asked {

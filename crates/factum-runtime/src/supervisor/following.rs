@@ -97,7 +97,8 @@ impl Unit {
             tail.listen(signal.clone());
             signal
         };
-        let rows = RowsLoop { rows: parts.rows.clone(), progress: progress.clone(), tail: tail.clone(), signal: listening() };
+        let rows =
+            RowsLoop { rows: parts.rows.clone(), progress: progress.clone(), tail: tail.clone(), signal: listening() };
         spawn("rows", rows.signal.clone(), Box::new(move |stopping| rows.run(&stopping)))?;
         if registry.caches().next().is_some() {
             let (signal, clock) = (listening(), parts.clock.clone());
@@ -114,7 +115,8 @@ impl Unit {
             told: Arc::default(),
             start: parts.start,
         });
-        let health = EngineHealth { waiting: Some("another process leads the unit".to_owned()), ..EngineHealth::default() };
+        let health =
+            EngineHealth { waiting: Some("another process leads the unit".to_owned()), ..EngineHealth::default() };
         Ok(Self {
             door: Door::of(&registry, parts.limits.depth),
             registry,

@@ -115,8 +115,7 @@ impl RowReader for TableReader {
             session.client.query(&statement, &[&owned]).await
         });
         let rows = rows.map_err(row_error)?;
-        let found: HashMap<&str, Option<Cursor>> =
-            rows.iter().map(|row| (row.get(0), table::cursor(row, 1))).collect();
+        let found: HashMap<&str, Option<Cursor>> = rows.iter().map(|row| (row.get(0), table::cursor(row, 1))).collect();
         Ok(names.iter().map(|name| found.get(name).copied().flatten()).collect())
     }
 
