@@ -15,6 +15,7 @@ use super::{
     Options,
     driver::Driver,
     error::{at_open, nothing_written},
+    roles::{self, Use},
     schema,
 };
 
@@ -47,12 +48,15 @@ struct Sessions<S> {
 
 impl Pool<Derived> {
     /// A schema that is brought to today's version first.
-    pub(super) fn of_schema(url: &str, options: &Options) -> Result<Self, StoreError> {
+    pub(super) fn of_schema(url: &str, options: &Options, wanted: Use) -> Result<Self, StoreError> {
         let pool = Self::new(Driver::new(url, options)?);
-        let (client, schema) = (pool.driver.connect()?, pool.driver.schema.clone());
+        let (client, schema, connector) = (pool.driver.connect()?, pool.driver.schema.clone(), pool.driver.connector());
         pool.driver.wait(async move {
             schema::check_server(&client).await?;
-            schema::migrate(&client, &schema).await
+            schema::migrate(&client, &schema).await?;
+            roles::check(&client, &schema, wanted).await?;
+            connector.stays_at(schema::place(&client).await?);
+            Ok::<_, StoreError>(())
         })??;
         Ok(pool)
     }

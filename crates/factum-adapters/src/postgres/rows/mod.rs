@@ -35,6 +35,7 @@ use factum_core::error::{RowError, StoreError};
 
 use super::Options;
 pub use store::RowTables;
+pub(super) use store::of_others;
 
 /// Opens the rows of a unit in its schema, which is made if it is missing. The URL is `postgres://user:password@host:port/database`.
 ///
