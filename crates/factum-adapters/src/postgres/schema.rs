@@ -243,7 +243,9 @@ pub(super) async fn lineage(client: &Client) -> Result<(Lineage, u64), StoreErro
 /// Up to where, exclusive, there is room, if there is any for this position.
 pub(super) async fn room(client: &(impl GenericClient + Sync), last: u64) -> Result<Option<u64>, Error> {
     let number = last / PARTITION;
-    let there = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&format!("message_{number}")]).await?;
+    let (there, table) = ("SELECT to_regclass($1) IS NOT NULL", format!("message_{number}"));
+    // No statement is prepared: its end would be sent with the commit, and would hear what the commit is told.
+    let there = client.query_typed_one(there, &[(&table, Type::TEXT)]).await?;
     Ok(there.get::<_, bool>(0).then_some((number + 1) * PARTITION))
 }
 

@@ -164,7 +164,8 @@ pub(super) fn line_to(port: u16, mood: Arc<AtomicU8>) -> u16 {
             std::thread::spawn(move || {
                 let mut bytes = [0; 8192];
                 while let Ok(count @ 1..) = from.read(&mut bytes) {
-                    if cut.load(Ordering::SeqCst) || to.write_all(&bytes[..count]).is_err() {
+                    // What is told behind the cut is lost; a server that cannot tell it would not commit.
+                    if !cut.load(Ordering::SeqCst) && to.write_all(&bytes[..count]).is_err() {
                         break;
                     }
                 }

@@ -164,7 +164,8 @@ fn each_session_is_encrypted() {
         let url = own.at("localhost", &format!("sslmode={mode}"));
         let mut store = postgres::open(&url, Options::default()).unwrap();
         write(&mut store, &[Plan::default()]).unwrap();
-        store.others().unwrap().wait(Duration::ZERO).unwrap();
+        let mut others = store.others().unwrap();
+        others.wait(Duration::ZERO).unwrap();
         assert_eq!(store.notes().get("engine"), None);
         store.digest_key().unwrap();
         let mut tables = postgres::rows::open(&url, Options::default()).unwrap();
