@@ -131,16 +131,17 @@ impl Server {
         self.port
     }
 
-    /// A pooler in front of the server, in transaction mode: many sessions of its clients share one of the server.
+    /// A pooler in front of the server. In the mode `transaction` many sessions of its clients share one of the server, in
+    /// `session` each has one for as long as it lasts.
     ///
     /// # Errors
     /// A sentence, if pgbouncer is not installed or does not start.
-    pub fn pooled(&self) -> Result<Pooler, String> {
+    pub fn pooled(&self, mode: &str) -> Result<Pooler, String> {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
         let (port, file) = (free.map_err(|error| error.to_string())?.port(), self.dir.path().join("pooler.ini"));
         let told = format!(
             "[databases]\npostgres = host=127.0.0.1 port={} user=factum\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             unix_socket_dir =\nauth_type = any\npool_mode = transaction\n",
+             unix_socket_dir =\nauth_type = any\npool_mode = {mode}\n",
             self.port
         );
         fs::write(&file, told).map_err(|error| error.to_string())?;
