@@ -104,46 +104,6 @@ async fn an_order_is_shipped_and_read_also_after_a_restart() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_only_reads_for_now_is_told_and_waited_for() {
-    let Some(server) = server() else { return };
-    let (listen, store) = (free_address().unwrap(), unit(&server));
-    let (client, once) = (
-        Client::new(&format!("http://{listen}"), LIMIT, LIMIT),
-        Client::new(&format!("http://{listen}"), LIMIT, Duration::ZERO),
-    );
-    let (stop, stopped) = oneshot::channel();
-    let served = tokio::spawn(serve_until(Serve { listen, ..opened(Path::new(&store)) }, async { _ = stopped.await }));
-    assert!(client.put("/products/TEA", r#"{"name":"Tea","price":"2.55"}"#).await.unwrap().status < 300);
-    let set = |value: &str| {
-        let sql = format!("ALTER DATABASE postgres SET default_transaction_read_only = {value}");
-        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'postgres'";
-        // From beside: here nothing could be set back.
-        server.tool("psql", &["-X", "-q", "-d", "template1", "-c", &sql, "-c", end]).unwrap();
-    };
-    set("on");
-    let refused = once.post("/stock/TEA/receive", "s", &[], r#"{"quantity":9}"#).await.err().unwrap_or_default();
-    assert!(refused.contains(": 503 "), "{refused}");
-    let until = Instant::now() + LIMIT;
-    loop {
-        let health = match once.get("/health").await {
-            Ok(answer) => answer.body.to_string(),
-            Err(told) => told,
-        };
-        if health.contains("the store cannot be used") && health.contains("it only reads now") {
-            break;
-        }
-        assert!(Instant::now() < until && !served.is_finished(), "{health}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(client.get("/products").await.unwrap().body.to_string().contains("TEA"), "reading goes on");
-    set("off");
-    // It goes on by itself, and does what it refused under the same key.
-    assert!(client.post("/stock/TEA/receive", "s", &[], r#"{"quantity":9}"#).await.unwrap().status < 300);
-    stop.send(()).unwrap();
-    served.await.unwrap().unwrap();
-}
-
 #[test]
 fn a_place_that_is_no_place_is_a_sentence_without_the_password() {
     for (store, sentence) in [

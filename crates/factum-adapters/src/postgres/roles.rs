@@ -91,16 +91,16 @@ pub(super) async fn may_use(client: &Client, schema: &str) -> Result<Option<i32>
 /// [`StoreError::Permanent`] if the role may not, or if the schema is of a newer version.
 pub(super) async fn may_make(client: &Client, schema: &str) -> Result<Option<i32>, StoreError> {
     let known = may_use(client, schema).await?;
-    let asked = "SELECT current_user::text, current_database()::text, has_database_privilege(current_database(), 'CREATE'), \
-                 nspname IS NOT NULL, coalesce(has_schema_privilege(pg_namespace.oid, 'CREATE'), true), \
-                 coalesce(pg_get_userbyid(relowner), ''), coalesce(pg_has_role(relowner, 'USAGE'), true) \
-                 FROM (SELECT) AS one LEFT JOIN pg_namespace ON nspname = $1 \
-                 LEFT JOIN pg_class ON relnamespace = pg_namespace.oid AND relname = 'migration'";
     match known {
         Some(version) if version == schema::newest() => return Ok(known),
         Some(version) if version > schema::newest() => return Err(schema::newer(schema, version)),
         _ => {}
     }
+    let asked = "SELECT current_user::text, current_database()::text, has_database_privilege(current_database(), 'CREATE'), \
+                 nspname IS NOT NULL, coalesce(has_schema_privilege(pg_namespace.oid, 'CREATE'), true), \
+                 coalesce(pg_get_userbyid(relowner), ''), coalesce(pg_has_role(relowner, 'USAGE'), true) \
+                 FROM (SELECT) AS one LEFT JOIN pg_namespace ON nspname = $1 \
+                 LEFT JOIN pg_class ON relnamespace = pg_namespace.oid AND relname = 'migration'";
     let row = client.query_one(asked, &[&schema]).await.map_err(at_open)?;
     let (role, database): (&str, &str) = (row.get(0), row.get(1));
     if !row.get::<_, bool>(3) && !row.get::<_, bool>(2) {

@@ -1,12 +1,16 @@
 //! The command on a unit in PostgreSQL: roles, and whom it believes.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
+use factum::prelude::*;
 use factum_testing::engines::postgres::Server;
 use rcgen::{CertificateParams, KeyPair};
 use tempfile::tempdir;
 
-use crate::{factum, output, run, start, stop, text, write};
+use crate::{NoteRow, Write, factum, output, run, start, stop, text, write};
 
 /// A server of its own; `None`, and a line that says why, if there is none to be had.
 fn server() -> Option<Server> {
@@ -75,4 +79,65 @@ fn an_authority_that_the_system_knows_is_enough() {
     assert!(done, "{errors}");
     let (done, errors) = tried(&dir.path().join("none.pem"));
     assert!(!done && errors.contains("the system knows no authorities"), "{errors}");
+}
+
+/// Waits until the app says this of itself.
+async fn until_it_says(app: &App, sentence: &str) {
+    let began = Instant::now();
+    loop {
+        let health = serde_json::to_string(&app.health()).unwrap();
+        if health.contains(sentence) {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "it does not say `{sentence}`: {health}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_says_that_its_server_only_reads_and_goes_on_by_itself() {
+    let Some(server) = server() else { return };
+    let app = start(Path::new(&server.url())).await;
+    write(&app, "n", "one").await;
+    let set = |value: &str| {
+        let sql = format!("ALTER DATABASE postgres SET default_transaction_read_only = {value}");
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'postgres'";
+        // From beside: here nothing could be set back.
+        server.tool("psql", &["-X", "-q", "-d", "template1", "-c", &sql, "-c", end]).unwrap();
+    };
+    set("on");
+    let two = Write { note: "n".to_owned(), text: "two".to_owned() };
+    assert!(app.execute(two).await.is_err());
+    until_it_says(&app, "it only reads now: look at default_transaction_read_only").await;
+    assert!(app.health().is_live() && !app.health().is_ready());
+    set("off");
+    until_it_says(&app, r#""status":"ok""#).await;
+    write(&app, "n", "two").await;
+    stop(app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_whose_database_was_brought_back_ends_and_begins_anew_in_another_epoch() {
+    let Some(mut server) = server() else { return };
+    let url = server.url();
+    let place = Path::new(&url);
+    let app = start(place).await;
+    let first = run(&["log", "info", &url, "--json"]).json();
+    write(&app, "n", "one").await;
+    server.back_up().unwrap();
+    write(&app, "n", "lost").await;
+    server.recover().unwrap();
+    until_it_says(&app, "was restored, or has failed over").await;
+    assert!(!app.health().is_live(), "what it knows is not there any more");
+    let lost = Write { note: "n".to_owned(), text: "two".to_owned() };
+    assert!(app.execute(lost).await.is_err());
+    stop(app).await;
+    let app = start(place).await;
+    let position = app.execute(Write { note: "n".to_owned(), text: "two".to_owned() }).await.unwrap().position;
+    let row = app.rows::<NoteRow>().after(position).get("n").await.unwrap().unwrap();
+    assert_eq!(row.times, 2, "rows that stood for what is lost are built anew");
+    let second = run(&["log", "info", &url, "--json"]).json();
+    assert_ne!(first["lineage"], second["lineage"]);
+    assert_eq!(second["head"], 2);
+    stop(app).await;
 }
