@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashMap,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,6 +18,7 @@ use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle};
 use crate::{
     client::Client,
     figure::Figure,
+    home::Home,
     machine::{Flushes, Times, bare_disk},
     supply::Supply,
 };

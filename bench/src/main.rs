@@ -33,8 +33,8 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
-use mimalloc::MiMalloc;
 use home::Home;
+use mimalloc::MiMalloc;
 use subject::Choice;
 use tokio::runtime::Runtime;
 

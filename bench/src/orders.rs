@@ -1,7 +1,7 @@
 //! Real orders through all eleven services, as fast as they go: until every one is shipped, and until every one is
 //! delivered.
 
-use std::{path::Path, time::Instant};
+use std::time::Instant;
 
 use anyhow::ensure;
 use factum::{App, Archive, prelude::*};
@@ -10,6 +10,7 @@ use shop::services::{Options, services};
 
 use crate::{
     figure::Figure,
+    home::Home,
     machine::{Flushes, bare_disk, cpu_seconds},
     supply::{Supply, views_reach},
 };

@@ -247,6 +247,31 @@ pub(crate) fn follow(place: &Location) -> Result<Box<dyn Follow>, StoreError> {
     }
 }
 
+pub(crate) fn migrate(place: &Location) -> Result<i32, StoreError> {
+    match place.kind() {
+        Kind::Directory(_) => Err(no_tables("migrate")),
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(url) => database::roles::migrate(url),
+        Kind::Unknown(scheme) => Err(unknown(scheme)),
+    }
+}
+
+pub(crate) fn roles(place: &Location, writer: Option<&str>, reader: Option<&str>) -> Result<String, StoreError> {
+    match place.kind() {
+        Kind::Directory(_) => Err(no_tables("give rights on")),
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(url) => database::roles::statements(url, writer, reader),
+        Kind::Unknown(scheme) => Err(unknown(scheme)),
+    }
+}
+
+/// What is said of a directory where a database is meant.
+fn no_tables(act: &str) -> StoreError {
+    StoreError::Permanent(format!(
+        "a directory has no tables to {act}: name a database, such as postgres://owner@db/shop"
+    ))
+}
+
 /// A backup has the form of an app's directory, without rows and without the key of digests: whoever gets hold of it must
 /// not be able to find out by trying what was sent.
 pub(crate) fn backup(place: &Location, to: &Path, links: bool, progress: Progress<'_>) -> Result<Copied, StoreError> {

@@ -138,6 +138,8 @@ impl Outbox {
             transaction.batch_execute("COMMIT"),
         );
         if let Err(error) = written.and(rung.map(|_| ())).and(committed) {
+            // Perhaps the database was restored, and partitions are gone that were there.
+            self.room.store(0, Ordering::Release);
             if !is_dark(&error) || sabotage::is("unknown-commit-told-as-failed") {
                 return Err(nothing_written(error).into());
             }

@@ -16,6 +16,7 @@ use super::{
     address::shown,
     driver::Driver,
     error::{at_open, nothing_written},
+    roles::{self, Use},
     schema,
 };
 
@@ -48,12 +49,15 @@ struct Sessions<S> {
 
 impl Pool<Derived> {
     /// A schema that is brought to today's version first.
-    pub(super) fn of_schema(url: &str, options: &Options) -> Result<Self, StoreError> {
+    pub(super) fn of_schema(url: &str, options: &Options, wanted: Use) -> Result<Self, StoreError> {
         let pool = Self::new(Driver::new(url, options)?);
-        let (client, schema) = (pool.driver.connect()?, pool.driver.schema.clone());
+        let (client, schema, connector) = (pool.driver.connect()?, pool.driver.schema.clone(), pool.driver.connector());
         pool.driver.wait(async move {
             schema::check_server(&client).await?;
-            schema::migrate(&client, &schema).await
+            schema::migrate(&client, &schema).await?;
+            roles::check(&client, &schema, wanted).await?;
+            connector.stays_at(schema::place(&client).await?);
+            Ok::<_, StoreError>(())
         })??;
         Ok(pool)
     }

@@ -75,7 +75,8 @@ impl Postgres {
             async move {
                 schema::check_line(&client, &*connector.connect().await?).await?;
                 schema::check_server(&client).await?;
-                let term = lease::lead(&client, &schema, length, &leader).await?;
+                let (term, place) = lease::lead(&client, &schema, length, &leader).await?;
+                connector.stays_at(place);
                 let lease = Lease::begin((connector, &client), term, length, begun);
                 let (lineage, head) = schema::lineage(&client).await?;
                 let room = schema::make_room(&*client, head + 1).await?;

@@ -21,6 +21,7 @@ use super::{
     driver::Driver,
     lease::{self, Leads},
     reader::{Reading, Rows, Shared},
+    roles::{self, Use},
     schema,
 };
 
@@ -40,7 +41,10 @@ impl Looking {
         let found = driver.wait(async move {
             schema::check_server(&client).await?;
             match schema::is_there(&client, &schema).await? {
-                true => schema::lineage(&client).await.map(Some),
+                true => {
+                    roles::check(&client, &schema, Use::Look).await?;
+                    schema::lineage(&client).await.map(Some)
+                }
                 false => Ok(None),
             }
         })??;

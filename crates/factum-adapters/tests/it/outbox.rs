@@ -310,7 +310,7 @@ async fn a_role_of_its_own_needs_the_rights_that_the_page_names() {
     drop(schemas.open().unwrap());
     let page = include_str!("../../../../docs/postgres.md");
     let rights: String = page.lines().filter(|line| line.starts_with("GRANT ")).collect();
-    assert_eq!(rights.matches("GRANT").count(), 5);
+    assert_eq!(rights.matches("GRANT").count(), 6);
     schemas.server.sql(&format!("CREATE ROLE clerk LOGIN; {}", rights.replace("shop", "unit_0"))).unwrap();
     let clerks = |url: String| url.replace("factum@", "clerk@");
     let outbox = Outbox::open(&clerks(schemas.url()), "bills").await.unwrap();

@@ -37,7 +37,9 @@ impl Work {
                     wanted.extend(stream_of(registry, *consumer, &frame.messages[*index]).filter(is_wanted));
                 }
                 Delivery::Input(Input::Commands(requests, _)) => {
-                    wanted.extend(requests.iter().filter_map(|request| self.addressed(registry, request)).filter(is_wanted));
+                    wanted.extend(
+                        requests.iter().filter_map(|request| self.addressed(registry, request)).filter(is_wanted),
+                    );
                 }
                 Delivery::Input(_) | Delivery::Timer(_) => {}
             }

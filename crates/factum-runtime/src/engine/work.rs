@@ -17,9 +17,9 @@ use factum_core::{
 use jiff::Timestamp;
 
 use super::{
-    ahead::Ahead, consumers::Consumers, flight::Flights, folds::Folds, groups::GroupCells, holds::Holds, import::Uncorrelated,
-    instances::Instances, letters::Letters, limits::Limits, noting::Noting, snapshots::Shelf, stage::Stage,
-    states::States,
+    ahead::Ahead, consumers::Consumers, flight::Flights, folds::Folds, groups::GroupCells, holds::Holds,
+    import::Uncorrelated, instances::Instances, letters::Letters, limits::Limits, noting::Noting, snapshots::Shelf,
+    stage::Stage, states::States,
 };
 use crate::{
     digests::Digests,

@@ -39,6 +39,7 @@ use factum_core::{
 };
 use reader::TableReader;
 pub use store::RowTables;
+pub(super) use store::of_others;
 
 use super::{Options, pool::Pool};
 
