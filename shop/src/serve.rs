@@ -176,7 +176,7 @@ async fn until_free(
                 }
                 match followed(standby, options, beside).await {
                     Ok(Some(app)) => {
-                        door.open(http::guarded(standby.reading(app.router())));
+                        door.open(standby.reading(app.router()));
                         follows = Some(app);
                     }
                     Ok(None) => {}

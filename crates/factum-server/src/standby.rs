@@ -16,7 +16,7 @@ use axum::{
 use serde::Serialize;
 use tower::ServiceExt;
 
-use crate::Problem;
+use crate::{Problem, guarded};
 
 /// The header that names who leads.
 pub const LEADER: &str = "Factum-Leader";
@@ -46,9 +46,10 @@ pub fn routes(leader: impl Fn() -> Option<String> + Send + Sync + 'static) -> Ro
         .fallback(async move || refused(rest()))
 }
 
-/// Lets requests that change nothing through to the routes of an app that follows, and answers all others as [`routes`] does.
+/// Lets requests that change nothing through to the routes of an app that follows, which are [guarded](crate::guarded) here, and
+/// answers all others as [`routes`] does.
 pub fn reading(routes: Router, leader: impl Fn() -> Option<String> + Clone + Send + Sync + 'static) -> Router {
-    let (own, leader) = (self::routes(leader.clone()), Arc::new(leader));
+    let (routes, own, leader) = (guarded(routes), self::routes(leader.clone()), Arc::new(leader));
     let route = move |request: Request| {
         let (reads, own, leader) = (routes.clone(), own.clone(), leader.clone());
         async move {
@@ -116,6 +117,26 @@ mod tests {
             (503, &"standby".into(), &"http://127.0.0.1:8080".into())
         );
         assert_eq!(ask("/health", None).await.0, 503);
+    }
+
+    #[tokio::test]
+    async fn who_follows_answers_reads_and_refuses_all_else() {
+        let leader = Some("http://127.0.0.1:8080");
+        let app = Router::new().route("/orders", get(async || "all orders").post(async || "taken"));
+        let router = reading(app, move || leader.map(str::to_owned));
+        for (method, path, status) in [
+            ("GET", "/orders", 200),
+            ("HEAD", "/orders", 200),
+            ("POST", "/orders", 503),
+            ("GET", "/nothing", 404),
+            ("GET", "/ready", 503),
+            ("GET", "/live", 200),
+        ] {
+            let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status().as_u16(), status, "{method} {path}");
+            assert_eq!(response.headers()[LEADER], "http://127.0.0.1:8080", "{method} {path}");
+        }
     }
 
     #[tokio::test]
