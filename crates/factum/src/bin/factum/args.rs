@@ -445,9 +445,7 @@ pub enum LogCommand {
         /// The database: postgres://…, with the role that owns the tables.
         data: Location,
     },
-    /// Print the statements that give roles their rights on a unit in a database; its owner carries them out.
-    ///
-    /// Such as: factum log roles URL --writer shop --reader reports | psql URL
+    /// Print the statements that give roles their rights on a unit in a database; its owner carries them out, as by `psql`.
     #[command(group = clap::ArgGroup::new("who").required(true).multiple(true).args(["writer", "reader"]))]
     Roles {
         /// The database: postgres://…
