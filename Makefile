@@ -15,12 +15,16 @@ SECONDS ?= 60
 # Steps of the build server that were skipped before the tests.
 ALSO_SKIPPED ?= 0
 
-.PHONY: help demo test sim partners chaos check fmt lint docs bench torture kernel books fuzz sabotage clean-demo tools
+# What needs a server of PostgreSQL, each test a private one: stores and shop. As `test` builds it, so that nothing is built twice.
+ON_POSTGRES = $(CARGO) test --workspace --features factum/cli --locked --test it -- postgres inbox outbox standby
+
+.PHONY: help demo test sim partners chaos check fmt lint docs bench torture kernel books fuzz sabotage postgres postgres18 \
+	clean-demo tools
 
 help: ## list the targets
 	@echo "make <target>"
-	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
-		|| sed -nE 's/^([a-z-]+):[^#]*## (.*)/  \1: \2/p' $(MAKEFILE_LIST)
+	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+		|| sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/  \1: \2/p' $(MAKEFILE_LIST)
 
 demo: tools ## build the shop and run it on real orders, into ./demo-data; AGAIN=1 replaces an earlier demo unasked
 	@$(CARGO) build --release --locked -p shop
@@ -90,6 +94,13 @@ fuzz: tools ## fuzz each decoder for SECONDS (60), from the corpus in crates/fac
 
 sabotage: tools ## plant known bugs one by one: the check named for each must find it
 	@CARGO="$(CARGO)" crates/factum-testing/sabotage
+
+postgres: tools ## stores and shop on PostgreSQL as it is installed, and on 18
+	@$(ON_POSTGRES)
+	@$(MAKE) postgres18
+
+postgres18: tools ## stores and shop on PostgreSQL 18, which is fetched into target/engines
+	@FACTUM_POSTGRES="$$(.ci/postgres18)" && export FACTUM_POSTGRES && $(ON_POSTGRES)
 
 clean-demo: ## delete the demo's data
 	@rm -rf -- "$(DATA)"

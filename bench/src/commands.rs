@@ -18,6 +18,7 @@ use tokio::runtime::Runtime;
 use crate::rivals::singly;
 use crate::{
     figure::Figure,
+    home::Home,
     machine::{Bare, Flushes, Times, bare_disk},
     ours,
     subject::Choice,
@@ -91,9 +92,19 @@ impl Decider for Counter {
 /// If the engine fails.
 pub fn run(dir: &Path, runtime: &Runtime, callers: &[usize], each: Duration, choice: &Choice) -> anyhow::Result<()> {
     if choice.has(ours::NAME) {
-        runtime.block_on(engine(dir, callers, each))?;
+        runtime.block_on(engine(Home::below(dir), callers, each))?;
     }
     #[cfg(feature = "rivals")]
+    rivals(dir, callers, each, choice)?;
+    Ok(())
+}
+
+/// The same work by rivals, where there are many callers.
+///
+/// # Errors
+/// If a line cannot be printed.
+#[cfg(feature = "rivals")]
+pub fn rivals(dir: &Path, callers: &[usize], each: Duration, choice: &Choice) -> anyhow::Result<()> {
     for callers in callers.iter().copied().filter(|callers| *callers > 1) {
         let name = format!("commands, {callers} callers");
         for rival in choice.rivals() {
@@ -110,28 +121,34 @@ pub fn run(dir: &Path, runtime: &Runtime, callers: &[usize], each: Duration, cho
     Ok(())
 }
 
-async fn engine(dir: &Path, callers: &[usize], each: Duration) -> anyhow::Result<()> {
+/// Runs each number of callers for this long, each in a place of its own.
+///
+/// # Errors
+/// If the engine fails.
+pub async fn engine(home: Home<'_>, callers: &[usize], each: Duration) -> anyhow::Result<()> {
     for &callers in callers {
-        let below = dir.join(format!("commands-{callers}"));
-        let app = App::open(&below)?.with(Service::new("counting").decider::<Counter>()).start().await?;
+        let place = home.place(&format!("commands-{callers}"));
+        let app = App::open(place.clone())?.with(Service::new("counting").decider::<Counter>()).start().await?;
         // A second of warming up: files, caches, the processor's clock.
         calls(&app, "warm", callers, each.min(Duration::from_secs(1))).await?;
         let outcome = match callers {
-            1 => alone(&app, &below, each).await,
-            _ => together(&app, &below, callers, each).await,
+            1 => alone(&app, home, each).await,
+            _ => together(&app, home, callers, each).await,
         };
         app.stop().await;
         outcome?;
         drop(app);
-        std::fs::remove_dir_all(&below)?;
+        if let Some(below) = place.directory() {
+            std::fs::remove_dir_all(below)?;
+        }
     }
     Ok(())
 }
 
 /// One caller; after every command the bare disk writes once, so that both have the same machine.
-async fn alone(app: &App, dir: &Path, each: Duration) -> anyhow::Result<()> {
-    let mut bare = Bare::new(dir, WRITTEN)?;
-    let (before, flushes, start) = (app.position(), Flushes::since_now(dir), Instant::now());
+async fn alone(app: &App, home: Home<'_>, each: Duration) -> anyhow::Result<()> {
+    let mut bare = Bare::new(home.dir, WRITTEN)?;
+    let (before, flushes, start) = (app.position(), Flushes::since_now(home.dir), Instant::now());
     let mut times = Vec::new();
     while start.elapsed() < each {
         times.push(call(app, "counter", 0, times.len()).await?);
@@ -141,7 +158,7 @@ async fn alone(app: &App, dir: &Path, each: Duration) -> anyhow::Result<()> {
     let commands = times.len() as f64;
     let took: Duration = times.iter().sum();
     let (times, data, bare) = (Times::of(times), event_bytes(app, before)?, bare.figure());
-    let figure = Figure::new("commands, 1 caller", commands / took.as_secs_f64(), "commands/s")
+    let figure = Figure::new(home.named("commands, 1 caller"), commands / took.as_secs_f64(), "commands/s")
         .synced(data, Some(1.0), bare, flushed.map(|flushed| flushed / commands))
         .with("p50_us", times.us(0.5))
         .with("p99_us", times.us(0.99))
@@ -149,15 +166,15 @@ async fn alone(app: &App, dir: &Path, each: Duration) -> anyhow::Result<()> {
     Figure { callers: Some(1), ..figure }.print()
 }
 
-async fn together(app: &App, dir: &Path, callers: usize, each: Duration) -> anyhow::Result<()> {
-    let (before, flushes, start) = (app.position(), Flushes::since_now(dir), Instant::now());
+async fn together(app: &App, home: Home<'_>, callers: usize, each: Duration) -> anyhow::Result<()> {
+    let (before, flushes, start) = (app.position(), Flushes::since_now(home.dir), Instant::now());
     let times = calls(app, "counter", callers, each).await?;
     let (took, flushed) = (start.elapsed().as_secs_f64(), flushes.count());
     let commands = times.len() as f64;
     let (times, data) = (Times::of(times), event_bytes(app, before)?);
     let batch = flushed.map(|flushed| commands / flushed.max(1) as f64);
-    let bare = bare_disk(dir, (WRITTEN as f64 * batch.unwrap_or(1.0)) as usize)?;
-    let figure = Figure::new(format!("commands, {callers} callers"), commands / took, "commands/s")
+    let bare = bare_disk(home.dir, (WRITTEN as f64 * batch.unwrap_or(1.0)) as usize)?;
+    let figure = Figure::new(home.named(&format!("commands, {callers} callers")), commands / took, "commands/s")
         .synced(data, batch, bare, flushed.map(|flushed| flushed as f64 / commands))
         .with("p50_us", times.us(0.5))
         .with("p99_us", times.us(0.99));

@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashMap,
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,6 +18,7 @@ use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle};
 use crate::{
     client::Client,
     figure::Figure,
+    home::Home,
     machine::{Flushes, Times, bare_disk},
     supply::Supply,
 };
@@ -41,14 +41,14 @@ pub struct Settings {
     pub seconds: usize,
 }
 
-/// Runs a shop in `dir`, which must be fresh, and posts orders to it.
+/// Runs a shop in a place `latency`, which must be fresh, and posts orders to it.
 ///
 /// # Errors
 /// If an order is refused or does not come through.
-pub async fn run(dir: &Path, settings: Settings) -> anyhow::Result<()> {
+pub async fn run(home: Home<'_>, settings: Settings) -> anyhow::Result<()> {
     let supply = Arc::new(Supply::read()?);
     let options = Options { day: Duration::from_millis(1), ..Options::default() };
-    let builder = services(&options).into_iter().fold(App::open(dir)?, factum::AppBuilder::with);
+    let builder = services(&options).into_iter().fold(App::open(home.place("latency"))?, factum::AppBuilder::with);
     let app = builder.start().await?;
     supply.stock(&app, Timestamp::now()).await?;
     let listener = factum::http::listen(([127, 0, 0, 1], 0).into()).await?;
@@ -59,7 +59,7 @@ pub async fn run(dir: &Path, settings: Settings) -> anyhow::Result<()> {
         // The sender's end is a stop as well.
         let _ = stopped.await;
     }));
-    let outcome = measure(&app, dir, supply, client, settings).await;
+    let outcome = measure(&app, home, supply, client, settings).await;
     drop(stop);
     server.await??;
     app.stop().await;
@@ -74,7 +74,7 @@ struct Posted {
 
 async fn measure(
     app: &App,
-    dir: &Path,
+    home: Home<'_>,
     supply: Arc<Supply>,
     client: Arc<Client>,
     settings: Settings,
@@ -88,7 +88,7 @@ async fn measure(
         numbers().take(settings.rate * settings.seconds).map(|number| supply.basket(number).to_string()).collect();
     let bytes: usize = baskets.iter().map(String::len).sum();
     let orders = baskets.len();
-    let (before, flushes) = (app.position(), Flushes::since_now(dir));
+    let (before, flushes) = (app.position(), Flushes::since_now(home.dir));
     let ended = Arc::new(AtomicBool::new(false));
     let follower = std::thread::spawn({
         let (app, ended) = (app.clone(), ended.clone());
@@ -118,10 +118,10 @@ async fn measure(
     let per_event = flushed.map(|flushed| flushed as f64 / messages);
     let data = data_bytes(app, before)? as f64 / messages;
     let batch = flushed.map(|flushed| messages / flushed.max(1) as f64);
-    let bare = bare_disk(dir, ((data + 256.0) * batch.unwrap_or(1.0)) as usize)?;
+    let bare = bare_disk(home.dir, ((data + 256.0) * batch.unwrap_or(1.0)) as usize)?;
     for (name, times) in [("order: due until accepted", accepted), ("order: due until shipped", shipped)] {
         let times = Times::of(times);
-        Figure::new(format!("{name}, {}/s", settings.rate), times.ms(0.95), "ms p95")
+        Figure::new(home.named(&format!("{name}, {}/s", settings.rate)), times.ms(0.95), "ms p95")
             .synced(data, batch, bare, per_event)
             .with("p50_ms", times.ms(0.5))
             .with("p99_ms", times.ms(0.99))

@@ -7,6 +7,7 @@ mod figure;
 #[cfg(feature = "rivals")]
 mod folded;
 mod holds;
+mod home;
 mod latency;
 mod log;
 mod machine;
@@ -32,6 +33,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
+use home::Home;
 use mimalloc::MiMalloc;
 use subject::Choice;
 use tokio::runtime::Runtime;
@@ -88,6 +90,20 @@ enum What {
         /// How many callers, one number after the other.
         #[arg(long, value_delimiter = ',', default_values_t = commands::CALLERS)]
         callers: Vec<usize>,
+    },
+    /// The same app on a private PostgreSQL, beside one written by hand: commands by 64 and 256 callers, orders through all
+    /// services, orders over HTTP at a steady rate.
+    #[cfg(feature = "rivals")]
+    Postgres {
+        /// For how long each.
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+        /// Orders.
+        #[arg(long, default_value_t = 4_000)]
+        orders: usize,
+        /// Orders a second over HTTP.
+        #[arg(long, default_value_t = 50)]
+        rate: usize,
     },
     /// Orders, then their log read again.
     Replay(Orders),
@@ -204,14 +220,16 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         What::Part { .. } => Ok(()),
         What::Log { seconds } => log::run(dir, Duration::from_secs(seconds)),
         What::Store(store) => store::run(dir, store.settings(), &choice),
-        What::Orders(orders) => runtime.block_on(orders::run(&dir.join("orders"), orders.settings())),
+        What::Orders(orders) => runtime.block_on(orders::run(Home::below(dir), orders.settings())),
         What::Replay(orders) => runtime.block_on(replay(dir, orders.settings())),
         What::Latency { rate, seconds } => {
-            runtime.block_on(latency::run(&dir.join("latency"), latency::Settings { rate, seconds }))
+            runtime.block_on(latency::run(Home::below(dir), latency::Settings { rate, seconds }))
         }
         What::Commands { seconds, callers } => {
             commands::run(dir, &runtime, &callers, Duration::from_secs(seconds), &choice)
         }
+        #[cfg(feature = "rivals")]
+        What::Postgres { seconds, orders, rate } => postgres(dir, &runtime, &choice, seconds, orders, rate),
         What::Holds { seconds } => runtime.block_on(holds::run(dir, Duration::from_secs(seconds))),
         What::Partners { seconds } => runtime.block_on(partners::run(dir, Duration::from_secs(seconds))),
         What::Warehouse { orders } => runtime.block_on(warehouse::run(dir, orders)),
@@ -227,12 +245,38 @@ fn all(dir: &Path, runtime: &Runtime, choice: &Choice) -> anyhow::Result<()> {
     store::run(dir, store::Settings { events, longest, reading }, choice)?;
     commands::run(dir, runtime, &commands::CALLERS, Duration::from_secs(3), choice)?;
     runtime.block_on(replay(dir, orders::Settings { orders: 10_000, in_flight: 512, seven: false }))?;
-    runtime.block_on(latency::run(&dir.join("latency"), latency::Settings { rate: 100, seconds: 20 }))?;
+    runtime.block_on(latency::run(Home::below(dir), latency::Settings { rate: 100, seconds: 20 }))?;
     runtime.block_on(holds::run(dir, Duration::from_secs(2)))?;
     runtime.block_on(partners::run(dir, Duration::from_secs(3)))?;
     runtime.block_on(warehouse::run(dir, 500_000))?;
     rolls::run(dir, rolls::Settings { rate: 50_000, rolls: 10, segment_mib: 64 })?;
     open::run(dir, "open", 10_000_000, 1_000_000, 100)
+}
+
+/// What an app does on PostgreSQL; beside it, on clusters of its own, what is written by hand.
+#[cfg(feature = "rivals")]
+fn postgres(
+    dir: &Path,
+    runtime: &Runtime,
+    choice: &Choice,
+    seconds: u64,
+    orders: usize,
+    rate: usize,
+) -> anyhow::Result<()> {
+    const CALLERS: [usize; 2] = [64, 256];
+    let each = Duration::from_secs(seconds);
+    if choice.has(ours::NAME) {
+        let place = dir.join("unit");
+        std::fs::create_dir(&place)?;
+        let (_cluster, url) = rivals::postgres::served(&place)?;
+        let home = Home::in_database(&place, &url);
+        runtime.block_on(async {
+            commands::engine(home, &CALLERS, each).await?;
+            orders::run(home, orders::Settings { orders, in_flight: 512, seven: false }).await?;
+            latency::run(home, latency::Settings { rate, seconds: 20 }).await
+        })?;
+    }
+    commands::rivals(dir, &CALLERS, each, choice)
 }
 
 fn opened(dir: &Path, name: &str, size: open::Size, events: usize) -> anyhow::Result<()> {
@@ -241,7 +285,6 @@ fn opened(dir: &Path, name: &str, size: open::Size, events: usize) -> anyhow::Re
 }
 
 async fn replay(dir: &Path, settings: orders::Settings) -> anyhow::Result<()> {
-    let dir = dir.join("orders");
-    orders::run(&dir, settings).await?;
-    replay::run(&dir)
+    orders::run(Home::below(dir), settings).await?;
+    replay::run(&dir.join("orders"))
 }

@@ -1,7 +1,7 @@
 //! Real orders through all eleven services, as fast as they go: until every one is shipped, and until every one is
 //! delivered.
 
-use std::{path::Path, time::Instant};
+use std::time::Instant;
 
 use anyhow::ensure;
 use factum::{App, Archive, prelude::*};
@@ -10,6 +10,7 @@ use shop::services::{Options, services};
 
 use crate::{
     figure::Figure,
+    home::Home,
     machine::{Flushes, bare_disk, cpu_seconds},
     supply::{Supply, views_reach},
 };
@@ -37,29 +38,29 @@ struct Counted {
     bytes: usize,
 }
 
-/// Runs orders in `dir`, which must be fresh, and leaves the log there.
+/// Runs orders in a place `orders`, which must be fresh, and leaves the log there.
 ///
 /// # Errors
 /// If the shop refuses an order, or not every order comes through.
-pub async fn run(dir: &Path, settings: Settings) -> anyhow::Result<()> {
+pub async fn run(home: Home<'_>, settings: Settings) -> anyhow::Result<()> {
     let supply = Supply::read()?;
     let options = Options::default();
     let services = services(&options).into_iter();
     let wanted = services.filter(|service| !(settings.seven && BESIDE.contains(&service.name.as_str())));
-    let builder = wanted.fold(App::open(dir)?, factum::AppBuilder::with);
+    let builder = wanted.fold(App::open(home.place("orders"))?, factum::AppBuilder::with);
     let app = builder.on_data_time().start().await?;
     app.advance(supply.first());
     supply.stock(&app, supply.first()).await?;
-    let outcome = measure(&app, dir, &supply, settings).await;
+    let outcome = measure(&app, home, &supply, settings).await;
     app.stop().await;
     outcome
 }
 
-async fn measure(app: &App, dir: &Path, supply: &Supply, settings: Settings) -> anyhow::Result<()> {
+async fn measure(app: &App, home: Home<'_>, supply: &Supply, settings: Settings) -> anyhow::Result<()> {
     let Settings { orders, in_flight, .. } = settings;
     let prepared: Vec<_> = (0..orders).map(|number| supply.order(number)).collect();
     let lines: usize = prepared.iter().map(|(_, order)| order.items.len()).sum();
-    let (before, flushes) = (app.position(), Flushes::since_now(dir));
+    let (before, flushes) = (app.position(), Flushes::since_now(home.dir));
     let (start, cpu) = (Instant::now(), cpu_seconds());
     let mut accepted = stream::iter(prepared)
         .map(|(at, order)| async move { app.execute(order).at(at).await })
@@ -88,9 +89,9 @@ async fn measure(app: &App, dir: &Path, supply: &Supply, settings: Settings) -> 
     let (messages, orders) = (counted.messages as f64, orders as f64);
     let event_bytes = counted.bytes as f64 / messages;
     let batch = flushed.map(|flushed| messages / flushed.max(1) as f64);
-    let bare = bare_disk(dir, (event_bytes * batch.unwrap_or(1.0)) as usize)?;
+    let bare = bare_disk(home.dir, (event_bytes * batch.unwrap_or(1.0)) as usize)?;
     let figure = |name: &str, seconds: f64| {
-        Figure::new(name, orders / seconds, "orders/s")
+        Figure::new(home.named(name), orders / seconds, "orders/s")
             .synced(event_bytes, batch, bare, flushed.map(|flushed| flushed as f64 / messages))
             .with("seconds", seconds)
             .with("orders", orders)

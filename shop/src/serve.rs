@@ -26,7 +26,7 @@ use crate::{
     notification::gateway::Channels,
     partners::{Partners, are_recorded, refuse_another_process, refuse_others},
     plain::plain,
-    services::{Options, archive_if_any, equipped, open},
+    services::{Options, archive_if_any, defined, equipped, open},
     shipping::signature::Secret,
 };
 
@@ -125,12 +125,12 @@ async fn run(
         let in_directory = options.data.place().directory().is_some();
         tokio::select! {
             biased;
-            free = until_free(&standby, &mut door), if !goes_over => free?,
+            free = until_free(&standby, &options, beside.as_ref(), &mut door), if !goes_over => free?,
             () = &mut stop => return door.close().await,
             () = std::future::ready(()), if goes_over => {}
         }
         let opened = match std::mem::take(&mut goes_over) {
-            true => builder(&options, beside.as_ref())?.start().await.map_err(Into::into),
+            true => built(open(&options.data)?, &options, beside.as_ref()).start().await.map_err(Into::into),
             false => opened(&options, beside.as_ref(), address).await,
         };
         let app = match opened {
@@ -174,20 +174,40 @@ async fn run(
     }
 }
 
-/// Waits until nobody leads the shop; who asks meanwhile is told who does.
-async fn until_free(standby: &Standby, door: &mut Door) -> anyhow::Result<()> {
-    let mut free = pin!(standby.free());
-    loop {
+/// Waits until nobody leads the shop. Who reads meanwhile is answered here, where rows and log can be read beside the leader; who
+/// wants more is told who leads.
+async fn until_free(
+    standby: &Standby,
+    options: &Serve,
+    beside: Option<&Beside>,
+    door: &mut Door,
+) -> anyhow::Result<()> {
+    let (mut free, mut follows) = (pin!(standby.free()), None);
+    let free = loop {
         tokio::select! {
-            free = &mut free => return Ok(free?),
-            () = tokio::time::sleep(WAITS), if !door.is_open() => {
-                if let Some(leader) = standby.leader() {
+            free = &mut free => break free,
+            () = tokio::time::sleep(WAITS), if follows.is_none() => {
+                let Some(leader) = standby.leader() else { continue };
+                if !door.is_open() {
                     say(format_args!("{leader} leads the shop; this process waits to take over, and says so at /health"));
                     door.open(standby.router());
                 }
+                match followed(standby, options, beside).await {
+                    Ok(Some(app)) => {
+                        door.open(standby.reading(app.router()));
+                        follows = Some(app);
+                    }
+                    Ok(None) => {}
+                    Err(error) => tracing::debug!(%error, "the shop cannot be read beside its leader yet"),
+                }
             }
         }
+    };
+    if let Some(app) = follows {
+        door.open(standby.router());
+        app.stop().await;
     }
+    Ok(free?)
 }
 
 /// What became of a move.
@@ -203,27 +223,14 @@ fn say_where(app: &App) {
     }
 }
 
-/// The shop, running; its data is led by nobody else.
-async fn opened(options: &Serve, beside: Option<&Beside>, address: SocketAddr) -> anyhow::Result<App> {
-    let partners = Partners::of(options.provider.as_ref(), options.carrier.as_ref()).run(options.process);
-    if !options.moved {
-        refuse_others(&options.data, &partners)?;
-    }
-    let left = bring_to_rest(options).await?;
-    refuse_another_process(&options.data, options.process, left)?;
-    let builder = builder(options, beside)?;
-    // What stands there already is not written again: a shop also opens while its disk is full.
-    let are_recorded = are_recorded(&options.data, &partners)?;
-    let app = builder.start().await?;
-    if !are_recorded {
-        app.execute(partners.choose()).await?;
-    }
-    say(greeting(options, &partners, address, app.health().durability));
-    Ok(app)
+/// The shop as it is read while another process leads it.
+async fn followed(standby: &Standby, options: &Serve, beside: Option<&Beside>) -> anyhow::Result<Option<App>> {
+    let Some(builder) = standby.follow().await? else { return Ok(None) };
+    Ok(Some(built(defined(builder, &options.data)?, options, beside).start().await?))
 }
 
-/// The shop on its data, before it starts.
-fn builder(options: &Serve, beside: Option<&Beside>) -> anyhow::Result<AppBuilder> {
+/// With all services of the shop.
+fn built(builder: AppBuilder, options: &Serve, beside: Option<&Beside>) -> AppBuilder {
     let settings = Options {
         provider: options.provider.clone(),
         carrier: options.carrier.clone(),
@@ -240,9 +247,28 @@ fn builder(options: &Serve, beside: Option<&Beside>) -> anyhow::Result<AppBuilde
         provider_lists: options.provider_lists,
         cart_abandoned_after: options.abandon_carts,
     };
-    let builder = equipped(open(&options.data)?, &settings);
+    let builder = equipped(builder, &settings);
     let builder = beside.into_iter().fold(builder, |builder, beside| builder.with(beside()));
-    Ok(if options.hold_unknown { builder.hold_unknown() } else { builder })
+    if options.hold_unknown { builder.hold_unknown() } else { builder }
+}
+
+/// The shop, running; its data is led by nobody else.
+async fn opened(options: &Serve, beside: Option<&Beside>, address: SocketAddr) -> anyhow::Result<App> {
+    let partners = Partners::of(options.provider.as_ref(), options.carrier.as_ref()).run(options.process);
+    if !options.moved {
+        refuse_others(&options.data, &partners)?;
+    }
+    let left = bring_to_rest(options).await?;
+    refuse_another_process(&options.data, options.process, left)?;
+    let builder = built(open(&options.data)?, options, beside);
+    // What stands there already is not written again: a shop also opens while its disk is full.
+    let are_recorded = are_recorded(&options.data, &partners)?;
+    let app = builder.start().await?;
+    if !are_recorded {
+        app.execute(partners.choose()).await?;
+    }
+    say(greeting(options, &partners, address, app.health().durability));
+    Ok(app)
 }
 
 /// The server, from when there is something to serve.

@@ -99,7 +99,14 @@ pub fn archive_if_any(data: impl Into<Data>) -> Result<Option<Archive>, OpenErro
 /// # Errors
 /// If the data or one of the files cannot be used.
 pub fn open(data: &Data) -> anyhow::Result<AppBuilder> {
-    let app = App::on(data.stores.clone())?;
+    defined(App::on(data.stores.clone())?, data)
+}
+
+/// An app with the definitions of its data, if there are any.
+///
+/// # Errors
+/// If one of the files cannot be used.
+pub fn defined(app: AppBuilder, data: &Data) -> anyhow::Result<AppBuilder> {
     Ok(match data.definitions() {
         Some(folder) => app
             .definitions(&folder)

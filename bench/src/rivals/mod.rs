@@ -5,7 +5,7 @@
 
 mod evento;
 mod fjall;
-mod postgres;
+pub mod postgres;
 mod redb;
 pub mod singly;
 mod sqlite;

@@ -179,6 +179,17 @@ fn last_line(dir: &Path) -> String {
     log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().to_owned()
 }
 
+/// A server that an app can work on, and its URL.
+///
+/// # Errors
+/// If there is none, or it does not start.
+pub fn served(dir: &Path) -> anyhow::Result<(Cluster, String)> {
+    let mut cluster = Cluster::start(dir)?;
+    cluster.wait(dir)?;
+    let socket = cluster.socket.path().to_string_lossy().replace('/', "%2F");
+    Ok((cluster, format!("postgres://bench@{socket}/postgres")))
+}
+
 struct Postgres {
     // Before the server: it ends first.
     client: Client,

@@ -16,7 +16,5 @@ pub mod embedded;
 pub mod files;
 #[cfg(feature = "postgres")]
 pub mod postgres;
-#[cfg(feature = "postgres")]
-mod sabotage;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

@@ -19,6 +19,7 @@ use crate::{
 pub struct Memory {
     state: Arc<RwLock<State>>,
     lineage: Lineage,
+    far: bool,
 }
 
 #[derive(Default)]
@@ -33,6 +34,12 @@ impl Memory {
     /// An empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// One that calls itself far away, so that what works over a line is tried without one.
+    #[must_use]
+    pub fn far(self) -> Self {
+        Self { far: true, ..self }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -141,6 +148,10 @@ impl Reader for Memory {
         Ok(of_kind
             .map(|(key, (revision, value))| Cell { key: key.clone(), revision: *revision, value: value.clone() })
             .collect())
+    }
+
+    fn is_far(&self) -> bool {
+        self.far
     }
 
     fn cell(&self, key: &CellKey) -> Result<Option<Cell>, StoreError> {

@@ -135,6 +135,11 @@ impl RowStore for MemoryRows {
 }
 
 impl RowReader for MemoryRows {
+    fn stand(&self, names: &[&str]) -> Result<Vec<Option<Cursor>>, RowError> {
+        let tables = self.read();
+        Ok(names.iter().map(|name| tables.get(*name)?.queried()?.cursor).collect())
+    }
+
     fn get(&self, table: &str, key: &str) -> Result<Option<Vec<u8>>, RowError> {
         let tables = self.read();
         let row = tables.get(table).and_then(Versions::queried).and_then(|table| table.rows.get(key));

@@ -334,6 +334,10 @@ impl Reader for Raised {
         Ok(self.reader.streams(streams)?.into_iter().map(|messages| self.all(messages)).collect())
     }
 
+    fn is_far(&self) -> bool {
+        self.reader.is_far()
+    }
+
     fn cells(&self, kind: CellKind) -> Result<Vec<Cell>, StoreError> {
         self.reader.cells(kind)
     }

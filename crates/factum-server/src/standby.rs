@@ -1,19 +1,22 @@
 //! What a process answers that waits to lead.
 //!
-//! It refuses what it is asked instead of sending it on: whoever has several addresses goes to the next, a balancer that looks at
-//! `/ready` never comes, and no body travels twice. Nobody is redirected: an address inside may mean nothing outside.
+//! What only reads it may answer itself, if it follows the app. All else it refuses instead of sending it on: whoever has several
+//! addresses goes to the next, a balancer that looks at `/ready` never comes, and no body travels twice. Nobody is redirected: an
+//! address inside may mean nothing outside.
 
 use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    http::{HeaderValue, StatusCode, header},
+    extract::Request,
+    http::{HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 use serde::Serialize;
+use tower::ServiceExt;
 
-use crate::Problem;
+use crate::{Problem, guarded};
 
 /// The header that names who leads.
 pub const LEADER: &str = "Factum-Leader";
@@ -43,6 +46,29 @@ pub fn routes(leader: impl Fn() -> Option<String> + Send + Sync + 'static) -> Ro
         .fallback(async move || refused(rest()))
 }
 
+/// Lets requests that change nothing through to the routes of an app that follows, which are [guarded](crate::guarded) here, and
+/// answers all others as [`routes`] does.
+pub fn reading(routes: Router, leader: impl Fn() -> Option<String> + Clone + Send + Sync + 'static) -> Router {
+    let (routes, own, leader) = (guarded(routes), self::routes(leader.clone()), Arc::new(leader));
+    let route = move |request: Request| {
+        let (reads, own, leader) = (routes.clone(), own.clone(), leader.clone());
+        async move {
+            let of_a_process = matches!(request.uri().path(), "/live" | "/ready" | "/health");
+            let is_read = matches!(*request.method(), Method::GET | Method::HEAD) && !of_a_process;
+            let Ok(mut response) = if is_read { reads } else { own }.oneshot(request).await;
+            name(&mut response, leader().as_deref());
+            response
+        }
+    };
+    Router::new().fallback(route)
+}
+
+fn name(response: &mut Response, leader: Option<&str>) {
+    if let Some(Ok(name)) = leader.map(HeaderValue::from_str) {
+        response.headers_mut().insert(LEADER, name);
+    }
+}
+
 fn waits(status: StatusCode, leader: Option<String>) -> Response {
     let reasons = [sentence(leader.as_deref())];
     let body = Waits { status: "standby", live: true, ready: false, leader, reasons };
@@ -53,9 +79,7 @@ fn refused(leader: Option<String>) -> Response {
     let problem = Problem::unavailable("standby", sentence(leader.as_deref())).retry_after(1);
     let problem = leader.iter().fold(problem, |problem, leader| problem.with("leader", leader));
     let mut response = problem.into_response();
-    if let Some(Ok(name)) = leader.as_deref().map(HeaderValue::from_str) {
-        response.headers_mut().insert(LEADER, name);
-    }
+    name(&mut response, leader.as_deref());
     response
 }
 
@@ -93,6 +117,26 @@ mod tests {
             (503, &"standby".into(), &"http://127.0.0.1:8080".into())
         );
         assert_eq!(ask("/health", None).await.0, 503);
+    }
+
+    #[tokio::test]
+    async fn who_follows_answers_reads_and_refuses_all_else() {
+        let leader = Some("http://127.0.0.1:8080");
+        let app = Router::new().route("/orders", get(async || "all orders").post(async || "taken"));
+        let router = reading(app, move || leader.map(str::to_owned));
+        for (method, path, status) in [
+            ("GET", "/orders", 200),
+            ("HEAD", "/orders", 200),
+            ("POST", "/orders", 503),
+            ("GET", "/nothing", 404),
+            ("GET", "/ready", 503),
+            ("GET", "/live", 200),
+        ] {
+            let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status().as_u16(), status, "{method} {path}");
+            assert_eq!(response.headers()[LEADER], "http://127.0.0.1:8080", "{method} {path}");
+        }
     }
 
     #[tokio::test]

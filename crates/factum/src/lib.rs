@@ -4,6 +4,7 @@ extern crate self as factum;
 
 mod app;
 mod archive;
+mod builder;
 #[cfg(feature = "config")]
 pub mod config;
 #[cfg(feature = "yaml")]
@@ -26,8 +27,9 @@ mod standby;
 mod stores;
 mod wiring;
 
-pub use app::{App, AppBuilder};
+pub use app::App;
 pub use archive::{Archive, UnderWay};
+pub use builder::AppBuilder;
 pub use execution::{Execution, Together};
 pub use factum_core::{
     call, commit, decider, envelope, error, group, id, letter, memory, money, payload, pipeline, ports, reaction,

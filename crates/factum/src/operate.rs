@@ -93,6 +93,23 @@ pub fn restore(
     wiring::restore(from.as_ref(), &place.into(), progress)
 }
 
+/// Makes the tables of a unit in a database, or brings them to this program's version, as the role that the place names.
+/// Answers that version. An app's start does the same if its role may.
+///
+/// # Errors
+/// [`StoreError::Permanent`] for what a person must mend, and of a directory, which needs none of it.
+pub fn migrate(place: impl Into<Location>) -> Result<i32, StoreError> {
+    wiring::migrate(&place.into())
+}
+
+/// The statements in SQL that give a writing and a reading role their rights on a unit in a database. Its owner carries them out.
+///
+/// # Errors
+/// As [`migrate`].
+pub fn roles(place: impl Into<Location>, writer: Option<&str>, reader: Option<&str>) -> Result<String, StoreError> {
+    wiring::roles(&place.into(), writer, reader)
+}
+
 /// Moves segments that will not change any more, but the newest `keep`, compressed into a directory of their own, where
 /// they are still read. `progress` hears segments.
 ///

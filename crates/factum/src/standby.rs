@@ -8,7 +8,8 @@ use std::{
 use factum_core::error::StoreError;
 
 use crate::{
-    app::{App, AppBuilder},
+    app::App,
+    builder::{AppBuilder, Ground},
     stores::{OpenError, Stores},
     wiring::{self, Watch},
 };
@@ -80,6 +81,31 @@ impl Standby {
                 opened => return opened,
             }
         }
+    }
+
+    /// The app as it is read while another process leads it: its rows, its log and the routes of its services, as far as they
+    /// are read. Commands are refused. `None` over a directory, and where the rows are in one: they have one process.
+    ///
+    /// ```text
+    /// let app = standby.follow().await?.with(order::service()).start().await?;
+    /// let routes = standby.reading(app.router());
+    /// ```
+    ///
+    /// # Errors
+    /// [`OpenError`], also where nothing was ever led, or by another version of this program whose tables are others.
+    pub async fn follow(&self) -> Result<Option<AppBuilder>, OpenError> {
+        let stores = self.stores.clone();
+        let followed = tokio::task::spawn_blocking(move || wiring::followed(&stores)).await;
+        let followed = followed.map_err(|error| StoreError::Permanent(error.to_string()))??;
+        Ok(followed.map(|followed| AppBuilder::new(Ground::Followed(followed), None)))
+    }
+
+    /// What a process serves that waits and [follows](Standby::follow): `GET` and `HEAD` are answered by these routes, all else
+    /// as by [`Standby::router`]. Each answer has the header `Factum-Leader`.
+    #[cfg(feature = "http")]
+    pub fn reading(&self, routes: axum::Router) -> axum::Router {
+        let standby = self.clone();
+        crate::http::standby::reading(routes, move || standby.leader())
     }
 
     /// What a process serves that waits: `/live` is well, `/ready` and `/health` say that it waits and for whom, and all else is

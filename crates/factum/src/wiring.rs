@@ -19,7 +19,7 @@ use factum_core::{
     memory_rows::MemoryRows,
     memory_snapshots::MemorySnapshots,
     moving::Marks,
-    ports::{Backend, Notes, Reader, RowStore, Snapshots},
+    ports::{Backend, Notes, Reader, RowReader, RowStore, Snapshots},
     stream::Lineage,
     upkeep::{About, Copied, Findings, Follow, Moved, Progress},
 };
@@ -49,6 +49,24 @@ pub(crate) struct Opened {
     pub(crate) snapshots: Arc<dyn Snapshots>,
     pub(crate) notes: Arc<dyn Notes>,
     pub(crate) digest_key: DigestKey,
+}
+
+/// What is read of a unit that another process leads.
+pub(crate) struct Followed {
+    pub(crate) backend: Box<dyn Backend>,
+    pub(crate) rows: Arc<dyn RowReader>,
+}
+
+/// What can be read beside the process that leads; `None` where log or rows are in a directory, which has one process.
+pub(crate) fn followed(stores: &Stores) -> Result<Option<Followed>, OpenError> {
+    match (stores.log.kind(), stores.rows.as_ref().unwrap_or(&stores.log).kind()) {
+        #[cfg(feature = "postgres")]
+        (Kind::Postgres(log), Kind::Postgres(rows)) => {
+            let (backend, rows) = (Box::new(database::follow(log)?), database::rows::open_read_only(rows)?);
+            Ok(Some(Followed { backend, rows }))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Nothing outlives the process.
@@ -243,6 +261,31 @@ pub(crate) fn follow(place: &Location) -> Result<Box<dyn Follow>, StoreError> {
         Kind::Postgres(url) => database::upkeep::follow(url),
         Kind::Unknown(scheme) => Err(unknown(scheme)),
     }
+}
+
+pub(crate) fn migrate(place: &Location) -> Result<i32, StoreError> {
+    match place.kind() {
+        Kind::Directory(_) => Err(no_tables("migrate")),
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(url) => database::roles::migrate(url),
+        Kind::Unknown(scheme) => Err(unknown(scheme)),
+    }
+}
+
+pub(crate) fn roles(place: &Location, writer: Option<&str>, reader: Option<&str>) -> Result<String, StoreError> {
+    match place.kind() {
+        Kind::Directory(_) => Err(no_tables("give rights on")),
+        #[cfg(feature = "postgres")]
+        Kind::Postgres(url) => database::roles::statements(url, writer, reader),
+        Kind::Unknown(scheme) => Err(unknown(scheme)),
+    }
+}
+
+/// What is said of a directory where a database is meant.
+fn no_tables(act: &str) -> StoreError {
+    StoreError::Permanent(format!(
+        "a directory has no tables to {act}: name a database, such as postgres://owner@db/shop"
+    ))
 }
 
 /// A backup has the form of an app's directory, without rows and without the key of digests: whoever gets hold of it must

@@ -48,6 +48,7 @@ impl Decider for Parcel {
 
 /// An order as it is seen here.
 #[derive(Row, Clone, Debug, PartialEq)]
+#[row("orders")]
 pub struct OrderRow {
     /// The order.
     #[key]
@@ -60,6 +61,7 @@ pub struct OrderRow {
 
 /// A parcel as it is seen.
 #[derive(Row, Clone, Debug, PartialEq)]
+#[row("parcels")]
 pub struct ParcelRow {
     /// The order that it is for.
     #[key]

@@ -55,6 +55,15 @@ impl Process {
         }
     }
 
+    /// Waits until it answers what is only read.
+    async fn until_it_reads(&self) {
+        let began = Instant::now();
+        while self.ask("/orders").await.is_none_or(|(status, _)| status != 200) {
+            assert!(began.elapsed() < LIMIT, "{} reads nothing", self.url);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until `/ready` is so.
     pub async fn until(&mut self, status: u16) -> (Duration, String) {
         let began = Instant::now();
@@ -172,4 +181,34 @@ async fn a_leader_that_stood_still_writes_nothing_any_more_and_waits() {
     first.order("again").await;
     first.delivered(3).await;
     nothing_is_lost_or_doubled(&store, 3);
+}
+
+/// What the leader has taken is read at the process that waits, at the position that the answer named.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_answers_reads_and_sends_all_else_to_the_leader() {
+    let Some((_server, store)) = server() else { return };
+    let mut leader = Process::start(&store);
+    leader.until(200).await;
+    leader.stocked().await;
+    let mut waits = Process::start(&store);
+    waits.until_it_waits_for(&leader.url).await;
+    waits.until_it_reads().await;
+    let once = Client::new(&waits.url, LIMIT, Duration::ZERO);
+    for number in 0..20 {
+        let order = r#"{"items":[{"sku":"TEA","quantity":1}]}"#;
+        let placed = leader.client.post("/orders", &format!("o-{number}"), &[], order).await.unwrap();
+        let id = placed.body["orderId"].as_str().unwrap();
+        let read = once.get(&format!("/orders/{id}?after={}", placed.position)).await.unwrap();
+        assert_eq!((read.status, &read.body["orderId"]), (200, &id.into()), "at {}", placed.position);
+    }
+    let refused = once.post("/orders", "refused", &[], "{}").await.unwrap_err();
+    assert!(refused.contains(": 503 ") && refused.contains(&leader.url), "{refused}");
+    assert_eq!(waits.ask("/ready").await.map(|(status, _)| status), Some(503));
+    leader.delivered(20).await;
+    leader.child.kill().unwrap();
+    waits.until(200).await;
+    waits.order("after").await;
+    waits.delivered(21).await;
+    drop((leader, waits));
+    nothing_is_lost_or_doubled(&store, 21);
 }

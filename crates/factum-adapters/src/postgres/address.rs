@@ -1,6 +1,9 @@
 //! Where a unit's store is: the URL of a database, with the unit's schema in it.
 
 use factum_core::error::StoreError;
+use percent_encoding::percent_decode_str;
+
+use super::tls::Tls;
 
 /// The schema if none is named.
 const SCHEMA: &str = "factum";
@@ -13,15 +16,18 @@ pub(super) struct Address {
     pub(super) url: String,
     /// The unit's schema.
     pub(super) schema: String,
+    /// What the client knows only half of.
+    pub(super) tls: Tls,
 }
 
 impl Address {
     pub(super) fn parse(text: &str) -> Result<Self, StoreError> {
         let (base, parameters) = text.split_once('?').unwrap_or((text, ""));
-        let (mut schema, mut rest) = (SCHEMA, Vec::new());
+        let (mut schema, mut rest, mut tls) = (SCHEMA, Vec::new(), Tls::default());
         for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
             match parameter.split_once('=') {
                 Some(("schema", name)) => schema = name,
+                Some((name, value)) if tls.take(name, &percent_decode_str(value).decode_utf8_lossy())? => {}
                 _ => rest.push(parameter),
             }
         }
@@ -35,7 +41,7 @@ impl Address {
             )));
         }
         let url = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
-        Ok(Self { url, schema: schema.to_owned() })
+        Ok(Self { url, schema: schema.to_owned(), tls })
     }
 }
 
@@ -68,9 +74,10 @@ mod tests {
         assert_eq!(parsed("postgres://u:p@h/d"), of("postgres://u:p@h/d", "factum"));
         assert_eq!(parsed("postgres://u@h/d?schema=shop"), of("postgres://u@h/d", "shop"));
         assert_eq!(
-            parsed("postgres://u@h/d?connect_timeout=3&schema=shop_2&sslmode=disable"),
-            of("postgres://u@h/d?connect_timeout=3&sslmode=disable", "shop_2")
+            parsed("postgres://u@h/d?connect_timeout=3&schema=shop_2&sslmode=disable&sslrootcert=a%20b&keepalives=1"),
+            of("postgres://u@h/d?connect_timeout=3&keepalives=1", "shop_2")
         );
+        assert_eq!(parsed("postgres://u@h/d?sslmode=maybe"), None);
         let long = "x".repeat(49);
         for wrong in ["", "Shop", "1shop", "pg_shop", "sh-op", "a\"b", "shöp", long.as_str()] {
             assert_eq!(parsed(&format!("postgres://h/d?schema={wrong}")), None, "{wrong}");

@@ -2,7 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
-    sync::{Arc, mpsc},
+    sync::{Arc, OnceLock, mpsc},
 };
 
 use factum_core::error::StoreError;
@@ -10,9 +10,10 @@ use tokio::{
     runtime::{Builder, Runtime},
     sync::Notify,
 };
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, config::SslMode};
+use tokio_postgres::{AsyncMessage, Client, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{CONNECT, Options, address::Address, error};
+use super::{CONNECT, Options, address::Address, error, schema};
 
 /// The thread.
 pub(super) struct Driver {
@@ -68,24 +69,24 @@ impl Driver {
 #[derive(Clone)]
 pub(super) struct Connector {
     config: Config,
+    tls: MakeRustlsConnect,
     settings: String,
+    /// Where the log is, once it is known.
+    place: Arc<OnceLock<String>>,
 }
 
 impl Connector {
     /// To what a URL names, and the unit's schema there.
     pub(super) fn new(url: &str, options: &Options) -> Result<(Self, String), StoreError> {
-        let Address { url, schema } = Address::parse(url)?;
+        let Address { url, schema, tls } = Address::parse(url)?;
         let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
             StoreError::Permanent(format!(
                 "the URL of the database cannot be read ({}): write postgres://user:password@host:port/database",
                 error::sentence(&error)
             ))
         })?;
-        if config.get_ssl_mode() == SslMode::Require {
-            let problem = "this program cannot speak TLS to the database: leave sslmode=require out of its URL";
-            return Err(StoreError::Permanent(problem.to_owned()));
-        }
-        config.application_name(&options.application).connect_timeout(CONNECT);
+        let (mode, tls) = tls.connector()?;
+        config.ssl_mode(mode).application_name(&options.application).connect_timeout(CONNECT);
         let settings = format!(
             "SET synchronous_commit = on; SET search_path = {}; SET statement_timeout = {}; \
              SET idle_in_transaction_session_timeout = {}; SET client_min_messages = warning",
@@ -94,7 +95,14 @@ impl Connector {
             // Who stands still in the middle of a commit lets go of it in time for another one to lead.
             options.lease.as_millis(),
         );
-        Ok((Self { config, settings }, schema))
+        Ok((Self { config, tls, settings, place: Arc::default() }, schema))
+    }
+
+    /// From now on sessions are made only where the log is at this place: at another one what this process knows of it may not be
+    /// true, and what it would write of that may not be right.
+    pub(super) fn stays_at(&self, place: String) {
+        // It is said once.
+        let _ = self.place.set(place);
     }
 
     /// A new session, with our settings.
@@ -104,7 +112,7 @@ impl Connector {
 
     /// The same; each notification rings the bell, and so does the session's end.
     pub(super) async fn connect_and_hear(&self, bell: Arc<Notify>) -> Result<Arc<Client>, StoreError> {
-        let connected = tokio::time::timeout(CONNECT, self.config.connect(NoTls)).await;
+        let connected = tokio::time::timeout(CONNECT, self.config.connect(self.tls.clone())).await;
         let (client, mut connection) = connected
             .map_err(|_| StoreError::Transient(format!("the database does not answer within {CONNECT:?}")))?
             .map_err(error::at_open)?;
@@ -122,6 +130,12 @@ impl Connector {
             bell.notify_one();
         });
         client.batch_execute(&self.settings).await.map_err(error::at_open)?;
+        if let Some(place) = self.place.get()
+            && schema::place(&client).await? != *place
+        {
+            let problem = "the database was restored, or has failed over, since this process began: it must begin anew";
+            return Err(StoreError::Fenced(problem.to_owned()));
+        }
         Ok(Arc::new(client))
     }
 }

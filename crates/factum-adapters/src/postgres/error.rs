@@ -8,6 +8,8 @@ use tokio_postgres::{
     error::{DbError, SqlState},
 };
 
+use super::tls;
+
 /// An error in one line, without anything of the connection's settings.
 pub(super) fn sentence(error: &Error) -> String {
     match error.as_db_error() {
@@ -20,6 +22,10 @@ pub(super) fn sentence(error: &Error) -> String {
 pub(super) fn nothing_written(error: Error) -> StoreError {
     let said = sentence(&error);
     let Some(code) = error.as_db_error().map(DbError::code) else { return StoreError::Transient(said) };
+    let said = match mend(code) {
+        Some(mend) => format!("{said}: {mend}"),
+        None => said,
+    };
     match code.code().get(..2).unwrap_or_default() {
         "40" | "23" => StoreError::Conflict(said),
         "22" | "54" => StoreError::Unfit(said),
@@ -29,6 +35,24 @@ pub(super) fn nothing_written(error: Error) -> StoreError {
         // Shutting down, too many sessions, read-only for now, a statement that took too long.
         _ => StoreError::Transient(said),
     }
+}
+
+/// What can be done about what passes by itself, or does not.
+fn mend(code: &SqlState) -> Option<&'static str> {
+    Some(match *code {
+        SqlState::QUERY_CANCELED => {
+            "it took longer than a statement may, or was ended by hand: look at what the server is about"
+        }
+        SqlState::READ_ONLY_SQL_TRANSACTION => {
+            "it only reads now: look at default_transaction_read_only, and whether this is the primary"
+        }
+        SqlState::TOO_MANY_CONNECTIONS => {
+            "raise max_connections, or end others' sessions: docs/postgres.md counts them"
+        }
+        SqlState::DISK_FULL => "make room where the server keeps its data",
+        SqlState::INSUFFICIENT_PRIVILEGE => "`factum log roles` prints what each role needs",
+        _ => return None,
+    })
 }
 
 /// Whether a commit that failed so may stand all the same: its answer was lost, or the server ended the session, perhaps behind
@@ -41,14 +65,15 @@ pub(super) fn is_dark(error: &Error) -> bool {
 pub(super) fn at_open(error: Error) -> StoreError {
     let said = sentence(&error);
     let Some(code) = error.as_db_error().map(DbError::code) else {
-        return StoreError::Transient(format!("the database cannot be reached: {said}"));
+        return match tls::refusal(&error) {
+            Some(refusal) => StoreError::Permanent(format!("the database cannot be used: {refusal}")),
+            None => StoreError::Transient(format!("the database cannot be reached: {said}")),
+        };
     };
     let mend = if code.code().starts_with("28") {
-        "check user and password in its URL, and pg_hba.conf on the server"
+        "check user and password in its URL, sslcert if the server asks for a certificate, and pg_hba.conf on the server"
     } else if *code == SqlState::INVALID_CATALOG_NAME {
         "make it with `createdb`, or name another in the URL"
-    } else if *code == SqlState::INSUFFICIENT_PRIVILEGE {
-        "grant the role CREATE on the database, or let its owner make the schema and grant USAGE and the tables"
     } else {
         return nothing_written(error);
     };

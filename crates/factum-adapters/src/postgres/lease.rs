@@ -19,12 +19,14 @@ use std::{
 
 use factum_core::{error::StoreError, moving::Marks, ports};
 use tokio_postgres::Client;
+use uuid::Uuid;
 
 use super::{
     driver::{Connector, quoted},
     error::{at_open, sentence},
     moving::{self, Opening},
-    schema,
+    roles::{self, Use},
+    sabotage, schema,
 };
 
 /// How long a session that is about to go is waited for.
@@ -99,6 +101,10 @@ async fn renew(lease: Weak<Lease>, connector: Connector, term: i64, length: Dura
                 tracing::error!(term, "another process leads the unit");
                 return lease.lost.store(true, Ordering::Release);
             }
+            Ok(Err(error @ StoreError::Fenced(_))) => {
+                tracing::error!(%error, "the lease is lost");
+                return lease.lost.store(true, Ordering::Release);
+            }
             Ok(Err(error)) => {
                 // Once, however long the server is away.
                 if !std::mem::replace(&mut told, true) {
@@ -124,7 +130,8 @@ async fn sign(connector: &Connector, session: &mut Option<Arc<Client>>, term: i6
     signed.map(|rows| rows == 1).map_err(at_open)
 }
 
-/// Takes the unit for this session. Answers the new term, and what is noted of a move.
+/// Takes the unit for this session. Answers the new term, where the log is, and what is noted of a move. If the log is at another
+/// place than it was, a new epoch begins, since it may hold other messages at the positions that somebody has kept.
 ///
 /// # Errors
 /// [`StoreError::Fenced`] if another process leads it, and lives; [`StoreError::Permanent`] if it is a part of a move, and this
@@ -134,7 +141,7 @@ pub(super) async fn lead(
     schema: &str,
     (length, name): (Duration, &str),
     opening: &Opening,
-) -> Result<(i64, Marks), StoreError> {
+) -> Result<(i64, String, Marks), StoreError> {
     // The server may not have noticed yet that a process is gone.
     let mut held = schema::hold(client, schema).await?;
     for _ in 0..LOOKS {
@@ -159,9 +166,22 @@ pub(super) async fn lead(
         });
     }
     schema::migrate(client, schema).await?;
+    roles::check(client, schema, Use::Log).await?;
     let marks = moving::begin(client, opening).await?;
-    let begin = "UPDATE unit SET term = term + 1, leader = $1, renewed = clock_timestamp() RETURNING term";
-    Ok((client.query_one(begin, &[&name]).await.map_err(at_open)?.get(0), marks))
+    let place = schema::place(client).await?;
+    let known: Option<String> = client.query_one("SELECT place FROM unit", &[]).await.map_err(at_open)?.get(0);
+    let is_elsewhere =
+        known.as_ref().is_some_and(|known| *known != place) && !sabotage::is("epoch-kept-after-a-recovery");
+    // Two recoveries of one backup are two histories.
+    let step = if is_elsewhere { 1 + (Uuid::new_v4().as_u128() % 1_000_000) as i32 } else { 0 };
+    let begin = "UPDATE unit SET term = term + 1, leader = $1, renewed = clock_timestamp(), place = $2, epoch = epoch + $3 \
+                 RETURNING term, epoch";
+    let row = client.query_one(begin, &[&name, &place, &step]).await.map_err(at_open)?;
+    if is_elsewhere {
+        let epoch: i32 = row.get(1);
+        tracing::warn!(schema, epoch, "the database was restored, or has failed over: a new epoch of the log begins");
+    }
+    Ok((row.get(0), place, marks))
 }
 
 /// Who leads.

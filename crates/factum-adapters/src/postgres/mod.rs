@@ -14,8 +14,8 @@
 //! | what `check` allows fits | names are far below the 2,704 bytes that an index takes, bodies below the gigabyte of a `bytea` |
 //!
 //! ```text
-//! unit        log_id, epoch, term, leader, renewed, position, commits    one row: the counter, and who leads;
-//!             arriving, moved                                            what is noted of a move
+//! unit        log_id, epoch, place, term, leader, renewed, position, commits    one row: the counter, and who leads;
+//!             arriving, moved                                                   what is noted of a move
 //! message     position, stream, version, type, source, size, head, data     partitioned by position
 //! stream      stream, version                               the last version of each
 //! type        name                                          types that there are, so that a scan can choose
@@ -30,6 +30,9 @@
 //! `data` is the JSON of a message as bytes (`convert_from(data, 'UTF8')::json`), `head` its envelope in the form of
 //! [`factum_core::envelope::binary`].
 //!
+//! A database that was restored, or has failed over, may hold other messages at positions that somebody has kept: `place` tells
+//! that, and a new epoch begins with the next lease. Who may do what is in [`roles`].
+//!
 //! One process leads a unit at a time; how it is found, and how another takes over, is in `lease.rs`. Who comes back from a lost
 //! session under another's term is fenced, and writes nothing. Services with tables of their own write beside it, in their own
 //! transactions and in other streams: [`outbox`]; behind the same lock, so that the promises hold for all. The unit hears of them
@@ -41,6 +44,7 @@
 mod address;
 mod driver;
 mod error;
+mod follower;
 pub mod inbox;
 mod lease;
 pub mod moving;
@@ -50,12 +54,15 @@ pub mod outbox;
 mod owners;
 mod pool;
 mod reader;
+pub mod roles;
 pub mod rows;
+mod sabotage;
 mod schema;
 mod secret;
 pub mod snapshots;
 mod store;
 mod text;
+mod tls;
 pub mod upkeep;
 mod writing;
 
@@ -64,6 +71,7 @@ use std::time::Duration;
 use factum_core::error::StoreError;
 
 pub use address::shown;
+pub use follower::{Follower, follow};
 pub use lease::Leads;
 pub use store::Postgres;
 /// What [`outbox`] and [`inbox`] take transactions of.
@@ -104,7 +112,8 @@ impl Default for Options {
 }
 
 /// Opens the store of a unit, or makes one if its schema is missing or empty. The URL is
-/// `postgres://user:password@host:port/database?schema=unit`; without a schema it is `factum`.
+/// `postgres://user:password@host:port/database?schema=unit`; without a schema it is `factum`. `sslmode`, `sslrootcert`, `sslcert`
+/// and `sslkey` in it mean what they mean to `psql`.
 ///
 /// # Errors
 /// [`StoreError::Permanent`] for what a person must mend: a wrong URL or password, missing rights, a schema of something else, a

@@ -14,8 +14,8 @@ use super::{
     driver::quoted,
     error::{at_open, nothing_written},
     reader::Shared,
+    sabotage,
 };
-use crate::sabotage;
 
 /// The position is asked for at least so often.
 const POLL: Duration = Duration::from_millis(250);

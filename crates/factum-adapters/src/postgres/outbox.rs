@@ -36,10 +36,9 @@ use super::{
     driver::{Connector, quoted},
     error::{is_dark, nothing_written, sentence},
     others::channel,
-    owners, schema,
+    owners, sabotage, schema,
     writing::{Asked, Writing},
 };
-use crate::sabotage;
 
 /// How long a program may stand still between the lock and the commit before the server ends its session. The unit waits so long at
 /// most.
@@ -140,6 +139,8 @@ impl Outbox {
             transaction.batch_execute("COMMIT"),
         );
         if let Err(error) = written.and(rung.map(|_| ())).and(committed) {
+            // Perhaps the database was restored, and partitions are gone that were there.
+            self.room.store(0, Ordering::Release);
             if !is_dark(&error) || sabotage::is("unknown-commit-told-as-failed") {
                 return Err(nothing_written(error).into());
             }

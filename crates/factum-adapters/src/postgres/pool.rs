@@ -13,8 +13,10 @@ use tokio_postgres::{Client, Error, Statement};
 
 use super::{
     Options,
+    address::shown,
     driver::Driver,
     error::{at_open, nothing_written},
+    roles::{self, Use},
     schema,
 };
 
@@ -47,14 +49,27 @@ struct Sessions<S> {
 
 impl Pool<Derived> {
     /// A schema that is brought to today's version first.
-    pub(super) fn of_schema(url: &str, options: &Options) -> Result<Self, StoreError> {
+    pub(super) fn of_schema(url: &str, options: &Options, wanted: Use) -> Result<Self, StoreError> {
         let pool = Self::new(Driver::new(url, options)?);
-        let (client, schema) = (pool.driver.connect()?, pool.driver.schema.clone());
+        let (client, schema, connector) = (pool.driver.connect()?, pool.driver.schema.clone(), pool.driver.connector());
         pool.driver.wait(async move {
             schema::check_server(&client).await?;
-            schema::migrate(&client, &schema).await
+            schema::migrate(&client, &schema).await?;
+            roles::check(&client, &schema, wanted).await?;
+            connector.stays_at(schema::place(&client).await?);
+            Ok::<_, StoreError>(())
         })??;
         Ok(pool)
+    }
+
+    /// A schema that is left as it is, and must be of today's version.
+    pub(super) fn of_schema_as_it_is(url: &str, options: &Options) -> Result<Self, StoreError> {
+        let pool = Self::new(Driver::new(url, options)?);
+        let (client, schema) = (pool.driver.connect()?, pool.driver.schema.clone());
+        match pool.driver.wait(async move { schema::is_there(&client, &schema).await })?? {
+            true => Ok(pool),
+            false => Err(StoreError::Permanent(format!("{} holds no rows", shown(url)))),
+        }
     }
 }
 

@@ -214,6 +214,10 @@ impl Reader for Rows {
         Ok(streams.iter().map(|stream| found.get(stream).cloned().unwrap_or_default()).collect())
     }
 
+    fn is_far(&self) -> bool {
+        true
+    }
+
     fn cells(&self, kind: CellKind) -> Result<Vec<Cell>, StoreError> {
         let rows = self
             .shared

@@ -1,12 +1,13 @@
 //! The tables: made once, changed by numbered migrations, never by hand.
 
 use factum_core::{error::StoreError, stream::Lineage};
-use tokio_postgres::{Client, Error, GenericClient, SimpleQueryMessage, error::SqlState};
+use tokio_postgres::{Client, Error, GenericClient, SimpleQueryMessage, error::SqlState, types::Type};
 use uuid::Uuid;
 
 use super::{
     driver::quoted,
-    error::{at_open, sentence},
+    error::{at_open, nothing_written},
+    roles,
 };
 
 /// The oldest server that is supported.
@@ -15,8 +16,8 @@ const OLDEST: i32 = 140_000;
 /// Positions in one partition of the log.
 pub(super) const PARTITION: u64 = 1 << 22;
 
-/// Each brings the schema from the version before to its own, counted from 1.
-const MIGRATIONS: [&str; 4] = [
+/// Each brings the schema from the version before to its own, counted from 1. `{schema}` is its name.
+const MIGRATIONS: [&str; 5] = [
     "
 CREATE TABLE unit (
     alone boolean PRIMARY KEY DEFAULT true CHECK (alone),
@@ -72,6 +73,19 @@ CREATE TABLE snapshot (
 );
 ",
     "CREATE TABLE owner (category text COLLATE \"C\" PRIMARY KEY, service text COLLATE \"C\" NOT NULL)",
+    // Whoever writes needs partitions, and must not own the log for that. Names are looked for where no writer can make any.
+    "
+ALTER TABLE unit ADD COLUMN place text;
+CREATE FUNCTION make_room(number bigint) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF number < 0 OR number > (SELECT position / 4194304 + 2 FROM {schema}.unit) THEN
+        RAISE 'a partition far from the last position is not made';
+    END IF;
+    EXECUTE 'CREATE TABLE IF NOT EXISTS {schema}.message_' || number || ' PARTITION OF {schema}.message FOR VALUES FROM ('
+        || number * 4194304 || ') TO (' || (number + 1) * 4194304 || ')';
+END $$;
+REVOKE ALL ON FUNCTION make_room(bigint) FROM PUBLIC;
+",
     "ALTER TABLE unit ADD COLUMN arriving text, ADD COLUMN moved text",
 ];
 
@@ -122,17 +136,18 @@ pub(super) async fn check_line(client: &Client, other: &Client) -> Result<(), St
     Err(StoreError::Permanent(problem.to_owned()))
 }
 
-/// Brings the schema to today's version, in one transaction; one opener at a time.
+/// Brings the schema to today's version, in one transaction; one opener at a time. Who owns nothing finds it there.
 pub(super) async fn migrate(client: &Client, schema: &str) -> Result<(), StoreError> {
     let name = quoted(schema);
+    let known = roles::may_make(client, schema).await?;
+    if known.is_some_and(|version| version == newest()) {
+        return Ok(());
+    }
     client.batch_execute("BEGIN").await.map_err(at_open)?;
-    let alone = "SELECT pg_advisory_xact_lock(hashtextextended('factum schema ' || $1, 0))";
+    let alone = "SELECT pg_advisory_xact_lock(hashtextextended('factum schema ' || $1, 0::int8))";
     client.execute(alone, &[&schema]).await.map_err(at_open)?;
-    let there = client
-        .query_one("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", &[&schema])
-        .await
-        .map_err(at_open)?;
-    if !there.get::<_, bool>(0) {
+    let there = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)";
+    if !client.query_one(there, &[&schema]).await.map_err(at_open)?.get::<_, bool>(0) {
         client.batch_execute(&format!("CREATE SCHEMA {name}")).await.map_err(at_open)?;
     }
     let known = client
@@ -159,7 +174,7 @@ pub(super) async fn migrate(client: &Client, schema: &str) -> Result<(), StoreEr
     }
     for (number, change) in (1..).zip(MIGRATIONS) {
         if number > version {
-            client.batch_execute(change).await.map_err(at_open)?;
+            client.batch_execute(&change.replace("{schema}", &name)).await.map_err(at_open)?;
             client.execute("INSERT INTO migration (version) VALUES ($1)", &[&number]).await.map_err(at_open)?;
             tracing::info!(schema, version = number, "the schema was brought to a new version");
         }
@@ -183,17 +198,12 @@ pub(super) async fn written_by(client: &(impl GenericClient + Sync)) -> Result<i
 
 /// Whether the schema holds a unit that this program can read; `false` if it is missing or empty.
 pub(super) async fn is_there(client: &Client, schema: &str) -> Result<bool, StoreError> {
-    let table = format!("{}.migration", quoted(schema));
-    let there = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&table]).await.map_err(at_open)?;
-    if !there.get::<_, bool>(0) {
-        return Ok(false);
-    }
-    let version = client.query_one("SELECT coalesce(max(version), 0) FROM migration", &[]).await;
-    match (version.map_err(at_open)?.get::<_, i32>(0), newest()) {
-        (version, newest) if version > newest => Err(newer(schema, version)),
-        (version, newest) if version < newest => Err(StoreError::Permanent(format!(
+    match (roles::may_use(client, schema).await?, newest()) {
+        (None | Some(0), _) => Ok(false),
+        (Some(version), newest) if version > newest => Err(newer(schema, version)),
+        (Some(version), newest) if version < newest => Err(StoreError::Permanent(format!(
             "the schema {schema} is of version {version}, this program reads {newest}: start the app on it once with this \
-             program, which brings it there"
+             program, which brings it there, or have its owner do it with `factum log migrate`"
         ))),
         _ => Ok(true),
     }
@@ -206,10 +216,11 @@ pub(super) fn newer(schema: &str, version: i32) -> StoreError {
     ))
 }
 
-/// The rest of a query for the session that holds the unit's lock.
+/// The rest of a query for the session that holds the unit's lock. The types are exact, so that no function that a writer has made
+/// in the schema fits better.
 pub(super) const HOLDER: &str = "FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 \
      AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-     AND ((classid::bigint << 32) | objid::bigint) = hashtextextended('factum ' || $1, 0)";
+     AND ((classid::bigint << 32) | objid::bigint) = hashtextextended('factum ' || $1, 0::int8)";
 
 /// Whether a session holds the unit's lock.
 pub(super) async fn is_held(client: &Client, schema: &str) -> Result<bool, StoreError> {
@@ -219,7 +230,7 @@ pub(super) async fn is_held(client: &Client, schema: &str) -> Result<bool, Store
 
 /// Holds the unit's lock in this session, if nobody else does.
 pub(super) async fn hold(client: &Client, schema: &str) -> Result<bool, StoreError> {
-    let lock = "SELECT pg_try_advisory_lock(hashtextextended('factum ' || $1, 0))";
+    let lock = "SELECT pg_try_advisory_lock(hashtextextended('factum ' || $1, 0::int8))";
     Ok(client.query_one(lock, &[&schema]).await.map_err(at_open)?.get(0))
 }
 
@@ -233,24 +244,29 @@ pub(super) async fn lineage(client: &Client) -> Result<(Lineage, u64), StoreErro
 /// Up to where, exclusive, there is room, if there is any for this position.
 pub(super) async fn room(client: &(impl GenericClient + Sync), last: u64) -> Result<Option<u64>, Error> {
     let number = last / PARTITION;
-    let there = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&format!("message_{number}")]).await?;
+    let (there, table) = ("SELECT to_regclass($1) IS NOT NULL", format!("message_{number}"));
+    // No statement is prepared: its end would be sent with the commit, and would hear what the commit is told.
+    let there = client.query_typed_one(there, &[(&table, Type::TEXT)]).await?;
     Ok(there.get::<_, bool>(0).then_some((number + 1) * PARTITION))
 }
 
 /// Makes the partitions for these positions, and one ahead.
 pub(super) async fn make_room(client: &(impl GenericClient + Sync), last: u64) -> Result<u64, StoreError> {
-    let mut end = 0;
-    for number in last / PARTITION..=last / PARTITION + 1 {
-        let (from, to) = (number * PARTITION, (number + 1) * PARTITION);
-        let made = format!(
-            "CREATE TABLE IF NOT EXISTS message_{number} PARTITION OF message FOR VALUES FROM ({from}) TO ({to})"
-        );
-        match client.batch_execute(&made).await {
-            Ok(()) => {}
+    let number = last / PARTITION;
+    for number in [number, number + 1] {
+        match client.query_typed("SELECT make_room($1)", &[(&(number as i64), Type::INT8)]).await {
+            Ok(_) => {}
             Err(error) if error.code() == Some(&SqlState::DUPLICATE_TABLE) => {}
-            Err(error) => return Err(StoreError::Transient(sentence(&error))),
+            Err(error) => return Err(nothing_written(error)),
         }
-        end = to;
     }
-    Ok(end)
+    Ok((number + 2) * PARTITION)
+}
+
+/// Where the log is: the cluster, the timeline of its history, the table. A recovery to an earlier point, a failover, and a dump
+/// that was restored are other places.
+pub(super) async fn place(client: &Client) -> Result<String, StoreError> {
+    let place = "SELECT concat_ws('/', (SELECT system_identifier FROM pg_control_system()), \
+                 left(pg_walfile_name(pg_current_wal_lsn()), 8), to_regclass('unit')::oid)";
+    Ok(client.query_one(place, &[]).await.map_err(at_open)?.get(0))
 }

@@ -9,19 +9,25 @@ use super::{
     error::at_open,
 };
 
-/// The key; if there is none, makes one. Only the process that leads the unit asks.
+/// The schema of a unit's key.
+pub(super) fn schema(unit: &str) -> String {
+    format!("{unit}_secret")
+}
+
+/// The key; if there is none, makes one. Only the process that leads the unit asks, and who makes its tables.
 ///
 /// # Errors
 /// [`StoreError`] if it cannot be read or kept.
 pub(super) fn digest_key(driver: &Driver) -> Result<DigestKey, StoreError> {
     let client = driver.connect()?;
-    let schema = format!("{}_secret", driver.schema);
-    let name = quoted(&schema);
+    let schema = schema(&driver.schema);
+    let (name, schema_of_key) = (quoted(&schema), schema.clone());
     let bytes: Vec<u8> = driver.wait(async move {
-        // Who may not make a schema may use the one that is there.
-        let there = "SELECT to_regclass($1) IS NOT NULL";
+        // Who may not make it may use the one that is there.
+        let there = "SELECT EXISTS (SELECT FROM pg_namespace JOIN pg_class ON relnamespace = pg_namespace.oid \
+                     WHERE nspname = $1 AND relname = 'digest_key')";
         let table = format!("{name}.digest_key");
-        if !client.query_one(there, &[&table]).await.map_err(at_open)?.get::<_, bool>(0) {
+        if !client.query_one(there, &[&schema_of_key]).await.map_err(at_open)?.get::<_, bool>(0) {
             client
                 .batch_execute(&format!(
                     "CREATE SCHEMA IF NOT EXISTS {name}; \
@@ -31,12 +37,15 @@ pub(super) fn digest_key(driver: &Driver) -> Result<DigestKey, StoreError> {
                 .await
                 .map_err(at_open)?;
         }
+        let get = format!("SELECT key FROM {table}");
+        if let Some(row) = client.query_opt(&get, &[]).await.map_err(at_open)? {
+            return Ok(row.get(0));
+        }
         // Of its 16 bytes 122 bits are random.
         let fresh = Uuid::new_v4().into_bytes().to_vec();
         let put = format!("INSERT INTO {table} (key) VALUES ($1) ON CONFLICT DO NOTHING");
         client.execute(&put, &[&fresh]).await.map_err(at_open)?;
-        let row = client.query_one(&format!("SELECT key FROM {table}"), &[]).await.map_err(at_open)?;
-        Ok::<_, StoreError>(row.get(0))
+        Ok::<_, StoreError>(client.query_one(&get, &[]).await.map_err(at_open)?.get(0))
     })??;
     let bytes = <[u8; DigestKey::BYTES]>::try_from(bytes.as_slice()).map_err(|_| {
         StoreError::Permanent(format!(

@@ -28,6 +28,7 @@ use uuid::Uuid;
 use super::{
     Options,
     pool::{Derived, Pool},
+    roles::Use,
     text::fitted,
 };
 
@@ -43,7 +44,7 @@ pub struct SnapshotTable {
 /// # Errors
 /// [`SnapshotError::Store`] if the server is away, or for what a person must mend. No error holds the password.
 pub fn open(url: &str, options: Options) -> Result<SnapshotTable, SnapshotError> {
-    let pool = Pool::of_schema(url, &options).map_err(failed)?;
+    let pool = Pool::of_schema(url, &options, Use::Snapshots).map_err(failed)?;
     let schema = pool.driver.schema.clone();
     Ok(SnapshotTable { pool, schema })
 }

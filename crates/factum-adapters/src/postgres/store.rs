@@ -27,10 +27,9 @@ use super::{
     others::Listening,
     owners,
     reader::{Rows, Shared},
-    schema, secret,
+    sabotage, schema, secret,
     writing::{Asked, Looked, Writing},
 };
-use crate::sabotage;
 
 /// How long to wait before the server is asked again for a commit whose answer was lost.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -83,7 +82,8 @@ impl Postgres {
             async move {
                 schema::check_line(&client, &*connector.connect().await?).await?;
                 schema::check_server(&client).await?;
-                let (term, marks) = lease::lead(&client, &schema, (length, &leader), &opening).await?;
+                let (term, place, marks) = lease::lead(&client, &schema, (length, &leader), &opening).await?;
+                connector.stays_at(place);
                 let lease = Lease::begin((connector, &client), term, length, begun);
                 let (lineage, head) = schema::lineage(&client).await?;
                 let room = schema::make_room(&*client, head + 1).await?;

@@ -21,6 +21,7 @@ use super::{
     driver::Driver,
     lease::{self, Leads},
     reader::{Reading, Rows, Shared},
+    roles::{self, Use},
     schema,
 };
 
@@ -28,8 +29,8 @@ use super::{
 const SCAN_BYTES: usize = 8 << 20;
 
 /// A unit's store as it was at the last look.
-struct Looking {
-    shared: Arc<Shared>,
+pub(super) struct Looking {
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Looking {
@@ -40,14 +41,17 @@ impl Looking {
         let found = driver.wait(async move {
             schema::check_server(&client).await?;
             match schema::is_there(&client, &schema).await? {
-                true => schema::lineage(&client).await.map(Some),
+                true => {
+                    roles::check(&client, &schema, Use::Look).await?;
+                    schema::lineage(&client).await.map(Some)
+                }
                 false => Ok(None),
             }
         })??;
         Ok(found.map(|(lineage, head)| Self { shared: Arc::new(Shared::new(driver, lineage, head)) }))
     }
 
-    fn open(url: &str) -> Result<Self, StoreError> {
+    pub(super) fn open(url: &str) -> Result<Self, StoreError> {
         Self::open_if_any(url)?.ok_or_else(|| {
             StoreError::Permanent(format!(
                 "{} holds no store: name the database and the schema of one, or start the app on it, which makes one",

@@ -13,8 +13,7 @@ use factum_core::{
 };
 use tokio_postgres::{Error, GenericClient, Statement, types::ToSql};
 
-use super::moving;
-use crate::sabotage;
+use super::{moving, sabotage};
 
 /// What is asked again and again.
 pub(super) struct Asked {

@@ -156,6 +156,13 @@ pub(super) fn queried(connection: &Connection, name: &str) -> rusqlite::Result<O
     connection.prepare_cached(sql)?.query_row([name], read).optional()
 }
 
+/// Where the rows stand that queries of a table read.
+pub(super) fn stands(connection: &Connection, name: &str) -> rusqlite::Result<Option<Cursor>> {
+    let sql = "SELECT log_id, epoch, position FROM _tables WHERE name = ?1 ORDER BY active DESC, version LIMIT 1";
+    let found = connection.prepare_cached(sql)?.query_row([name], |row| cursor(row, 0)).optional()?;
+    Ok(found.flatten())
+}
+
 fn split(indexes: &str) -> Vec<String> {
     indexes.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }

@@ -13,10 +13,11 @@ use factum_core::{
     error::RowError,
     ports::{Page, Query, RowReader},
     row::IndexValue,
+    stream::Cursor,
 };
 use rusqlite::{Connection, OptionalExtension, ToSql, params_from_iter};
 
-use super::connection::{self, Index, Indexed, body, queried, row_error, table};
+use super::connection::{self, Index, Indexed, body, queried, row_error, stands, table};
 
 /// Connections kept open; more readers than this at once open one each and close it again.
 const KEPT: usize = 8;
@@ -70,6 +71,13 @@ impl Pool {
 }
 
 impl RowReader for Pool {
+    fn stand(&self, names: &[&str]) -> Result<Vec<Option<Cursor>>, RowError> {
+        if !self.is_prepared() {
+            return Ok(vec![None; names.len()]);
+        }
+        self.read(|connection| names.iter().map(|name| stands(connection, name)).collect())
+    }
+
     fn get(&self, name: &str, key: &str) -> Result<Option<Vec<u8>>, RowError> {
         if !self.is_prepared() {
             return Ok(None);

@@ -199,9 +199,10 @@ async fn who_stands_still_with_the_lock_loses_it() {
     let still = format!("postgres://factum@127.0.0.1:{}/postgres", line_to(schemas.server.port(), mood.clone()));
     let mut client = session(&still).await;
     mood.store(SILENT_AT_COMMIT, Ordering::SeqCst);
+    let own = outbox.clone();
     let standing = tokio::spawn(async move {
         let transaction = client.transaction().await.unwrap();
-        outbox.commit_with(transaction, one("bill-1", ExpectedVersion::Any)).await
+        own.commit_with(transaction, one("bill-1", ExpectedVersion::Any)).await
     });
     while mood.load(Ordering::SeqCst) != PASS {
         tokio::task::yield_now().await;
@@ -210,8 +211,12 @@ async fn who_stands_still_with_the_lock_loses_it() {
     write(&mut store, &[Plan::default()]).unwrap();
     let waited = begun.elapsed();
     assert!(waited < STANDSTILL + Duration::from_secs(5), "{waited:?}");
-    let told = standing.await.unwrap().unwrap_err();
-    assert!(matches!(&told, OutboxError::Store(StoreError::Transient(why)) if why.contains("idle")), "{told:?}");
+    match standing.await.unwrap().unwrap_err() {
+        OutboxError::Store(StoreError::Transient(why)) => assert!(why.contains("idle"), "{why}"),
+        // The line was gone before the server's last word came through.
+        OutboxError::Unknown(unsure) => assert!(!outbox.stands(&unsure).await.unwrap(), "I1"),
+        other => panic!("{other}"),
+    }
     assert_eq!(schemas.server.sql("SELECT position, commits FROM unit_0.unit").unwrap(), "0|1");
 }
 
@@ -305,7 +310,7 @@ async fn a_role_of_its_own_needs_the_rights_that_the_page_names() {
     drop(schemas.open().unwrap());
     let page = include_str!("../../../../docs/postgres.md");
     let rights: String = page.lines().filter(|line| line.starts_with("GRANT ")).collect();
-    assert_eq!(rights.matches("GRANT").count(), 5);
+    assert_eq!(rights.matches("GRANT").count(), 6);
     schemas.server.sql(&format!("CREATE ROLE clerk LOGIN; {}", rights.replace("shop", "unit_0"))).unwrap();
     let clerks = |url: String| url.replace("factum@", "clerk@");
     let outbox = Outbox::open(&clerks(schemas.url()), "bills").await.unwrap();

@@ -410,7 +410,8 @@ fn all_parts_of_a_unit_may_be_opened_at_once_in_a_schema_that_is_not_there() {
         rows.join().unwrap().unwrap();
         other.join().unwrap().unwrap();
     });
-    assert_eq!(schemas.sql("SELECT count(*), (SELECT count(*) FROM migration) FROM unit"), "1|2");
+    let once = "SELECT count(*), (SELECT count(*) = max(version) FROM migration) FROM unit";
+    assert_eq!(schemas.sql(once), "1|t");
 }
 
 #[test]

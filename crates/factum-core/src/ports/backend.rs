@@ -189,6 +189,12 @@ pub trait Reader: Send + Sync {
         streams.iter().map(|stream| self.stream(stream, StreamVersion(0))).collect()
     }
 
+    /// Whether a call costs so much more than what it reads that it pays to find out first what a batch needs, and to ask for it
+    /// together.
+    fn is_far(&self) -> bool {
+        false
+    }
+
     /// All cells of a kind, by name.
     ///
     /// # Errors

@@ -237,4 +237,11 @@ pub trait RowReader: Send + Sync {
     /// # Errors
     /// [`RowError::NotIndexed`] for a field without index, [`RowError::Store`] if the store fails.
     fn page(&self, table: &str, query: &Query) -> Result<Page, RowError>;
+
+    /// How far the rows are built that queries of these tables read; `None` for a table that is not there, or that nothing was
+    /// written to yet.
+    ///
+    /// # Errors
+    /// [`RowError`] if the store fails.
+    fn stand(&self, tables: &[&str]) -> Result<Vec<Option<Cursor>>, RowError>;
 }

@@ -175,6 +175,7 @@ impl Engine {
     /// Launches what is decided; it is left in flight if nothing speaks against that.
     pub(super) fn launch(&mut self) -> Result<(), StoreError> {
         let Some(decided) = self.decided.take() else { return Ok(()) };
+        self.work.ahead.clear();
         let registry = self.registry.clone();
         let (is_left, deliveries) = (self.flies(&decided), decided.deliveries);
         match self.submit.launch(&registry, &mut self.work, &mut self.intake, decided, is_left)? {
@@ -238,10 +239,11 @@ impl Engine {
 
     /// Nothing is left to do but what waits for a time or a person.
     fn rest(&mut self, registry: &Registry) -> Step {
+        // Whoever hears of it may look at once.
+        self.report(true);
         if self.intake.is_awaited() {
             self.tell_rest();
         }
-        self.report(true);
         match self.work.take_snapshot(registry, self.submit.saved) {
             true => Step::Worked,
             false => Step::Rest,
@@ -281,8 +283,9 @@ impl Engine {
         run: impl FnOnce(&mut Self, &mut Waiting, &mut Ran) -> Result<(), StoreError>,
     ) -> Result<bool, StoreError> {
         self.work.flights.build_on();
+        let ahead = self.work.read_ahead(&self.registry, deliveries.as_slice());
         let mut waiting = deliveries.peekable();
-        let outcome = run(self, &mut waiting, ran);
+        let outcome = ahead.and_then(|()| run(self, &mut waiting, ran));
         // Messages are read again behind the cursor, timers are still in their order; only inputs would be lost.
         let rest: Vec<Input> = waiting.filter_map(input_of).collect();
         self.intake.put_back(rest.into_iter());

@@ -98,18 +98,7 @@ impl Run<'_> {
         let message_id = request.id.clone().unwrap_or_else(|| work.ids.next(now));
         // Nobody can send one again that has no key of its sender's.
         let digest = is_keyed.then(|| work.digests.request(&message_id, group.unwrap_or_else(|| digest_of(request))));
-        let mut origin = Origin {
-            correlation_id: request.correlation_id.clone().unwrap_or_else(|| message_id.clone()),
-            id: message_id,
-            at: now,
-            depth: 0,
-            user_id: request.user_id.clone(),
-            tenant: request.tenant.clone(),
-            traceparent: request.traceparent.clone(),
-            metadata: request.metadata.clone(),
-            digest,
-            repeat_key: None,
-        };
+        let mut origin = Origin::of_request(request, message_id, now, digest);
         let service = self.registry.service(id);
         let decider = &service.deciders[at];
         let draft = request.draft.clone();

@@ -238,6 +238,11 @@ impl Flights {
         self.flown.is_some()
     }
 
+    /// Whether what is in flight writes to a stream.
+    pub(super) fn writes(&self, stream: &StreamId) -> bool {
+        self.flown.as_ref().is_some_and(|flown| flown.written.streams.contains_key(stream))
+    }
+
     /// Something is run on what is in flight, if anything is.
     pub(super) fn build_on(&mut self) {
         self.flown.iter_mut().for_each(|flown| flown.is_built_on = true);

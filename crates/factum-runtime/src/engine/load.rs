@@ -22,12 +22,13 @@ impl Run<'_> {
         if let Some(entry) = self.work.states.remove(stream) {
             return Ok(entry);
         }
-        let (entry, stored) = match self.work.snapshot_of(stream, model)? {
-            Some(found) => found,
-            None => {
-                let entry = guard(|| Ok(Entry::blank(model))).map_err(|error| Fault::Stream(stream.clone(), error))?;
-                (entry, self.work.stored_stream(stream, StreamVersion(0))?)
-            }
+        let blank = || guard(|| Ok(Entry::blank(model))).map_err(|error| Fault::Stream(stream.clone(), error));
+        let (entry, stored) = match self.work.ahead.remove(stream) {
+            Some(all) => (blank()?, all),
+            None => match self.work.snapshot_of(stream, model)? {
+                Some(found) => found,
+                None => (blank()?, self.work.stored_stream(stream, StreamVersion(0))?),
+            },
         };
         let mut entry = entry;
         let mut take = |stored: &Stored| guard(|| entry.take(model, stored));

@@ -24,6 +24,7 @@
 //! (LMAX's business logic processor, Restate's partition processor and Zeebe's stream processor are built so.)
 
 mod act;
+mod ahead;
 mod arrange;
 mod backfill;
 mod batch;
@@ -217,6 +218,7 @@ impl Engine {
             started: false,
             paced: Vec::new(),
             uncorrelated: import::Uncorrelated::default(),
+            ahead: ahead::Ahead::default(),
         };
         let head = tail.head();
         let mut engine = Self {

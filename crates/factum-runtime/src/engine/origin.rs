@@ -10,6 +10,7 @@ use factum_core::{
 use jiff::Timestamp;
 
 use super::run::Run;
+use crate::inbox::Request;
 
 /// What caused the messages that follow.
 #[derive(Clone)]
@@ -41,6 +42,22 @@ impl Origin {
             traceparent: envelope.traceparent.clone(),
             metadata: None,
             digest: None,
+            repeat_key: None,
+        }
+    }
+
+    /// A command from outside, under this id.
+    pub(super) fn of_request(request: &Request, id: MessageId, at: Timestamp, digest: Option<u64>) -> Self {
+        Self {
+            correlation_id: request.correlation_id.clone().unwrap_or_else(|| id.clone()),
+            id,
+            at,
+            depth: 0,
+            user_id: request.user_id.clone(),
+            tenant: request.tenant.clone(),
+            traceparent: request.traceparent.clone(),
+            metadata: request.metadata.clone(),
+            digest,
             repeat_key: None,
         }
     }

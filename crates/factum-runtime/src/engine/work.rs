@@ -17,9 +17,9 @@ use factum_core::{
 use jiff::Timestamp;
 
 use super::{
-    consumers::Consumers, flight::Flights, folds::Folds, groups::GroupCells, holds::Holds, import::Uncorrelated,
-    instances::Instances, letters::Letters, limits::Limits, noting::Noting, snapshots::Shelf, stage::Stage,
-    states::States,
+    ahead::Ahead, consumers::Consumers, flight::Flights, folds::Folds, groups::GroupCells, holds::Holds,
+    import::Uncorrelated, instances::Instances, letters::Letters, limits::Limits, noting::Noting, snapshots::Shelf,
+    stage::Stage, states::States,
 };
 use crate::{
     digests::Digests,
@@ -70,12 +70,14 @@ pub(super) struct Work {
     /// Timers that were paused or went on since the last commit; their cells do not say it yet.
     pub(super) paced: Vec<Arc<str>>,
     pub(super) uncorrelated: Uncorrelated,
+    pub(super) ahead: Ahead,
 }
 
 impl Work {
     /// Reads everything again that the store knows.
     pub(super) fn load(&mut self, registry: &Registry) -> Result<(), StoreError> {
         self.states.clear();
+        self.ahead.clear();
         let reader = self.reader.clone();
         let mut consumers = Consumers::load(registry, reader.cells(CellKind::Cursor)?)?;
         let mut timers = Timers::load(reader.cells(CellKind::Timer)?)?;

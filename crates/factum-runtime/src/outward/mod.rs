@@ -103,6 +103,8 @@ pub struct Outward {
     instances: Instances,
     shown: Shown,
     lead: Lead,
+    /// Something could be made, if this process led for long enough.
+    waits_to_lead: bool,
 }
 
 /// The end of a task.
@@ -135,8 +137,9 @@ impl Outward {
         let position = parts.tail.head();
         let waiting = BTreeSet::new();
         let (unserved, instances, shown) = (BTreeMap::new(), Instances::default(), Shown::default());
-        let lead = Lead::default();
-        let mut outward = Self { parts, time, position, queues, breakers, waiting, unserved, instances, shown, lead };
+        let (lead, waits_to_lead) = (Lead::default(), false);
+        let mut outward =
+            Self { parts, time, position, queues, breakers, waiting, unserved, instances, shown, lead, waits_to_lead };
         let mut calls = Vec::new();
         for cell in outward.parts.reader.cells(CellKind::Call)? {
             let open = OpenCall::decode(&cell)?;
@@ -190,11 +193,14 @@ impl Outward {
             let next = self.next();
             if self.time.is_by_hand() && pulled.is_ok() {
                 let next = next.and_then(|next| self.time.by_the_mark(next));
-                self.parts.inbox.looks(Outlook { seen: self.position, under_way: !attempts.is_empty(), next });
+                // Who leads is a matter of real time: none passes by the mark until it is known.
+                let under_way = !attempts.is_empty() || self.waits_to_lead;
+                self.parts.inbox.looks(Outlook { seen: self.position, under_way, next });
             }
             let next = next.and_then(|next| self.time.sleep(next));
             let due = tokio::time::sleep_until(next.unwrap_or_else(Instant::now));
             let again = tokio::time::sleep(backoff(failures));
+            let led = tokio::time::sleep(lead::LOOK);
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return,
@@ -205,6 +211,7 @@ impl Outward {
                 changed = head.changed(), if pulled.is_ok() => if changed.is_err() { return },
                 () = self.parts.inbox.moved(), if self.time.is_by_hand() => {}
                 () = due, if next.is_some() => {}
+                () = led, if self.waits_to_lead => {}
                 () = again, if pulled.is_err() => {}
             }
         }
@@ -305,6 +312,7 @@ impl Outward {
     /// Starts as many attempts as windows and breakers allow.
     fn begin(&mut self, attempts: &mut JoinSet<Task>) {
         let (now, mark) = (self.time.now(), self.time.mark());
+        self.waits_to_lead = false;
         while let Some((at, (name, key))) = self.waiting.first().cloned()
             && at <= now
         {
@@ -370,9 +378,9 @@ impl Outward {
                     continue;
                 }
                 if self.lead.is_too_short_for(&call.policy) {
-                    queue.waits(&key, now + lead::LOOK);
-                    self.waiting.insert((now + lead::LOOK, lane));
-                    continue;
+                    self.waits_to_lead = true;
+                    queue.not_now(key);
+                    break;
                 }
                 match work.open.attempts {
                     0 => queue.purse.first(),

@@ -5,6 +5,7 @@ mod caches_loop;
 mod committer_loop;
 mod consumers;
 mod engine_loop;
+mod following;
 mod grouping;
 mod head_loop;
 mod health;
@@ -33,6 +34,7 @@ use factum_core::{
     service::Service,
     stream::Position,
 };
+pub use following::Followed;
 use head_loop::HeadLoop;
 pub use health::{Status, UnitHealth};
 pub use importing::ImportError;

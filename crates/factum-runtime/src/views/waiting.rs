@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use factum_core::stream::Position;
+use factum_core::stream::{Cursor, Position};
 use serde::Serialize;
 use tokio::sync::watch;
+
+use crate::registry::Registry;
 
 /// How far a view is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -42,6 +44,28 @@ pub struct Progress(Arc<BTreeMap<&'static str, watch::Sender<ViewState>>>);
 impl Progress {
     pub(super) fn of(states: impl Iterator<Item = (&'static str, watch::Sender<ViewState>)>) -> Self {
         Self(Arc::new(states.collect()))
+    }
+
+    /// Of views whose rows another process writes.
+    pub(crate) fn elsewhere(registry: &Registry) -> Self {
+        let tables = registry.services.iter().flat_map(|service| &service.views).map(|view| view.table().name);
+        Self::of(tables.map(|table| (table, watch::Sender::new(ViewState { live: true, ..ViewState::default() }))))
+    }
+
+    /// The tables.
+    pub(crate) fn tables(&self) -> Vec<&'static str> {
+        self.0.keys().copied().collect()
+    }
+
+    /// Takes in how far the rows of these tables are; answers how far all are, if there are any.
+    pub(crate) fn stand(&self, tables: &[&'static str], cursors: Vec<Option<Cursor>>) -> Option<Position> {
+        let positions = cursors.into_iter().map(|cursor| cursor.map_or(Position::START, |cursor| cursor.position));
+        for (table, position) in tables.iter().zip(positions.clone()) {
+            if let Some(sender) = self.sender(table) {
+                sender.send_if_modified(|state| std::mem::replace(&mut state.position, position) != position);
+            }
+        }
+        positions.min()
     }
 
     pub(super) fn sender(&self, table: &str) -> Option<&watch::Sender<ViewState>> {

@@ -79,6 +79,8 @@ pub struct How {
     pub hold_unknown: bool,
     /// 16 of these are the key of digests.
     pub key: u8,
+    /// The store is far away.
+    pub far: bool,
 }
 
 impl How {
@@ -121,7 +123,8 @@ impl Bench {
         let clock = DataClock::default();
         clock.advance(NOW);
         let snapshots = MemorySnapshots::new();
-        let kept = (Memory::new(), Faults::default(), snapshots.clone(), MemoryNotes::new());
+        let store = if how.far { Memory::new().far() } else { Memory::new() };
+        let kept = (store, Faults::default(), snapshots.clone(), MemoryNotes::new());
         Self::start(services, how, kept, Arc::new(snapshots), clock, ("test".to_owned(), 1))
     }
 

@@ -133,6 +133,13 @@ impl Reader for FaultyReader {
         self.1.read()?;
         self.0.stream(stream, after)
     }
+    fn streams(&self, streams: &[StreamId]) -> Result<Vec<Vec<Stored>>, StoreError> {
+        self.1.read()?;
+        self.0.streams(streams)
+    }
+    fn is_far(&self) -> bool {
+        self.0.is_far()
+    }
     fn cells(&self, kind: CellKind) -> Result<Vec<Cell>, StoreError> {
         self.1.read()?;
         self.0.cells(kind)

@@ -1,8 +1,12 @@
 //! Letters and held keys: what fails waits, its key behind it, and goes on in order when a person has ended it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    task::{Context, Wake, Waker},
 };
 
 use factum_core::{
@@ -13,7 +17,12 @@ use factum_core::{
     service::Service,
     stream::Position,
 };
-use factum_runtime::acts::{ActError, Outcome, What};
+use factum_runtime::{
+    acts::{ActError, Outcome, What},
+    engine::EngineHealth,
+    inbox::Input,
+};
+use tokio::sync::oneshot;
 
 use super::bank::*;
 use super::bench::*;
@@ -82,6 +91,33 @@ fn a_failed_message_waits_as_a_letter_its_key_behind_it_and_all_others_go_on() {
     assert_eq!(held.why, Why::Letter(letter.id));
     let health = bench.health();
     assert_eq!((health.letters, health.held, health.stopped.len()), (1, 2, 0));
+}
+
+/// Looks how many wait, in the moment in which it hears something.
+struct Looks {
+    health: Arc<Mutex<EngineHealth>>,
+    held: AtomicU64,
+}
+
+impl Wake for Looks {
+    fn wake(self: Arc<Self>) {
+        self.held.store(self.health.lock().unwrap().held, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn who_hears_of_a_rest_sees_how_things_stand_at_it() {
+    let mut bench = paid(&poison(2));
+    let looks = Arc::new(Looks { health: bench.engine.health(), held: AtomicU64::default() });
+    for more in 1..=8 {
+        bench.send(&format!("more-{more}"), pay("a", 32));
+        let (reply, rested) = oneshot::channel();
+        bench.inbox.try_send(Input::Rest(reply)).unwrap();
+        let (waker, mut rested) = (Waker::from(looks.clone()), pin!(rested));
+        assert!(rested.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        bench.run();
+        assert_eq!(looks.held.load(Ordering::Relaxed), 2 + more);
+    }
 }
 
 #[test]

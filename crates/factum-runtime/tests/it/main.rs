@@ -1,6 +1,7 @@
 //! The loops, driven by hand: one thread, the store in memory, time and ids from the test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test subjects and helpers are tests too")]
 
+mod ahead;
 mod bank;
 mod bench;
 mod caches;

@@ -1,11 +1,18 @@
 //! Calls to the outside: opened once, answered once, retried, in order per key. Time is paused and passes by itself.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use factum_core::{
     call::{Answer, Call, CallSpec, CallTo, exp},
     cell::{CellKey, CellKind},
     envelope::{Kind, Recorded},
+    ports::Lease,
     reaction::{Effects, Reaction},
     service::{Durations, Service},
 };
@@ -13,11 +20,14 @@ use factum_macros::Event;
 use factum_runtime::{
     acts::{Outcome, What},
     inbox::{Answered, Input},
-    outward::Outward,
+    outward::{self, Outward},
     plans::{Making, Redeliver, Selection},
 };
 use serde::{Deserialize, Serialize};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
 
 use super::bank::*;
 use super::bench::*;
@@ -396,4 +406,41 @@ async fn a_call_without_a_last_word_becomes_a_letter() {
     assert!(letter.id.to_string().starts_with("asks.ask@answer/"), "{}", letter.id);
     assert!(letter.reason().contains("as asked") && letter.failure_count == 3, "{letter:?}");
     assert_eq!(bench.health().calls, 0);
+}
+
+/// A lease that lasts as the test says.
+struct Led(AtomicBool);
+
+impl Lease for Led {
+    fn lasts(&self, _: Duration) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+    fn length(&self) -> Duration {
+        15.secs()
+    }
+}
+
+/// Time that is moved by hand must stand still meanwhile, or timers would fire over calls that were never begun.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_for_the_lead_is_under_way_and_made_when_it_is_back() {
+    let outside = Outside::default();
+    let mut bench = Bench::new(services(&outside, 8));
+    let lease = Arc::new(Led(AtomicBool::new(false)));
+    let parts = outward::Parts { clock: Arc::new(bench.clock.clone()), ..bench.outward_parts() };
+    let outward = Outward::open(parts).unwrap().leased(Some(lease.clone()));
+    let (_stop, stopped) = watch::channel(false);
+    let _outward = tokio::spawn(outward.run(stopped, |_| {}));
+    bench.ask("p1", pay("a", 1)).unwrap();
+    let (reply, mut rested) = oneshot::channel();
+    bench.inbox.try_send(Input::Rest(reply)).unwrap();
+    for _ in 0..100 {
+        bench.run();
+        tokio::time::sleep(10.ms()).await;
+    }
+    assert!(rested.try_recv().is_err() && outside.seen().is_empty(), "{:?}", outside.seen());
+    lease.0.store(true, Ordering::SeqCst);
+    settle(&mut bench).await;
+    assert_eq!((noted(&bench), outside.seen()), (vec![1], vec!["ask 1".to_owned()]));
+    bench.run();
+    rested.await.unwrap();
 }

@@ -30,6 +30,8 @@ pub struct Client {
 pub struct Answer {
     /// The status; none of 429 and 5xx.
     pub status: u16,
+    /// What is sent back, as the header `Factum-Position` or as `?after=`, to read what was written; empty if nothing was.
+    pub position: String,
     /// The body; `null` if it is no JSON.
     pub body: Value,
 }
@@ -96,7 +98,7 @@ impl Client {
         loop {
             let last = match self.send(with(self.request(method.clone(), path))).await {
                 Ok(answer) if !is_later(answer.status) => return Ok(answer),
-                Ok(Answer { status, body }) => format!("{status} {body}"),
+                Ok(Answer { status, body, .. }) => format!("{status} {body}"),
                 Err(error) => error.without_url().to_string(),
             };
             if begun.elapsed() > self.limit {
@@ -111,8 +113,10 @@ impl Client {
         let response = request.send().await?;
         let status = response.status().as_u16();
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner).entry(status).or_default() += 1;
+        let position = response.headers().get("factum-position").and_then(|value| value.to_str().ok());
+        let position = position.unwrap_or_default().to_owned();
         let body = response.bytes().await?;
-        Ok(Answer { status, body: serde_json::from_slice(&body).unwrap_or_default() })
+        Ok(Answer { status, position, body: serde_json::from_slice(&body).unwrap_or_default() })
     }
 }
 

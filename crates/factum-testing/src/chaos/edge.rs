@@ -44,7 +44,7 @@ pub async fn knock(client: &Client, seed: u64, nth: u64, tally: &Tally) -> Resul
     let fault = "poison at the door";
     tally.ordered(fault, door);
     let shown = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
-    let Some(Answer { status, body }) = client.once(&format!("/factum/v1/{door}"), body).await else {
+    let Some(Answer { status, body, .. }) = client.once(&format!("/factum/v1/{door}"), body).await else {
         return Ok(false);
     };
     tally.happened(fault, door);

@@ -59,7 +59,7 @@ pub fn cases() -> Vec<Case> {
         ("numbers come before text", kinds),
         ("texts of any length and of any characters are found by their index", texts),
         ("a field without an index is refused with those that have one", not_indexed),
-        ("queries read the active version, before that the oldest", versions),
+        ("queries read the active version, before that the oldest, and it is told how far it is", versions),
         ("activating drops what is older", activate),
         ("a discarded table begins anew", discard),
         ("keys and bodies come back as they were", bytes),
@@ -358,14 +358,19 @@ fn versions(subject: &mut dyn Subject) {
         assert_eq!(row.as_ref(), page.rows.first(), "get and page read the same version");
         row.map(|row| String::from_utf8_lossy(&row).into_owned())
     };
+    let stand = || reader.stand(&["orders", "nothing"]).expect("it can be asked how far rows are");
+    assert_eq!(stand(), [None, None]);
     store.write(&[batch(&ORDERS_2, 5, row("\"new\""))]).expect("rows can be written");
+    assert_eq!(stand(), [None, None], "as far as the version that is read");
     assert_eq!(body(&*reader), None, "the new version is being built beside the old one");
     store.write(&[batch(&ORDERS, 9, row("\"old\""))]).expect("rows can be written");
     assert_eq!(body(&*reader).as_deref(), Some("\"old\""));
+    assert_eq!(stand(), [Some(cursor(9)), None]);
     store.activate(&ORDERS).expect("a table can be activated");
     assert_eq!(body(&*reader).as_deref(), Some("\"old\""));
     store.activate(&ORDERS_2).expect("a table can be activated");
     assert_eq!(body(&*reader).as_deref(), Some("\"new\""));
+    assert_eq!(stand(), [Some(cursor(5)), None]);
     assert_eq!(store.open(&ORDERS_2).expect("a table can be opened"), Some(cursor(5)));
 }
 

@@ -72,7 +72,7 @@ struct Running {
 impl<'a> Node<'a> {
     #[track_caller]
     pub(super) fn start(services: &'a dyn Fn() -> Vec<Service>, how: &'a How) -> Self {
-        let (store, notes, clock) = (Memory::new(), MemoryNotes::default(), DataClock::default());
+        let (store, notes, clock) = (Memory::new().far(), MemoryNotes::default(), DataClock::default());
         clock.advance(NOW);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.unwrap_or_else(|error| panic!("the system gives no runtime: {error}"));

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 
 /// The longest wait for a server that starts.
 const START: Duration = Duration::from_secs(60);
+/// Where below its directory a backup of the server is.
+const BACKUP: &str = "backup";
 
 /// A server on a loopback port, with the role and the database `factum`. It ends with this value, and with the thread that
 /// made it.
@@ -25,8 +27,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Makes a cluster and starts a server on it. The binaries are those in `FACTUM_POSTGRES_BIN`, else of the newest version
-    /// below `/usr/lib/postgresql`, else of the path.
+    /// Makes a cluster and starts a server on it. The binaries are those in `bin/` of the directory that `FACTUM_POSTGRES`
+    /// names, else of the newest version below `/usr/lib/postgresql`, else of the path.
     ///
     /// # Errors
     /// A sentence, if there is none or it does not start.
@@ -36,10 +38,7 @@ impl Server {
         let port =
             TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).map_err(|error| error.to_string())?;
         let mut server = Self { bin, dir, port: port.port(), process: None };
-        if is_root() {
-            // The server refuses to run as root.
-            run(Command::new("chown").arg("postgres").arg(server.dir.path()))?;
-        }
+        server.give(server.dir.path())?;
         fs::set_permissions(server.dir.path(), fs::Permissions::from_mode(0o700)).map_err(|error| error.to_string())?;
         let data = server.data();
         let mut made = server.command("initdb");
@@ -59,12 +58,72 @@ impl Server {
     /// # Errors
     /// What it says.
     pub fn sql(&self, sql: &str) -> Result<String, String> {
-        let asked = Command::new(self.bin.join("psql")).args(["-X", "-A", "-t", "-c", sql]).arg(self.url()).output();
-        let asked = asked.map_err(|error| format!("psql: {error}"))?;
-        match asked.status.success() {
-            true => Ok(String::from_utf8_lossy(&asked.stdout).trim_end().to_owned()),
-            false => Err(String::from_utf8_lossy(&asked.stderr).into_owned()),
+        self.tool("psql", &["-X", "-A", "-t", "-c", sql]).map(|told| told.trim_end().to_owned())
+    }
+
+    /// The directory in which the server lives, for files beside its data.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Whether a command of PostgreSQL's, such as `pg_dump`, came with this server: not each package has all.
+    pub fn has(&self, name: &str) -> bool {
+        self.bin.join(name).is_file()
+    }
+
+    /// Runs such a command, which finds the server by itself, through its socket, and answers what it prints.
+    ///
+    /// # Errors
+    /// What it says.
+    pub fn tool(&self, name: &str, arguments: &[&str]) -> Result<String, String> {
+        let mut command = self.command(name);
+        command.args(arguments).env("PGHOST", self.dir.path()).env("PGPORT", self.port.to_string());
+        run(command.env("PGUSER", "factum").env("PGDATABASE", "postgres"))
+    }
+
+    /// Puts a file into the data directory, for the server alone to read.
+    ///
+    /// # Errors
+    /// A sentence, if it cannot be written.
+    pub fn put(&self, name: &str, content: &str) -> Result<(), String> {
+        let file = self.data().join(name);
+        let written =
+            fs::write(&file, content).and_then(|()| fs::set_permissions(&file, fs::Permissions::from_mode(0o600)));
+        written.map_err(|error| format!("{}: {error}", file.display()))?;
+        self.give(&file)
+    }
+
+    /// Takes a backup of all that the server has, for [`Server::recover`].
+    ///
+    /// # Errors
+    /// What `pg_basebackup` says.
+    pub fn back_up(&self) -> Result<(), String> {
+        let to = self.dir.path().join(BACKUP);
+        self.tool("pg_basebackup", &["-X", "stream", "-c", "fast", "-D", &to.to_string_lossy()]).map(|_| ())
+    }
+
+    /// Ends the server and brings it back as it was at the backup, on a timeline of its own, as after a recovery to an earlier
+    /// point in time or a failover that lost the end.
+    ///
+    /// # Errors
+    /// A sentence, if it does not start.
+    pub fn recover(&mut self) -> Result<(), String> {
+        self.kill();
+        let data = self.data();
+        let moved = fs::remove_dir_all(&data).and_then(|()| fs::rename(self.dir.path().join(BACKUP), &data));
+        moved.map_err(|error| error.to_string())?;
+        // It recovers by what it holds itself, and then goes its own way.
+        self.put("recovery.signal", "")?;
+        self.put("postgresql.auto.conf", "restore_command = 'false'\n")?;
+        self.go_on()?;
+        let until = Instant::now() + START;
+        while self.sql("SELECT pg_is_in_recovery()")? != "f" {
+            if Instant::now() > until {
+                return Err("the server does not come to the end of its recovery".to_owned());
+            }
+            thread::sleep(Duration::from_millis(20));
         }
+        Ok(())
     }
 
     /// Its port on the loopback address.
@@ -72,16 +131,17 @@ impl Server {
         self.port
     }
 
-    /// A pooler in front of the server, in transaction mode: many sessions of its clients share one of the server.
+    /// A pooler in front of the server. In the mode `transaction` many sessions of its clients share one of the server, in
+    /// `session` each has one for as long as it lasts.
     ///
     /// # Errors
     /// A sentence, if pgbouncer is not installed or does not start.
-    pub fn pooled(&self) -> Result<Pooler, String> {
+    pub fn pooled(&self, mode: &str) -> Result<Pooler, String> {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
         let (port, file) = (free.map_err(|error| error.to_string())?.port(), self.dir.path().join("pooler.ini"));
         let told = format!(
             "[databases]\npostgres = host=127.0.0.1 port={} user=factum\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             unix_socket_dir =\nauth_type = any\npool_mode = transaction\n",
+             unix_socket_dir =\nauth_type = any\npool_mode = {mode}\n",
             self.port
         );
         fs::write(&file, told).map_err(|error| error.to_string())?;
@@ -140,6 +200,11 @@ impl Server {
         self.dir.path().join("data")
     }
 
+    /// Makes a file the server's: it refuses to run as root.
+    fn give(&self, file: &Path) -> Result<(), String> {
+        if is_root() { run(Command::new("chown").arg("postgres").arg(file)).map(|_| ()) } else { Ok(()) }
+    }
+
     /// A command of PostgreSQL's.
     fn command(&self, name: &str) -> Command {
         self.bare(self.bin.join(name))
@@ -189,8 +254,10 @@ fn is_root() -> bool {
 
 fn binaries() -> Result<PathBuf, String> {
     let has = |dir: &Path| dir.join("initdb").is_file() && dir.join("postgres").is_file();
-    if let Some(named) = std::env::var_os("FACTUM_POSTGRES_BIN").map(PathBuf::from) {
-        return if has(&named) { Ok(named) } else { Err(format!("there is no PostgreSQL in {}", named.display())) };
+    if let Some(named) = std::env::var_os("FACTUM_POSTGRES").filter(|named| !named.is_empty()).map(PathBuf::from) {
+        // Commands are run elsewhere.
+        let bin = std::path::absolute(named.join("bin")).map_err(|error| error.to_string())?;
+        return if has(&bin) { Ok(bin) } else { Err(format!("there is no PostgreSQL in {}", bin.display())) };
     }
     let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let number = |path: &Path| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok()).unwrap_or_default();
@@ -199,15 +266,15 @@ fn binaries() -> Result<PathBuf, String> {
     let newest = installed.into_iter().rev().map(|path| path.join("bin"));
     let path = std::env::var_os("PATH").unwrap_or_default();
     newest.chain(std::env::split_paths(&path)).find(|dir| has(dir)).ok_or_else(|| {
-        "PostgreSQL is not installed: `apt-get install postgresql`, or name its binaries in FACTUM_POSTGRES_BIN"
+        "PostgreSQL is not installed: `apt-get install postgresql`, or name another's directory in FACTUM_POSTGRES"
             .to_owned()
     })
 }
 
-fn run(command: &mut Command) -> Result<(), String> {
+fn run(command: &mut Command) -> Result<String, String> {
     let ended = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     if ended.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&ended.stdout).into_owned());
     }
     Err(format!("{command:?}: {}", String::from_utf8_lossy(&ended.stderr)))
 }

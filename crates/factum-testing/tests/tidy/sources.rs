@@ -194,7 +194,8 @@ pub fn adapters_stand_alone(source: &Source) -> Vec<String> {
 pub fn vendors_stay_in_their_folder(source: &Source) -> Vec<String> {
     let parts = source.parts();
     let (folder, free) = match parts[..] {
-        ["bench", ..] | ["crates", "factum-log", ..] => (None, true),
+        // A service with tables of its own has the database's client.
+        ["bench", ..] | ["crates", "factum-log", ..] | ["examples", "orders", ..] => (None, true),
         ["crates", "factum-adapters", "src", folder, ..] => (Some(folder), false),
         ["crates", "factum-adapters", ..] => (None, parts[2] != "src"),
         // A simulated disk is one for the log, its node has the log's adapter, and the fuzzer fills the log's files.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use factum::{
     postgres::{
-        outbox::OutboxError,
+        outbox::{Outbox, OutboxError},
         tokio_postgres::{self, Client, NoTls},
     },
     prelude::*,
@@ -130,8 +130,8 @@ async fn what_comes_to_nothing_leaves_nothing_and_may_be_sent_again() {
 async fn the_units_own_streams_are_not_written_by_others() {
     let Some(shop) = Shop::open().await else { return };
     let mut client = shop.session().await;
-    let outbox = factum::postgres::outbox::Outbox::open(&format!("{}?schema=dispatch", shop.server.url()), "parcels");
-    let outbox = outbox.await.unwrap();
+    let unit = format!("{}?schema=dispatch", shop.server.url());
+    let outbox = Outbox::open(&unit, "parcels").await.unwrap();
     let event = OrderPlaced { order_id: "1".into(), sku: "lamp".into(), quantity: 1 };
     for stream in ["parcel-1", "dispatch.pack-1", "letter-1"] {
         let outgoing = outbox.event(factum::stream::StreamId::parse(stream).unwrap(), &event).unwrap();

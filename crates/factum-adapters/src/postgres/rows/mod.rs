@@ -31,10 +31,17 @@ mod reader;
 mod store;
 mod table;
 
-use factum_core::error::{RowError, StoreError};
+use std::sync::Arc;
 
-use super::Options;
+use factum_core::{
+    error::{RowError, StoreError},
+    ports::RowReader,
+};
+use reader::TableReader;
 pub use store::RowTables;
+pub(super) use store::of_others;
+
+use super::{Options, pool::Pool};
 
 /// Opens the rows of a unit in its schema, which is made if it is missing. The URL is `postgres://user:password@host:port/database`.
 ///
@@ -47,6 +54,15 @@ pub fn open(url: &str, options: Options) -> Result<RowTables, RowError> {
 /// The statement that drops a table, and all that stands on it.
 pub(super) fn dropped(name: &str, version: i64) -> String {
     format!("DROP TABLE IF EXISTS {} CASCADE; ", table::relation(name, version))
+}
+
+/// The rows of a unit that another process writes, for reading only.
+///
+/// # Errors
+/// [`RowError::Store`] if the server is away, or the schema is not there or of another version.
+pub fn open_read_only(url: &str) -> Result<Arc<dyn RowReader>, RowError> {
+    let pool = Pool::of_schema_as_it_is(url, &Options::default()).map_err(row_error)?;
+    Ok(Arc::new(TableReader::over(Arc::new(pool))))
 }
 
 fn row_error(error: StoreError) -> RowError {

@@ -8,6 +8,7 @@ use std::{
 use factum_core::{
     error::RowError,
     ports::{Page, Query, RowReader},
+    stream::Cursor,
 };
 use tokio_postgres::{Error, Row, error::SqlState, types::ToSql};
 
@@ -107,6 +108,17 @@ async fn answer(session: &Derived, sql: &str, name: &str, values: &[Value]) -> R
 }
 
 impl RowReader for TableReader {
+    fn stand(&self, names: &[&str]) -> Result<Vec<Option<Cursor>>, RowError> {
+        let owned: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let rows = self.pool.run(|session| async move {
+            let statement = session.statement(table::STAND).await?;
+            session.client.query(&statement, &[&owned]).await
+        });
+        let rows = rows.map_err(row_error)?;
+        let found: HashMap<&str, Option<Cursor>> = rows.iter().map(|row| (row.get(0), table::cursor(row, 1))).collect();
+        Ok(names.iter().map(|name| found.get(name).copied().flatten()).collect())
+    }
+
     fn get(&self, name: &str, key: &str) -> Result<Option<Vec<u8>>, RowError> {
         Ok(self.get_many(name, &[key.to_owned()])?.pop().flatten())
     }

@@ -9,9 +9,9 @@ use std::{
 use factum_core::{
     error::RowError,
     ports::{RowReader, RowStore, TableBatch, TableKeys, TableSpec},
-    stream::{Cursor, Lineage, Position},
+    stream::Cursor,
 };
-use tokio_postgres::{Error, Row, error::SqlState};
+use tokio_postgres::{Client, Error, Row, error::SqlState};
 use uuid::Uuid;
 
 use super::{
@@ -20,6 +20,7 @@ use super::{
         driver::quoted,
         error::sentence,
         pool::{Derived, Pool, in_order},
+        roles::Use,
         text,
     },
     batch::Writing,
@@ -45,7 +46,7 @@ pub(super) type Tables = BTreeMap<(&'static str, u32), Uuid>;
 
 impl RowTables {
     pub(super) fn open(url: &str, options: &Options) -> Result<Self, RowError> {
-        let pool = Arc::new(Pool::of_schema(url, options).map_err(row_error)?);
+        let pool = Arc::new(Pool::of_schema(url, options, Use::Rows).map_err(row_error)?);
         let schema = pool.driver.schema.clone();
         Ok(Self { pool, schema, session: None, tables: Tables::new() })
     }
@@ -97,18 +98,19 @@ impl RowStore for RowTables {
                             RETURNING indexes, log_id, epoch, position";
                 let version = i64::from(spec.version);
                 match session.client.query_opt(take, &[&spec.name, &version, &revision]).await? {
-                    Some(row) => Ok(row),
+                    Some(row) => {
+                        // Who reads may have come since it was made.
+                        let_read(&session, &[table::relation(spec.name, version), quoted(&table::shown(spec.name))])
+                            .await?;
+                        Ok(row)
+                    }
                     None => make(&session, &spec, revision).await,
                 }
             }
         })?;
         spec.check_indexes(&row.get::<_, Vec<String>>(0))?;
         self.tables.insert((spec.name, spec.version), revision);
-        Ok(row.get::<_, Option<Uuid>>(1).map(|log_id| {
-            let (epoch, position): (i64, i64) = (row.get(2), row.get(3));
-            let lineage = Lineage { log_id: log_id.into_bytes(), epoch: epoch as u32 };
-            Cursor { lineage, position: Position(position as u64) }
-        }))
+        Ok(table::cursor(&row, 1))
     }
 
     fn get(&mut self, spec: &TableSpec, key: &str) -> Result<Option<Vec<u8>>, RowError> {
@@ -222,8 +224,39 @@ async fn make(session: &Derived, spec: &TableSpec, revision: Uuid) -> Result<Row
                  RETURNING indexes, log_id, epoch, position";
     let row = client.query_one(known, &[&spec.name, &i64::from(spec.version), &spec.indexes, &revision]).await?;
     show(session, spec.name).await?;
+    let_read(session, &[table::relation(spec.name, i64::from(spec.version))]).await?;
     client.batch_execute("COMMIT").await?;
     Ok(row)
+}
+
+/// Whoever may read `row_table` may read these, of those that this role owns.
+async fn let_read(session: &Derived, relations: &[String]) -> Result<(), Error> {
+    let missing = "SELECT format('GRANT SELECT ON %s TO %s', own.oid::regclass, \
+                          CASE may.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(may.grantee)) END) \
+                   FROM pg_class AS own, pg_class AS known, aclexplode(known.relacl) AS may \
+                   WHERE own.oid = ANY(SELECT to_regclass(name) FROM unnest($1::text[]) AS name) \
+                   AND pg_get_userbyid(own.relowner) = current_user AND may.grantee != own.relowner \
+                   AND known.oid = to_regclass('row_table') AND may.privilege_type = 'SELECT' \
+                   AND NOT EXISTS (SELECT FROM aclexplode(own.relacl) AS has \
+                                   WHERE has.grantee = may.grantee AND has.privilege_type = 'SELECT')";
+    for row in session.client.query(missing, &[&relations]).await? {
+        session.client.batch_execute(row.get(0)).await?;
+    }
+    Ok(())
+}
+
+/// Tables and views of rows that this role does not own, quoted.
+pub(crate) async fn of_others(client: &Client, role: &str) -> Result<Vec<String>, Error> {
+    let known = client.query("SELECT name, version FROM row_table ORDER BY name, version", &[]).await?;
+    let relations = |row: &Row| {
+        let name: &str = row.get(0);
+        [table::relation(name, row.get(1)), quoted(&table::shown(name))]
+    };
+    let relations: Vec<String> = known.iter().flat_map(relations).collect();
+    let others = "SELECT DISTINCT pg_class.oid::regclass::text FROM pg_class \
+                  JOIN unnest($1::text[]) AS name ON pg_class.oid = to_regclass(name) \
+                  WHERE pg_get_userbyid(relowner) != $2 ORDER BY 1";
+    Ok(client.query(others, &[&relations, &role]).await?.iter().map(|row| row.get(0)).collect())
 }
 
 async fn drop_table(session: &Derived, name: &str, version: i64) -> Result<(), Error> {
@@ -250,7 +283,8 @@ async fn show(session: &Derived, name: &str) -> Result<(), Error> {
     if let Some((version, indexes)) = queried {
         sql += &table::show(name, version, &indexes);
     }
-    client.batch_execute(&sql).await
+    client.batch_execute(&sql).await?;
+    let_read(session, &[shown]).await
 }
 
 impl fmt::Debug for RowTables {

@@ -5,9 +5,24 @@ use std::fmt::Write;
 use factum_core::{
     ports::{Query, TableSpec},
     row::IndexValue,
+    stream::{Cursor, Lineage, Position},
 };
+use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::super::{driver::quoted, schema, text};
+
+/// Where rows stand: three columns from this one on.
+pub(super) fn cursor(row: &Row, at: usize) -> Option<Cursor> {
+    let log_id = row.get::<_, Option<Uuid>>(at)?;
+    let (epoch, position): (i64, i64) = (row.get(at + 1), row.get(at + 2));
+    let lineage = Lineage { log_id: log_id.into_bytes(), epoch: epoch as u32 };
+    Some(Cursor { lineage, position: Position(position as u64) })
+}
+
+/// Where the rows stand that queries of tables read. `$1` are their names.
+pub(super) const STAND: &str = "SELECT DISTINCT ON (name) name, log_id, epoch, position FROM row_table \
+     WHERE name = ANY($1) ORDER BY name, active DESC, version";
 
 /// The version that queries of a table read: the active one, else the oldest. `$1` is its name.
 pub(super) const QUERIED: &str =

@@ -454,6 +454,25 @@ pub enum LogCommand {
         #[arg(short, long)]
         follow: bool,
     },
+    /// Make the tables of a unit in a database, or bring them to this program's version, as the role that owns them.
+    ///
+    /// The app's start does the same if its role may. Where it may not, this comes first, with each new version of the program.
+    Migrate {
+        /// The database: postgres://…, with the role that owns the tables.
+        data: Location,
+    },
+    /// Print the statements that give roles their rights on a unit in a database; its owner carries them out, as by `psql`.
+    #[command(group = clap::ArgGroup::new("who").required(true).multiple(true).args(["writer", "reader"]))]
+    Roles {
+        /// The database: postgres://…
+        data: Location,
+        /// The role that the app has: it writes, and owns nothing but the tables of rows.
+        #[arg(long, value_name = "ROLE")]
+        writer: Option<String>,
+        /// A role that looks at the log and at rows.
+        #[arg(long, value_name = "ROLE")]
+        reader: Option<String>,
+    },
     /// Move sealed segments, compressed, to another directory, where they are still read.
     Archive {
         /// The data directory.

@@ -1,4 +1,4 @@
-//! `factum log info`, `verify` and `archive`.
+//! `factum log info`, `verify`, `archive`, `migrate` and `roles`.
 
 use std::{fmt::Write, path::Path, process::ExitCode};
 
@@ -74,6 +74,23 @@ impl<'a> From<&'a Findings> for Verdict<'a> {
     fn from(findings: &'a Findings) -> Self {
         Self { is_sound: findings.damage.is_empty(), findings }
     }
+}
+
+/// Brings the tables to today's version.
+pub fn migrate(data: &Location, json: bool) -> Result<ExitCode, Problem> {
+    let version = operate::migrate(data)?;
+    if json {
+        screen::json(&serde_json::json!({ "version": version }))?;
+    } else {
+        screen::print(&format!("{data} is of version {version}.\n"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The statements that give roles their rights.
+pub fn roles(data: &Location, writer: Option<&str>, reader: Option<&str>) -> Result<ExitCode, Problem> {
+    screen::print(&operate::roles(data, writer, reader)?)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Whether a log is sound.

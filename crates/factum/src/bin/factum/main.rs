@@ -110,6 +110,8 @@ fn carry_out(cli: Cli) -> Result<ExitCode, Problem> {
             LogCommand::Verify { data } => log::verify(&data, cli.json),
             LogCommand::Dump { data, which } => messages::dump(&data, &which),
             LogCommand::Tail { data, count, follow } => messages::tail(&data, count, follow, cli.json),
+            LogCommand::Migrate { data } => log::migrate(&data, cli.json),
+            LogCommand::Roles { data, writer, reader } => log::roles(&data, writer.as_deref(), reader.as_deref()),
             LogCommand::Archive { data, to, keep } => log::archive(&data, &to, keep, cli.json),
         },
         Command::Backup { data, to, copy, no_verify } => copies::backup(&data, &to, !copy, !no_verify, cli.json),
