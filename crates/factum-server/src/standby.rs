@@ -46,7 +46,7 @@ pub fn routes(leader: impl Fn() -> Option<String> + Send + Sync + 'static) -> Ro
         .fallback(async move || refused(rest()))
 }
 
-/// Lets requests that change nothing through to the routes of an app that follows, which are [guarded](crate::guarded) here, and
+/// Lets requests that change nothing through to the routes of an app that follows, which are [`guarded`] here, and
 /// answers all others as [`routes`] does.
 pub fn reading(routes: Router, leader: impl Fn() -> Option<String> + Clone + Send + Sync + 'static) -> Router {
     let (routes, own, leader) = (guarded(routes), self::routes(leader.clone()), Arc::new(leader));

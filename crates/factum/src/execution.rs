@@ -4,12 +4,13 @@ use std::{
     future::{Future, IntoFuture},
     pin::Pin,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use factum_core::{
     Timestamp,
     envelope::{Draft, digest},
-    error::{HandlerError, NameError},
+    error::{CommitError, HandlerError, NameError, StoreError},
     id::MessageId,
     payload::Command,
 };
@@ -18,17 +19,21 @@ use serde::Serialize;
 
 use crate::App;
 
+/// How long who is patient waits before it sends again what was not stored.
+const AGAIN: Duration = Duration::from_millis(200);
+
 /// A command on its way; await it.
 #[must_use = "a command does nothing until it is awaited"]
 pub struct Execution<'a> {
     app: &'a App,
     request: Result<Request, ExecuteError>,
     or_busy: bool,
+    patience: Duration,
 }
 
 impl<'a> Execution<'a> {
     pub(crate) fn of<C: Command>(app: &'a App, command: &C) -> Self {
-        Self { app, request: request(command), or_busy: false }
+        Self { app, request: request(command), or_busy: false, patience: Duration::ZERO }
     }
 
     /// The client's key: sent again under the same key, the command is not carried out a second time and gets the first
@@ -107,6 +112,13 @@ impl<'a> Execution<'a> {
         self
     }
 
+    /// Where the store is away it is sent again until it is there, for so long at most: what was not stored, so that nothing
+    /// happens twice. For loaders, whose callers could only do the same.
+    pub fn patient(mut self, limit: Duration) -> Self {
+        self.patience = limit;
+        self
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Request) -> Result<(), NameError>) -> Self {
         self.request = self.request.and_then(|mut request| {
             change(&mut request).map_err(HandlerError::from)?;
@@ -122,10 +134,7 @@ impl<'a> IntoFuture for Execution<'a> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let requests = vec![self.request?];
-            let unit = self.app.unit();
-            let receipts =
-                if self.or_busy { unit.try_execute(requests).await? } else { unit.execute(requests).await? };
+            let receipts = send(self.app, vec![self.request?], self.or_busy, self.patience).await?;
             let no_receipt = || ExecuteError::Stopped("it gave no receipt".to_owned());
             receipts.into_iter().next().ok_or_else(no_receipt)
         })
@@ -139,11 +148,12 @@ pub struct Together<'a> {
     requests: Result<Vec<Request>, ExecuteError>,
     key: Option<MessageId>,
     or_busy: bool,
+    patience: Duration,
 }
 
 impl<'a> Together<'a> {
     pub(crate) fn of(app: &'a App) -> Self {
-        Self { app, requests: Ok(Vec::new()), key: None, or_busy: false }
+        Self { app, requests: Ok(Vec::new()), key: None, or_busy: false, patience: Duration::ZERO }
     }
 
     /// Adds a command that happened at a time. They are decided in the order in which they are added.
@@ -173,23 +183,27 @@ impl<'a> Together<'a> {
         self
     }
 
+    /// Where the store is away it is sent again until it is there, for so long at most: what was not stored, so that nothing
+    /// happens twice. For loaders, whose callers could only do the same.
+    pub fn patient(mut self, limit: Duration) -> Self {
+        self.patience = limit;
+        self
+    }
+
     /// Carries them out.
     ///
     /// # Errors
     /// [`ExecuteError`]: then none was carried out.
     pub async fn execute(self) -> Result<Vec<Receipt>, ExecuteError> {
         let mut requests = self.requests?;
-        let unit = self.app.unit();
-        let send = async |requests| {
-            if self.or_busy { unit.try_execute(requests).await } else { unit.execute(requests).await }
-        };
-        let Some(key) = self.key else { return send(requests).await };
+        let Self { app, or_busy, patience, .. } = self;
+        let Some(key) = self.key else { return send(app, requests, or_busy, patience).await };
         let text = key.to_string();
         for (index, request) in requests.iter_mut().enumerate() {
             request.id = Some(MessageId::derived(&[&text, &index.to_string()]));
             request.correlation_id = Some(key.clone());
         }
-        send(requests).await.map_err(|error| match error {
+        send(app, requests, or_busy, patience).await.map_err(|error| match error {
             ExecuteError::IdReused(_) => ExecuteError::IdReused(key),
             error => error,
         })
@@ -198,4 +212,21 @@ impl<'a> Together<'a> {
 
 fn request<C: Command>(command: &C) -> Result<Request, ExecuteError> {
     Ok(Request::new(Draft::of(command).map_err(HandlerError::from)?))
+}
+
+async fn send(
+    app: &App,
+    requests: Vec<Request>,
+    or_busy: bool,
+    patience: Duration,
+) -> Result<Vec<Receipt>, ExecuteError> {
+    let (unit, begun) = (app.unit(), Instant::now());
+    let once = async |requests| if or_busy { unit.try_execute(requests).await } else { unit.execute(requests).await };
+    while begun.elapsed() < patience {
+        match once(requests.clone()).await {
+            Err(ExecuteError::Commit(CommitError::Store(StoreError::Transient(_)))) => tokio::time::sleep(AGAIN).await,
+            answer => return answer,
+        }
+    }
+    once(requests).await
 }

@@ -19,6 +19,7 @@ use futures_util::future::try_join_all;
 use jiff::tz::TimeZone;
 
 use super::{
+    AWAY,
     commands::{back, balance, instead, kind, register},
     demand::movements,
     file::{File, Unreadable},
@@ -175,7 +176,7 @@ pub async fn go_on(
     }
     // Told before anything is stored, if another import has taken its invoices meanwhile.
     history.edition(file)?;
-    app.execute(ResumeImport { digest: file.digest.clone() }).at(Timestamp::UNIX_EPOCH).await?;
+    app.execute(ResumeImport { digest: file.digest.clone() }).at(Timestamp::UNIX_EPOCH).patient(AWAY).await?;
     run(app, file, settings, progress).await
 }
 
@@ -261,14 +262,14 @@ impl Loader<'_> {
             shuffle: settings.shuffle,
             process: settings.process.unwrap_or_default(),
         };
-        self.app.execute(start).at(at).await?;
+        self.app.execute(start).at(at).patient(AWAY).await?;
         for digest in &self.edition.earlier {
             let reason = format!("{} holds all of it and more", self.file.name);
-            self.app.execute(SuspendImport { digest: digest.clone(), reason }).at(at).await?;
+            self.app.execute(SuspendImport { digest: digest.clone(), reason }).at(at).patient(AWAY).await?;
         }
         for (part, (skipped, unreadable)) in (0..).zip(parts(self.edition)) {
             let digest = self.file.digest.clone();
-            self.app.execute(NoteRows { digest, part, skipped, unreadable }).at(at).await?;
+            self.app.execute(NoteRows { digest, part, skipped, unreadable }).at(at).patient(AWAY).await?;
         }
         Ok(())
     }
@@ -286,7 +287,7 @@ impl Loader<'_> {
             }),
             Kind::Skipped => together,
         };
-        match together.add(&self.take(invoice, None), invoice.at).execute().await {
+        match together.add(&self.take(invoice, None), invoice.at).patient(AWAY).execute().await {
             Ok(_) => Ok((started.elapsed(), None)),
             Err(error) if is_about_the_request(&error) => {
                 let reason = error.to_string();
@@ -304,8 +305,10 @@ impl Loader<'_> {
     async fn refuse(&self, invoice: &Invoice, reason: &str) -> anyhow::Result<()> {
         let refused = self.take(invoice, Some(reason.to_owned()));
         let sights = self.first_sights(self.app.together(), invoice)?;
-        match sights.add(&refused, invoice.at).execute().await {
-            Err(error) if is_about_the_request(&error) => _ = self.app.execute(refused).at(invoice.at).await?,
+        match sights.add(&refused, invoice.at).patient(AWAY).execute().await {
+            Err(error) if is_about_the_request(&error) => {
+                _ = self.app.execute(refused).at(invoice.at).patient(AWAY).await?
+            }
             other => _ = other?,
         }
         Ok(())
@@ -367,7 +370,7 @@ impl Loader<'_> {
         let last = self.file.invoices.last().map_or(Timestamp::UNIX_EPOCH, |invoice| invoice.at);
         let (rows, invoices) = (orphans.len() as u64, invoices.len() as u64);
         let finish = FinishImport { digest: self.file.digest.clone(), rows, invoices };
-        self.app.execute(finish).at(last).await?;
+        self.app.execute(finish).at(last).patient(AWAY).await?;
         Ok(())
     }
 }
@@ -406,7 +409,7 @@ async fn take_back(app: &App, at: Timestamp, note: &str, owed: &Owed) -> anyhow:
     let credit = if was_cancelled(app, &owed.order)? {
         instead(note, owed, 0, owed.amount, "order_cancelled")
     } else {
-        match app.execute(back(note, owed)).at(at).await {
+        match app.execute(back(note, owed)).at(at).patient(AWAY).await {
             Ok(_) => return Ok(()),
             Err(ExecuteError::Rejected(refused)) if refused.code == "not_that_many" => {
                 instead(note, owed, 0, owed.amount, "came_back_before")
@@ -415,7 +418,11 @@ async fn take_back(app: &App, at: Timestamp, note: &str, owed: &Owed) -> anyhow:
             Err(error) => return Err(error).with_context(|| format!("the return of {} by {note}", owed.order)),
         }
     };
-    app.execute(credit).at(at).await.with_context(|| format!("the credit for {} by {note}", owed.order))?;
+    app.execute(credit)
+        .at(at)
+        .patient(AWAY)
+        .await
+        .with_context(|| format!("the credit for {} by {note}", owed.order))?;
     Ok(())
 }
 

@@ -30,8 +30,13 @@ pub mod settle;
 #[cfg(test)]
 mod totals;
 
+use std::time::Duration;
+
 pub use commands::order;
 pub use demand::{Customer, Demand, customers, demand};
 pub use file::{File, FileError, Unreadable, read};
 pub use invoice::{Adjustment, Class, Invoice, Kind, Line, Skipped};
 pub use returns::{Balance, Credit, Ledger, Portion, Return, ReturnLine, Sale, SoldLine};
+
+/// How long an import waits for a store that is away, such as a server that starts again, before it ends.
+const AWAY: Duration = Duration::from_secs(60);

@@ -7,6 +7,7 @@ use anyhow::bail;
 use factum::{App, Archive, prelude::*};
 
 use super::{
+    AWAY,
     history::History,
     journal::{ImportEvent, SuspendImport},
     loader::{self, Returns, Settings, entry, until},
@@ -125,7 +126,7 @@ pub async fn rest(app: &App, unfinished: &[BegunImport], reason: &str) -> anyhow
     until(app, Timestamp::MAX, &mut returns).await?;
     for import in unfinished {
         let suspend = SuspendImport { digest: import.digest.clone(), reason: reason.to_owned() };
-        app.execute(suspend).at(import.at).await?;
+        app.execute(suspend).at(import.at).patient(AWAY).await?;
     }
     app.rest().await?;
     Ok(())

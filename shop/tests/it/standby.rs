@@ -200,6 +200,9 @@ async fn who_waits_answers_reads_and_sends_all_else_to_the_leader() {
         let id = placed.body["orderId"].as_str().unwrap();
         let read = once.get(&format!("/orders/{id}?after={}", placed.position)).await.unwrap();
         assert_eq!((read.status, &read.body["orderId"]), (200, &id.into()), "at {}", placed.position);
+        // An order changes no product: its rows stand for that position all the same.
+        let product = once.get(&format!("/products/TEA?after={}", placed.position)).await.unwrap();
+        assert_eq!(product.status, 200, "at {}", placed.position);
     }
     let refused = once.post("/orders", "refused", &[], "{}").await.unwrap_err();
     assert!(refused.contains(": 503 ") && refused.contains(&leader.url), "{refused}");

@@ -6,6 +6,7 @@ use std::{
     sync::{
         Arc, Barrier, Condvar, Mutex,
         atomic::{AtomicU8, AtomicUsize, Ordering},
+        mpsc,
     },
     time::Duration,
 };
@@ -185,18 +186,25 @@ fn sessions_that_are_killed_under_load_leave_whole_batches() {
     let mut store = schemas.open();
     store.open(&ORDERS).unwrap();
     let (mut at, mut cuts) = (0, 0);
+    let (landed, wait) = mpsc::sync_channel(0);
     std::thread::scope(|scope| {
-        let kills = scope.spawn(|| {
-            for _ in 0..10 {
+        // A batch lands between any two kills, however slow the machine is.
+        let schemas = &schemas;
+        scope.spawn(move || {
+            for () in wait {
                 schemas.sql(
                     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'factum'",
                 );
             }
         });
-        while !kills.is_finished() || cuts == 0 {
+        let landed = landed;
+        while cuts < 10 {
             let many = (0..500).map(|n| order(&n.to_string(), "open", at as i64 + 1)).collect();
             match store.write(&batch(at + 1, many)) {
-                Ok(()) => at += 1,
+                Ok(()) => {
+                    at += 1;
+                    _ = landed.try_send(());
+                }
                 Err(_) => {
                     cuts += 1;
                     let (total, stands) = eventually(|| stands(&mut store));

@@ -153,14 +153,17 @@ struct RowsLoop {
 impl RowsLoop {
     fn run(self, stopping: &AtomicBool) {
         let tables = self.progress.tables();
-        let mut failures = 0;
+        let (mut failures, mut last, mut pause) = (0, None, BEHIND);
         while !stopping.load(Ordering::Acquire) {
             match self.rows.stand(&tables) {
                 Ok(cursors) => {
                     failures = 0;
                     let least = self.progress.stand(&tables, cursors);
                     let behind = least.is_some_and(|least| least < self.tail.head());
-                    self.signal.wait(if behind { BEHIND } else { LOOK });
+                    // One that stands still, as a view that has stopped does, is looked at ever less often.
+                    let moved = std::mem::replace(&mut last, least) != least;
+                    pause = if moved { BEHIND } else { LOOK.min(2 * pause) };
+                    self.signal.wait(if behind { pause } else { LOOK });
                 }
                 Err(error) => {
                     failures += 1;

@@ -192,7 +192,9 @@ impl Views {
             Err(error) if through.0 > next.0 => return self.narrow(registry, index, (next, through), error, ahead),
             Err(error) => return Ok(Err((through.max(next), error))),
         };
-        let write = !changes.is_empty() || through.0 - run.saved.0 > CURSOR_EVERY;
+        // Where others read the rows, they must see how far each table is.
+        let late = if self.store.is_far() { 0 } else { CURSOR_EVERY };
+        let write = !changes.is_empty() || through.0 - run.saved.0 > late;
         let cursor = Cursor { lineage: self.lineage, position: through };
         Ok(Ok(Round { batch: write.then(|| TableBatch { table: run.table.clone(), changes, cursor }), through }))
     }

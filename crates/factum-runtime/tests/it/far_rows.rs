@@ -293,3 +293,19 @@ fn rows_that_another_log_has_taken_meanwhile_are_left_alone() {
     }
     assert_eq!(far.open(&table).unwrap(), Some(cursor));
 }
+
+/// Whoever reads the rows elsewhere hears of a position only by these.
+#[test]
+fn each_table_tells_how_far_it_is_whether_or_not_anything_in_it_changed() {
+    let with_a_silent_one = || {
+        let silent = |_: &mut Rows<'_, Link>, _: &Recorded<'_, Paid>| {};
+        services().into_iter().chain([Service::new("silent").view(1, silent)]).collect::<Vec<_>>()
+    };
+    let bench = paid(with_a_silent_one(), 5);
+    let far = Far::default();
+    let mut views = open(&bench, Box::new(far.clone()), with_a_silent_one());
+    follow(&mut views);
+    let stand = RowStore::reader(&far.rows).stand(&["balances", "notes", "chains"]).unwrap();
+    let head = bench.committer.reader().head();
+    assert!(stand.iter().all(|cursor| cursor.is_some_and(|cursor| cursor.position == head)), "{head}: {stand:?}");
+}

@@ -1,5 +1,4 @@
-//! Rows of read models in the unit's schema: the ports [`RowStore`](factum_core::ports::RowStore) and
-//! [`RowReader`](factum_core::ports::RowReader).
+//! Rows of read models in the unit's schema: the ports [`RowStore`](factum_core::ports::RowStore) and [`RowReader`].
 //!
 //! | promise of the port | how it is kept here |
 //! |---|---|
