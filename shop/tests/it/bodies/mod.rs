@@ -27,12 +27,13 @@ const SEEDS: u64 = 20;
 const CASES: usize = 500;
 /// Requests after which a day passes.
 const DAY: usize = 50;
-/// What needs more than this shop has: what a partner refused, a process of two versions, pull groups, and schedules, of which
-/// there are none on data time.
-const NEVER_DONE: [&str; 11] = [
+/// What needs more than this shop has: what a partner refused, a process of two versions, pull groups, schedules, of which there
+/// are none on data time, and a place from which its data could move.
+const NEVER_DONE: [&str; 12] = [
     "/payments/{id}/retry",
     "/shipments/{id}/retry",
     "/factum/v1/sagas/{id}/move",
+    "/factum/v1/move",
     "/factum/v1/groups/{name}/poll",
     "/factum/v1/groups/{name}/ack",
     "/factum/v1/groups/{name}/nack",

@@ -49,6 +49,7 @@ pub const BODIES: &[Takes] = &[
     takes("POST", "/shipments/{id}/retry", "/shipments/{}", nothing),
     takes("POST", "/carrier/news", "", news),
     takes("POST", "/factum/v1/move", "", |_, _| json!({ "to": "./elsewhere" })),
+    takes("DELETE", "/factum/v1/move", "", nothing),
     takes("POST", "/factum/v1/events", "", foreign_event),
     takes("POST", "/factum/v1/commands", "", foreign_command),
     takes("POST", "/factum/v1/letters/{id}/try", "/factum/v1/letters/{}", signed),

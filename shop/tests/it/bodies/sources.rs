@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 pub type Route = (String, String);
 
 /// Where routes may stand: the shop, and what the platform mounts beside it.
-const FOLDERS: [&str; 2] = ["src", "../crates/factum-server/src"];
+const FOLDERS: [&str; 3] = ["src", "../crates/factum-server/src", "../crates/factum/src/moving"];
 /// What makes routes that are not found here.
 const OTHERWISE: [&str; 7] =
     [".nest(", ".route_service(", ".nest_service(", "routing::any", "routing::on", "MethodRouter", ".on("];

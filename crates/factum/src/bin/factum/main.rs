@@ -7,6 +7,7 @@ mod copies;
 mod groups;
 mod letters;
 mod log;
+mod log_args;
 mod messages;
 mod moving;
 mod plans;
@@ -24,12 +25,13 @@ use std::{
     process::ExitCode,
 };
 
-use args::{Cli, Command, ConsumersCommand, LettersCommand, LogCommand, PlansCommand};
+use args::{Cli, Command, ConsumersCommand, LettersCommand, PlansCommand};
 use clap::Parser;
 use factum::{
     error::{NameError, StoreError},
     letters::ActError,
 };
+use log_args::LogCommand;
 use saga_args::SagasCommand;
 
 /// Something is damaged, and was named.

@@ -15,7 +15,7 @@ use factum::{
     stream::{Position, StreamId, StreamVersion},
 };
 
-use crate::{Problem, args::Which, screen::harmless};
+use crate::{Problem, log_args::Which, screen::harmless};
 
 /// Bytes of messages read at once.
 const SCAN_BYTES: usize = 4 << 20;
