@@ -12,8 +12,9 @@ use tokio::runtime::Runtime;
 
 use crate::{
     bodies::{
+        damage::damage,
         one,
-        routes::{BODIES, Case, damage},
+        routes::{BODIES, Case},
         world::World,
     },
     rows::{HEADER, row},

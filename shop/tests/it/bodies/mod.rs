@@ -3,6 +3,7 @@
 //! Requests are drawn by seed, from sound ones to noise. `FACTUM_SEEDS=200` runs so many times 500 of them,
 //! `FACTUM_SEED=7` draws those of one again (ids that the shop makes are others).
 
+pub mod damage;
 mod json;
 pub mod routes;
 #[cfg(test)]
