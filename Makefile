@@ -18,7 +18,7 @@ ALSO_SKIPPED ?= 0
 # What needs a server of PostgreSQL, each test a private one: stores and shop. As `test` builds it, so that nothing is built twice.
 ON_POSTGRES = $(CARGO) test --workspace --features factum/cli --locked --test it -- postgres inbox outbox standby
 
-.PHONY: help demo test sim partners chaos check fmt lint docs bench torture kernel books fuzz sabotage postgres postgres18 \
+.PHONY: help demo test sim partners chaos check fmt lint docs bench torture kernel books fuzz sabotage postgres postgres18 postgres-long \
 	clean-demo tools
 
 help: ## list the targets
@@ -101,6 +101,13 @@ postgres: tools ## stores and shop on PostgreSQL as it is installed, and on 18
 
 postgres18: tools ## stores and shop on PostgreSQL 18, which is fetched into target/engines
 	@FACTUM_POSTGRES="$$(.ci/postgres18)" && export FACTUM_POSTGRES && $(ON_POSTGRES)
+
+postgres-long: tools ## an import on PostgreSQL through 100 crashes, cuts and kills, 20 take-overs, a million events; half an hour; FILE=path of the large cut
+	@FACTUM_KILLS=100 FACTUM_OVERS=20 $(CARGO) test --workspace --features factum/cli --locked --test it -- --nocapture --test-threads 1 \
+		postgres::an_import
+	@$(CARGO) test --workspace --features factum/cli --locked --test it -- --ignored a_million_events
+	@test -z "$(FILE)" || SHOP_LARGE_FILE="$(abspath $(FILE))" $(CARGO) test --workspace --features factum/cli --locked --test it \
+		-- --ignored --nocapture the_shop_of_seven_months
 
 clean-demo: ## delete the demo's data
 	@rm -rf -- "$(DATA)"

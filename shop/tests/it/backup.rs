@@ -32,7 +32,7 @@ const EVERY: u64 = 4_000;
 fn reach(dir: &Path, messages: u64, import: &mut Child) {
     let mut wait = || {
         assert!(import.try_wait().unwrap().is_none(), "the import ended before {messages} messages were seen");
-        thread::yield_now();
+        thread::sleep(std::time::Duration::from_millis(1));
     };
     let mut log = loop {
         match operate::follow(dir) {

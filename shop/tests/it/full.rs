@@ -68,7 +68,7 @@ async fn a_shop_opens_on_a_full_disk_and_goes_on_when_there_is_room() {
     let served = Served::start(&place.data(), listen);
     let read = tokio::select! {
         read = client.get("/products/TEA") => read.unwrap(),
-        () = async { while !served.ended.is_finished() { tokio::task::yield_now().await } } => {
+        () = async { while !served.ended.is_finished() { tokio::time::sleep(Duration::from_millis(1)).await } } => {
             panic!("the shop does not open: {:?}", served.ended.await)
         }
     };

@@ -161,7 +161,7 @@ pub fn killed_import(arguments: &[&str], data: &Path, undisturbed: Duration, ran
         let mut child: Child = shop(arguments, data).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let until = Instant::now() + undisturbed.mul_f64(random.f64() * 2.0 / kills as f64);
         while Instant::now() < until && child.try_wait().unwrap().is_none() {
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(1));
         }
         hit += usize::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();

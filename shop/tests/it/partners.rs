@@ -53,7 +53,7 @@ async fn waits_for(provider: &Remote, dir: &Path) {
     app.execute(ordered).await.unwrap();
     let opened = async {
         while !app.health().dependencies.iter().any(|dependency| dependency.attempts > 0) {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
     };
     tokio::time::timeout(std::time::Duration::from_secs(60), opened).await.unwrap();

@@ -13,7 +13,7 @@ use shop::{check::check, services::archive};
 use crate::imports::shop;
 
 const LIMIT: Duration = Duration::from_secs(60);
-const LEASE: &str = "11s";
+pub const LEASE: &str = "11s";
 
 /// A process of the shop.
 pub struct Process {
@@ -80,8 +80,7 @@ impl Process {
     }
 
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        signal(&self.child, name);
     }
 
     pub async fn order(&self, key: &str) {
@@ -114,6 +113,11 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+pub fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
 }
 
 pub fn server() -> Option<(Server, String)> {

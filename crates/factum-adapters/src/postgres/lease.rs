@@ -142,28 +142,29 @@ pub(super) async fn lead(
     (length, name): (Duration, &str),
     opening: &Opening,
 ) -> Result<(i64, String, Marks), StoreError> {
-    // The server may not have noticed yet that a process is gone.
-    let mut held = schema::hold(client, schema).await?;
-    for _ in 0..LOOKS {
-        if held {
-            break;
+    let (mut looks, mut ends) = (0, 0);
+    while !schema::hold(client, schema).await? {
+        match leads(client, schema, length).await? {
+            // The server may not have noticed yet that a process is gone.
+            Leads::Process(leader) if looks >= LOOKS => {
+                return Err(StoreError::Fenced(format!(
+                    "the unit in schema {schema} is open in another process ({leader}): stop that one first, or wait until it is gone"
+                )));
+            }
+            Leads::Process(_) => {}
+            Leads::Nobody if ends >= LOOKS => {
+                return Err(StoreError::Transient(format!(
+                    "the process that led the unit in schema {schema} gives no sign of life, and its session cannot be ended: end \
+                     it with pg_terminate_backend, or grant this role pg_signal_backend"
+                )));
+            }
+            Leads::Nobody => {
+                ends += 1;
+                end_holder(client, schema).await?;
+            }
         }
-        if let Leads::Nobody = leads(client, schema, length).await? {
-            end_holder(client, schema).await?;
-        }
+        looks += 1;
         tokio::time::sleep(GONE / LOOKS).await;
-        held = schema::hold(client, schema).await?;
-    }
-    if !held {
-        return Err(match leads(client, schema, length).await? {
-            Leads::Process(leader) => StoreError::Fenced(format!(
-                "the unit in schema {schema} is open in another process ({leader}): stop that one first, or wait until it is gone"
-            )),
-            Leads::Nobody => StoreError::Transient(format!(
-                "the process that led the unit in schema {schema} gives no sign of life, and its session cannot be ended: end it \
-                 with pg_terminate_backend, or grant this role pg_signal_backend"
-            )),
-        });
     }
     schema::migrate(client, schema).await?;
     roles::check(client, schema, Use::Log).await?;

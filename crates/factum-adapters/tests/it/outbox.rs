@@ -2,10 +2,7 @@
 //! own alone.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -24,12 +21,12 @@ use factum_core::{
     ports::{Backend, Scan},
     stream::{ExpectedVersion, Position, StreamId, StreamVersion},
 };
-use factum_testing::conformance::store::write;
-
-use super::{
-    faults::plan,
-    postgres::{CUT_BEFORE_COMMIT, CUT_BEHIND_COMMIT, PASS, SILENT_AT_COMMIT, Schemas, line_to},
+use factum_testing::{
+    conformance::store::write,
+    engines::line::{Cut, Line},
 };
+
+use super::{faults::plan, postgres::Schemas};
 
 /// A session in the database of the units, of a service of its own.
 pub async fn session(url: &str) -> Client {
@@ -166,15 +163,15 @@ async fn a_commit_of_others_whose_answer_is_lost_is_found_out() {
     let mut store = schemas.open().unwrap();
     schemas.server.sql(BILLS).unwrap();
     let outbox = Outbox::open(&schemas.url(), "bills").await.unwrap();
-    let mood = Arc::new(AtomicU8::new(PASS));
-    let cut = format!("postgres://factum@127.0.0.1:{}/postgres", line_to(schemas.server.port(), mood.clone()));
+    let line = Line::to(schemas.server.port()).unwrap();
+    let cut = format!("postgres://factum@127.0.0.1:{}/postgres", line.port());
     for round in 0..5 {
-        for (how, stands) in [(CUT_BEHIND_COMMIT, true), (CUT_BEFORE_COMMIT, false)] {
+        for (how, stands) in [(Cut::Behind, true), (Cut::Before, false)] {
             let mut client = session(&cut).await;
             let transaction = bill(&mut client).await;
-            mood.store(how, Ordering::SeqCst);
+            line.cut(how);
             let lost = outbox.commit_with(transaction, one("bill-1", ExpectedVersion::Any)).await.unwrap_err();
-            assert_eq!(mood.load(Ordering::SeqCst), PASS, "the line was cut");
+            assert!(line.was_cut());
             let OutboxError::Unknown(unsure) = lost else { panic!("I1: round {round}: told as known: {lost}") };
             assert_eq!(outbox.stands(&unsure).await.unwrap(), stands, "I1: round {round}");
             // Somebody else gets the position that was not taken, and is not taken for it.
@@ -195,16 +192,16 @@ async fn who_stands_still_with_the_lock_loses_it() {
     let Some(schemas) = Schemas::start() else { return };
     let mut store = schemas.open().unwrap();
     let outbox = Arc::new(Outbox::open(&schemas.url(), "bills").await.unwrap());
-    let mood = Arc::new(AtomicU8::new(PASS));
-    let still = format!("postgres://factum@127.0.0.1:{}/postgres", line_to(schemas.server.port(), mood.clone()));
+    let line = Line::to(schemas.server.port()).unwrap();
+    let still = format!("postgres://factum@127.0.0.1:{}/postgres", line.port());
     let mut client = session(&still).await;
-    mood.store(SILENT_AT_COMMIT, Ordering::SeqCst);
+    line.cut(Cut::Silent);
     let own = outbox.clone();
     let standing = tokio::spawn(async move {
         let transaction = client.transaction().await.unwrap();
         own.commit_with(transaction, one("bill-1", ExpectedVersion::Any)).await
     });
-    while mood.load(Ordering::SeqCst) != PASS {
+    while !line.was_cut() {
         tokio::task::yield_now().await;
     }
     let begun = Instant::now();

@@ -2,12 +2,6 @@
 
 use std::{
     fmt::Display,
-    io::{Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU8, Ordering},
-    },
     time::{Duration, Instant},
 };
 
@@ -23,7 +17,10 @@ use factum_testing::{
         self, Cannot,
         store::{Subject, write},
     },
-    engines::postgres::Server,
+    engines::{
+        line::{Cut, Line},
+        postgres::Server,
+    },
 };
 
 use super::faults::plan;
@@ -146,78 +143,29 @@ pub(super) fn eventually<T, E: Display>(mut attempt: impl FnMut() -> Result<T, E
     }
 }
 
-pub(super) const PASS: u8 = 0;
-pub(super) const CUT_BEFORE_COMMIT: u8 = 1;
-pub(super) const CUT_BEHIND_COMMIT: u8 = 2;
-/// What is sent is lost, and the line stays.
-pub(super) const SILENT_AT_COMMIT: u8 = 3;
-
-/// A line to the server that is cut as told at the next commit, once.
-pub(super) fn line_to(port: u16, mood: Arc<AtomicU8>) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let own = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for client in listener.incoming().map_while(Result::ok) {
-            let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
-            let (mood, is_cut) = (mood.clone(), Arc::new(AtomicBool::new(false)));
-            let (mut from, mut to, cut) = (server.try_clone().unwrap(), client.try_clone().unwrap(), is_cut.clone());
-            std::thread::spawn(move || {
-                let mut bytes = [0; 8192];
-                while let Ok(count @ 1..) = from.read(&mut bytes) {
-                    // What is told behind the cut is lost; a server that cannot tell it would not commit.
-                    if !cut.load(Ordering::SeqCst) && to.write_all(&bytes[..count]).is_err() {
-                        break;
-                    }
-                }
-                _ = to.shutdown(Shutdown::Both);
-            });
-            let (mut from, mut to) = (client, server);
-            std::thread::spawn(move || {
-                let mut bytes = [0; 8192];
-                while let Ok(count @ 1..) = from.read(&mut bytes) {
-                    let commits = bytes[..count].windows(6).any(|part| part == b"COMMIT");
-                    let mood = if commits { mood.swap(PASS, Ordering::SeqCst) } else { PASS };
-                    if mood == SILENT_AT_COMMIT {
-                        continue;
-                    }
-                    is_cut.fetch_or(mood != PASS, Ordering::SeqCst);
-                    if mood == CUT_BEFORE_COMMIT || to.write_all(&bytes[..count]).is_err() || mood != PASS {
-                        break;
-                    }
-                }
-                // The server sees the end of what it was sent, and carries that out first.
-                _ = to.shutdown(Shutdown::Write);
-                _ = from.shutdown(Shutdown::Both);
-            });
-        }
-    });
-    own
-}
-
 /// The classical gap: the line is cut while the commit is on its way. It is found out whether it stands.
 #[test]
 fn a_commit_whose_answer_is_lost_is_looked_up() {
     let Some(schemas) = Schemas::start() else { return };
-    let mood = Arc::new(AtomicU8::new(PASS));
-    let port = line_to(schemas.server.port(), mood.clone());
-    let url = format!("postgres://factum@127.0.0.1:{port}/postgres?schema=unit_0");
+    let line = Line::to(schemas.server.port()).unwrap();
+    let url = format!("postgres://factum@127.0.0.1:{}/postgres?schema=unit_0", line.port());
     let mut store = postgres::open(&url, Options::default()).unwrap();
     for round in 0..5 {
-        mood.store(CUT_BEHIND_COMMIT, Ordering::SeqCst);
+        line.cut(Cut::Behind);
         let written = eventually(|| match write(&mut store, &[Plan::default()]) {
             Err(StoreError::Transient(why)) if !why.contains("nothing was written") => Err(StoreError::Transient(why)),
             other => Ok(other),
         });
         let told = written.map_err(|error| error.to_string());
         assert_eq!(told, Ok(Some(Position(0))), "I1: round {round}: it stands, so it is told as done");
-        mood.store(CUT_BEFORE_COMMIT, Ordering::SeqCst);
+        line.cut(Cut::Before);
         let refused = eventually(|| match write(&mut store, &[Plan::default()]) {
             Err(StoreError::Transient(why)) if !why.contains("nothing was written") => Err(StoreError::Transient(why)),
             other => Ok(other),
         });
         let told = refused.unwrap_err().to_string();
         assert!(told.contains("nothing was written"), "{told}");
-        assert_eq!(mood.load(Ordering::SeqCst), PASS, "the line was cut");
+        assert!(line.was_cut());
     }
     assert_eq!(schemas.server.sql("SELECT commits FROM unit_0.unit").unwrap(), "5");
 }

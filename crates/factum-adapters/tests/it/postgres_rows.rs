@@ -5,7 +5,7 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
         Arc, Barrier, Condvar, Mutex,
-        atomic::{AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
         mpsc,
     },
     time::Duration,
@@ -21,9 +21,12 @@ use factum_core::{
     row::IndexValue,
     stream::{Cursor, Lineage, Position},
 };
-use factum_testing::conformance::{self, Cannot, rows::Subject};
+use factum_testing::{
+    conformance::{self, Cannot, rows::Subject},
+    engines::line::{Cut, Line},
+};
 
-use super::postgres::{CUT_BEFORE_COMMIT, CUT_BEHIND_COMMIT, PASS, Schemas, eventually, line_to};
+use super::postgres::{Schemas, eventually};
 
 pub(super) struct InSchemas(pub(super) Schemas);
 
@@ -147,21 +150,20 @@ fn an_old_owner_does_not_bring_a_version_back_that_was_dropped() {
 #[test]
 fn rows_and_cursor_change_together_whenever_the_line_is_cut() {
     let Some(schemas) = InSchemas::start() else { return };
-    let mood = Arc::new(AtomicU8::new(PASS));
-    let port = line_to(schemas.0.server.port(), mood.clone());
-    let mut store = schemas.open_at(port);
+    let line = Line::to(schemas.0.server.port()).unwrap();
+    let mut store = schemas.open_at(line.port());
     store.open(&ORDERS).unwrap();
     let mut now = 0;
     for round in 0..40 {
         now += 1;
         store.write(&batch(now, vec![order("1", "open", now as i64)])).unwrap();
-        let cut = [CUT_BEFORE_COMMIT, CUT_BEHIND_COMMIT][round % 2];
-        mood.store(cut, Ordering::SeqCst);
+        let cut = [Cut::Before, Cut::Behind][round % 2];
+        line.cut(cut);
         store.write(&batch(now + 1, vec![order("1", "open", now as i64 + 1)])).unwrap_err();
-        assert_eq!(mood.load(Ordering::SeqCst), PASS, "the line was cut");
+        assert!(line.was_cut());
         let (total, at) = eventually(|| stands(&mut store));
         assert_eq!(total, at, "round {round}");
-        assert!(at == Some(now) || cut == CUT_BEHIND_COMMIT && at == Some(now + 1), "round {round}: {at:?}");
+        assert!(at == Some(now) || cut == Cut::Behind && at == Some(now + 1), "round {round}: {at:?}");
         now = at.unwrap_or_default();
     }
 }

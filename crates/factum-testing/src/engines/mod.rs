@@ -2,4 +2,5 @@
 //!
 //! What is not installed cannot be started, and says so: such a test prints why it was left out.
 
+pub mod line;
 pub mod postgres;
