@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `embedded` | `Backend`, `Reader` | a unit's store as a log in a directory, without a server; the key of its digests beside it |
 //! | `files` | `Snapshots` | folded states, one file each |
+//! | `kafka` | `Transport` | messages between units |
 //! | `postgres` | `Backend`, `Others`, `Reader`; in `rows` `RowStore`, `RowReader`; in `snapshots` `Snapshots` | a unit's store, its rows and its snapshots in a schema of PostgreSQL; outbox and inbox for services beside it |
 //! | `sqlite` | `RowStore`, `RowReader` | rows of read models in one file |
 //!
@@ -14,6 +15,8 @@
 pub mod embedded;
 #[cfg(feature = "files")]
 pub mod files;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`envelope`] (what a message is), [`stream`] and [`commit`] (what one change of the store means),
 //! [`decider`], [`reaction`], [`pipeline`], [`saga`], [`view`], [`call`], [`timer`], [`schedule`], [`cache`] (the handlers that users write), [`service`] (how they are
-//! put together), [`replies`] (what their commands are answered by), [`letter`] (what waits when one fails), [`ports`] (what the outside must provide), [`memory`], [`memory_rows`] and [`memory_snapshots`] (the
+//! put together), [`replies`] (what their commands are answered by), [`letter`] (what waits when one fails), [`ports`] (what the outside must provide), [`memory`], [`memory_rows`], [`memory_snapshots`] and [`memory_transport`] (the
 //! models that every store behind a port is tested against).
 
 pub mod cache;
@@ -15,11 +15,13 @@ pub mod envelope;
 pub mod error;
 pub mod group;
 pub mod id;
+pub mod lane;
 pub mod letter;
 pub mod memory;
 pub mod memory_notes;
 pub mod memory_rows;
 pub mod memory_snapshots;
+pub mod memory_transport;
 pub mod money;
 pub mod moving;
 pub mod payload;

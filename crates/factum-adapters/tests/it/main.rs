@@ -7,6 +7,7 @@ mod faults;
 mod files;
 mod gaps;
 mod inbox;
+mod kafka;
 mod moving;
 mod outbox;
 mod postgres;

@@ -6,6 +6,7 @@ pub mod ids;
 pub mod notes;
 pub mod rows;
 pub mod snapshots;
+pub mod transport;
 
 pub use backend::{Backend, Judge, Lease, Others, Reader, Scan, Scanned, Written};
 pub use clock::Clock;
@@ -13,3 +14,4 @@ pub use ids::IdSource;
 pub use notes::{Note, Notes};
 pub use rows::{Page, Query, RowChange, RowReader, RowStore, TableBatch, TableKeys, TableSpec};
 pub use snapshots::{MAX_STATE_BYTES, SnapshotError, Snapshots};
+pub use transport::{Transport, TransportError};

@@ -10,6 +10,7 @@ pub mod random;
 pub mod rows;
 pub mod snapshots;
 pub mod store;
+pub mod transport;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

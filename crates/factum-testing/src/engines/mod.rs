@@ -2,5 +2,6 @@
 //!
 //! What is not installed cannot be started, and says so: such a test prints why it was left out.
 
+pub mod kafka;
 pub mod line;
 pub mod postgres;

@@ -15,8 +15,13 @@ use factum_core::{
     memory::Memory,
     memory_rows::MemoryRows,
     memory_snapshots::MemorySnapshots,
-    ports::{Backend, RowStore, Snapshots},
+    memory_transport::{ALL, MemoryTransport},
+    ports::{
+        Backend, RowStore, Snapshots, Transport,
+        transport::{Abilities, Lane, Offset},
+    },
 };
+use factum_runtime::clock::LiveClock;
 use factum_testing::conformance::{self, Cannot};
 
 /// A model, and whether it can be "opened again": by a clone, which shares the data.
@@ -87,4 +92,34 @@ fn snapshots_in_memory_keep_every_promise() {
     for reopens in [true, false] {
         conformance::snapshots::run(&mut InMemory { last: MemorySnapshots::new(), reopens });
     }
+}
+
+/// A broker in memory, by what it can do.
+struct InBroker(Abilities, MemoryTransport);
+
+impl InBroker {
+    fn able(abilities: Abilities) -> Self {
+        Self(abilities, MemoryTransport::able(abilities, Arc::new(LiveClock::default())))
+    }
+}
+
+impl conformance::transport::Subject for InBroker {
+    fn fresh(&mut self) -> (Arc<dyn Transport>, String) {
+        *self = Self::able(self.0);
+        (Arc::new(self.1.clone()), "orders".to_owned())
+    }
+    fn drop_before(&mut self, lane: &Lane, offset: &Offset) -> Result<(), Cannot> {
+        self.1.drop_before(lane, offset.0.parse().unwrap());
+        Ok(())
+    }
+    fn restart(&mut self) -> Result<(), Cannot> {
+        Err(Cannot("what is in memory alone ends with it"))
+    }
+}
+
+#[test]
+fn a_broker_in_memory_keeps_every_promise_and_refuses_what_it_lacks() {
+    conformance::transport::run(&mut InBroker::able(ALL));
+    let lacking = Abilities { ordered: false, replays: false, fences: false, delays: false, largest: 1_000, ..ALL };
+    conformance::transport::run(&mut InBroker::able(lacking));
 }
