@@ -171,7 +171,9 @@ fn an_import_that_stood_still_is_taken_over_and_writes_nothing_any_more() {
             }
             // Whoever does not lead is told so.
             let (done, why) = next.ended();
-            assert!(!done && why.contains("another process"), "{why}");
+            // On a busy machine the session that is ended may take its time.
+            let is_told = why.contains("another process") || why.contains("gives no sign of life");
+            assert!(!done && is_told, "{why}");
         };
         signal(&leads.child, "-CONT");
         let (done, why) = std::mem::replace(&mut leads, next).ended();
