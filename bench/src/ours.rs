@@ -40,7 +40,7 @@ impl Store for Ours {
         let streams = batch.iter().map(|append| append.stream.clone()).collect();
         let (mut batch, mut refused) = (batch.into_iter(), Ok(()));
         let owners = &self.owners;
-        self.backend.transact(&Wanted { streams, cells: Vec::new() }, &mut |mut found| {
+        self.backend.transact(&Wanted { streams, ..Wanted::default() }, &mut |mut found| {
             let mut plans: Vec<Plan> = Vec::with_capacity(batch.len());
             for Append { stream, expected, message, .. } in &mut batch {
                 let expected = match expected {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::{
-    cell::{CellChange, CellKey, Revision},
+    cell::{CellChange, CellKey, ExpectedRevision, Revision},
     envelope::Message,
     error::Refusal,
     id::{MAX_NAME_BYTES, Name},
@@ -82,10 +82,27 @@ impl Commit {
 
     /// What [`check`] must know to judge it.
     pub fn wanted(&self) -> Wanted {
+        let matters = |cell: &&CellChange| cell.expected != ExpectedRevision::Any;
         Wanted {
             streams: self.appends.iter().map(|append| append.stream.clone()).collect(),
-            cells: self.cells.iter().map(|cell| cell.key.clone()).collect(),
+            cells: self.cells.iter().filter(matters).map(|cell| cell.key.clone()).collect(),
+            supposed: None,
         }
+    }
+
+    /// What the writer supposes that its streams end at, as far as it supposes anything.
+    pub fn supposed(&self) -> HashMap<StreamId, StreamVersion> {
+        let mut first = HashMap::with_capacity(self.appends.len());
+        for append in &self.appends {
+            // What it expects of a stream later on comes of what it has appended itself.
+            first.entry(&append.stream).or_insert(append.expected);
+        }
+        let known = |(stream, expected): (&StreamId, ExpectedVersion)| match expected {
+            ExpectedVersion::NoStream => Some((stream.clone(), StreamVersion(0))),
+            ExpectedVersion::Exact(version) => Some((stream.clone(), version)),
+            ExpectedVersion::Any | ExpectedVersion::StreamExists => None,
+        };
+        first.into_iter().filter_map(known).collect()
     }
 }
 
@@ -96,6 +113,8 @@ pub struct Wanted {
     pub streams: Vec<StreamId>,
     /// Cells whose revision is wanted.
     pub cells: Vec<CellKey>,
+    /// What the writer supposes of the streams ([`Commit::supposed`]), if it can be asked again should that not be so.
+    pub supposed: Option<HashMap<StreamId, StreamVersion>>,
 }
 
 /// What a backend found. What is missing does not exist.

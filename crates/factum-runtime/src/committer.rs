@@ -90,13 +90,20 @@ impl Committer {
     /// [`CommitError::Refused`] if nothing was written because a rule stands in the way, [`CommitError::Store`] if the
     /// store failed.
     pub fn commit(&self, commit: Commit) -> Result<Position, CommitError> {
-        let wanted = commit.wanted();
-        let (mut commit, mut refused) = (Some(commit), None);
+        let mut wanted = commit.wanted();
+        let (mut commit, mut again, mut refused) = (Some(commit), None, None);
         let mut backend = lock(&self.backend);
+        if backend.supposes() {
+            wanted.supposed = commit.as_ref().map(Commit::supposed);
+            again = commit.clone();
+        }
         let written = backend.transact(&wanted, &mut |found| {
-            let judged = commit.take().map(|commit| check(&self.owners, &found, commit));
+            let judged = commit.take().or_else(|| again.take()).map(|commit| check(&self.owners, &found, commit));
             match judged {
-                Some(Ok(plan)) => vec![plan],
+                Some(Ok(plan)) => {
+                    refused = None;
+                    vec![plan]
+                }
                 Some(Err(refusal)) => {
                     refused = Some(refusal);
                     Vec::new()

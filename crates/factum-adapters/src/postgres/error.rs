@@ -10,6 +10,9 @@ use tokio_postgres::{
 
 use super::tls;
 
+/// What `at_once.sql` raises.
+const OTHERWISE: &str = "FM001";
+
 /// An error in one line, without anything of the connection's settings.
 pub(super) fn sentence(error: &Error) -> String {
     match error.as_db_error() {
@@ -59,6 +62,12 @@ fn mend(code: &SqlState) -> Option<&'static str> {
 /// the commit.
 pub(super) fn is_dark(error: &Error) -> bool {
     error.as_db_error().is_none_or(|said| said.code().code().starts_with("57P"))
+}
+
+/// Whether nothing was written because something is not as was supposed: another leads, a stream ends elsewhere, or others have
+/// written beyond the last partition that is there.
+pub(super) fn is_otherwise(error: &Error) -> bool {
+    error.code().is_some_and(|code| code.code() == OTHERWISE || *code == SqlState::CHECK_VIOLATION)
 }
 
 /// An error while a store is opened: what a person must mend says how.

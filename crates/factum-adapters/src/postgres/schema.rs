@@ -17,7 +17,7 @@ const OLDEST: i32 = 140_000;
 pub(super) const PARTITION: u64 = 1 << 22;
 
 /// Each brings the schema from the version before to its own, counted from 1. `{schema}` is its name.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     "
 CREATE TABLE unit (
     alone boolean PRIMARY KEY DEFAULT true CHECK (alone),
@@ -87,6 +87,7 @@ END $$;
 REVOKE ALL ON FUNCTION make_room(bigint) FROM PUBLIC;
 ",
     "ALTER TABLE unit ADD COLUMN arriving text, ADD COLUMN moved text",
+    include_str!("at_once.sql"),
 ];
 
 /// What the migrations make: no view of rows is called so.

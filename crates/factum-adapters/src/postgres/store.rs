@@ -1,26 +1,26 @@
-//! The writing side: one round trip finds, a second one writes and commits.
+//! The writing side: one round trip writes and commits, if all is as the writer supposes; else one finds, and a second one writes.
 
 use std::{
     collections::HashSet,
     fmt,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use factum_core::{
-    commit::{Owners, Wanted},
+    commit::{Found, Owners, Plan, Wanted},
     digest_key::DigestKey,
     error::StoreError,
     moving::Marks,
     ports::{self, Backend, Judge, Notes, Others, Reader, Written},
     stream::Position,
 };
-use tokio_postgres::{Client, Error};
+use tokio_postgres::{Client, Error, Statement};
 
 use super::{
     Options,
     driver::Driver,
-    error::{at_open, is_dark, nothing_written, sentence},
+    error::{at_open, is_dark, is_otherwise, nothing_written, sentence},
     lease::{self, Lease},
     moving::{self, Opening},
     notes::TableNotes,
@@ -28,7 +28,7 @@ use super::{
     owners,
     reader::{Rows, Shared},
     sabotage, schema, secret,
-    writing::{Asked, Looked, Writing},
+    writing::{AT_ONCE, Asked, Looked, Standing, Writing},
 };
 
 /// How long to wait before the server is asked again for a commit whose answer was lost.
@@ -54,6 +54,8 @@ pub struct Postgres {
     room: u64,
     /// Types that the store knows by name.
     types: HashSet<String>,
+    /// The number of the unit's last transaction, once it is known.
+    commits: Option<i64>,
 }
 
 /// A session with what it asks again and again.
@@ -61,6 +63,7 @@ pub struct Postgres {
 struct Session {
     client: Arc<Client>,
     asked: Arc<Asked>,
+    at_once: Statement,
 }
 
 /// How a transaction ended.
@@ -107,6 +110,7 @@ impl Postgres {
             shown: super::shown(url),
             room,
             types: HashSet::new(),
+            commits: None,
         })
     }
 
@@ -167,16 +171,73 @@ impl Postgres {
         }
     }
 
-    /// Whether the transaction of this number was committed: its answer was lost.
-    fn look_up(&mut self, commits: i64, lost: &str) -> Result<bool, StoreError> {
+    /// Writes what is let through by what is supposed, in one round trip; nothing if it has to be looked up first.
+    fn at_once(
+        &mut self,
+        session: &Session,
+        wanted: &Wanted,
+        judge: &mut Judge<'_>,
+    ) -> Result<Option<Written>, StoreError> {
+        let (Some(supposed), Some(commits)) = (&wanted.supposed, self.commits) else { return Ok(None) };
+        let looks_first = sabotage::is("counter-locked-last") || sabotage::is("no-term-check");
+        if self.moving || !wanted.cells.is_empty() || looks_first {
+            return Ok(None);
+        }
+        // Of what nothing is supposed, and which is not there, the first version is right; else the store tells the right one.
+        let plans = judge(Found { streams: supposed.clone(), ..Found::default() });
+        if plans.is_empty() {
+            return Ok(None);
+        }
+        let head = self.shared.head.load(Ordering::Acquire);
+        let writing = Arc::new(Writing::of(plans, head, commits + 1, &self.types)?);
+        // What is supposed of a stream that gets nothing is not seen where it is written.
+        if writing.last >= self.room || !writing.covers(supposed) {
+            return Ok(None);
+        }
+        let wrote = session.clone().write_at_once(writing.clone(), self.term, writing.sure(supposed));
+        let standing = match self.shared.pool.driver.wait(wrote)? {
+            Ok(standing) => standing,
+            Err(error) if is_dark(&error) => {
+                let lost = sentence(&error);
+                match self.look_up(writing.commits, &lost)? {
+                    Some(own) => self.find_again(writing.clone(), own)?,
+                    None => return Err(StoreError::Transient(format!("nothing was written: {lost}"))),
+                }
+            }
+            Err(error) if is_otherwise(&error) => return Ok(None),
+            Err(error) => return Err(nothing_written(error)),
+        };
+        let plans = writing.standing(&standing.moved);
+        Ok(Some(self.wrote(&writing, standing.last, plans)))
+    }
+
+    /// Where a commit stands whose answer was lost.
+    fn find_again(&self, writing: Arc<Writing>, own: u64) -> Result<Standing, StoreError> {
+        let client = self.shared.pool.driver.connect()?;
+        let found = self.shared.pool.driver.wait(async move { writing.find_again(&client, own).await })?;
+        found.map_err(|error| StoreError::OutcomeUnknown(sentence(&error)))
+    }
+
+    /// Takes note of what was written.
+    fn wrote(&mut self, writing: &Writing, last: u64, plans: Vec<Plan>) -> Written {
+        self.types.extend(writing.types.iter().cloned());
+        self.commits = Some(writing.commits);
+        self.shared.moved(last);
+        Written { last: Position(last), plans }
+    }
+
+    /// Where the unit's last transaction ends, if it was this one; nothing if this one was not committed. Its answer was lost.
+    fn look_up(&mut self, commits: i64, lost: &str) -> Result<Option<u64>, StoreError> {
         self.session = None;
         let until = Instant::now() + self.dark;
         loop {
             let looked = self.shared.pool.driver.connect().and_then(|client| {
                 self.shared.pool.driver.wait(async move {
                     // The lost session may still commit: its lock is waited for.
-                    let row = client.query_one("SELECT term, commits FROM unit FOR UPDATE", &[]).await;
-                    row.map(|row| (row.get::<_, i64>(0), row.get::<_, i64>(1))).map_err(nothing_written)
+                    let row =
+                        client.query_one("SELECT term, commits, coalesce(own, 0) FROM unit FOR UPDATE", &[]).await;
+                    row.map(|row| (row.get::<_, i64>(0), (row.get::<_, i64>(1), row.get::<_, i64>(2) as u64)))
+                        .map_err(nothing_written)
                 })?
             });
             match looked {
@@ -184,7 +245,7 @@ impl Postgres {
                     let problem = format!("{lost}; another process leads since");
                     return Err(StoreError::OutcomeUnknown(problem));
                 }
-                Ok((_, known)) => return Ok(known >= commits),
+                Ok((_, (known, own))) => return Ok((known >= commits).then_some(own)),
                 Err(StoreError::Transient(_)) if Instant::now() < until => std::thread::sleep(AGAIN),
                 Err(error) => return Err(StoreError::OutcomeUnknown(format!("{lost}; then: {error}"))),
             }
@@ -195,6 +256,9 @@ impl Postgres {
 impl Backend for Postgres {
     fn transact(&mut self, wanted: &Wanted, judge: &mut Judge<'_>) -> Result<Option<Written>, StoreError> {
         let session = self.session()?;
+        if let Some(written) = self.at_once(&session, wanted, judge)? {
+            return Ok(Some(written));
+        }
         let looked = self.shared.pool.driver.wait(session.clone().look(wanted.clone()))?;
         let looked = match looked {
             Ok(looked) => looked,
@@ -245,17 +309,18 @@ impl Backend for Postgres {
             }
             Ended::Dark(lost) => {
                 drop(session);
-                if sabotage::is("unknown-commit-told-as-failed") || !self.look_up(writing.commits, &lost)? {
+                if sabotage::is("unknown-commit-told-as-failed") || self.look_up(writing.commits, &lost)?.is_none() {
                     return Err(StoreError::Transient(format!("nothing was written: {lost}")));
                 }
             }
         }
         self.room = room;
-        self.types.extend(writing.types.iter().cloned());
-        let last = Position(writing.last);
-        self.shared.moved(writing.last);
-        let plans = Arc::try_unwrap(writing).map_or_else(|shared| shared.plans.clone(), |writing| writing.plans);
-        Ok(Some(Written { last, plans }))
+        let plans = writing.plans.clone();
+        Ok(Some(self.wrote(&writing, writing.last, plans)))
+    }
+
+    fn supposes(&self) -> bool {
+        true
     }
 
     fn look(&mut self) -> Result<(), StoreError> {
@@ -315,8 +380,16 @@ impl Backend for Postgres {
 
 impl Session {
     async fn over(client: Arc<Client>) -> Result<Self, Error> {
-        let asked = Arc::new(Asked::over(&*client).await?);
-        Ok(Self { client, asked })
+        // All that this session asks goes by keys: plans made once, for tables of any size, are those.
+        let plans = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off";
+        client.batch_execute(plans).await?;
+        let (asked, at_once) = tokio::try_join!(Asked::over(&*client), client.prepare(AT_ONCE))?;
+        Ok(Self { client, asked: Arc::new(asked), at_once })
+    }
+
+    /// Looks, writes and commits: one round trip.
+    async fn write_at_once(self, writing: Arc<Writing>, term: i64, sure: Vec<bool>) -> Result<Standing, Error> {
+        writing.write_at_once(&self.client, &self.at_once, term, sure).await
     }
 
     /// Begins a transaction and looks up what is wanted behind the lock: one round trip.

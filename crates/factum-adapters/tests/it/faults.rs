@@ -172,7 +172,7 @@ fn a_failed_sync_is_an_unknown_outcome_and_ends_writing_until_the_store_is_opene
     drop(store);
     let (mut store, _) = embedded::open(dir.path()).unwrap();
     let stream = StreamId::parse("order-1").unwrap();
-    let found = store.find(&Wanted { streams: vec![stream.clone()], cells: Vec::new() }).unwrap();
+    let found = store.find(&Wanted { streams: vec![stream.clone()], ..Wanted::default() }).unwrap();
     let version = found.streams[&stream].0;
     assert!(version == 1 || version == 2, "the write is there whole or not at all");
     write(&mut store, &[plan(version + 1)]).unwrap();

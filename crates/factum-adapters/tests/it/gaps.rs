@@ -16,7 +16,7 @@ use factum_adapters::postgres::{
     upkeep,
 };
 use factum_core::{
-    commit::{Commit, Owners, check},
+    commit::{Commit, Owners, Wanted, check},
     ports::Backend,
     stream::ExpectedVersion,
 };
@@ -205,7 +205,7 @@ fn unit(mut store: impl Backend + 'static, done: Arc<AtomicBool>) -> std::thread
             let stream = format!("bill-{}", dice.below(STREAMS));
             let data = (last + 1..=last + count).map(|number| format!("[{WRITERS},{number}]"));
             let commit = Commit { appends: vec![append(&stream, ExpectedVersion::Any, data)], cells: Vec::new() };
-            let wanted = commit.wanted();
+            let wanted = Wanted { supposed: Some(commit.supposed()), ..commit.wanted() };
             let written = store
                 .transact(&wanted, &mut |found| vec![check(&Owners::default(), &found, commit.clone()).unwrap()])
                 .unwrap();

@@ -1,6 +1,7 @@
 //! Every adapter runs the whole list of its port; what is its own stands beside it.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test subjects and helpers are tests too")]
 
+mod at_once;
 mod digest_key;
 mod embedded;
 mod faults;

@@ -41,7 +41,7 @@ impl Three {
 
     /// The owner makes a unit and gives the rights that the command prints.
     fn made(&self) {
-        assert_eq!(roles::migrate(&self.url("boss")).unwrap(), 5);
+        assert_eq!(roles::migrate(&self.url("boss")).unwrap(), 6);
         self.sql("boss", &self.statements()).unwrap();
     }
 
@@ -269,10 +269,10 @@ fn rows_that_the_owner_has_made_become_the_writers() {
 fn an_older_schema_is_its_owners_to_change() {
     let Some(units) = Three::start() else { return };
     units.made();
-    units.sql("boss", "DELETE FROM unit_0.migration WHERE version = 5").unwrap();
+    units.sql("boss", "DELETE FROM unit_0.migration WHERE version = 6").unwrap();
     let told = units.open().unwrap_err().to_string();
     assert!(
-        told.contains("is of version 4") && told.contains("bring it there as boss with `factum log migrate`"),
+        told.contains("is of version 5") && told.contains("bring it there as boss with `factum log migrate`"),
         "{told}"
     );
     let told = upkeep::about(&units.url("guest")).unwrap_err().to_string();

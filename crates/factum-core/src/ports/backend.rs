@@ -19,7 +19,9 @@ use crate::{
 ///   whole: after any failure either all plans are there or none.
 /// - Positions are gapless over messages, in the order of the plans; versions are those of the plans. Where others write to the
 ///   store, too, positions are given in the order of the transactions.
-/// - The judge is asked once. If it lets nothing through nothing is written, and whatever was locked is free again.
+/// - The judge is asked once; if the writer supposes something ([`Wanted::supposed`]) perhaps by that, and then once more by what
+///   was found, should it not be so: the last answer counts. If that lets nothing through nothing is written, and whatever was
+///   locked is free again.
 /// - Nothing is visible to a [`Reader`] before it is durable.
 /// - A write whose outcome is unknown answers [`StoreError::OutcomeUnknown`], and no later write succeeds.
 /// - A cell's revision changes with every write of it and is never 0 while the cell exists.
@@ -33,6 +35,11 @@ pub trait Backend: Send {
     /// # Errors
     /// [`StoreError`]; see the promises.
     fn transact(&mut self, wanted: &Wanted, judge: &mut Judge<'_>) -> Result<Option<Written>, StoreError>;
+
+    /// Whether it pays to say what is supposed: then it can be looked up where it is written.
+    fn supposes(&self) -> bool {
+        false
+    }
 
     /// Looks up heads and cells, and writes nothing.
     ///

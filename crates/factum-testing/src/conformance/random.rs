@@ -137,10 +137,21 @@ impl Program {
         assert!(model_found.cells.keys().eq(store_found.cells.keys()), "{model_found:?} {store_found:?}");
         self.remember(&model_found, &store_found);
         let (model_plans, model_refused) = judge(model_found, model);
+        let one = match &store[..] {
+            [one] => Some(one.clone()).filter(|_| self.backend().supposes()),
+            _ => None,
+        };
         let (store_plans, store_refused) = judge(store_found, store);
         assert_eq!(model_refused, store_refused);
         let model_last = write(&mut self.model, &model_plans).expect("the model can be written");
-        let store_last = write(self.backend(), &store_plans).expect("the store can be written");
+        let store_last = match one {
+            Some(one) => {
+                let wanted = Wanted { supposed: Some(one.supposed()), ..one.wanted() };
+                let written = self.backend().transact(&wanted, &mut |found| judge(found, vec![one.clone()]).0);
+                written.expect("the store can be written").map(|written| written.last)
+            }
+            None => write(self.backend(), &store_plans).expect("the store can be written"),
+        };
         assert_eq!(model_last, store_last);
         assert_eq!(self.reader.head(), self.model.head());
     }
@@ -180,7 +191,7 @@ impl Program {
             0..5 => both(ExpectedRevision::Any),
             5 | 6 => both(ExpectedRevision::Absent),
             7 | 8 => {
-                let wanted = Wanted { streams: Vec::new(), cells: vec![key.clone()] };
+                let wanted = Wanted { cells: vec![key.clone()], ..Wanted::default() };
                 let now = |found: Found| ExpectedRevision::Exact(found.cells.get(key).copied().unwrap_or_default());
                 let model = self.model.find(&wanted).expect("the model can be searched");
                 let store = self.backend().find(&wanted).expect("the store can be searched");
@@ -277,7 +288,8 @@ fn wanted(commits: &[Commit]) -> Wanted {
     for commit in commits {
         let more = commit.wanted();
         wanted.streams.extend(more.streams);
-        wanted.cells.extend(more.cells);
+        // Also those of which nothing is expected: what they have become is remembered.
+        wanted.cells.extend(commit.cells.iter().map(|change| change.key.clone()));
     }
     wanted
 }

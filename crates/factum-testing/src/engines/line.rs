@@ -1,4 +1,4 @@
-//! A line to a server that is cut around its next commit.
+//! A line to a server that is cut around its next commit: a `COMMIT`, or a call of the function that commits at once.
 
 use std::{
     io::{self, Read, Write},
@@ -78,9 +78,10 @@ fn pass_on(client: TcpStream, server: TcpStream, next: Arc<AtomicU8>) -> io::Res
     });
     let (mut from, mut to) = (client, server);
     std::thread::spawn(move || {
-        let mut bytes = [0; 8192];
+        // Large enough for most commits to come through it as one.
+        let (mut bytes, mut at_once) = (vec![0; 1 << 20], None);
         while let Ok(count @ 1..) = from.read(&mut bytes) {
-            let commits = bytes[..count].windows(6).any(|part| part == b"COMMIT");
+            let commits = commits(&bytes[..count], &mut at_once);
             let how = if commits { next.swap(WHOLE, Ordering::SeqCst) } else { WHOLE };
             if how == Cut::Silent as u8 {
                 continue;
@@ -95,4 +96,27 @@ fn pass_on(client: TcpStream, server: TcpStream, next: Arc<AtomicU8>) -> io::Res
         _ = from.shutdown(Shutdown::Both);
     });
     Ok(())
+}
+
+/// The function that commits at once.
+const AT_ONCE: &[u8] = b"FROM commit_at_once(";
+
+/// Whether a client commits with what it sends. By which name it calls the function is known from when it prepared that.
+fn commits(bytes: &[u8], at_once: &mut Option<Vec<u8>>) -> bool {
+    let called = |name: &Vec<u8>| {
+        // Bind: its length, the portal without a name, and the statement's name.
+        let end = 7 + name.len();
+        bytes
+            .windows(end)
+            .any(|part| part[0] == b'B' && part[5] == 0 && part[6..end - 1] == **name && part[end - 1] == 0)
+    };
+    let is_call = at_once.as_ref().is_some_and(called);
+    if let Some(query) = bytes.windows(AT_ONCE.len()).position(|part| part == AT_ONCE) {
+        // Parse: its length, the statement's name, and behind that the query.
+        let before = &bytes[..query];
+        let end = before.iter().rposition(|byte| *byte == 0).unwrap_or_default();
+        let begin = before[..end].iter().rposition(|byte| !byte.is_ascii_alphanumeric()).map_or(0, |at| at + 1);
+        *at_once = Some(before[begin..end].to_vec());
+    }
+    is_call || bytes.windows(6).any(|part| part == b"COMMIT")
 }
