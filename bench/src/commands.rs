@@ -37,7 +37,7 @@ const NOTE: &str = "a counter counts what happens to it, and keeps a note of eve
 /// Something was counted.
 #[derive(Event, Clone, Debug)]
 #[event("counter.added")]
-struct CounterAdded {
+pub struct CounterAdded {
     /// The counter.
     counter_id: String,
     /// How much.
@@ -49,7 +49,7 @@ struct CounterAdded {
 /// Asks to count.
 #[derive(Command, Clone, Debug)]
 #[command("counter.add")]
-struct AddToCounter {
+pub struct AddToCounter {
     /// The counter.
     counter_id: String,
     /// How much.
@@ -60,7 +60,7 @@ struct AddToCounter {
 
 /// What was counted so far.
 #[derive(Default)]
-struct Counter {
+pub struct Counter {
     sum: u64,
 }
 
@@ -182,7 +182,7 @@ async fn together(app: &App, home: Home<'_>, callers: usize, each: Duration) -> 
 }
 
 /// Every caller sends one command after the other, each ten to a stream of its own.
-async fn calls(app: &App, prefix: &str, callers: usize, each: Duration) -> anyhow::Result<Vec<Duration>> {
+pub async fn calls(app: &App, prefix: &str, callers: usize, each: Duration) -> anyhow::Result<Vec<Duration>> {
     let start = Instant::now();
     let tasks: Vec<_> = (0..callers)
         .map(|caller| {
@@ -204,7 +204,7 @@ async fn calls(app: &App, prefix: &str, callers: usize, each: Duration) -> anyho
 }
 
 /// The caller's command of this number; ten go to one stream.
-async fn call(app: &App, prefix: &str, caller: usize, number: usize) -> anyhow::Result<Duration> {
+pub async fn call(app: &App, prefix: &str, caller: usize, number: usize) -> anyhow::Result<Duration> {
     let counter_id = format!("{prefix}-{caller}-{}", number / STREAM);
     let command = AddToCounter { counter_id, by: number as u64, note: NOTE.to_owned() };
     let sent = Instant::now();

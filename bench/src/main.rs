@@ -1,6 +1,7 @@
 //! Prints Factum's figures as JSON lines, each beside what the bare machine does in the same run, and beside its
 //! rivals on the same work; see `docs/benchmarks.md`.
 
+mod between;
 mod client;
 mod commands;
 mod figure;
@@ -107,6 +108,18 @@ enum What {
     },
     /// Orders, then their log read again.
     Replay(Orders),
+    /// Two units and a broker between them: what is published and taken in, and how long one event takes.
+    Between {
+        /// The broker, such as kafka://127.0.0.1:9092; one in the memory of this process if there is none.
+        #[arg(long)]
+        broker: Option<String>,
+        /// For how long the first log is filled.
+        #[arg(long, default_value_t = 3)]
+        seconds: u64,
+        /// Single events.
+        #[arg(long, default_value_t = 500)]
+        single: usize,
+    },
     /// Held keys: what a hundred cost the others, and the release of a hundred thousand messages behind one.
     Holds {
         /// For how long each.
@@ -230,6 +243,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         }
         #[cfg(feature = "rivals")]
         What::Postgres { seconds, orders, rate } => postgres(dir, &runtime, &choice, seconds, orders, rate),
+        What::Between { broker, seconds, single } => {
+            let settings = between::Settings { broker, filling: Duration::from_secs(seconds), single };
+            runtime.block_on(between::run(dir, settings))
+        }
         What::Holds { seconds } => runtime.block_on(holds::run(dir, Duration::from_secs(seconds))),
         What::Partners { seconds } => runtime.block_on(partners::run(dir, Duration::from_secs(seconds))),
         What::Warehouse { orders } => runtime.block_on(warehouse::run(dir, orders)),

@@ -26,7 +26,7 @@ use crate::{
     notification::gateway::Channels,
     partners::{Partners, are_recorded, refuse_another_process, refuse_others},
     plain::plain,
-    services::{Options, archive_if_any, defined, equipped, open},
+    services::{Options, Part, archive_if_any, defined, equipped, open},
     shipping::signature::Secret,
 };
 
@@ -70,6 +70,8 @@ pub struct Serve {
     pub hold_unknown: bool,
     /// When orders bring points.
     pub points: Policy,
+    /// The part of the shop that is served, if it is one of several units.
+    pub part: Option<Part>,
 }
 
 /// Serves until Ctrl-C or SIGTERM, then stops in order: no more requests, then the loops.
@@ -246,6 +248,7 @@ fn built(builder: AppBuilder, options: &Serve, beside: Option<&Beside>) -> AppBu
         channels: options.channels.clone(),
         provider_lists: options.provider_lists,
         cart_abandoned_after: options.abandon_carts,
+        part: options.part.clone(),
     };
     let builder = equipped(builder, &settings);
     let builder = beside.into_iter().fold(builder, |builder, beside| builder.with(beside()));
@@ -358,6 +361,18 @@ fn greeting(options: &Serve, partners: &Partners, address: SocketAddr, durabilit
     };
     let Partners { provider, carrier, process } = partners;
     let [mail, sms, push] = options.channels.addresses().map(|(_, address)| address);
+    if let Some(part) = &options.part {
+        let services = part.services.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        return format!(
+            "the unit {} of the shop is open at http://{address}
+  services    {services}
+  data        {data}
+  durability  {durability}: {durable}
+  how it is   curl http://{address}/health
+stop it with Ctrl-C; what was accepted is carried out first",
+            part.unit
+        );
+    }
     let json = " -H 'Content-Type: application/json'";
     format!(
         "the shop is open at http://{address}

@@ -1,9 +1,9 @@
 //! Which services the shop runs, and with what.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::Context as _;
-use factum::{AppBuilder, Archive, OpenError, http::client::Remote, prelude::*};
+use factum::{AppBuilder, Archive, Broker, OpenError, http::client::Remote, prelude::*};
 
 use crate::{
     analytics, cart, catalog,
@@ -53,6 +53,19 @@ pub struct Options {
     pub provider_lists: bool,
     /// How long nobody changes a cart before it is abandoned.
     pub cart_abandoned_after: Duration,
+    /// The part of the shop that runs here, if it is one of several.
+    pub part: Option<Part>,
+}
+
+/// A part of the shop, as a unit of its own.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// What the unit is called.
+    pub unit: String,
+    /// The names of its services.
+    pub services: BTreeSet<String>,
+    /// What carries messages between it and the others.
+    pub broker: Broker,
 }
 
 impl Default for Options {
@@ -74,6 +87,7 @@ impl Default for Options {
             channels: Channels::default(),
             provider_lists: false,
             cart_abandoned_after: day,
+            part: None,
         }
     }
 }
@@ -122,8 +136,21 @@ pub fn equipped(app: AppBuilder, options: &Options) -> AppBuilder {
     let app = app.about("process", options.process.to_string());
     let app = options.channels.addresses().into_iter().fold(app, |app, (channel, address)| app.about(channel, address));
     let lists = options.provider.as_ref().filter(|_| options.provider_lists);
-    let services = reconciliations::added(services(options), options.points, lists);
-    services.into_iter().fold(app.spellings(spellings()), AppBuilder::with)
+    let (own, app) = match &options.part {
+        None => (services(options), app),
+        Some(Part { unit, services: names, broker }) => {
+            let is_own = |service: &Service| names.contains(service.name.as_str());
+            let (own, others) = services(options).into_iter().partition(is_own);
+            (own, app.unit(unit, broker, others).about("unit", unit))
+        }
+    };
+    let own = reconciliations::added(own, options.points, lists);
+    own.into_iter().fold(app.spellings(spellings()), AppBuilder::with)
+}
+
+/// The names of all services of the shop.
+pub fn names() -> Vec<String> {
+    services(&Options::default()).iter().map(|service| service.name.to_string()).collect()
 }
 
 /// All services of the shop.
@@ -143,6 +170,7 @@ pub fn services(options: &Options) -> Vec<Service> {
         channels,
         cart_abandoned_after,
         provider_lists: _,
+        part: _,
     } = options.clone();
     let policy = if hold_suspicious { fraud::reactions::Policy::Hold } else { fraud::reactions::Policy::NoteOnly };
     let provider = match provider {

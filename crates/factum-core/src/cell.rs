@@ -27,11 +27,15 @@ pub enum CellKind {
     Windows,
     /// How far a pull group is: what of its messages is settled, and what has failed.
     Group,
+    /// How far a unit has published what others are to hear.
+    Relay,
+    /// What a unit has read of a lane.
+    Lane,
 }
 
 impl CellKind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Cursor,
         Self::Timer,
         Self::Call,
@@ -43,6 +47,8 @@ impl CellKind {
         Self::Digests,
         Self::Windows,
         Self::Group,
+        Self::Relay,
+        Self::Lane,
     ];
 
     /// The word in the store.
@@ -59,6 +65,8 @@ impl CellKind {
             Self::Digests => "digests",
             Self::Windows => "windows",
             Self::Group => "group",
+            Self::Relay => "relay",
+            Self::Lane => "lane",
         }
     }
 }

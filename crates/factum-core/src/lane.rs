@@ -115,12 +115,16 @@ impl Seen {
         }
     }
 
-    /// A message was read, and taken if it is the next one: nothing changes for its unit if it is not.
-    pub fn read(&mut self, offset: &Offset, home: Option<&Home>) {
-        self.offset = Some(offset.0.clone());
-        if let Some(home) = home.filter(|home| self.judge(home) == Verdict::Next) {
+    /// A message is taken, if it is the next one: nothing changes if it is not.
+    pub fn take(&mut self, home: &Home) {
+        if self.judge(home) == Verdict::Next {
             self.units.insert(home.unit.clone(), Known { lineage: home.lineage, highest: home.position });
         }
+    }
+
+    /// Everything up to this offset was read, and is not read again.
+    pub fn through(&mut self, offset: &Offset) {
+        self.offset = Some(offset.0.clone());
     }
 
     /// A person says that a unit was made anew: its positions begin again.
@@ -159,7 +163,8 @@ mod tests {
 
     fn read(seen: &mut Seen, home: &Home) -> Verdict {
         let verdict = seen.judge(home);
-        seen.read(&Offset("7".into()), Some(home));
+        seen.take(home);
+        seen.through(&Offset("7".into()));
         verdict
     }
 

@@ -13,17 +13,18 @@
 //! Both are cells: they stand in the commit that fails, passes over or ends something. A letter names its message by its
 //! position; only of a timer or an answer, which stand in no stream, it keeps the bytes.
 
+mod kept;
+
 use std::{collections::VecDeque, fmt};
 
 use jiff::Timestamp;
+pub use kept::{Kept, Raw};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     cell::{CellKey, CellKind},
     commit::MAX_CELL_NAME_BYTES,
-    envelope::{Message, binary},
     error::{NameError, NotYet, StoreError},
-    id::Name,
     stream::{Position, StreamId},
 };
 
@@ -45,10 +46,12 @@ pub enum Subject {
     Timer(String),
     /// The answer of a call, by the call's id.
     Answer(String),
+    /// What came from a broker, by its offset on the lane that the consumer reads.
+    Arrival(String),
 }
 
 /// A letter's name: the consumer and what it failed on. As text `books.note@42`, `books.note@timer/…`,
-/// `books.note@answer/…`.
+/// `books.note@answer/…`, `import:order-events/3@arrival/42`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LetterId {
     /// The consumer.
@@ -76,6 +79,7 @@ impl LetterId {
         let subject = match subject.split_once('/') {
             Some(("timer", name)) => Subject::Timer(name.to_owned()),
             Some(("answer", id)) => Subject::Answer(id.to_owned()),
+            Some(("arrival", offset)) => Subject::Arrival(offset.to_owned()),
             _ => Subject::Message(Position(subject.parse().map_err(|_| wrong())?)),
         };
         Ok(Self { consumer: consumer.to_owned(), subject })
@@ -93,6 +97,7 @@ impl fmt::Display for LetterId {
             Subject::Message(position) => write!(f, "{}@{position}", self.consumer),
             Subject::Timer(name) => write!(f, "{}@timer/{name}", self.consumer),
             Subject::Answer(id) => write!(f, "{}@answer/{id}", self.consumer),
+            Subject::Arrival(offset) => write!(f, "{}@arrival/{offset}", self.consumer),
         }
     }
 }
@@ -168,42 +173,6 @@ pub struct Letter {
     pub unfolded: bool,
     /// The message, if it stands in no stream: type, source, and the stored form.
     pub kept: Option<Kept>,
-}
-
-/// A message that stands in no stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
-    type_name: String,
-    source: String,
-    /// The stream that it speaks for.
-    pub sender: String,
-    /// A timer's due time.
-    pub due: Option<Timestamp>,
-    message: Vec<u8>,
-}
-
-impl Kept {
-    /// Keeps a message.
-    ///
-    /// # Errors
-    /// [`StoreError::Unfit`] if it has no stored form.
-    pub fn of(message: &Message, sender: &str, due: Option<Timestamp>) -> Result<Self, StoreError> {
-        let mut bytes = Vec::new();
-        binary::encode(message, &mut bytes).map_err(|error| StoreError::Unfit(error.to_string()))?;
-        let envelope = &message.envelope;
-        let (type_name, source) = (envelope.type_name.to_string(), envelope.source.to_string());
-        Ok(Self { type_name, source, sender: sender.to_owned(), due, message: bytes })
-    }
-
-    /// The message.
-    ///
-    /// # Errors
-    /// [`StoreError::Corrupt`] if it cannot be read.
-    pub fn message(&self) -> Result<Message, StoreError> {
-        let shared = |text: &str| Name::Shared(text.into());
-        binary::decode(shared(&self.type_name), shared(&self.source), &self.message)
-            .map_err(|error| StoreError::Corrupt(format!("a kept message cannot be read: {error}")))
-    }
 }
 
 impl Letter {

@@ -7,6 +7,7 @@
 
 pub mod cache;
 pub mod call;
+pub mod carried;
 pub mod cell;
 pub mod commit;
 pub mod decider;

@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
-    engine::guard,
+    engine::{Rejected, guard},
     inbox::Request,
     registry::{Handler, PLATFORM, Registry},
 };
@@ -195,7 +195,8 @@ impl Door {
             let shown = service.views.iter().flat_map(|view| view.types());
             let begun = service.sagas.iter().flat_map(|saga| saga.declared());
             let asked = service.deciders.iter().flat_map(|decider| decider.commands());
-            for info in read.chain(folded).chain(shown).chain(begun).chain(asked) {
+            let kept = service.caches.iter().flat_map(|cache| cache.types());
+            for info in read.chain(folded).chain(shown).chain(begun).chain(asked).chain(kept) {
                 door.reads(registry, &info);
             }
         }
@@ -213,17 +214,78 @@ impl Door {
     /// # Errors
     /// [`NotTaken`], as a sentence for whoever sent it.
     pub fn admit(&self, registry: &Registry, incoming: Incoming) -> Result<Import, NotTaken> {
-        let Incoming { message, subject, correlation_missing: uncorrelated, .. } = incoming;
-        let envelope = &message.envelope;
+        let envelope = &incoming.message.envelope;
         if envelope.kind != Kind::Event {
             return Err(NotTaken::NoEvent(envelope.kind));
         }
-        let today = registry.upcasters.today(&envelope.type_name);
-        for type_name in [today, &envelope.type_name] {
+        for type_name in [registry.upcasters.today(&envelope.type_name), &envelope.type_name] {
             if let Some(owner) = self.domains.get(domain(type_name)) {
                 return Err(NotTaken::OwnType { type_name: type_name.to_owned(), owner: owner.clone() });
             }
         }
+        self.replica(registry, incoming)
+    }
+
+    /// A message of another unit, as what stands in this one's log; nothing if nobody here reads it.
+    ///
+    /// # Errors
+    /// [`NotTaken`], as a sentence for people.
+    pub fn carried(&self, registry: &Registry, incoming: Incoming) -> Result<Option<Import>, NotTaken> {
+        let envelope = &incoming.message.envelope;
+        match envelope.kind {
+            Kind::Event if !self.is_read(registry, &incoming) => Ok(None),
+            Kind::Event => self.admit(registry, incoming).map(Some),
+            Kind::Command => {
+                if registry.addressee(registry.upcasters.today(&envelope.type_name)).is_none() {
+                    return Err(NotTaken::NoAddressee(envelope.type_name.to_string()));
+                }
+                self.replica(registry, incoming).map(Some)
+            }
+            Kind::Rejection => {
+                let heard = serde_json::from_slice::<Rejected>(&incoming.message.data).ok().and_then(|rejected| {
+                    registry.hears_rejections(rejected.sender.split('-').next().unwrap_or_default())
+                });
+                heard.map(|_| self.replica(registry, incoming)).transpose()
+            }
+            kind @ (Kind::Call | Kind::Receipt) => Err(NotTaken::NoEvent(kind)),
+        }
+    }
+
+    /// An event or a command of a program that is no unit, as what stands in this unit's log.
+    ///
+    /// # Errors
+    /// [`NotTaken`], as a sentence for people.
+    pub fn foreign(&self, registry: &Registry, incoming: Incoming) -> Result<Import, NotTaken> {
+        let envelope = &incoming.message.envelope;
+        if envelope.kind != Kind::Command {
+            return self.admit(registry, incoming);
+        }
+        let today = registry.upcasters.today(&envelope.type_name);
+        if registry.addressee(today).is_none() {
+            return Err(NotTaken::NoAddressee(envelope.type_name.to_string()));
+        }
+        if registry.types.get(today).is_some_and(|declared| declared.info.own) {
+            return Err(NotTaken::OwnCommand(envelope.type_name.to_string()));
+        }
+        self.replica(registry, incoming)
+    }
+
+    /// Whether somebody here reads messages of its type.
+    pub(crate) fn is_read(&self, registry: &Registry, incoming: &Incoming) -> bool {
+        let today = registry.upcasters.today(&incoming.message.envelope.type_name);
+        self.schemas.contains_key(today) || registry.groups().any(|(_, group)| group.takes(today))
+    }
+
+    /// Events of others that somebody here reads.
+    pub(crate) fn foreign_events<'a>(&'a self, registry: &'a Registry) -> impl Iterator<Item = &'a str> {
+        let is_foreign = |name: &&str| !self.domains.contains_key(domain(name)) && !registry.is_answered(name);
+        self.schemas.keys().copied().filter(is_foreign)
+    }
+
+    /// A message as one of a stream that no service here owns.
+    fn replica(&self, registry: &Registry, incoming: Incoming) -> Result<Import, NotTaken> {
+        let Incoming { message, subject, correlation_missing: uncorrelated, .. } = incoming;
+        let envelope = &message.envelope;
         let stream = match subject {
             Some(stream) => stream,
             None => StreamId::new(&domain(&envelope.type_name).replace('-', "_"), &envelope.id.to_string())?,
@@ -237,7 +299,9 @@ impl Door {
         if envelope.depth > self.depth {
             return Err(NotTaken::TooDeep { depth: envelope.depth, limit: self.depth });
         }
-        self.fits(registry, &message)?;
+        if envelope.kind != Kind::Rejection {
+            self.fits(registry, &message)?;
+        }
         let import = Import { stream, message, uncorrelated };
         check_append(&Owners::default(), &import.clone().append(ExpectedVersion::Any))?;
         Ok(import)

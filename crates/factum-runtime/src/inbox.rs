@@ -17,7 +17,7 @@ use factum_core::{
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::{acts::Act, groups::Settle, import::Import, signal::Signal};
+use crate::{acts::Act, between::Arrived, groups::Settle, import::Import, signal::Signal};
 
 /// Inputs that may wait.
 pub const INBOX: usize = 4096;
@@ -138,6 +138,8 @@ pub enum Input {
     Rebuilt(String, oneshot::Sender<()>),
     /// What workers of a pull group have settled: it is to be kept, and then `reply` rung.
     Settle(Box<Settle>, oneshot::Sender<()>),
+    /// What came from other units on one lane, or how far the relay is: it is to be taken in, all of it, and then `reply` rung.
+    Between(Box<Arrived>, oneshot::Sender<()>),
     /// What a person, or a plan, wants of a letter or a consumer.
     Act(Act),
     /// Tell when there is nothing more to do: nothing unread, no call open, no timer due. On data time a call that waits for
@@ -182,6 +184,7 @@ impl Input {
             Self::Attempted { value, .. } => value.len() + UNIT,
             Self::GivenUp(given_up) => given_up.value.len() + UNIT,
             Self::Settle(settle, _) => settle.bytes() + UNIT,
+            Self::Between(arrived, _) => arrived.bytes() + UNIT,
             Self::Letter(..) | Self::Rebuilt(..) | Self::Act(_) | Self::Rest(_) => UNIT,
         }
     }
@@ -354,7 +357,7 @@ impl Sender {
     }
 
     /// Puts an input in if there is room, or gives it back.
-    fn offer(&self, input: Input) -> Result<Option<Input>, ExecuteError> {
+    pub(crate) fn offer(&self, input: Input) -> Result<Option<Input>, ExecuteError> {
         let bytes = input.bytes();
         if !self.room.take(bytes) {
             return if self.queue.is_closed() { Err(stopped()) } else { Ok(Some(input)) };

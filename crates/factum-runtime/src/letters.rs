@@ -109,7 +109,7 @@ impl Listed {
             consumer: letter.id.consumer.clone(),
             position: match letter.id.subject {
                 Subject::Message(position) => Some(position),
-                Subject::Timer(_) | Subject::Answer(_) => None,
+                Subject::Timer(_) | Subject::Answer(_) | Subject::Arrival(_) => None,
             },
             type_name: letter.type_name.clone(),
             message_id: letter.message_id.clone(),
@@ -191,10 +191,17 @@ pub fn show(reader: &dyn Reader, id: &LetterId) -> Result<Option<Shown>, StoreEr
     if letter.standing != Standing::Open {
         return Ok(None);
     }
-    let stored = message(reader, &letter)?;
-    let original_event = stored.map_or(Value::Null, |stored| written(&stored));
+    let original_event = match (&letter.id.subject, &letter.kept) {
+        (Subject::Arrival(_), Some(kept)) => as_it_came(kept.bytes()),
+        _ => message(reader, &letter)?.map_or(Value::Null, |stored| written(&stored)),
+    };
     let listed = Listed::of(&letter, waiting_behind(reader, &letter)?);
     Ok(Some(Shown { listed, failures: letter.failures, original_event, hidden: Vec::new() }))
+}
+
+/// What came from a broker: what it says, or if that is no JSON, its text.
+fn as_it_came(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into())
 }
 
 /// Ends a letter of a unit that does not run, without running anything: what the engine does at a discard, in one
@@ -318,6 +325,8 @@ fn message(reader: &dyn Reader, letter: &Letter) -> Result<Option<Stored>, Store
             let scanned = reader.scan(&Scan { after, until: *position, bytes: 1, types: None })?;
             Ok(scanned.messages.into_iter().find(|stored| stored.position == *position))
         }
+        // It is shown as it came.
+        (Subject::Arrival(_), _) => Ok(None),
         (_, Some(kept)) => {
             let stream = StreamId::parse(&kept.sender).map_err(|error| StoreError::Corrupt(error.to_string()))?;
             let message = kept.message()?;

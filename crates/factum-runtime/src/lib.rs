@@ -10,6 +10,7 @@
 //! again. Views and outward calls follow the tail with positions of their own.
 
 pub mod acts;
+pub mod between;
 pub mod cache;
 pub mod clock;
 pub mod committer;

@@ -210,7 +210,7 @@ impl Place<'_> {
     }
 
     fn answered(&self, how: impl fmt::Display, commands: &[TypeInfo]) -> Result<(), ReferenceError> {
-        match commands.iter().find(|info| self.registry.addressee(info.name).is_none()) {
+        match commands.iter().find(|info| !self.registry.is_answered(info.name)) {
             None => Ok(()),
             Some(info) => {
                 Err(ReferenceError::NoAddressee { who: self.who.to_owned(), how: how.to_string(), command: info.name })

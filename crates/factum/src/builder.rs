@@ -23,6 +23,7 @@ use factum_runtime::{
 use crate::definitions::Definitions;
 use crate::{
     app::{App, Inner, WeakApp},
+    broker::{Broker, Membership},
     reconciliation,
     stores::Stores,
     wiring::{Followed, Opened},
@@ -50,6 +51,7 @@ pub struct AppBuilder {
     uuid_v4: bool,
     spellings: Result<Spellings, NameError>,
     about: BTreeMap<&'static str, String>,
+    membership: Option<Membership>,
     #[cfg(feature = "yaml")]
     definitions: Definitions,
 }
@@ -68,6 +70,7 @@ impl AppBuilder {
             uuid_v4: false,
             spellings: Ok(Spellings::new()),
             about: BTreeMap::new(),
+            membership: None,
             #[cfg(feature = "yaml")]
             definitions: Definitions::new(),
         }
@@ -77,6 +80,15 @@ impl AppBuilder {
     #[must_use]
     pub fn with(mut self, service: Service) -> Self {
         self.services.push(service);
+        self
+    }
+
+    /// Makes this app one unit of several, which hear of each other through a broker: what its services publish goes to topics, and
+    /// what they read of the `others`, the services of all other units, comes from there into its own log. The name is the same
+    /// at each start, and no other unit's. Services do not know in which unit they run.
+    #[must_use]
+    pub fn unit(mut self, name: impl Into<String>, broker: &Broker, others: Vec<Service>) -> Self {
+        self.membership = Some(Membership { unit: name.into(), broker: broker.clone(), others });
         self
     }
 
@@ -201,6 +213,7 @@ impl AppBuilder {
             None => Arc::new(LiveClock::default()),
         };
         let (mut ids, edge_ids) = (self.ids(), Mutex::new(self.ids()));
+        let between = self.membership.take().map(|membership| membership.between(&spellings, &clock)).transpose()?;
         let Self { services, program, hold_unknown, about, arrange, limits, .. } = self;
         let unit = match self.ground {
             Ground::Led(Opened { backend, rows, snapshots, notes, digest_key }) => Unit::start(UnitParts {
@@ -217,12 +230,14 @@ impl AppBuilder {
                 about,
                 arrange,
                 limits,
+                between,
             }),
             Ground::Followed(Followed { backend, rows }) => {
                 let start = ids.next(clock.mark());
                 let clock = clock.clone();
                 Unit::follow(supervisor::Followed {
                     services,
+                    neighbours: between.map(|between| between.neighbours).unwrap_or_default(),
                     backend,
                     rows,
                     clock,

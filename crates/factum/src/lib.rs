@@ -4,6 +4,7 @@ extern crate self as factum;
 
 mod app;
 mod archive;
+mod broker;
 mod builder;
 #[cfg(feature = "config")]
 pub mod config;
@@ -29,6 +30,7 @@ mod wiring;
 
 pub use app::App;
 pub use archive::{Archive, UnderWay};
+pub use broker::{Broker, BrokerError};
 pub use builder::AppBuilder;
 pub use execution::{Execution, Together};
 pub use factum_core::{

@@ -7,6 +7,8 @@ use std::{
     sync::Arc,
 };
 
+#[cfg(feature = "kafka")]
+use factum_adapters::kafka;
 #[cfg(feature = "postgres")]
 use factum_adapters::postgres as database;
 use factum_adapters::{embedded, files, sqlite};
@@ -19,13 +21,14 @@ use factum_core::{
     memory_rows::MemoryRows,
     memory_snapshots::MemorySnapshots,
     moving::Marks,
-    ports::{Backend, Notes, Reader, RowReader, RowStore, Snapshots},
+    ports::{Backend, Notes, Reader, RowReader, RowStore, Snapshots, transport::Transport},
     stream::Lineage,
     upkeep::{About, Copied, Findings, Follow, Moved, Progress},
 };
 use factum_runtime::committer::Committer;
 
 use crate::{
+    broker::BrokerError,
     location::{Kind, Location, unknown},
     stores::{Lead, LogSizes, OpenError, Stores},
 };
@@ -41,6 +44,21 @@ pub mod classical {
 
 /// Where in an app's directory its log is.
 const LOG: &str = "log";
+
+/// The broker at an address.
+pub(crate) fn broker(address: &str) -> Result<Arc<dyn Transport>, BrokerError> {
+    match address.split_once("://") {
+        #[cfg(feature = "kafka")]
+        Some(("kafka", brokers)) => {
+            let kafka = kafka::open(kafka::Options::at(brokers)).map_err(|error| BrokerError(error.to_string()))?;
+            Ok(Arc::new(kafka))
+        }
+        #[cfg(not(feature = "kafka"))]
+        Some(("kafka", _)) => Err(BrokerError("this program was built without the feature `kafka`".to_owned())),
+        Some((scheme, _)) => Err(BrokerError(format!("no broker is reached by {scheme}://: kafka://host:port is"))),
+        None => Err(BrokerError("its address has no scheme: write kafka://host:port, several by commas".to_owned())),
+    }
+}
 
 /// What a unit works on.
 pub(crate) struct Opened {

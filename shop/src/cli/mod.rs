@@ -11,6 +11,8 @@ mod progress;
 mod serving;
 mod story;
 mod summary;
+#[cfg(unix)]
+mod up;
 mod way;
 
 use std::{
@@ -110,6 +112,9 @@ enum Command {
     },
     /// Take orders over HTTP.
     Serve(Box<Serving>),
+    /// Run all units of factum.toml, each as a process of its own; one that ends is started again.
+    #[cfg(unix)]
+    Up(up::Up),
     /// Let everything go wrong around a shop, and check that nothing is lost or doubled: the provider declines, answers are lost
     /// or come late, requests twice; it is killed, its disk gets full, and some orders are poison. Exit code 1 if anything is.
     #[cfg(unix)]
@@ -198,6 +203,11 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Serve(serving) => {
             runtime()?.block_on(serve(serving.options()?))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        #[cfg(unix)]
+        Command::Up(wanted) => {
+            runtime()?.block_on(up::up(wanted))?;
             Ok(ExitCode::SUCCESS)
         }
         #[cfg(unix)]

@@ -1,11 +1,17 @@
 //! Where the data is that a command is about.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
-use factum::config::{Config, Flags};
-use shop::data::Data;
+use factum::{
+    Broker,
+    config::{Config, Flags},
+};
+use shop::{
+    data::Data,
+    services::{Part, names},
+};
 
 /// The data of a command that reads.
 #[derive(Debug, Args)]
@@ -41,6 +47,20 @@ impl Stand {
     pub fn data(self) -> anyhow::Result<Data> {
         let Self { place, rows, definitions } = self;
         configured(&Flags { store: place.data, rows, definitions, ..Flags::default() })
+    }
+
+    /// The data of one unit of several, and what it is. Where that is stands in factum.toml.
+    pub fn unit(self, name: &str) -> anyhow::Result<(Data, Part, Option<SocketAddr>)> {
+        if self.place.data.is_some() || self.rows.is_some() {
+            bail!("where the unit {name} keeps its data stands in factum.toml: leave --data and --rows out");
+        }
+        let config = Config::load(&Flags { definitions: self.definitions, ..Flags::default() })?;
+        let names = names();
+        config.check_units(names.iter().map(String::as_str))?;
+        let unit = config.unit(name)?;
+        let broker = Broker::open(config.broker.as_deref().unwrap_or_default())?;
+        let data = Data { stores: config.stores_of_unit(unit), definitions: config.definitions.clone() };
+        Ok((data, Part { unit: name.to_owned(), services: unit.services.clone(), broker }, unit.listen))
     }
 }
 

@@ -27,9 +27,12 @@ const CARRIER_SECRET: &str = "SHOP_CARRIER_SECRET";
 pub struct Serving {
     #[command(flatten)]
     stand: Stand,
-    /// Where to listen; only this machine's own addresses.
-    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
-    listen: SocketAddr,
+    /// Serve one unit of several, as factum.toml names them, each with its services and its data; `shop up` serves all of them.
+    #[arg(long, value_name = "NAME")]
+    unit: Option<String>,
+    /// Where to listen; only this machine's own addresses. 127.0.0.1:8080 if neither this nor factum.toml says so.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
     /// How long the simulated carrier's day takes, such as 24h, 10s or 500ms.
     #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = duration)]
     day: Duration,
@@ -109,6 +112,7 @@ impl Serving {
         let carrier_secret = if self.carrier.is_some() { secret(self.carrier_secret.as_deref())? } else { None };
         let Self {
             stand,
+            unit,
             listen,
             day,
             provider,
@@ -129,9 +133,15 @@ impl Serving {
         let mail = self.mail.map(|relay| Mail { relay, from: self.mail_from });
         let (channels, abandon_carts) =
             (Channels { mail, sms: self.sms, push: self.push, staff: self.staff.to_string() }, self.abandon_carts);
+        let (data, part, said) = match &unit {
+            None => (stand.data()?, None, None),
+            Some(name) => stand.unit(name).map(|(data, part, said)| (data, Some(part), said))?,
+        };
+        let usual = SocketAddr::from(([127, 0, 0, 1], 8080));
         Ok(Serve {
-            data: stand.data()?,
-            listen,
+            data,
+            part,
+            listen: listen.or(said).unwrap_or(usual),
             day,
             provider,
             provider_lists,

@@ -47,4 +47,5 @@ mod stop;
 mod streams;
 mod strict;
 mod unfinished;
+mod units;
 mod ways;

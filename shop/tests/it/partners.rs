@@ -77,6 +77,7 @@ fn serving(dir: &Path) -> Serve {
         moved: false,
         hold_unknown: false,
         points: Default::default(),
+        part: None,
     }
 }
 

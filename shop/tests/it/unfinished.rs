@@ -78,6 +78,7 @@ pub fn opened(data: &Path) -> Serve {
         channels: Default::default(),
         abandon_carts: std::time::Duration::from_secs(86_400),
         moved: false,
+        part: None,
     }
 }
 

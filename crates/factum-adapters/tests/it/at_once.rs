@@ -80,7 +80,7 @@ async fn what_is_supposed_and_not_so_is_looked_up() {
         Err(CommitError::Refused(Refusal::Conflict { stream, actual, .. })) => {
             assert_eq!((stream, actual), (StreamId::parse("a-1").unwrap(), StreamVersion(7)));
         }
-        other => panic!("{other:?}"),
+        other => panic!("I3: what is not so must be refused: {other:?}"),
     }
     let there = appends([("b-1", ExpectedVersion::NoStream, 1)]);
     assert!(matches!(commit(store, &there), Err(CommitError::Refused(_))));

@@ -327,6 +327,11 @@ impl Run<'_> {
                            anew with this event; or discard the letter";
             return Ok(Err(ActError::NotNow(problem.to_owned())));
         }
+        if matches!(letter.id.subject, Subject::Arrival(_)) {
+            let problem = "what came from others is not run again: mend what keeps it from being taken, send it once more from where \
+                           it was made, and discard the letter";
+            return Ok(Err(ActError::NotNow(problem.to_owned())));
+        }
         let Some(id) = self.registry.named(&letter.id.consumer) else {
             return Ok(Err(ActError::NoConsumer(letter.id.consumer.clone())));
         };
@@ -363,6 +368,7 @@ impl Run<'_> {
                 let at = self.work.clock.stamp(envelope.timestamp);
                 self.reply(id, stored, &Origin { id: cause, at, depth, ..Origin::of(envelope) })
             }
+            (Subject::Arrival(_), _) => Ok(()),
         };
         self.now_releasing = None;
         outcome

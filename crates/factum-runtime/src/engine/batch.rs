@@ -49,14 +49,14 @@ pub(super) struct Batch {
 
 /// The data of a message of kind rejection.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Rejected {
+pub(crate) struct Rejected {
     /// The command's type.
-    pub(super) command: String,
+    pub(crate) command: String,
     /// The stream in which the command stands: its sender.
-    pub(super) sender: String,
+    pub(crate) sender: String,
     /// The no.
     #[serde(flatten)]
-    pub(super) refused: Refused,
+    pub(crate) refused: Refused,
 }
 
 /// The consumers of a message, in their order.

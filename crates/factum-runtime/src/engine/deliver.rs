@@ -125,6 +125,18 @@ impl Run<'_> {
                 pending.push(Pending::Kept(Input::Settle(settle.clone(), reply)));
                 self.settle(&settle)
             }
+            Input::Between(arrived, reply) => {
+                // Whoever waits hears that it came to nothing.
+                let outcome = self.outside(verdict, |run| run.arrived(&arrived));
+                let store = store_error(&outcome);
+                match outcome {
+                    Ok(_) => pending.push(Pending::Kept(Input::Between(arrived, reply))),
+                    Err(error) => {
+                        tracing::error!(%error, cell = %arrived.cell.0, "what came from other units was not taken in")
+                    }
+                }
+                store.map_or(Ok(()), Err)
+            }
             Input::Act(act) => {
                 let outcome = match verdict {
                     Some(reason) => Ok(Err(crate::acts::ActError::NotNow(reason.to_owned()))),

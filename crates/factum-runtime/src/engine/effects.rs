@@ -111,9 +111,9 @@ impl Run<'_> {
 }
 
 fn addressable(registry: &Registry, draft: &Draft) -> Result<(), HandlerError> {
-    match registry.addressee(&draft.type_name) {
-        Some(_) => Ok(()),
-        None => Err(HandlerError::Failed(format!(
+    match registry.is_answered(&draft.type_name) {
+        true => Ok(()),
+        false => Err(HandlerError::Failed(format!(
             "no service answers the command `{}`: add one that does",
             draft.type_name
         ))),

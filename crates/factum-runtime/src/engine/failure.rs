@@ -218,7 +218,8 @@ impl Run<'_> {
                 retry: None,
                 unfolded,
                 kept: match about.subject {
-                    Subject::Message(_) => None,
+                    // What only arrives is no delivery.
+                    Subject::Message(_) | Subject::Arrival(_) => None,
                     Subject::Timer(_) | Subject::Answer(_) => {
                         Some(Kept::of(&about.stored.message, about.stored.stream.as_str(), about.due)?)
                     }

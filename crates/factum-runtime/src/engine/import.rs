@@ -11,8 +11,9 @@ use factum_core::{
     stream::{ExpectedVersion, Position},
 };
 
-use super::{causes::Cause, decide::Unmet, run::Run, states::Model};
+use super::{causes::Cause, decide::Unmet, failure::Fault, letters, run::Run, states::Model};
 use crate::{
+    between::Arrived,
     import::{Import, known_as},
     inbox::Receipt,
 };
@@ -26,6 +27,30 @@ impl Run<'_> {
     /// Takes events of others, all of them or none; one that was taken before gets the first receipt.
     pub(super) fn imports(&mut self, imports: &[Import]) -> Result<Vec<Receipt>, Unmet> {
         imports.iter().map(|import| self.import(import)).collect()
+    }
+
+    /// Takes in what came from other units, with what was read of the lane. What is the next message of its unit was never taken
+    /// before: nothing is looked up for it.
+    pub(super) fn arrived(&mut self, arrived: &Arrived) -> Result<Vec<Receipt>, Unmet> {
+        for import in &arrived.taken {
+            // If events of others are remembered of it, this one is not among them.
+            self.work.states.remove(&import.stream);
+            self.local.appends.push(import.clone().append(ExpectedVersion::Any));
+        }
+        self.imports(&arrived.once)?;
+        let at = self.work.clock.stamp(self.work.clock.mark());
+        for raw in &arrived.letters {
+            let letter = raw.letter(at, self.work.reader.head(), &self.work.program);
+            tracing::warn!(letter = %letter.id, why = raw.why, "a message of others waits for a person");
+            let (cell, value) = letters::cell(&letter).map_err(Fault::Store)?;
+            self.work.letters.put(&letter);
+            self.local.cells.push((cell, value));
+        }
+        let (cell, value) = &arrived.cell;
+        if !crate::sabotage::is("offset-outside-the-commit") || arrived.bytes() == value.len() {
+            self.local.cells.push((cell.clone(), Some(value.clone())));
+        }
+        Ok(Vec::new())
     }
 
     fn import(&mut self, import: &Import) -> Result<Receipt, Unmet> {

@@ -72,6 +72,7 @@ use std::{
 };
 
 pub use arrange::Arrange;
+pub(crate) use batch::Rejected;
 use consumers::Consumers;
 pub(crate) use consumers::OWN_CURSORS;
 pub use consumers::{Ran, stands};

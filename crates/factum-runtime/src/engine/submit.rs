@@ -202,9 +202,9 @@ pub(super) fn answer(last: Position, pending: Vec<Pending>, behind: Vec<Option<u
                 _ = reply.send(placed);
             }
             Pending::Act { reply, outcome } => _ = reply.send(outcome),
-            Pending::Kept(Input::Letter(_, reply) | Input::Rebuilt(_, reply) | Input::Settle(_, reply)) => {
-                _ = reply.send(())
-            }
+            Pending::Kept(
+                Input::Letter(_, reply) | Input::Rebuilt(_, reply) | Input::Settle(_, reply) | Input::Between(_, reply),
+            ) => _ = reply.send(()),
             Pending::Kept(_) => {}
         }
     }

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use super::{Running, StartError, Unit, caches_loop::CachesLoop, head_loop::HeadLoop, tell};
 use crate::{
+    between::Neighbours,
     committer::Committer,
     engine::{EngineHealth, Limits},
     groups::{self, Groups},
@@ -41,6 +42,8 @@ const BEHIND: Duration = Duration::from_millis(20);
 pub struct Followed {
     /// The services whose types, views and routes are read.
     pub services: Vec<Service>,
+    /// The services of other units.
+    pub neighbours: Neighbours,
     /// The store, to which nothing is written. It says how far others have written.
     pub backend: Box<dyn Backend>,
     /// The rows, which the leader writes.
@@ -66,7 +69,7 @@ impl Unit {
     /// [`StartError`], as a sentence that says what to change.
     pub fn follow(parts: Followed) -> Result<Self, StartError> {
         let knows_schedules = schedules::are_known(&*parts.backend.reader())?;
-        let mut registry = Registry::with(parts.services, knows_schedules)?;
+        let mut registry = Registry::among(parts.services, knows_schedules, parts.neighbours)?;
         let shapes = registry.meets(&*parts.backend.reader(), parts.hold_unknown)?;
         let registry = Arc::new(registry);
         tell(&registry, &shapes);
@@ -118,7 +121,7 @@ impl Unit {
         let health =
             EngineHealth { waiting: Some("another process leads the unit".to_owned()), ..EngineHealth::default() };
         Ok(Self {
-            door: Door::of(&registry, parts.limits.depth),
+            door: Arc::new(Door::of(&registry, parts.limits.depth)),
             registry,
             committer,
             tail,
@@ -136,6 +139,7 @@ impl Unit {
             stop_outward: watch::Sender::new(false),
             outward_waits: Arc::default(),
             groups: Arc::new(groups),
+            between: None,
             dependencies: Arc::default(),
             outward: Mutex::new(None),
         })

@@ -6,6 +6,7 @@ use factum_core::cache::CacheShown;
 use serde::Serialize;
 
 use crate::{
+    between::BetweenShown,
     engine::{Bound, EngineHealth, SagaCount},
     groups::GroupState,
     outward::{Dependency, State},
@@ -47,6 +48,9 @@ pub struct UnitHealth {
     pub rows: Option<String>,
     /// Why the outward loop does not read now.
     pub outward: Option<String>,
+    /// How it stands with other units; nothing if it is the only one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub between: Option<BetweenShown>,
     /// Those whom calls ask, and whether they are asked now.
     pub dependencies: Vec<Dependency>,
     /// The caches, with their hits and misses.
@@ -72,6 +76,7 @@ impl UnitHealth {
             views: BTreeMap::new(),
             rows: None,
             outward: None,
+            between: None,
             dependencies: Vec::new(),
             caches: Vec::new(),
             memory: Vec::new(),
@@ -134,6 +139,12 @@ impl UnitHealth {
         }
         poor.extend(self.rows.iter().map(|why| format!("rows cannot be written: {why}")));
         poor.extend(self.outward.iter().map(|why| format!("calls wait: {why}")));
+        if let Some(between) = &self.between {
+            poor.extend(between.relay.waits.iter().map(|why| format!("nothing is published for other units: {why}")));
+            poor.extend(between.waits.iter().map(|why| format!("nothing of other units is taken in: {why}")));
+            let stuck = between.lanes.iter();
+            poor.extend(stuck.map(|it| format!("lane {} stands still for unit {}: {}", it.lane, it.unit, it.problem)));
+        }
         poor.extend(self.dependencies.iter().filter_map(left_alone));
         self.status = match (wrong.is_empty(), poor.is_empty()) {
             (false, _) => Status::NotReady,

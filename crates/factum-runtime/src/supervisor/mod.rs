@@ -1,6 +1,7 @@
 //! A running unit: the threads of the engine, the committer and the views, and the outward task, started together and stopped in order.
 
 mod acting;
+mod between_loops;
 mod caches_loop;
 mod committer_loop;
 mod consumers;
@@ -10,6 +11,7 @@ mod grouping;
 mod head_loop;
 mod health;
 mod importing;
+mod parts;
 mod start_error;
 mod views_loop;
 
@@ -29,23 +31,23 @@ pub use consumers::{ConsumerKind, ConsumerState, Standing};
 use engine_loop::EngineLoop;
 use factum_core::{
     cache::{AnyCache, CacheShown},
-    digest_key::DigestKey,
-    ports::{Backend, Clock, IdSource, Notes, Reader, RowReader, RowStore, Snapshots},
-    service::Service,
+    ports::{Backend, Clock, Reader, RowReader},
     stream::Position,
 };
 pub use following::Followed;
 use head_loop::HeadLoop;
 pub use health::{Status, UnitHealth};
 pub use importing::ImportError;
+pub use parts::UnitParts;
 pub use start_error::StartError;
 use start_error::outlasts;
 use tokio::sync::{oneshot, watch};
 use views_loop::ViewsLoop;
 
 use crate::{
+    between::BetweenShown,
     committer::Committer,
-    engine::{Arrange, Bound, Engine, EngineHealth, Limits, Parts},
+    engine::{Bound, Engine, EngineHealth, Parts},
     groups::{self, Groups},
     import::Door,
     inbox::{ExecuteError, INBOX, INBOX_BYTES, Input, Receipt, Request, Rested, Sender},
@@ -66,39 +68,9 @@ const LETTER_TICK: Duration = Duration::from_millis(2);
 /// A stop waits this long for work under way.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// What a unit is made of.
-pub struct UnitParts {
-    /// Its services.
-    pub services: Vec<Service>,
-    /// Its store.
-    pub backend: Box<dyn Backend>,
-    /// Its rows.
-    pub rows: Box<dyn RowStore>,
-    /// Its states that are kept beside the log; written by a thread of their own.
-    pub snapshots: Arc<dyn Snapshots>,
-    /// What the process was about when it ended.
-    pub notes: Arc<dyn Notes>,
-    /// Of digests of commands from outside. It is kept outside the store.
-    pub digest_key: DigestKey,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Ids.
-    pub ids: Box<dyn IdSource>,
-    /// The version of the program, for letters.
-    pub program: String,
-    /// Start also if services' streams hold events that they cannot read, and hold each such stream.
-    pub hold_unknown: bool,
-    /// What health says of the app beside how it stands.
-    pub about: BTreeMap<&'static str, String>,
-    /// The order within a batch.
-    pub arrange: Arrange,
-    /// Bounds.
-    pub limits: Limits,
-}
-
 /// A running unit.
 pub struct Unit {
-    door: Door,
+    door: Arc<Door>,
     registry: Arc<Registry>,
     committer: Arc<Committer>,
     tail: Arc<Tail>,
@@ -118,6 +90,7 @@ pub struct Unit {
     outward_waits: Arc<Mutex<Option<String>>>,
     groups: Arc<Groups>,
     dependencies: outward::Shown,
+    between: Option<Arc<Mutex<BetweenShown>>>,
     outward: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
@@ -136,7 +109,8 @@ impl Unit {
     /// [`StartError`], as a sentence that says what to change.
     pub fn start(mut parts: UnitParts) -> Result<Self, StartError> {
         let knows_schedules = schedules::are_known(&*parts.backend.reader())?;
-        let mut registry = Registry::with(parts.services, knows_schedules)?;
+        let neighbours = parts.between.as_ref().map(|between| between.neighbours.clone()).unwrap_or_default();
+        let mut registry = Registry::among(parts.services, knows_schedules, neighbours)?;
         let shapes = registry.meets(&*parts.backend.reader(), parts.hold_unknown)?;
         let registry = Arc::new(registry);
         tell(&registry, &shapes);
@@ -149,7 +123,7 @@ impl Unit {
         let views_signal = Arc::new(Signal::default());
         tail.listen(views_signal.clone());
         let (inbox, receiver) = Sender::new(engine_signal.clone());
-        let door = Door::of(&registry, parts.limits.depth);
+        let door = Arc::new(Door::of(&registry, parts.limits.depth));
         let program = parts.program.clone();
         let views = Views::open(views::Parts {
             registry: registry.clone(),
@@ -225,7 +199,20 @@ impl Unit {
         let engine_thread = spawn("factum-engine", Box::new(move || run_engine.run()))?;
         let views_thread = spawn("factum-views", Box::new(move || run_views.run()))?;
         // The committer and the views stop behind the engine: the views catch up with what it still carries out.
-        let mut loops = Vec::new();
+        let (mut loops, mut between) = (Vec::new(), None);
+        if let Some(wanted) = parts.between {
+            let (shown, running) = between_loops::start(between_loops::Parts {
+                between: wanted,
+                registry: registry.clone(),
+                door: door.clone(),
+                reader: committer.plain_reader(),
+                tail: tail.clone(),
+                inbox: inbox.clone(),
+                lease: committer.lease(),
+            })?;
+            between = Some(shown);
+            loops.extend(running);
+        }
         if let Some(others) = others {
             let (signal, stopping): (Arc<Signal>, Arc<AtomicBool>) = Default::default();
             let (tail, engine) = (tail.clone(), engine_signal.clone());
@@ -282,6 +269,7 @@ impl Unit {
             outward_waits,
             groups: Arc::new(groups),
             dependencies,
+            between,
             outward: Mutex::new(Some(outward)),
         })
     }
@@ -392,6 +380,7 @@ impl Unit {
             views: self.progress.all(),
             rows: lock(&self.rows_wait).clone(),
             outward: lock(&self.outward_waits).clone(),
+            between: self.between.as_ref().map(|shown| lock(shown).clone()),
             dependencies: lock(&self.dependencies).clone(),
             caches: self.caches(),
             memory,

@@ -19,6 +19,7 @@ use factum_core::{
 };
 use factum_runtime::{
     acts::{Act, ActError, By, Outcome, What},
+    between::Neighbours,
     clock::DataClock,
     committer::Committer,
     engine::{Arrange, Engine, EngineHealth, Flight, Limits, Parts, Step},
@@ -109,6 +110,8 @@ pub struct Bench {
     pub flight: Option<Arc<Flight>>,
     /// What the next start calls itself.
     pub program: String,
+    /// The services of other units.
+    pub neighbours: Neighbours,
     starts: u64,
 }
 
@@ -125,7 +128,17 @@ impl Bench {
         let snapshots = MemorySnapshots::new();
         let store = if how.far { Memory::new().far() } else { Memory::new() };
         let kept = (store, Faults::default(), snapshots.clone(), MemoryNotes::new());
-        Self::start(services, how, kept, Arc::new(snapshots), clock, ("test".to_owned(), 1))
+        Self::start(services, how, kept, Arc::new(snapshots), clock, ("test".to_owned(), 1, Neighbours::default()))
+    }
+
+    /// One unit of several.
+    pub fn among(services: Vec<Service>, neighbours: Neighbours) -> Self {
+        let clock = DataClock::default();
+        clock.advance(NOW);
+        let snapshots = MemorySnapshots::new();
+        let kept = (Memory::new(), Faults::default(), snapshots.clone(), MemoryNotes::new());
+        let begun = ("test".to_owned(), 1, neighbours);
+        Self::start(services, How::default(), kept, Arc::new(snapshots), clock, begun)
     }
 
     fn start(
@@ -134,9 +147,9 @@ impl Bench {
         (store, faults, snapshots, notes): (Memory, Faults, MemorySnapshots, MemoryNotes),
         keeper: Arc<dyn Snapshots>,
         clock: DataClock,
-        (program, starts): (String, u64),
+        (program, starts, neighbours): (String, u64, Neighbours),
     ) -> Self {
-        let mut registry = Registry::new(services).unwrap();
+        let mut registry = Registry::among(services, false, neighbours.clone()).unwrap();
         let shapes = registry.meets(&store, how.hold_unknown).unwrap();
         let registry = Arc::new(registry);
         let committer = Committer::new(faulty(&store, &faults), registry.owners.clone());
@@ -171,6 +184,7 @@ impl Bench {
             engine,
             flight,
             program,
+            neighbours,
             starts,
         }
     }
@@ -194,8 +208,9 @@ impl Bench {
 
     /// The same, with other snapshots.
     pub fn restart_with(self, services: Vec<Service>, keeper: Arc<dyn Snapshots>) -> Self {
-        let Self { store, faults, snapshots, notes, clock, how, program, starts, .. } = self;
-        Self::start(services, how, (store, faults, snapshots, notes), keeper, clock, (program, starts + 1))
+        let Self { store, faults, snapshots, notes, clock, how, program, starts, neighbours, .. } = self;
+        let begun = (program, starts + 1, neighbours);
+        Self::start(services, how, (store, faults, snapshots, notes), keeper, clock, begun)
     }
 
     /// The same, with other bounds.

@@ -342,6 +342,7 @@ async fn health_lineage_positions_and_readers_do_not_wait_for_a_write() {
             about: Default::default(),
             arrange: Arrange::AsTaken,
             limits: Limits::default(),
+            between: None,
         })
         .unwrap(),
     );

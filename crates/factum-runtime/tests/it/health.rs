@@ -50,6 +50,7 @@ async fn a_unit_that_cannot_store_says_so_and_finds_out_by_itself_when_it_can() 
         about: Default::default(),
         arrange: Arrange::AsTaken,
         limits: Limits::default(),
+        between: None,
     })
     .unwrap();
     assert!(unit.health().is_well());
@@ -78,6 +79,7 @@ fn unit_over(memory: &Memory, faults: &Faults, services: Vec<Service>) -> Unit {
         about: Default::default(),
         arrange: Arrange::AsTaken,
         limits: Limits::default(),
+        between: None,
     })
     .unwrap()
 }

@@ -4,6 +4,7 @@
 mod ahead;
 mod bank;
 mod bench;
+mod between;
 mod caches;
 mod catching_up;
 mod changes;

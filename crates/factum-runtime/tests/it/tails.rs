@@ -145,6 +145,7 @@ fn start(store: &Shared) -> Unit {
         about: Default::default(),
         arrange: Arrange::AsTaken,
         limits: Limits::default(),
+        between: None,
     })
     .unwrap()
 }
