@@ -26,7 +26,8 @@ use tower::ServiceExt;
 const LONG: Duration = Duration::from_secs(60);
 
 fn options() -> Options {
-    Options { day: Duration::from_millis(1), ..Options::default() }
+    // No step of an order gives up while a unit is away.
+    Options { day: Duration::from_millis(1), patience: Duration::from_secs(600), ..Options::default() }
 }
 
 /// The shop, unit by unit; each is called as its service.
@@ -83,9 +84,17 @@ impl Units {
         self.ask(unit, Method::GET, path, &Value::Null).await.1
     }
 
+    /// What a unit has taken in of others.
+    fn taken(&self, unit: &str) -> u64 {
+        self.app(unit).health().between.unwrap().taken
+    }
+
+    /// An article, once the order's unit has heard of it: prices are its own replica's.
     async fn stock(&self, sku: &str, quantity: u32) {
         let product = json!({ "name": sku.to_lowercase(), "price": "2.55" });
+        let before = self.taken("order");
         assert_eq!(self.ask("catalog", Method::PUT, &format!("/products/{sku}"), &product).await.0, 200);
+        self.until("order", "/health", |_| self.taken("order") > before).await;
         let stock = json!({ "quantity": quantity });
         assert_eq!(self.ask("inventory", Method::POST, &format!("/stock/{sku}/receive"), &stock).await.0, 200);
     }
@@ -153,7 +162,6 @@ async fn eleven_units_run_an_order_as_one_does() {
     let units = Units::open(options()).await;
     units.stock("TEA", 1_000).await;
     units.ann().await;
-    units.until("order", "/health", |health| health["between"]["taken"].as_u64() > Some(0)).await;
     let order = units.place("TEA", 2).await;
     let view = units.ends(&order, "delivered").await;
     assert!(view["trackingNumber"].is_string(), "{view}");
@@ -215,10 +223,10 @@ async fn a_unit_that_is_away_stops_no_sale_and_follows_when_it_is_back() {
         units.stop(away).await;
         let order = units.place("TEA", 1).await;
         match away {
-            // It waits for who ships, and is paid.
+            // Its money is held, and it waits for who ships it.
             "shipping" => {
-                let paid = |page: &Value| page["items"][0]["status"] == "captured";
-                units.until("payment", &format!("/payments?order={order}"), paid).await;
+                let held = |page: &Value| page["items"][0]["status"] == "authorized";
+                units.until("payment", &format!("/payments?order={order}"), held).await;
             }
             _ => _ = units.ends(&order, "delivered").await,
         }

@@ -1,6 +1,9 @@
 //! Publishing: a batch is a transaction.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use factum_core::ports::transport::{Lane, Offset, Parcel, Publisher, TransportError};
 use rdkafka::{
@@ -14,6 +17,9 @@ use super::{
     ANSWER, OVERHEAD, Shared, client,
     error::{away, is_fenced, wrong},
 };
+
+/// How often it is looked what was acknowledged.
+const TICK: Duration = Duration::from_millis(1);
 
 /// What became of the messages of a batch, by their places in it.
 #[derive(Default)]
@@ -78,9 +84,14 @@ impl KafkaPublisher {
             while let Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) =
                 self.producer.send(record)
             {
-                self.producer.poll(ANSWER / 100);
+                self.producer.poll(TICK);
                 record = back;
             }
+        }
+        // The client's own waiting for acknowledgements, behind which it commits, takes a tenth of a second each time.
+        let until = Instant::now() + ANSWER;
+        while self.producer.in_flight_count() > 0 && Instant::now() < until {
+            self.producer.poll(TICK);
         }
         self.producer.commit_transaction(ANSWER)
     }
