@@ -16,7 +16,7 @@ SECONDS ?= 60
 ALSO_SKIPPED ?= 0
 
 # What needs a server of PostgreSQL, each test a private one: stores and shop. As `test` builds it, so that nothing is built twice.
-ON_POSTGRES = $(CARGO) test --workspace --features factum/cli --locked --test it -- postgres inbox outbox standby
+ON_POSTGRES = $(CARGO) test --workspace --features factum/cli --locked --test it -- postgres inbox outbox standby at_once
 
 .PHONY: help demo test sim partners chaos check fmt lint docs bench torture kernel books fuzz sabotage postgres postgres18 postgres-long \
 	clean-demo tools

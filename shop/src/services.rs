@@ -57,6 +57,9 @@ pub struct Options {
     pub part: Option<Part>,
 }
 
+/// How long an order waits for other units, at least.
+const APART: Duration = Duration::from_secs(600);
+
 /// A part of the shop, as a unit of its own.
 #[derive(Clone, Debug)]
 pub struct Part {
@@ -170,8 +173,10 @@ pub fn services(options: &Options) -> Vec<Service> {
         channels,
         cart_abandoned_after,
         provider_lists: _,
-        part: _,
+        part,
     } = options.clone();
+    // Another unit, or what carries messages to it, may be away for a while.
+    let answered_within = if part.is_some() { patience.max(APART) } else { patience };
     let policy = if hold_suspicious { fraud::reactions::Policy::Hold } else { fraud::reactions::Policy::NoteOnly };
     let provider = match provider {
         Some(url) => Provider::Http { url, patience },
@@ -184,7 +189,7 @@ pub fn services(options: &Options) -> Vec<Service> {
     vec![
         catalog::service(process),
         customer::service(),
-        order::service(process, patience),
+        order::service(process, answered_within),
         inventory::service(process),
         answering(payment::service(provider, process), answer_within),
         answering(shipping::service(carrier, carrier_secret, process), answer_within),

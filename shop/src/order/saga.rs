@@ -84,7 +84,7 @@ impl Fulfilment {
 /// twice as long as the one before up to two hours, are four days until a person is called.
 const DAYS: u32 = 50;
 
-/// The table. Provider and carrier may take as long as `patience` for what stands before the pivot; then the order is undone.
+/// The table. Others may take as long as `patience` for what stands before the pivot; then the order is undone.
 pub fn fulfilment(patience: Duration) -> Saga<Fulfilment> {
     Saga::new("fulfilment", 1)
         .key("orderId")
@@ -97,6 +97,7 @@ pub fn fulfilment(patience: Duration) -> Saga<Fulfilment> {
                     (!e.is_valid).then(|| "invalid_products".to_owned())
                 })
                 .nothing_to_undo()
+                .within(patience)
         })
         .beside("check", |step| {
             step.send(|f: &Fulfilment| CheckTransaction {
@@ -112,6 +113,7 @@ pub fn fulfilment(patience: Duration) -> Saga<Fulfilment> {
             )
             .done::<OrderHoldReleased>()
             .nothing_to_undo()
+            .within(patience)
         })
         .step("reserve", |step| {
             step.own(|f: &Fulfilment| MarkValidated { order_id: f.order() })
@@ -123,6 +125,7 @@ pub fn fulfilment(patience: Duration) -> Saga<Fulfilment> {
                     reason: "undone".to_owned(),
                     warehouse_id: None,
                 })
+                .within(patience)
         })
         .step("pay", |step| {
             step.own(|f: &Fulfilment| MarkReserved { order_id: f.order(), items: f.reservations.clone() })
