@@ -285,7 +285,7 @@ fn a_process_that_was_taken_over_publishes_nothing() {
     money.bench().ask("p2", pay("a1", 6)).unwrap();
     money.relay().unwrap();
     let head = money.bench().committer.tail().head();
-    let told = former.round(head).unwrap_err().to_string();
+    let told = former.round(head).expect_err("I14: who was taken over publishes nothing").to_string();
     assert!(told.contains("another publisher of the same name has begun"), "I14: {told}");
 }
 
