@@ -55,9 +55,8 @@ impl Stand {
             bail!("where the unit {name} keeps its data stands in factum.toml: leave --data and --rows out");
         }
         let config = Config::load(&Flags { definitions: self.definitions, ..Flags::default() })?;
-        let names = names();
+        let (unit, names) = (config.unit(name)?, names());
         config.check_units(names.iter().map(String::as_str))?;
-        let unit = config.unit(name)?;
         let broker = Broker::open(config.broker.as_deref().unwrap_or_default())?;
         let data = Data { stores: config.stores_of_unit(unit), definitions: config.definitions.clone() };
         Ok((data, Part { unit: name.to_owned(), services: unit.services.clone(), broker }, unit.listen))
